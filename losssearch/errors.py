@@ -1,0 +1,80 @@
+"""Every error that losssearch raises on purpose, and the exit code that the command line gives it.
+
+    LossSearchError
+    ├── InputError              2    what the user gave cannot be used; nothing was written
+    │   ├── DataError                a file, column, row or target
+    │   ├── OptionError              an option or argument
+    │   ├── UnknownNameError         a name that no registry holds; carries the nearest names
+    │   ├── SpaceError               a search space file; carries file and line
+    │   └── SpecError                a loss spec
+    ├── ConstraintUnmetError    3    the study finished and no candidate meets the constraint
+    ├── ConnectionLostError     4    a worker, store or tracking server is gone; `--resume` goes on
+    └── InterruptedStudyError 130    stopped by the user; state saved; `--resume` goes on
+
+A message states the rule, what was found and, where it helps, what to do:
+``"`low <= high` must hold, got low=3, high=1"``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LossSearchError(Exception):
+    """Base of all errors raised on purpose."""
+
+    exit_code = 1
+
+
+class InputError(LossSearchError):
+    """What the user gave cannot be used."""
+
+    exit_code = 2
+
+
+class DataError(InputError):
+    """A file, column, row or target cannot be used."""
+
+
+class OptionError(InputError):
+    """An option or argument is out of its range or does not fit the others."""
+
+
+class UnknownNameError(InputError):
+    """A name that the registry of its kind does not hold."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        nearest = difflib.get_close_matches(name, self.known, n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(nearest)}?" if nearest else f"known: {', '.join(self.known)}"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:
+        return type(self), (self.kind, self.name, self.known)
+
+
+class SpaceError(InputError):
+    """A search space file breaks a rule; the message begins ``FILE:LINE:``."""
+
+
+class SpecError(InputError):
+    """A loss spec breaks a rule."""
+
+
+class ConstraintUnmetError(LossSearchError):
+    """The study finished, but no candidate meets the constraint."""
+
+    exit_code = 3
+
+
+class ConnectionLostError(LossSearchError):
+    """A worker, store or tracking server was lost and could not be reached again."""
+
+    exit_code = 4
+
+
+class InterruptedStudyError(LossSearchError):
+    """The user stopped the study; its state is saved."""
+
+    exit_code = 130

@@ -1,0 +1,12 @@
+"""Terms that change while training: they carry scalars that are learned together with the model.
+
+======  ==================  ======================================
+family  reads               learns
+======  ==================  ======================================
+robust  prediction, target  the shape and scale of the residuals
+======  ==================  ======================================
+"""
+
+from losssearch.losses.adaptive import robust
+
+__all__ = ["robust"]

@@ -1,0 +1,95 @@
+"""The ranges that a hyperparameter may take, stated beside the term that has it.
+
+A domain is a frozen value object that validates itself. The registry, the default search space,
+the catalogue and the contract tests all read it; none of them repeats it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from losssearch.errors import SpecError
+
+
+@dataclass(frozen=True)
+class Float:
+    """A real number in ``[low, high]``; ``log`` asks for sampling on the logarithm."""
+
+    low: float
+    high: float
+    default: float
+    log: bool = False
+
+    def __init__(self, low: float, high: float, *, default: float, log: bool = False) -> None:
+        for name, value in (("low", float(low)), ("high", float(high)), ("default", float(default)), ("log", log)):
+            object.__setattr__(self, name, value)
+        if not (math.isfinite(low) and math.isfinite(high) and low <= default <= high):
+            raise SpecError(f"`low <= default <= high`, all finite, must hold, got {low}, {default}, {high}")
+        if log and low <= 0:
+            raise SpecError(f"`low > 0` must hold where log=True, got low={low}")
+
+    def check(self, name: str, value: object) -> float:
+        """Return ``value`` as a float in the range; raise `SpecError` otherwise."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise SpecError(f"{name} must be a number, got {value!r}")
+        if not self.low <= value <= self.high:
+            raise SpecError(f"{name} must lie in [{self.low:g}, {self.high:g}], got {value!r:.40}")
+        return float(value)
+
+
+@dataclass(frozen=True)
+class Int:
+    """A whole number in ``[low, high]``."""
+
+    low: int
+    high: int
+    default: int
+
+    def __init__(self, low: int, high: int, *, default: int) -> None:
+        for name, value in (("low", low), ("high", high), ("default", default)):
+            object.__setattr__(self, name, value)
+        if not low <= default <= high:
+            raise SpecError(f"`low <= default <= high` must hold, got {low}, {default}, {high}")
+
+    def check(self, name: str, value: object) -> int:
+        """Return ``value`` as an int in the range; raise `SpecError` otherwise."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise SpecError(f"{name} must be a whole number, got {value!r}")
+        if not self.low <= value <= self.high:
+            raise SpecError(f"{name} must lie in [{self.low}, {self.high}], got {value!r:.40}")
+        if value != int(value):
+            raise SpecError(f"{name} must be a whole number, got {value!r}")
+        return int(value)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few names. The choice is static: a population groups its members by it."""
+
+    options: tuple[str, ...]
+    default: str
+
+    def __init__(self, *options: str, default: str) -> None:
+        object.__setattr__(self, "options", tuple(options))
+        object.__setattr__(self, "default", default)
+        if default not in options or len(set(options)) != len(options):
+            raise SpecError(f"`default` must be one of distinct options, got {default!r} of {options}")
+
+    def check(self, name: str, value: object) -> str:
+        """Return ``value`` if it is an option; raise `SpecError` otherwise."""
+        if value not in self.options:
+            raise SpecError(f"{name} must be one of {', '.join(self.options)}, got {value!r}")
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A scalar that the term learns together with the model, starting at ``initial``."""
+
+    initial: float = 0.0
+
+
+Domain: TypeAlias = Float | Int | Choice
+"""What a search may tune. `Learned` is not one: the optimiser moves it, not the search."""

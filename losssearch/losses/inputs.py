@@ -1,0 +1,36 @@
+"""From what a model puts out to the named tensors that terms read."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from losssearch.errors import SpecError
+
+CLASSIFICATION = frozenset({"logits", "logit", "labels"})
+
+
+def named_inputs(
+    output: Tensor, target: Tensor, reads: frozenset[str], class_prior: Tensor | None, progress: Tensor
+) -> dict[str, Tensor]:
+    """Name the tensors of one batch of one member.
+
+    ``output``: ``[batch]`` or ``[batch, 1]`` (a binary logit or a prediction), or ``[batch, classes]``.
+    A binary logit z is also shown as the two class scores (-z/2, z/2), so that terms over classes serve
+    both kinds of task. Raises `SpecError` where a term reads ``class_prior`` and there is none.
+    """
+    if "class_prior" in reads and class_prior is None:
+        raise SpecError("a term of this loss reads class_prior: give the share of each class, a tensor [classes]")
+    single = output.dim() == 1 or output.shape[-1] == 1
+    score = output.reshape(output.shape[0]) if single else output
+    named = {"progress": progress}
+    if class_prior is not None:
+        named["class_prior"] = class_prior.to(output.dtype)
+    if reads & CLASSIFICATION:
+        named["labels"] = target.reshape(output.shape[0]).long()
+        named["logits"] = torch.stack((-score / 2, score / 2), dim=-1) if single else score
+        named["logit"] = score if single else score[..., -1] - score[..., 0]
+    else:
+        named["prediction"] = score
+        named["target"] = target.reshape(output.shape[0]).to(output.dtype)
+    return named

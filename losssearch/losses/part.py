@@ -1,0 +1,74 @@
+"""The value of one part of a loss: term, reduction, weighting, scale. Works under ``torch.func.vmap``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from losssearch.losses.domains import Choice
+from losssearch.losses.spec import Part
+
+UNCERTAINTY = "log_variance"
+"""The learned scalar of an uncertainty weighting."""
+
+
+def learned_scalars(part: Part) -> dict[str, float]:
+    """Name and initial value of every scalar that the part learns with the model."""
+    scalars = {name: domain.initial for name, domain in part.term.learned.items()}
+    return {**scalars, UNCERTAINTY: 0.0} if part.weighting.kind == "uncertainty" else scalars
+
+
+def part_numbers(part: Part) -> dict[str, float]:
+    """Every number of the part that may differ between members of a population."""
+    domains = part.term.domains
+    numeric = {k: float(v) for k, v in part.hyperparameters.items() if not isinstance(domains[k], Choice)}
+    return {
+        **{f"hyper.{name}": value for name, value in numeric.items()},
+        "share": part.reduction.share,
+        "start": part.weighting.start,
+        "end": part.weighting.end,
+        "scale": part.scale,
+    }
+
+
+def part_kind(part: Part) -> tuple[object, ...]:
+    """What must be equal for two parts to be evaluated together: all of the part but its numbers."""
+    choices = [(k, v) for k, v in part.hyperparameters.items() if isinstance(part.term.domains[k], Choice)]
+    return part.name, tuple(sorted(choices)), part.reduction.kind, part.weighting.kind
+
+
+def _mean_of_worst(losses: Tensor, share: Tensor) -> Tensor:
+    ordered = losses.sort(descending=True).values
+    count = share * losses.shape[0]
+    rank = torch.arange(losses.shape[0], dtype=losses.dtype, device=losses.device)
+    kept = (count - rank).clamp(0, 1)
+    return (kept * ordered).sum() / kept.sum()
+
+
+def part_value(
+    part: Part, named: Mapping[str, Tensor], numbers: Mapping[str, Tensor], learned: Mapping[str, Tensor]
+) -> Tensor:
+    """Weighted, reduced and scaled value of ``part``'s kind at ``numbers`` and ``learned``: a scalar.
+
+    ``part`` gives the kind alone; `part_numbers` and `learned_scalars` name the entries of the mappings.
+    """
+    term = part.term
+    hyperparameters: dict[str, Tensor | str] = {
+        name: str(value) if isinstance(term.domains[name], Choice) else numbers[f"hyper.{name}"]
+        for name, value in part.hyperparameters.items()
+    }
+    losses = term(*(named[name] for name in term.reads), **hyperparameters, **{n: learned[n] for n in term.learned})
+    if not term.per_sample:
+        value = losses
+    elif part.reduction.kind == "cvar":
+        value = _mean_of_worst(losses, numbers["share"])
+    else:
+        value = losses.mean()
+    value = value / numbers["scale"]
+    if part.weighting.kind == "uncertainty":
+        return torch.exp(-learned[UNCERTAINTY]) * value + learned[UNCERTAINTY] / 2
+    if part.weighting.kind == "linear":
+        return (numbers["start"] + (numbers["end"] - numbers["start"]) * named["progress"]) * value
+    return numbers["start"] * value

@@ -1,0 +1,17 @@
+"""The primitive terms: fixed formulas, one family a module. A family is what its terms read and aim at.
+
+=================  ================================================  =========================================
+family             reads                                             aims at
+=================  ================================================  =========================================
+classification     logits or logit, labels                           probabilities of single samples
+margin             logits, labels                                    a margin between classes
+imbalance          logits, labels, class_prior                       classes of unequal size
+overlap            logits or logit, labels; one value a batch        counts such as F1
+ranking            logits or logit, labels; one value a batch        the order of samples
+regression         prediction, target                                single predictions
+=================  ================================================  =========================================
+"""
+
+from losssearch.losses.primitives import classification, imbalance, margin, overlap, ranking, regression
+
+__all__ = ["classification", "imbalance", "margin", "overlap", "ranking", "regression"]

@@ -1,0 +1,116 @@
+"""Terms on the class probability of single samples: cross-entropy and its relatives.
+
+All work on log-probabilities, so values and gradients stay finite where a softmax saturates.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from losssearch.losses.domains import Float
+from losssearch.losses.term import loss_term
+
+_LOG_ZERO = 4.0
+"""Minus the number that stands for log 0 in reverse cross-entropy (Wang et al. 2019 choose -4)."""
+
+
+def _of_label(values: Tensor, labels: Tensor) -> Tensor:
+    """The entry of ``values`` [batch, classes] that belongs to each sample's label."""
+    return values.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+
+
+@loss_term(
+    reference="maximum likelihood; smoothing of Szegedy et al. 2016, section 7",
+    shift_invariant=True,
+    smoothing=Float(0.0, 0.4, default=0.0),
+)
+def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: Tensor) -> Tensor:
+    """Minus the log-probability of the label, mixed with the mean over all classes.
+
+    Rewards calibrated probabilities; smoothing stops it from asking for endless confidence.
+    ``-(1 - s) log p_y - s mean_c log p_c``. Shapes: logits [batch, classes], labels [batch] → [batch].
+    Limits: s = 0 is plain cross-entropy.
+    """
+    log_p = F.log_softmax(logits, -1)
+    return -(1 - smoothing) * _of_label(log_p, labels) - smoothing * log_p.mean(-1)
+
+
+@loss_term(
+    reference="maximum likelihood; smoothing of Szegedy et al. 2016, section 7",
+    smoothing=Float(0.0, 0.4, default=0.0),
+)
+def binary_cross_entropy(logit: Tensor, labels: Tensor, *, smoothing: Tensor) -> Tensor:
+    """Cross-entropy of one logit z for two classes.
+
+    ``-t log σ(z) - (1 - t) log σ(-z)`` with ``t = y (1 - s) + s / 2``. Shapes: logit [batch],
+    labels [batch] in {0, 1} → [batch]. Limits: equals `cross_entropy` on the logits (-z/2, z/2).
+    """
+    share = labels.to(logit.dtype) * (1 - smoothing) + smoothing / 2
+    return -share * F.logsigmoid(logit) - (1 - share) * F.logsigmoid(-logit)
+
+
+@loss_term(
+    reference="Elkan 2001, The foundations of cost-sensitive learning",
+    ratio=Float(0.05, 20.0, default=1.0, log=True),
+)
+def cost_sensitive_cross_entropy(logit: Tensor, labels: Tensor, *, ratio: Tensor) -> Tensor:
+    """Binary cross-entropy in which a missed positive costs ``ratio`` times a false alarm.
+
+    ``-r y log σ(z) - (1 - y) log σ(-z)``. Shapes: logit [batch], labels [batch] in {0, 1} → [batch].
+    Limits: r = 1 is `binary_cross_entropy`.
+    """
+    positive = labels.to(logit.dtype)
+    return -ratio * positive * F.logsigmoid(logit) - (1 - positive) * F.logsigmoid(-logit)
+
+
+@loss_term(reference="Lin et al. 2017, eq. 4", shift_invariant=True, gamma=Float(0.0, 5.0, default=2.0))
+def focal(logits: Tensor, labels: Tensor, *, gamma: Tensor) -> Tensor:
+    """Cross-entropy with easy samples down-weighted.
+
+    Rewards work on samples that are still wrong. ``-(1 - p_y)^γ log p_y``. Shapes: logits
+    [batch, classes], labels [batch] → [batch]. Limits: γ = 0 is cross-entropy.
+    """
+    log_p = F.log_softmax(logits, -1)
+    is_label = labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)
+    # log(1 - p_y) from the other classes: from p_y itself its gradient is infinite once p_y rounds to 1
+    log_rest = log_p.masked_fill(is_label, -torch.inf).logsumexp(-1)
+    return -torch.exp(gamma * log_rest) * _of_label(log_p, labels)
+
+
+@loss_term(reference="Leng et al. 2022, Poly-1", shift_invariant=True, epsilon=Float(-1.0, 6.0, default=1.0))
+def poly1(logits: Tensor, labels: Tensor, *, epsilon: Tensor) -> Tensor:
+    """Cross-entropy with the weight of its leading polynomial term changed.
+
+    ``-log p_y + ε (1 - p_y)``; ε > 0 pushes harder on confident samples, ε < 0 less. Shapes: logits
+    [batch, classes], labels [batch] → [batch]. Limits: ε = 0 is cross-entropy.
+    """
+    log_p = _of_label(F.log_softmax(logits, -1), labels)
+    return -log_p - epsilon * torch.expm1(log_p)
+
+
+@loss_term(reference="Zhang and Sabuncu 2018", shift_invariant=True, q=Float(0.01, 1.0, default=0.7))
+def generalised_cross_entropy(logits: Tensor, labels: Tensor, *, q: Tensor) -> Tensor:
+    """Between cross-entropy and absolute error: robust to wrong labels.
+
+    ``(1 - p_y^q) / q``. Shapes: logits [batch, classes], labels [batch] → [batch].
+    Limits: q → 0 is cross-entropy; q = 1 is ``1 - p_y``, half the absolute error of the probabilities.
+    """
+    return -torch.expm1(q * _of_label(F.log_softmax(logits, -1), labels)) / q
+
+
+@loss_term(
+    reference="Wang et al. 2019, Symmetric cross entropy",
+    shift_invariant=True,
+    alpha=Float(0.01, 10.0, default=0.1, log=True),
+    beta=Float(0.01, 10.0, default=1.0, log=True),
+)
+def symmetric_cross_entropy(logits: Tensor, labels: Tensor, *, alpha: Tensor, beta: Tensor) -> Tensor:
+    """Cross-entropy plus reverse cross-entropy, which bounds what one wrong label can do.
+
+    ``-α log p_y + 4 β (1 - p_y)``, log 0 taken as -4. Shapes: logits [batch, classes], labels [batch]
+    → [batch]. Limits: α times `poly1` with ε = 4 β / α.
+    """
+    log_p = _of_label(F.log_softmax(logits, -1), labels)
+    return -alpha * log_p - _LOG_ZERO * beta * torch.expm1(log_p)

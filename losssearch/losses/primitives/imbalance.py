@@ -1,0 +1,75 @@
+"""Terms that read the class prior, for classes of unequal size.
+
+A class that the training part lacks has prior 0; the formulas stay finite there.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from losssearch.losses.domains import Float
+from losssearch.losses.term import loss_term
+
+_SMALLEST_PRIOR = 1e-6
+"""Priors below this count as this: under one sample in a million, a weight or shift is guesswork."""
+
+
+def _log_prior(class_prior: Tensor, like: Tensor) -> Tensor:
+    return class_prior.to(like.dtype).clamp_min(_SMALLEST_PRIOR).log()
+
+
+@loss_term(
+    reference="King and Zeng 2001; the power of Mikolov et al. 2013 and Mahajan et al. 2018",
+    shift_invariant=True,
+    power=Float(0.0, 1.5, default=1.0),
+)
+def weighted_cross_entropy(logits: Tensor, labels: Tensor, class_prior: Tensor, *, power: Tensor) -> Tensor:
+    """Cross-entropy with rare classes counting more.
+
+    ``-w_y log p_y`` with ``w_c ∝ prior_c^-power``, scaled so that the mean weight under the prior is 1.
+    Shapes: logits [batch, classes], labels [batch], class_prior [classes] → [batch].
+    Limits: power = 0 is cross-entropy; power = 1 gives every class the same total weight.
+    """
+    log_prior = _log_prior(class_prior, logits)
+    log_weight = -power * log_prior
+    weight = torch.exp(log_weight - torch.logsumexp(log_weight + log_prior, -1))
+    index = labels.unsqueeze(-1)
+    log_p = F.log_softmax(logits, -1).gather(-1, index).squeeze(-1)
+    return -weight.expand_as(logits).gather(-1, index).squeeze(-1) * log_p
+
+
+@loss_term(reference="Menon et al. 2021, eq. 10", shift_invariant=True, tau=Float(0.0, 3.0, default=1.0))
+def logit_adjustment(logits: Tensor, labels: Tensor, class_prior: Tensor, *, tau: Tensor) -> Tensor:
+    """Cross-entropy of logits shifted by the log-prior, so that the plain argmax favours no large class.
+
+    Cross-entropy on ``z_c + τ log prior_c``. Shapes: logits [batch, classes], labels [batch],
+    class_prior [classes] → [batch]. Limits: τ = 0 is cross-entropy; τ = 1 is balanced softmax and is
+    consistent for balanced accuracy.
+    """
+    log_p = F.log_softmax(logits + tau * _log_prior(class_prior, logits), -1)
+    return -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+
+
+@loss_term(
+    reference="Cao et al. 2019, LDAM",
+    shift_invariant=True,
+    max_margin=Float(0.0, 5.0, default=1.0),
+    sharpness=Float(0.3, 10.0, default=1.0, log=True),
+)
+def ldam(logits: Tensor, labels: Tensor, class_prior: Tensor, *, max_margin: Tensor, sharpness: Tensor) -> Tensor:
+    """Cross-entropy that demands a larger margin of rarer classes.
+
+    Cross-entropy on ``k (z_c - m_c [c = y])``, over k, with ``m_c ∝ prior_c^-1/4`` and its largest value
+    ``max_margin``. The paper's logits are cosines times 30; here they are free, so margins are in logit
+    units. Shapes: logits [batch, classes], labels [batch], class_prior [classes] → [batch].
+    Limits: max_margin = 0 and sharpness k = 1 is cross-entropy; k → ∞ is a hinge on the worst class.
+    """
+    prior = class_prior.to(logits.dtype)
+    # an absent class needs no margin, and must not shrink those of the others
+    rarity = torch.where(prior > 0, torch.exp(-0.25 * _log_prior(class_prior, logits)), 0.0)
+    margin = max_margin * rarity / rarity.amax(-1, keepdim=True)
+    is_label = labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)
+    log_p = F.log_softmax(sharpness * (logits - torch.where(is_label, margin, 0.0)), -1)
+    return -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1) / sharpness

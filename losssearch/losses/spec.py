@@ -1,0 +1,254 @@
+"""A candidate loss as data: canonical, hashable, comparable, printable as a formula.
+
+JSON form::
+
+    {"parts": [{"term": "focal", "gamma": 1.5, "weight": 0.7, "reduction": "mean", "scale": 0.41}],
+     "decision": "tuned"}
+
+A ``weight`` is a number, ``{"schedule": "linear", "start": 1.0, "end": 0.0}`` over training progress, or
+``{"learned": "uncertainty"}``. A ``reduction`` is ``"mean"`` or ``{"cvar": 0.5}``, the mean of that share of
+the batch with the largest losses. ``scale`` divides the part, so that unit weights mean gradients of
+equal size at initialisation; it is measured, not searched, and takes no part in identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+from losssearch.errors import SpecError, UnknownNameError
+from losssearch.losses import adaptive, primitives  # noqa: F401  (fills the registry)
+from losssearch.losses.term import LossTerm, registry
+
+Decision = Literal["tuned", "fixed"]
+
+
+def _number(name: str, value: object, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise SpecError(f"{name} must be a number in [{low:g}, {high:g}], got {value!r}")
+    return float(value)
+
+
+def _canonical_number(value: object) -> object:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """How much a part counts: constant, linear in training progress, or learned.
+
+    ``uncertainty`` is Kendall et al. 2018, eq. 10: ``exp(-s) * loss + s / 2`` with a learned ``s``, from 0.
+    """
+
+    kind: Literal["constant", "linear", "uncertainty"] = "constant"
+    start: float = 1.0
+    end: float = 1.0
+
+    @classmethod
+    def from_json(cls, data: object) -> Weighting:
+        """Read a weighting; raise `SpecError` for any other form."""
+        if isinstance(data, Mapping):
+            if set(data) == {"schedule", "start", "end"} and data["schedule"] == "linear":
+                start, end = (_number(f"weight.{key}", data[key], 0, 1e6) for key in ("start", "end"))
+                if start == end == 0:
+                    raise SpecError("a linear weight must not start and end at 0")
+                return cls("linear", start, end)
+            if dict(data) == {"learned": "uncertainty"}:
+                return cls("uncertainty")
+            raise SpecError(f"a weight is a number, a linear schedule or learned uncertainty, got {dict(data)!r}")
+        value = _number("weight", data, 0, 1e6)
+        if value == 0:
+            raise SpecError("a constant weight must be above 0, got 0")
+        return cls("constant", value, value)
+
+    def to_json(self) -> object:
+        """The inverse of `from_json`."""
+        if self.kind == "constant":
+            return self.start
+        if self.kind == "linear":
+            return {"schedule": "linear", "start": self.start, "end": self.end}
+        return {"learned": "uncertainty"}
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """From per-sample losses to one number: the mean, or the mean of the largest ``share`` (CVaR)."""
+
+    kind: Literal["mean", "cvar"] = "mean"
+    share: float = 1.0
+
+    @classmethod
+    def from_json(cls, data: object) -> Reduction:
+        """Read a reduction; raise `SpecError` for any other form."""
+        if data == "mean":
+            return cls()
+        if isinstance(data, Mapping) and set(data) == {"cvar"}:
+            return cls("cvar", _number("reduction.cvar", data["cvar"], 0.01, 1.0))
+        raise SpecError(f'a reduction is "mean" or {{"cvar": share}}, got {data!r}')
+
+    def to_json(self) -> object:
+        """The inverse of `from_json`."""
+        return "mean" if self.kind == "mean" else {"cvar": self.share}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One weighted term of a loss."""
+
+    name: str
+    hyperparameters: Mapping[str, float | int | str] = field(default_factory=dict)
+    weighting: Weighting = Weighting()
+    reduction: Reduction = Reduction()
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in registry:
+            raise UnknownNameError("term", self.name, registry)
+        checked = registry[self.name].check(self.hyperparameters)
+        object.__setattr__(self, "hyperparameters", MappingProxyType(checked))
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise SpecError(f"scale must be finite and above 0, got {self.scale}")
+        if self.reduction.kind == "cvar" and not self.term.per_sample:
+            raise SpecError(f"{self.name} gives one value a batch, so its reduction must be mean")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _part, (self.name, dict(self.hyperparameters), self.weighting, self.reduction, self.scale)
+
+    @property
+    def term(self) -> LossTerm:
+        """The registry's record of the term."""
+        return registry[self.name]
+
+    @classmethod
+    def from_json(cls, data: object) -> Part:
+        """Read a part; raise `SpecError` or `UnknownNameError` with the rule that it breaks."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("term"), str):
+            raise SpecError(f'a part is an object with a "term", got {data!r}')
+        rest = {key: value for key, value in data.items() if key not in ("term", "weight", "reduction", "scale")}
+        return cls(
+            name=data["term"],
+            hyperparameters=rest,
+            weighting=Weighting.from_json(data.get("weight", 1.0)),
+            reduction=Reduction.from_json(data.get("reduction", "mean")),
+            scale=_number("scale", data.get("scale", 1.0), 0, math.inf),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The inverse of `from_json`."""
+        return {
+            "term": self.name,
+            **self.hyperparameters,
+            "weight": self.weighting.to_json(),
+            "reduction": self.reduction.to_json(),
+            "scale": self.scale,
+        }
+
+    def identity(self) -> str:
+        """What makes this part what it is, leaving out weight and scale; parts are ordered by it."""
+        hyper = {key: _canonical_number(value) for key, value in sorted(self.hyperparameters.items())}
+        return json.dumps([self.name, hyper, self.reduction.to_json()])
+
+
+def _part(*arguments: Any) -> Part:
+    return Part(*arguments)
+
+
+@dataclass(frozen=True)
+class LossSpec:
+    """A sum of weighted parts, and whether threshold or temperature are tuned after training.
+
+    Equality and hash are those of the canonical form: parts in a fixed order, constant weights summing
+    to one, numbers to six digits, scales left out.
+    """
+
+    parts: tuple[Part, ...]
+    decision: Decision = "tuned"
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.parts) <= 8:
+            raise SpecError(f"a loss has 1 to 8 parts, got {len(self.parts)}")
+        if self.decision not in ("tuned", "fixed"):
+            raise SpecError(f'decision must be "tuned" or "fixed", got {self.decision!r}')
+        ordered = sorted(self.parts, key=Part.identity)
+        if len({part.identity() for part in ordered}) < len(ordered):
+            raise SpecError("the parts of a loss must differ; merge equal parts into one weight")
+        total = sum(part.weighting.start for part in ordered)
+        if all(part.weighting.kind == "constant" for part in ordered):
+            ordered = [
+                replace(part, weighting=Weighting("constant", w, w))
+                for part, w in ((part, part.weighting.start / total) for part in ordered)
+            ]
+        object.__setattr__(self, "parts", tuple(ordered))
+
+    @classmethod
+    def from_json(cls, data: object) -> LossSpec:
+        """Read a spec from parsed JSON; raise `SpecError` with the rule that it breaks."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("parts"), list):
+            raise SpecError(f'a loss spec is an object with a list "parts", got {data!r:.80}')
+        if unknown := set(data) - {"parts", "decision"}:
+            raise SpecError(f"a loss spec has the keys parts and decision, got {', '.join(sorted(unknown))}")
+        return cls(tuple(Part.from_json(part) for part in data["parts"]), data.get("decision", "tuned"))
+
+    def to_json(self) -> dict[str, Any]:
+        """The inverse of `from_json`."""
+        return {"parts": [part.to_json() for part in self.parts], "decision": self.decision}
+
+    @property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits that stay the same between runs, platforms and versions."""
+        weights = [json.loads(json.dumps(part.weighting.to_json()), parse_float=_six_digits) for part in self.parts]
+        text = json.dumps([[part.identity() for part in self.parts], weights, self.decision], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LossSpec) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The tensors that its terms read, and ``progress`` where a weight follows a schedule."""
+        named = {name for part in self.parts for name in part.term.reads}
+        return frozenset(named | {"progress"} if any(p.weighting.kind == "linear" for p in self.parts) else named)
+
+    def formula(self, *, latex: bool = False) -> str:
+        """The loss as a sum, for people: plain text, or LaTeX."""
+        return " + ".join(_part_formula(part, len(self.parts) == 1, latex) for part in self.parts)
+
+
+def _six_digits(text: str) -> float:
+    return float(f"{float(text):.6g}")
+
+
+def _part_formula(part: Part, alone: bool, latex: bool) -> str:
+    values = [
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in part.hyperparameters.items()
+    ]
+    weighting = part.weighting
+    if latex:
+        name = rf"\mathrm{{{part.name}}}".replace("_", r"\_")
+        body = name + (rf"_{{{', '.join(values)}}}".replace("_", r"\_").replace(r"\_{", "_{", 1) if values else "")
+        if part.reduction.kind == "cvar":
+            body = rf"\mathrm{{CVaR}}_{{{part.reduction.share:.3g}}}\left[{body}\right]"
+        weight = {
+            "constant": "" if alone else rf"{weighting.start:.3g}\,",
+            "linear": rf"({weighting.start:.3g} \to {weighting.end:.3g})\,",
+            "uncertainty": r"e^{-s}\,",
+        }[weighting.kind]
+        return weight + body
+    body = part.name + (f"({', '.join(values)})" if values else "")
+    if part.reduction.kind == "cvar":
+        body = f"CVaR[{part.reduction.share:.3g}]({body})"
+    weight = {
+        "constant": "" if alone else f"{weighting.start:.3g}·",
+        "linear": f"({weighting.start:.3g}→{weighting.end:.3g})·",
+        "uncertainty": "exp(-s)·",
+    }[weighting.kind]
+    return weight + body

@@ -1,0 +1,194 @@
+"""A loss term: a pure function from named tensors and named hyperparameters to a loss, and its record.
+
+The record states the facts that everything else reads: what the term reads, what may be tuned and in
+which range, what it learns, where it comes from. ``@loss_term`` makes it and enters it in the registry.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from losssearch.errors import SpecError, UnknownNameError
+from losssearch.losses.domains import Choice, Domain, Float, Int, Learned
+
+READABLE: Mapping[str, str] = MappingProxyType(
+    {
+        "logits": "class scores [batch, classes]; a binary model's logit z is shown as (-z/2, z/2)",
+        "logit": "score of the positive class of a binary model [batch]",
+        "labels": "class ids [batch], int64",
+        "class_prior": "share of each class in the training part [classes]",
+        "prediction": "model output [batch], in units of the standardised target",
+        "target": "standardised target [batch]",
+        "progress": "share of training done, scalar in [0, 1]",
+    }
+)
+"""The tensors that a term may read, by their fixed names, for one member of a population."""
+
+RESERVED = frozenset({"term", "weight", "reduction", "scale"})
+"""Keys of a part in a spec's JSON, so no hyperparameter may have these names."""
+
+TermReduction = Literal["mean", "sum", "none"]
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """The record of one term.
+
+    ``per_sample``: the function gives ``[batch]``; otherwise a scalar for the whole batch.
+    ``nonnegative``: its value is never below zero. ``shift_invariant``: adding one number to all logits
+    of a sample changes nothing. ``family``: the module that the term stands in.
+    """
+
+    name: str
+    function: Callable[..., Tensor]
+    family: str
+    reads: tuple[str, ...]
+    domains: Mapping[str, Domain]
+    learned: Mapping[str, Learned]
+    reference: str
+    per_sample: bool = True
+    nonnegative: bool = True
+    shift_invariant: bool = False
+    summary: str = field(default="", compare=False)
+
+    def __call__(self, *tensors: Tensor, **hyperparameters: Tensor | str) -> Tensor:
+        """Evaluate the term: tensors in the order of ``reads``; numbers as 0-dim tensors, choices as names."""
+        return self.function(*tensors, **hyperparameters)
+
+    def __reduce__(self) -> tuple[Callable[[str], LossTerm], tuple[str]]:
+        return _by_name, (self.name,)
+
+    def fits(self, offered: frozenset[str]) -> bool:
+        """Whether a task that offers these tensors gives this term all that it reads."""
+        return offered.issuperset(self.reads)
+
+    @property
+    def defaults(self) -> dict[str, float | int | str]:
+        """The default of every hyperparameter."""
+        return {name: domain.default for name, domain in self.domains.items()}
+
+    def check(self, hyperparameters: Mapping[str, object]) -> dict[str, float | int | str]:
+        """Complete ``hyperparameters`` with defaults and check each against its domain.
+
+        Raises `SpecError` for an unknown name or a value outside its range.
+        """
+        for name in hyperparameters:
+            if name not in self.domains:
+                known = ", ".join(self.domains) or "none"
+                raise SpecError(f"{self.name} has no hyperparameter {name!r}; it has: {known}")
+        return {
+            name: domain.check(f"{self.name}.{name}", hyperparameters.get(name, domain.default))
+            for name, domain in self.domains.items()
+        }
+
+    def module(self, *, reduction: TermReduction = "mean", **hyperparameters: float | str) -> TermModule:
+        """The term as a module: ``terms["focal"].module(gamma=2.0)(logits, labels)``.
+
+        ``reduction`` is "mean", "sum" or "none" over samples; a batch-level term has "mean" alone.
+        Raises `SpecError` for another reduction, an unknown hyperparameter or a value out of range.
+        """
+        allowed = ("mean", "sum", "none") if self.per_sample else ("mean",)
+        if reduction not in allowed:
+            why = "" if self.per_sample else ", since it gives one value a batch"
+            raise SpecError(f"{self.name}'s reduction must be one of {', '.join(allowed)}{why}; got {reduction!r}")
+        return TermModule(self, self.check(hyperparameters), reduction)
+
+
+class TermModule(nn.Module):
+    """A term with its hyperparameters fixed and its learned scalars as parameters; made by `LossTerm.module`.
+
+    ``forward`` takes the tensors that the term reads, in the order of ``term.reads``. Hyperparameters take
+    the floating dtype and the device of the first.
+    """
+
+    def __init__(self, term: LossTerm, hyperparameters: Mapping[str, float | int | str], reduction: str) -> None:
+        super().__init__()
+        self.term, self.hyperparameters, self.reduction = term, dict(hyperparameters), reduction
+        for name, learned in term.learned.items():
+            self.register_parameter(name, nn.Parameter(torch.tensor(float(learned.initial))))
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """The loss of a batch: a scalar, or ``[batch]`` where the reduction is "none"."""
+        fixed = {k: v if isinstance(v, str) else tensors[0].new_tensor(v) for k, v in self.hyperparameters.items()}
+        value = self.term(*tensors, **fixed, **dict(self.named_parameters()))
+        if self.reduction == "none" or not self.term.per_sample:
+            return value
+        return value.mean() if self.reduction == "mean" else value.sum()
+
+    def extra_repr(self) -> str:
+        """The term, its hyperparameters and its reduction, as modules print them."""
+        values = [f"{name}={value}" for name, value in self.hyperparameters.items()]
+        return ", ".join([self.term.name, *values, f"reduction={self.reduction}"])
+
+
+_registry: dict[str, LossTerm] = {}
+
+registry: Mapping[str, LossTerm] = MappingProxyType(_registry)
+"""Every term by name; complete once ``losssearch.losses`` is imported."""
+
+
+def _by_name(name: str) -> LossTerm:
+    if name not in _registry:
+        raise UnknownNameError("term", name, _registry)
+    return _registry[name]
+
+
+def loss_term(
+    *,
+    reference: str,
+    per_sample: bool = True,
+    nonnegative: bool = True,
+    shift_invariant: bool = False,
+    **declared: Float | Int | Choice | Learned,
+) -> Callable[[Callable[..., Tensor]], LossTerm]:
+    """Declare a term: positional parameters are what it reads, keyword-only ones are ``declared``.
+
+    ``per_sample``, ``nonnegative`` and ``shift_invariant`` are the facts of `LossTerm`. Raises `SpecError`
+    at import on a duplicate name, an unknown tensor name, a missing docstring or reference, or a signature
+    that does not match the declaration.
+    """
+
+    def register(function: Callable[..., Tensor]) -> LossTerm:
+        name = function.__name__
+        parameters = inspect.signature(function).parameters.values()
+        open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        if odd := [p.name for p in parameters if p.kind in open_ended or p.default is not p.empty]:
+            raise SpecError(f"{name}'s parameters must be named one by one, without defaults; got {', '.join(odd)}")
+        reads = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        if name in _registry:
+            raise SpecError(f"term names must be unique, got a second {name!r}")
+        if unknown := set(reads) - set(READABLE):
+            raise SpecError(f"{name} may read {', '.join(READABLE)}; got {', '.join(sorted(unknown))}")
+        if sorted(keywords) != sorted(declared):
+            raise SpecError(f"{name}'s keyword-only parameters {keywords} must equal the declared {sorted(declared)}")
+        if reserved := RESERVED & set(declared):
+            raise SpecError(f"{name} may not name a hyperparameter {', '.join(sorted(reserved))}")
+        if wrong := [k for k, v in declared.items() if not isinstance(v, Float | Int | Choice | Learned)]:
+            raise SpecError(f"{name} must declare each of {', '.join(wrong)} as Float, Int, Choice or Learned")
+        if not (function.__doc__ and reference):
+            raise SpecError(f"{name} needs a docstring and a reference")
+        term = LossTerm(
+            name=name,
+            function=function,
+            family=function.__module__.rsplit(".", 1)[-1],
+            reads=reads,
+            domains=MappingProxyType({k: v for k, v in declared.items() if not isinstance(v, Learned)}),
+            learned=MappingProxyType({k: v for k, v in declared.items() if isinstance(v, Learned)}),
+            reference=reference,
+            per_sample=per_sample,
+            nonnegative=nonnegative,
+            shift_invariant=shift_invariant,
+            summary=function.__doc__.strip().splitlines()[0],
+        )
+        _registry[name] = term
+        return term
+
+    return register

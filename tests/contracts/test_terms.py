@@ -1,0 +1,271 @@
+"""The contract of every loss term in the registry. A new term needs no new test here."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from losssearch.losses import LossTerm, terms
+from losssearch.losses.domains import Choice
+
+OUTPUTS = ("logits", "logit", "prediction")
+EXTREME = 1e4
+Values = dict[str, Tensor | str]
+
+every_term = pytest.mark.parametrize("term", terms.values(), ids=list(terms))
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(7)
+
+
+def inputs(
+    term: LossTerm, source: torch.Generator, batch: int = 12, dtype: torch.dtype = torch.float64
+) -> list[Tensor]:
+    """Random tensors that the term reads: four classes where it reads logits, otherwise two."""
+    classes = 4 if "logits" in term.reads else 2
+    prior = torch.rand(classes, generator=source, dtype=torch.float64) + 0.05
+    made = {
+        "logits": 2 * torch.randn(batch, classes, generator=source, dtype=torch.float64),
+        "logit": 2 * torch.randn(batch, generator=source, dtype=torch.float64),
+        "labels": torch.randint(classes, (batch,), generator=source),
+        "class_prior": prior / prior.sum(),
+        "prediction": torch.randn(batch, generator=source, dtype=torch.float64),
+        "target": torch.randn(batch, generator=source, dtype=torch.float64),
+        "progress": torch.rand((), generator=source, dtype=torch.float64),
+    }
+    return [made[name] if name == "labels" else made[name].to(dtype) for name in term.reads]
+
+
+def output_index(term: LossTerm) -> int:
+    return next(i for i, name in enumerate(term.reads) if name in OUTPUTS)
+
+
+def values(term: LossTerm, source: torch.Generator | None = None, dtype: torch.dtype = torch.float64) -> Values:
+    """Hyperparameters and learned scalars: the defaults, or a draw from inside the ranges."""
+    drawn: Values = {}
+    for name, domain in term.domains.items():
+        if source is None or isinstance(domain, Choice):
+            value = domain.default
+        else:
+            value = domain.low + (domain.high - domain.low) * float(torch.rand((), generator=source))
+        drawn[name] = value if isinstance(value, str) else torch.tensor(value, dtype=dtype)
+    for name, learned in term.learned.items():
+        noise = 0.0 if source is None else float(torch.randn((), generator=source))
+        drawn[name] = torch.tensor(learned.initial + noise, dtype=dtype)
+    return drawn
+
+
+def corners(term: LossTerm) -> Iterator[Values]:
+    """Every combination of range ends, defaults and options; learned scalars far out on either side."""
+    names, ends = [], []
+    for name, domain in term.domains.items():
+        names.append(name)
+        ends.append(domain.options if isinstance(domain, Choice) else (domain.low, domain.default, domain.high))
+    for name, learned in term.learned.items():
+        names.append(name)
+        ends.append((learned.initial - 8, learned.initial, learned.initial + 8))
+    for chosen in itertools.product(*ends):
+        yield {n: v if isinstance(v, str) else torch.tensor(v) for n, v in zip(names, chosen, strict=True)}
+
+
+def extremes(term: LossTerm) -> list[Tensor]:
+    """A batch with every combination of saturated and neutral outputs, and every label."""
+    if "target" in term.reads:
+        pairs = list(itertools.product((-EXTREME, -1.0, 0.0, 1e-6, 1.0, EXTREME), (-10.0, 0.0, 1.0)))
+        made = {"prediction": torch.tensor([p for p, _ in pairs]), "target": torch.tensor([t for _, t in pairs])}
+    elif "logits" in term.reads:
+        rows = list(itertools.product(itertools.product((-EXTREME, 0.0, EXTREME), repeat=3), range(3)))
+        made = {"logits": torch.tensor([r for r, _ in rows]), "labels": torch.tensor([y for _, y in rows])}
+    else:
+        pairs = list(itertools.product((-EXTREME, -50.0, 0.0, 50.0, EXTREME), (0, 1)))
+        made = {"logit": torch.tensor([z for z, _ in pairs]), "labels": torch.tensor([y for _, y in pairs])}
+    classes = 3 if "logits" in term.reads else 2
+    made |= {"class_prior": torch.eye(classes)[0], "progress": torch.tensor(0.5)}
+    return [made[name] for name in term.reads]
+
+
+def value_and_gradient(term: LossTerm, tensors: list[Tensor], hyper: Values) -> tuple[Tensor, list[Tensor]]:
+    """The loss, and the gradient of its sum by the output and by the learned scalars."""
+    at = output_index(term)
+    tensors = [t.clone().requires_grad_() if i == at else t for i, t in enumerate(tensors)]
+    hyper = {k: v.clone().requires_grad_() if k in term.learned else v for k, v in hyper.items()}
+    loss = term(*tensors, **hyper)
+    moved = [tensors[at], *(hyper[name] for name in term.learned)]
+    return loss.detach(), list(torch.autograd.grad(loss.sum(), moved))
+
+
+@every_term
+def test_gives_one_value_a_sample_or_one_a_batch(term: LossTerm) -> None:
+    loss = term(*inputs(term, generator()), **values(term))
+    assert loss.shape == ((12,) if term.per_sample else ())
+
+
+@every_term
+@pytest.mark.parametrize("replicas", [None, 2])
+def test_population_equals_loop(term: LossTerm, replicas: int | None) -> None:
+    source, members, at = generator(), 3, output_index(term)
+    shared = [inputs(term, source) for _ in range(replicas or 1)]
+    outputs = torch.stack([torch.stack([inputs(term, source)[at] for _ in range(members)]) for _ in shared])
+    outputs.requires_grad_()
+    drawn = [values(term, source) for _ in range(members)]
+    choices = {k: v for k, v in drawn[0].items() if isinstance(v, str)}
+    numbers = {k: torch.stack([d[k] for d in drawn]) for k in drawn[0] if k not in choices}
+
+    def one(tensors: list[Tensor], hyper: dict[str, Tensor]) -> Tensor:
+        return term(*tensors, **hyper, **choices)
+
+    dims = [0 if i == at else None for i in range(len(term.reads))]
+    population = vmap(one, in_dims=(dims, 0))
+    if replicas:
+        stacked = [outputs if i == at else torch.stack([s[i] for s in shared]) for i in range(len(term.reads))]
+        together = vmap(population, in_dims=(0, None))(stacked, numbers)
+    else:
+        together = population([outputs[0] if i == at else t for i, t in enumerate(shared[0])], numbers)[None]
+    (together_gradient,) = torch.autograd.grad(together.sum(), outputs)
+    for r, k in itertools.product(range(replicas or 1), range(members)):
+        tensors = [outputs[r, k].detach() if i == at else t for i, t in enumerate(shared[r])]
+        alone, gradients = value_and_gradient(term, tensors, drawn[k])
+        torch.testing.assert_close(together[r, k].detach(), alone)
+        torch.testing.assert_close(together_gradient[r, k], gradients[0])
+
+
+@every_term
+@pytest.mark.parametrize("draw", [0, 1, 2])
+def test_first_and_second_derivatives_are_right(term: LossTerm, draw: int) -> None:
+    """Central differences, by the output, by every number that may be tuned and by what is learned."""
+    source = generator().manual_seed(draw)
+    tensors, drawn = inputs(term, source, batch=5), values(term, source)
+    at, numbers = output_index(term), [k for k, v in drawn.items() if isinstance(v, Tensor)]
+    for choices in itertools.product(*(d.options for d in term.domains.values() if isinstance(d, Choice))):
+        named = dict(zip((k for k, d in term.domains.items() if isinstance(d, Choice)), choices, strict=True))
+
+        def loss(output: Tensor, *moved: Tensor, named: dict[str, str] = named) -> Tensor:
+            given = [output if i == at else t for i, t in enumerate(tensors)]
+            return term(*given, **dict(zip(numbers, moved, strict=True)), **named)
+
+        points = [t.clone().requires_grad_() for t in (tensors[at], *(drawn[k] for k in numbers))]
+        assert torch.autograd.gradcheck(loss, points)
+        assert torch.autograd.gradgradcheck(loss, points)
+
+
+@every_term
+def test_finite_at_extreme_outputs_and_range_ends(term: LossTerm) -> None:
+    source = generator()
+    inside = [values(term, source, torch.float32) for _ in range(8)]
+    for hyper in [*corners(term), *inside]:
+        loss, gradients = value_and_gradient(term, extremes(term), hyper)
+        assert loss.isfinite().all(), hyper
+        assert all(gradient.isfinite().all() for gradient in gradients), hyper
+
+
+@every_term
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("made", [torch.float32, torch.float64])
+def test_keeps_the_dtype_of_the_output(term: LossTerm, dtype: torch.dtype, made: torch.dtype) -> None:
+    tensors = [
+        t.to(made) if name in ("class_prior", "progress") else t
+        for name, t in zip(term.reads, inputs(term, generator(), dtype=dtype), strict=True)
+    ]
+    assert term(*tensors, **values(term, dtype=made)).dtype == dtype
+
+
+@every_term
+def test_makes_its_tensors_on_the_device_of_the_output(term: LossTerm) -> None:
+    """The meta device stands in for an accelerator: mixing it with the CPU raises."""
+    tensors = [tensor.to("meta") for tensor in inputs(term, generator())]
+    hyper = {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in values(term).items()}
+    assert term(*tensors, **hyper).device.type == "meta"
+
+
+@every_term
+def test_single_precision_agrees_with_double(term: LossTerm) -> None:
+    tensors, hyper = inputs(term, generator(), batch=64), values(term)
+    double, double_gradients = value_and_gradient(term, tensors, hyper)
+    narrow = [t.float() if t.is_floating_point() else t for t in tensors]
+    single, single_gradients = value_and_gradient(
+        term, narrow, {k: v.float() if isinstance(v, Tensor) else v for k, v in hyper.items()}
+    )
+    torch.testing.assert_close(single.double(), double, rtol=1e-4, atol=1e-5)
+    for one, other in zip(single_gradients, double_gradients, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("term", [t for t in terms.values() if t.nonnegative], ids=lambda t: t.name)
+def test_is_nonnegative_where_declared(term: LossTerm) -> None:
+    source = generator()
+    for hyper in [*corners(term), *(values(term, source, torch.float32) for _ in range(8))]:
+        assert term(*inputs(term, source, 200, torch.float32), **hyper).min() >= -1e-6
+        assert term(*extremes(term), **hyper).min() >= -1e-6
+
+
+@pytest.mark.parametrize("term", [t for t in terms.values() if t.shift_invariant], ids=lambda t: t.name)
+def test_is_shift_invariant_where_declared(term: LossTerm) -> None:
+    assert "logits" in term.reads
+    source, at = generator(), output_index(term)
+    tensors, hyper = inputs(term, source), values(term, source)
+    shift = 10 * torch.randn(12, 1, generator=source, dtype=torch.float64)
+    moved = [t + shift if i == at else t for i, t in enumerate(tensors)]
+    torch.testing.assert_close(term(*moved, **hyper), term(*tensors, **hyper))
+
+
+@every_term
+def test_a_better_output_never_costs_more(term: LossTerm) -> None:
+    """At the defaults, more score for the label, or a prediction closer to the target, lowers the loss."""
+    tensors = inputs(term, generator(), batch=200)
+    named = dict(zip(term.reads, tensors, strict=True))
+    _, (gradient, *_) = value_and_gradient(term, tensors, values(term))
+    if "logits" in term.reads:
+        slope = gradient.gather(1, named["labels"][:, None])
+    elif "logit" in term.reads:
+        slope = gradient * (2 * named["labels"] - 1)
+    else:
+        slope = gradient * (named["target"] - named["prediction"]).sign()
+    assert slope.max() <= 1e-12
+    assert slope.min() < 0
+
+
+@every_term
+def test_order_of_the_batch_does_not_matter(term: LossTerm) -> None:
+    source = generator()
+    tensors, hyper = inputs(term, source), values(term, source)
+    order = torch.randperm(12, generator=source)
+    shuffled = [
+        t[order] if name not in ("class_prior", "progress") else t for name, t in zip(term.reads, tensors, strict=True)
+    ]
+    torch.testing.assert_close(term(*shuffled, **hyper).mean(), term(*tensors, **hyper).mean())
+
+
+@pytest.mark.parametrize("term", [t for t in terms.values() if "labels" in t.reads], ids=lambda t: t.name)
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("batch", [1, 6])
+def test_a_batch_of_one_class_is_fine(term: LossTerm, label: int, batch: int) -> None:
+    tensors = [
+        torch.full((batch,), label) if name == "labels" else t
+        for name, t in zip(term.reads, inputs(term, generator(), batch), strict=True)
+    ]
+    loss, gradients = value_and_gradient(term, tensors, values(term))
+    assert loss.isfinite().all()
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@every_term
+def test_learned_scalars_get_a_gradient(term: LossTerm) -> None:
+    _, (_, *gradients) = value_and_gradient(term, inputs(term, generator()), values(term))
+    assert len(gradients) == len(term.learned)
+    assert all(gradient != 0 for gradient in gradients)
+
+
+@every_term
+def test_the_record_is_complete(term: LossTerm) -> None:
+    assert terms[term.name] is term
+    assert term.function.__module__ in (
+        f"losssearch.losses.{kind}.{term.family}" for kind in ("primitives", "adaptive")
+    )
+    assert len(term.summary) > 20
+    assert "Shapes:" in term.function.__doc__

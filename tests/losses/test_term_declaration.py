@@ -1,0 +1,121 @@
+"""A declaration that contradicts its function is refused at import."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from losssearch.errors import SpecError, UnknownNameError
+from losssearch.losses import term as term_module
+from losssearch.losses import terms
+from losssearch.losses.domains import Choice, Float, Learned
+from losssearch.losses.term import loss_term
+
+
+@pytest.fixture(autouse=True)
+def scratch_registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    scratch = {"squared": terms["squared"]}
+    monkeypatch.setattr(term_module, "_registry", scratch)
+    return scratch
+
+
+def good(prediction: Tensor, target: Tensor, *, power: Tensor, style: str, offset: Tensor) -> Tensor:
+    """Power of the residual."""
+    return (target - prediction + offset).abs() ** power
+
+
+DECLARED = {"power": Float(1, 3, default=2), "style": Choice("a", "b", default="a"), "offset": Learned(0.5)}
+
+
+def test_the_record_states_what_the_signature_says(scratch_registry: dict[str, Any]) -> None:
+    term = loss_term(reference="made up", nonnegative=False, **DECLARED)(good)
+    assert scratch_registry["good"] is term
+    assert (term.name, term.reads, term.summary) == ("good", ("prediction", "target"), "Power of the residual.")
+    assert term.defaults == {"power": 2.0, "style": "a"}
+    assert dict(term.learned) == {"offset": Learned(0.5)}
+    assert (term.per_sample, term.nonnegative, term.shift_invariant) == (True, False, False)
+    assert term.family == __name__.rsplit(".", maxsplit=1)[-1]
+    assert term.check({"power": 3}) == {"power": 3.0, "style": "a"}
+    assert term.fits(frozenset({"prediction", "target", "progress"}))
+    assert not term.fits(frozenset({"logits", "target"}))
+
+
+def unknown_tensor(predictions: Tensor, target: Tensor) -> Tensor:
+    """Reads a tensor that no task offers."""
+    return predictions
+
+
+def undeclared(prediction: Tensor, target: Tensor, *, power: Tensor) -> Tensor:
+    """Has a keyword that is not declared."""
+    return prediction
+
+
+def reads_weight(prediction: Tensor, *, weight: Tensor) -> Tensor:
+    """Names a hyperparameter like a key of a part."""
+    return prediction
+
+
+def has_default(prediction: Tensor, target: Tensor | None = None) -> Tensor:
+    """Has a default."""
+    return prediction
+
+
+def open_ended(prediction: Tensor, **others: Tensor) -> Tensor:
+    """Takes anything."""
+    return prediction
+
+
+def undocumented(prediction: Tensor) -> Tensor:
+    return prediction
+
+
+def squared(prediction: Tensor) -> Tensor:
+    """Has a name that is taken."""
+    return prediction
+
+
+POWER = {"power": Float(0, 1, default=1)}
+
+
+@pytest.mark.parametrize(
+    ("function", "declared", "message"),
+    [
+        (unknown_tensor, {}, "unknown_tensor may read logits, .*; got predictions"),
+        (undeclared, {}, r"keyword-only parameters \['power'\] must equal the declared \[\]"),
+        (undocumented, POWER, r"keyword-only parameters \[\] must equal the declared \['power'\]"),
+        (undeclared, {"power": 2.0}, "must declare each of power as Float, Int, Choice or Learned"),
+        (reads_weight, {"weight": Float(0, 1, default=1)}, "may not name a hyperparameter weight"),
+        (has_default, {}, "must be named one by one, without defaults; got target"),
+        (open_ended, {}, "must be named one by one, without defaults; got others"),
+        (undocumented, {}, "undocumented needs a docstring and a reference"),
+        (squared, {}, "term names must be unique, got a second 'squared'"),
+    ],
+)
+def test_a_wrong_declaration_is_refused(
+    function: Callable[..., Tensor], declared: dict[str, Any], message: str, scratch_registry: dict[str, Any]
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        loss_term(reference="made up", **declared)(function)
+    assert list(scratch_registry) == ["squared"]
+
+
+def test_a_reference_is_needed() -> None:
+    with pytest.raises(SpecError, match="good needs a docstring and a reference"):
+        loss_term(reference="", **DECLARED)(good)
+
+
+def test_a_term_travels_by_its_name(scratch_registry: dict[str, Any]) -> None:
+    packed = pickle.dumps(scratch_registry["squared"])
+    assert pickle.loads(packed) is scratch_registry["squared"]
+    scratch_registry.clear()
+    with pytest.raises(UnknownNameError, match="unknown term 'squared'"):
+        pickle.loads(packed)
+
+
+def test_the_catalogue_cannot_be_written() -> None:
+    with pytest.raises(TypeError):
+        terms["squared"] = None  # type: ignore[index]
