@@ -1,0 +1,147 @@
+"""A dataset: features, target, what is known of both, and a fingerprint of the content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from losssearch.data.columns import read_columns
+from losssearch.data.schema import Column, Schema
+from losssearch.data.sources import Data, Source, read_source
+from losssearch.data.targets import MINIMUM_ROWS, Target, missing_values, read_target
+from losssearch.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """What a study is given.
+
+    ``features``: a data frame with the columns of ``schema``, or float32 [rows, columns] for arrays and
+    flattened images. ``target``: class ids int64, or float64 for regression. ``classes``: the name of each
+    id, empty for regression; a binary task has the positive class at id 1. ``task``: binary, multiclass or
+    regression. ``weight`` [rows] and ``group`` [rows], ids of sensitive groups, where there are any.
+    ``fingerprint``: 16 hexadecimal digits of the content, the same in every run. ``notes``: sentences that
+    say what was inferred and left out.
+    """
+
+    name: str
+    features: pd.DataFrame | NDArray[np.float32]
+    target: NDArray[Any]
+    classes: tuple[str, ...]
+    task: str
+    schema: Schema
+    fingerprint: str
+    weight: NDArray[np.float32] | None = None
+    group: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.target)
+
+    @cached_property
+    def row_keys(self) -> NDArray[np.uint64]:
+        """A number for each row [rows]; rows with equal features have equal numbers."""
+        if isinstance(self.features, pd.DataFrame):
+            return np.asarray(pd.util.hash_pandas_object(self.features, index=False), dtype=np.uint64)
+        contiguous = np.ascontiguousarray(self.features)
+        digests = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in contiguous)
+        return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+def load(
+    data: Data,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    drop: str | Sequence[str] = (),
+    positive: object = None,
+    drop_missing_target: bool = False,
+) -> Dataset:
+    """Read data and infer what they are.
+
+    ``data``: a path (.csv, .csv.gz, .tsv, .parquet, .arrow, .feather, or .npz with images or features and
+    labels), ``builtin:NAME``, ``openml:ID``, a data frame, or a pair (X, y) of arrays, tensors or frames.
+    ``target``: the column, or the array of an NPZ file; may be left out for built-in sets, OpenML and pairs.
+    ``drop``: columns that must not be features. ``positive``: the positive class of a binary target.
+    ``drop_missing_target``: leave out rows without a target instead of refusing them.
+
+    Raises `DataError`, `OptionError` or `UnknownNameError`, each in one line: for a file that is missing or
+    no table, a missing column, a target that is constant, not finite or missing in places, fewer than 50
+    rows or fewer than 10 of a class, duplicate column names, or no feature left.
+    """
+    source = read_source(data, target, (drop,) if isinstance(drop, str) else tuple(drop))
+    source, notes = _without_missing_target(source, drop_missing_target)
+    goal = read_target(source.target.reset_index(drop=True), source.where, task, positive)
+    features, schema, read_notes = _read_features(source)
+    if not schema.columns:
+        reasons = f" ({'; '.join(read_notes)})" if read_notes else ""
+        raise DataError(f"there must be a feature besides the target; {source.where} has none left{reasons}")
+    return Dataset(
+        name=source.name,
+        features=features,
+        target=goal.values,
+        classes=goal.classes,
+        task=goal.task,
+        schema=schema,
+        fingerprint=_fingerprint(features, schema, goal),
+        notes=(*goal.notes, *notes, *source.notes, *read_notes),
+    )
+
+
+def _without_missing_target(source: Source, allowed: bool) -> tuple[Source, tuple[str, ...]]:
+    missing = missing_values(source.target)
+    count = int(missing.sum())
+    if not count:
+        return source, ()
+    name = f"target {str(source.target.name)!r} of {source.where}"
+    if count == len(missing):
+        raise DataError(f"a target must have values; {name} has none in {count} rows")
+    if not allowed:
+        first = int(missing.argmax()) + 1
+        raise DataError(
+            f"every row must have a target; {name} lacks {count} of {len(missing)}, the first in row {first}: "
+            "leave them out with --drop-missing-target"
+        )
+    kept = Source(
+        source.name, source.where, source.features[~missing], source.target[~missing], source.shape, source.notes
+    )
+    return kept, (f"left out {count} rows without a target",)
+
+
+def _read_features(source: Source) -> tuple[pd.DataFrame | NDArray[np.float32], Schema, tuple[str, ...]]:
+    if isinstance(source.features, pd.DataFrame):
+        return read_columns(source.features, source.where)
+    values = np.asarray(source.features, dtype=np.float32) + np.float32(0)
+    infinite = np.isinf(values)
+    notes: tuple[str, ...] = ()
+    if infinite.any():
+        values[infinite] = np.nan
+        notes = (f"{int(infinite.sum())} infinite values of the features count as missing",)
+    if len(values) >= MINIMUM_ROWS and (np.isnan(values) | (values == values[:1])).all():
+        return values, Schema(()), (*notes, "every column is constant")
+    missing = np.isnan(values).sum(axis=0)
+    columns = tuple(Column(f"x{i}", "numeric", int(count)) for i, count in enumerate(missing))
+    return values, Schema(columns, source.shape), notes
+
+
+def _fingerprint(features: pd.DataFrame | NDArray[np.float32], schema: Schema, goal: Target) -> str:
+    header = [[column.name, column.kind] for column in schema.columns], schema.shape, goal.classes, goal.task
+    digest = hashlib.sha256(json.dumps(header).encode())
+    if isinstance(features, pd.DataFrame):
+        for name in features.columns:
+            hashes = pd.util.hash_pandas_object(features[name], index=False).to_numpy()
+            digest.update(hashes.astype("<u8").tobytes())
+    else:
+        digest.update(np.ascontiguousarray(features).astype("<f4").tobytes())
+    digest.update(goal.values.astype("<f8").tobytes())
+    return digest.hexdigest()[:16]

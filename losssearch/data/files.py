@@ -1,0 +1,139 @@
+"""Files as tables or arrays: CSV, Parquet, Arrow and NPZ. What cannot be read gives one line, not a traceback."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import warnings
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TextIO
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from losssearch.errors import DataError
+
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".arrow", ".feather")
+ARRAY_SUFFIXES = (".npz",)
+
+_DELIMITERS = (",", ";", "\t", "|")
+_UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that decides how the file is read; raise `DataError` where there is no file to read."""
+    try:
+        if path.is_dir():
+            raise DataError(f"{path} is a directory; give one file: {', '.join(TABLE_SUFFIXES + ARRAY_SUFFIXES)}")
+        if not path.is_file():
+            raise DataError(f"no such file: {path}")
+        if path.stat().st_size == 0:
+            raise DataError(f"{path} is not a table: the file is empty")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {_one_line(error)}") from error
+    name = path.name.lower()
+    for suffix in TABLE_SUFFIXES + ARRAY_SUFFIXES:
+        if name.endswith(suffix):
+            return suffix
+    known = ", ".join(TABLE_SUFFIXES + ARRAY_SUFFIXES)
+    raise DataError(f"{path} has a suffix that says nothing of its format: {path.suffix!r}; readable are {known}")
+
+
+def read_table(path: Path, suffix: str) -> pd.DataFrame:
+    """The table in a file of one of `TABLE_SUFFIXES`; raise `DataError` where it holds none."""
+    try:
+        if suffix.startswith((".csv", ".tsv")):
+            return _read_text_table(path)
+        return _read_parquet(path) if suffix == ".parquet" else _read_arrow(path)
+    except DataError:
+        raise
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise DataError(f"{path} is not a table in UTF-8: it holds the byte {byte:#x}; save it as UTF-8") from error
+    except _UNREADABLE as error:
+        raise DataError(f"{path} is not a table: {_one_line(error)}") from error
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays in an NPZ file by name; pickled objects are refused."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: np.asarray(archive[name]) for name in archive.files}
+    except TypeError as error:  # numpy reads a renamed .npy file as one array
+        raise DataError(f"{path} is not an NPZ archive but one array; save it with numpy.savez") from error
+    except (BadZipFile, *_UNREADABLE) as error:
+        raise DataError(f"{path} is not an NPZ archive of plain arrays: {_one_line(error)}") from error
+
+
+def refuse_duplicate_names(names: Iterable[str], where: str) -> None:
+    """Raise `DataError` where two columns have one name."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DataError(f"column names must differ; {where} has {name!r} more than once")
+        seen.add(name)
+
+
+def _read_text_table(path: Path) -> pd.DataFrame:
+    with _open_text(path) as file:
+        if "\0" in file.read(1 << 16):
+            raise DataError(f"{path} is not a table: it holds binary data")
+        file.seek(0)
+        first = file.readline()
+        delimiter = max(_DELIMITERS, key=first.count)
+        file.seek(0)
+        header = next(csv.reader(file, delimiter=delimiter, skipinitialspace=True), [])
+        refuse_duplicate_names((name for name in header if name), str(path))
+        file.seek(0)
+        with warnings.catch_warnings():
+            # Rows longer than the header would otherwise lose their last fields.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            try:
+                return pd.read_csv(
+                    file,
+                    sep=delimiter,
+                    na_values=["?"],
+                    skipinitialspace=True,
+                    index_col=False,
+                    low_memory=False,
+                )
+            except pd.errors.ParserWarning as error:
+                fields = f"the {len(header)} of line 1"
+                raise DataError(f"{path} is not a table: rows have more fields than {fields}") from error
+
+
+def _open_text(path: Path) -> TextIO:
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    from pyarrow import parquet
+
+    refuse_duplicate_names(parquet.read_schema(path).names, str(path))
+    return pd.DataFrame(parquet.ParquetFile(path).read().to_pandas())
+
+
+def _read_arrow(path: Path) -> pd.DataFrame:
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source:
+        try:
+            table = pa.ipc.open_file(source).read_all()
+        except pa.ArrowInvalid:
+            # The other Arrow format: a stream, which has no footer.
+            source.seek(0)
+            table = pa.ipc.open_stream(source).read_all()
+        refuse_duplicate_names(table.column_names, str(path))
+        return pd.DataFrame(table.to_pandas())
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split())[:200] or type(error).__name__

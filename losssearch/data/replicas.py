@@ -1,0 +1,143 @@
+"""Replicas: draws of one dataset, encoded and stacked as tensors for a population trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from losssearch.data.dataset import Dataset
+from losssearch.data.encoding import Encoder
+from losssearch.data.splits import Draw, Rows
+from losssearch.errors import OptionError
+
+
+@dataclass(frozen=True, eq=False)
+class Replicas:
+    """R draws with N training and V validation rows each, as tensors on one device.
+
+    Each replica was encoded, and for regression its target standardised, by its own training rows: a value
+    in the target's unit is ``target_mean + target_scale * value``. For classification the targets are class
+    ids, the mean is 0 and the scale 1. Encoded width D is that of the widest replica; the others end in
+    columns of zeros.
+    """
+
+    features: Tensor
+    """[R, N, D], float32."""
+    target: Tensor
+    """[R, N], int64 class ids or float32."""
+    validation_features: Tensor
+    """[R, V, D]."""
+    validation_target: Tensor
+    """[R, V]."""
+    class_prior: Tensor
+    """[R, C], share of each class in the training rows; [R, 0] for regression."""
+    target_mean: Tensor
+    """[R], float32."""
+    target_scale: Tensor
+    """[R], float32, above zero."""
+    seeds: tuple[int, ...]
+    """R seeds, one a draw."""
+    held: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """Named parts that no training or validation row is in: features [R, H, D] and target [R, H]."""
+
+    @property
+    def count(self) -> int:
+        """How many replicas there are, R."""
+        return len(self.seeds)
+
+    @property
+    def width(self) -> int:
+        """Encoded features a row, D."""
+        return self.features.shape[-1]
+
+    @property
+    def classes(self) -> int:
+        """How many classes the target has, C; 0 for regression."""
+        return self.class_prior.shape[-1]
+
+    def take(self, indices: Sequence[int]) -> Replicas:
+        """The replicas at these indices, in this order."""
+        chosen = torch.as_tensor(list(indices), dtype=torch.int64, device=self.features.device)
+        taken = self._map(lambda tensor: tensor[chosen])
+        return replace(taken, seeds=tuple(self.seeds[index] for index in indices))
+
+    def to(self, device: str | torch.device) -> Replicas:
+        """The replicas on a device."""
+        return self._map(lambda tensor: tensor.to(device))
+
+    def _map(self, change: Any) -> Replicas:
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        changed = {name: change(value) for name, value in values.items() if isinstance(value, Tensor)}
+        held = {name: (change(features), change(target)) for name, (features, target) in self.held.items()}
+        return replace(self, **changed, held=held)
+
+
+def make_replicas(dataset: Dataset, draws: Sequence[Draw], held: Mapping[str, Rows] | None = None) -> Replicas:
+    """Encode each draw by its own training rows and stack them.
+
+    ``held``: row numbers of parts to be measured later, by name. Draws that differ by a few rows are cut to
+    the shortest; their rows are in random order, so that is a random loss.
+
+    Raises `OptionError` without a draw.
+    """
+    if not draws:
+        raise OptionError("replicas need at least one draw")
+    held = held or {}
+    train_rows = min(len(draw.train) for draw in draws)
+    validation_rows = min(len(draw.validation) for draw in draws)
+    names = ("train", "validation", *(f"held {name}" for name in held))
+    parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
+    targets: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+    means, scales, priors = [], [], []
+    for draw in draws:
+        rows = (draw.train[:train_rows], draw.validation[:validation_rows], *held.values())
+        encoder = Encoder(dataset.schema).fit(_rows(dataset, draw.train))
+        mean, scale = _standard(dataset, draw.train)
+        for name, members in zip(names, rows, strict=True):
+            parts[name].append(encoder.transform(_rows(dataset, members)))
+            target = dataset.target[members]
+            targets[name].append(target if dataset.classes else ((target - mean) / scale).astype(np.float32))
+        means.append(mean)
+        scales.append(scale)
+        priors.append(_prior(dataset, draw.train))
+    width = max(part.shape[1] for part in parts["train"])
+    stacked = {name: (_stack(parts.pop(name), width), torch.from_numpy(np.stack(targets.pop(name)))) for name in names}
+    return Replicas(
+        *stacked["train"],
+        *stacked["validation"],
+        class_prior=torch.from_numpy(np.stack(priors)),
+        target_mean=torch.tensor(means, dtype=torch.float32),
+        target_scale=torch.tensor(scales, dtype=torch.float32),
+        seeds=tuple(draw.seed for draw in draws),
+        held={name: stacked[f"held {name}"] for name in held},
+    )
+
+
+def _rows(dataset: Dataset, rows: Rows) -> Any:
+    return dataset.features[rows] if isinstance(dataset.features, np.ndarray) else dataset.features.iloc[rows]
+
+
+def _standard(dataset: Dataset, rows: Rows) -> tuple[float, float]:
+    if dataset.classes:
+        return 0.0, 1.0
+    target = dataset.target[rows]
+    return float(target.mean()), float(target.std()) or 1.0
+
+
+def _prior(dataset: Dataset, rows: Rows) -> NDArray[np.float32]:
+    if not dataset.classes:
+        return np.empty(0, dtype=np.float32)
+    return (np.bincount(dataset.target[rows], minlength=len(dataset.classes)) / len(rows)).astype(np.float32)
+
+
+def _stack(parts: list[NDArray[np.float32]], width: int) -> Tensor:
+    stacked = torch.zeros(len(parts), len(parts[0]), width)
+    for index, part in enumerate(parts):
+        stacked[index, :, : part.shape[1]] = torch.from_numpy(part)
+    return stacked

@@ -1,0 +1,216 @@
+"""Where data come from: a file, a built-in set, OpenML, a data frame, or a pair of arrays."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from losssearch.data import builtin, files
+from losssearch.errors import DataError, OptionError
+
+Data: TypeAlias = str | Path | pd.DataFrame | tuple[Any, Any]
+"""What a user may give: a path, ``builtin:NAME``, ``openml:ID``, a data frame, or a pair (X, y)."""
+
+_FEATURE_ARRAYS = ("images", "X", "x", "features", "data")
+_TARGET_ARRAYS = ("labels", "y", "target", "targets")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Features and target as they came, row by row.
+
+    ``features`` is a data frame, or an array [rows, ...]. ``shape`` is that of one image, empty for a table.
+    ``where`` names the source in messages.
+    """
+
+    name: str
+    where: str
+    features: pd.DataFrame | NDArray[Any]
+    target: pd.Series
+    shape: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_source(data: object, target: str | None, drop: Sequence[str]) -> Source:
+    """Find the data and part the target from the features; columns in ``drop`` are left out.
+
+    Raises `DataError` for data that cannot be read or lack a named column, `OptionError` for arguments that
+    do not fit together, `UnknownNameError` for an unknown built-in set.
+    """
+    if target is not None and target in drop:
+        raise OptionError(f"the target must not be dropped; {target!r} is both target and in drop")
+    if isinstance(data, pd.DataFrame):
+        return _from_table(data, "data", "the data frame", target, drop)
+    if isinstance(data, tuple):
+        return _from_pair(data, target, drop)
+    if not isinstance(data, str | Path):
+        kind = type(data).__name__
+        raise OptionError(f"data must be a path, builtin:NAME, openml:ID, a data frame or a pair (X, y), got {kind}")
+    scheme, _, name = str(data).partition(":")
+    if scheme == "builtin":
+        return _from_builtin(name, target, drop)
+    if scheme == "openml":
+        return _from_openml(name, target, drop)
+    path = Path(data).expanduser()
+    suffix = files.suffix_of(path)
+    stem = path.name[: -len(suffix)] or path.name
+    if suffix in files.ARRAY_SUFFIXES:
+        return _from_archive(files.read_arrays(path), stem, str(path), target, drop)
+    return _from_table(files.read_table(path, suffix), stem, str(path), target, drop)
+
+
+def _from_table(frame: pd.DataFrame, name: str, where: str, target: str | None, drop: Sequence[str]) -> Source:
+    frame = frame.rename(columns=str)
+    files.refuse_duplicate_names(frame.columns, where)
+    if target is None:
+        raise OptionError(f"a target column must be named; {where} has {_listed(frame.columns)}")
+    _require_column(target, frame, where, "target column")
+    features = _without(frame, drop, where).drop(columns=target)
+    return Source(name, where, features, frame[target])
+
+
+def _from_pair(pair: tuple[Any, ...], target: str | None, drop: Sequence[str]) -> Source:
+    if len(pair) != 2:
+        raise OptionError(f"a tuple of data must be a pair (X, y), got {len(pair)} items")
+    where = "the pair (X, y)"
+    values = _plain(pair[1])
+    labels = values if isinstance(values, pd.Series) else np.asarray(values)
+    if isinstance(labels, np.ndarray):
+        labels = pd.Series(_one_per_row(labels, "y"))
+    name = target or "target"
+    labels = labels.reset_index(drop=True).rename(name)
+    features = _plain(pair[0])
+    if isinstance(features, pd.DataFrame):
+        features = features.rename(columns=str)
+        files.refuse_duplicate_names(features.columns, "X")
+        if name in features.columns:
+            raise DataError(f"X must not hold the target; it has a column {name!r}")
+        features = _without(features, drop, "X")
+    else:
+        _refuse_drop(drop, "X is an array")
+        features = np.asarray(features)
+    return _from_arrays(features, labels, "data", where)
+
+
+def _from_archive(
+    arrays: Mapping[str, NDArray[Any]], name: str, where: str, target: str | None, drop: Sequence[str]
+) -> Source:
+    _refuse_drop(drop, f"{where} holds arrays")
+    target = target or next((key for key in _TARGET_ARRAYS if key in arrays), None)
+    if target is None:
+        raise OptionError(f"a target array must be named; {where} has {_listed(arrays)}")
+    if target not in arrays:
+        raise DataError(f"{where} has no target array {target!r}; {_nearest(target, arrays)}")
+    others = [key for key in arrays if key != target]
+    wide = [key for key in others if arrays[key].ndim >= 2]
+    chosen = next((key for key in _FEATURE_ARRAYS if key in others), wide[0] if len(wide) == 1 else None)
+    if chosen is None:
+        expected = ", ".join(_FEATURE_ARRAYS)
+        raise DataError(f"{where} must hold one array of features, named one of {expected}; it has {_listed(arrays)}")
+    ignored = [key for key in others if key != chosen]
+    notes = (f"ignored the arrays {', '.join(map(repr, ignored))}",) if ignored else ()
+    labels = pd.Series(_one_per_row(arrays[target], f"{where}: {target!r}"), name=target)
+    return _from_arrays(arrays[chosen], labels, name, where, notes)
+
+
+def _from_arrays(
+    features: pd.DataFrame | NDArray[Any], target: pd.Series, name: str, where: str, notes: tuple[str, ...] = ()
+) -> Source:
+    if features.ndim < 1 or len(features) != len(target):
+        rows = len(features) if features.ndim else 0
+        raise DataError(f"features and target must have as many rows, {where} has {rows} and {len(target)}")
+    if isinstance(features, pd.DataFrame):
+        return Source(name, where, features, target, (), notes)
+    if features.dtype == object:
+        if features.ndim != 2:
+            raise DataError(f"an array of objects must be [rows, columns]; {where} has shape {features.shape}")
+        table = pd.DataFrame(features, columns=[f"x{i}" for i in range(features.shape[1])]).infer_objects()
+        return Source(name, where, table, target, (), notes)
+    if features.dtype.kind not in "biuf":
+        raise DataError(f"an array of features must hold numbers; {where} has {features.dtype}")
+    flat = features.reshape(len(features), -1)
+    shape = features.shape[1:] if features.ndim > 2 else ()
+    scaled = flat.astype(np.float32)
+    if shape and features.dtype == np.uint8:
+        scaled /= 255
+        notes = (*notes, f"images of {' x '.join(map(str, shape))} bytes are read as pixels in [0, 1]")
+    return Source(name, where, scaled, target, shape, notes)
+
+
+def _from_builtin(name: str, target: str | None, drop: Sequence[str]) -> Source:
+    where = f"builtin:{name}"
+    loaded = builtin.load_builtin(name)
+    if isinstance(loaded, pd.DataFrame):
+        return _from_table(loaded, name, where, target or builtin.TARGET, drop)
+    _refuse_drop(drop, f"{where} holds images")
+    if target not in (None, builtin.TARGET):
+        raise DataError(f"{where} has no target column {target!r}; it is {builtin.TARGET!r}")
+    return _from_arrays(*loaded, name, where)
+
+
+def _from_openml(identifier: str, target: str | None, drop: Sequence[str]) -> Source:
+    from sklearn.datasets import fetch_openml
+
+    where = f"openml:{identifier}"
+    if not identifier.isdecimal():
+        raise DataError(f"openml:ID takes the number of a dataset, got {where}")
+    try:
+        bunch = fetch_openml(data_id=int(identifier), as_frame=True, n_retries=1)
+    except (OSError, ValueError) as error:  # URLError and OpenMLError are kinds of these
+        raise DataError(f"{where} could not be fetched: {' '.join(str(error).split())[:200]}") from error
+    target = target or next(iter(bunch["target_names"]), None)
+    return _from_table(pd.DataFrame(bunch["frame"]), f"openml-{identifier}", where, target, drop)
+
+
+def _plain(values: Any) -> Any:
+    torch = sys.modules.get("torch")  # whoever hands over a tensor has imported it
+    if torch is not None and isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype in (torch.bfloat16, torch.float16) else values).numpy()
+    if isinstance(values, pd.DataFrame) and values.shape[1] == 1 and values.columns.nlevels > 1:
+        return values.droplevel(0, axis=1)
+    return values
+
+
+def _one_per_row(values: NDArray[Any], what: str) -> NDArray[Any]:
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise DataError(f"a target must hold one value a row; {what} has shape {values.shape}")
+    return values
+
+
+def _refuse_drop(drop: Sequence[str], why: str) -> None:
+    if drop:
+        raise OptionError(f"drop takes column names, but {why}; got {', '.join(drop)}")
+
+
+def _without(frame: pd.DataFrame, drop: Sequence[str], where: str) -> pd.DataFrame:
+    for column in drop:
+        _require_column(column, frame, where, "column to drop,")
+    return frame.drop(columns=list(drop))
+
+
+def _require_column(column: str, frame: pd.DataFrame, where: str, role: str) -> None:
+    if column not in frame.columns:
+        raise DataError(f"{where} has no {role} {column!r}; {_nearest(column, frame.columns)}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"did you mean {', '.join(map(repr, near))}?" if near else f"it has {_listed(names)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    shown = ", ".join(map(repr, every[:12]))
+    return f"{shown} and {len(every) - 12} more" if len(every) > 12 else shown

@@ -1,0 +1,163 @@
+"""What is to be predicted: the kind of task, the classes, and the target as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from losssearch.data.columns import read_column, read_text
+from losssearch.errors import DataError, OptionError, UnknownNameError
+
+KINDS = ("binary", "multiclass", "regression")
+"""The kinds of task that a target can be read as."""
+
+MINIMUM_ROWS = 50
+MINIMUM_CLASS_ROWS = 10
+"""What the search, confirmation and test parts and the validation splits need."""
+
+MOST_INTEGER_CLASSES = 20
+MOST_INTEGER_SHARE = 0.05
+
+_YES = frozenset({"yes", "true", "positive"})
+_YES_OF_PAIR = {"1": ("0", "-1"), "y": ("n",), "t": ("f",)}
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The target in numbers: class ids int64 with ``classes`` by id, or float64 with no classes."""
+
+    values: NDArray[Any]
+    classes: tuple[str, ...]
+    task: str
+    notes: tuple[str, ...]
+
+
+def read_target(column: pd.Series, where: str, task: str | None, positive: object = None) -> Target:
+    """Read a target without missing values as ``task``, or as the kind that its values suggest.
+
+    Booleans, text, categories, two distinct values, and at most 20 distinct whole numbers that are at most
+    5 % of the rows are classes; anything else is regression. A binary target has id 1 for the positive
+    class: ``positive`` if given, else 1 or true, else a word for yes, else the rarer one.
+
+    Raises `DataError` where the values cannot be that target, `OptionError` for an unfitting ``positive``
+    and `UnknownNameError` for an unknown task.
+    """
+    name = f"target {str(column.name)!r} of {where}"
+    if task is not None and task not in KINDS:
+        raise UnknownNameError("task", task, KINDS)
+    values, nominal = _values(column, name, task)
+    labels = sorted(values.unique())
+    inferred = _infer(labels, nominal, len(values))
+    kind = task or inferred
+    if positive is not None and kind != "binary":
+        raise OptionError(f"a positive class needs a binary task; {name} is read as {kind}, got positive={positive!r}")
+    if len(labels) < 2:
+        raise DataError(f"a target must have two or more distinct values; {name} is always {_shown(labels, 1)}")
+    if kind == "regression":
+        if nominal and not pd.api.types.is_bool_dtype(column.dtype):
+            raise DataError(f"regression needs numbers; {name} holds text such as {_shown(labels, 3)}")
+        _require_rows(len(values), where)
+        return Target(values.to_numpy(dtype=np.float64), (), kind, _inference(kind, task, len(labels), column))
+    if kind == "binary" and len(labels) != 2:
+        raise DataError(f"a binary target has two values; {name} has {len(labels)}: {_shown(labels, 5)}")
+    _require_rows(len(values), where)
+    counts = values.value_counts()
+    if counts.min() < MINIMUM_CLASS_ROWS:
+        rarest = _class_name(counts.index[-1])
+        hint = "" if nominal else ", or read it as regression (task regression)"
+        raise DataError(
+            f"every class needs {MINIMUM_CLASS_ROWS} rows for the splits; {name} has {len(labels)} classes, and class "
+            f"{rarest!r} has {counts.min()}: merge or leave out rare classes{hint}"
+        )
+    notes = _inference(kind, task, len(labels), column)
+    if kind == "binary":
+        labels = _negative_first(labels, counts, positive, name)
+        notes = (f"{notes[0]}; positive class is {_class_name(labels[1])!r}",)
+    ids = values.map({label: index for index, label in enumerate(labels)})
+    return Target(ids.to_numpy(dtype=np.int64), tuple(map(_class_name, labels)), kind, notes)
+
+
+def missing_values(column: pd.Series) -> NDArray[np.bool_]:
+    """Where a target has no value: NaN, null, and in text an empty field or a question mark."""
+    if pd.api.types.infer_dtype(column, skipna=True) in ("string", "mixed", "categorical"):
+        column = read_text(column)
+    return column.isna().to_numpy(dtype=bool)
+
+
+def _values(column: pd.Series, name: str, task: str | None) -> tuple[pd.Series, bool]:
+    """The values in one comparable form, and whether they name classes rather than measure."""
+    held = pd.api.types.infer_dtype(column, skipna=True)
+    many = column.nunique() > MOST_INTEGER_CLASSES if held == "string" else False
+    # Text is classes even where it spells numbers, unless those can only be measurements.
+    if held == "categorical" or (held == "string" and task != "regression" and not many):
+        return read_text(column).astype("object"), True
+    values, kind = read_column(column, name)
+    if kind == "date":
+        raise DataError(f"a target must be classes or numbers; {name} holds dates")
+    if kind == "categorical":
+        return values.astype("object"), True
+    infinite = np.isinf(values.to_numpy())
+    if infinite.any():
+        first = int(infinite.argmax())
+        raise DataError(
+            f"a target must be finite; {name} has {infinite.sum()} infinite values, the first in row {first + 1}"
+        )
+    if kind == "boolean":
+        return values.map({0.0: False, 1.0: True}).astype("object"), True
+    return values, False
+
+
+def _infer(labels: list[Any], nominal: bool, rows: int) -> str:
+    if len(labels) <= 2:
+        return "binary"
+    if nominal:
+        return "multiclass"
+    whole = all(float(label).is_integer() for label in labels[: MOST_INTEGER_CLASSES + 1])
+    few = len(labels) <= min(MOST_INTEGER_CLASSES, MOST_INTEGER_SHARE * rows)
+    return "multiclass" if whole and few else "regression"
+
+
+def _inference(kind: str, asked: str | None, distinct: int, column: pd.Series) -> tuple[str, ...]:
+    how = "as asked, with" if asked else "inferred from"
+    return (f"task {kind} {how} {distinct} distinct values of {str(column.name)!r}",)
+
+
+def _require_rows(rows: int, where: str) -> None:
+    if rows < MINIMUM_ROWS:
+        raise DataError(f"the splits need at least {MINIMUM_ROWS} rows; {where} has {rows}")
+
+
+def _negative_first(labels: list[Any], counts: pd.Series, positive: object, name: str) -> list[Any]:
+    names = [_class_name(label) for label in labels]
+    if positive is not None:
+        given = _class_name(positive)
+        if given not in names:
+            raise OptionError(f"the positive class must be a value of the target; {name} has {names}, got {given!r}")
+        index = names.index(given)
+    else:
+        index = _positive_index(names, [int(counts[label]) for label in labels])
+    return [labels[1 - index], labels[index]]
+
+
+def _positive_index(names: list[str], counts: list[int]) -> int:
+    words = [name.lower() for name in names]
+    for index, (word, other) in enumerate(zip(words, reversed(words), strict=True)):
+        if (word in _YES and other not in _YES) or other in _YES_OF_PAIR.get(word, ()):
+            return index
+    return 0 if counts[0] < counts[1] else 1
+
+
+def _class_name(label: object) -> str:
+    if isinstance(label, bool | np.bool_):
+        return str(bool(label))
+    if isinstance(label, float | np.floating) and float(label).is_integer():
+        return str(int(label))
+    return str(label)
+
+
+def _shown(labels: list[Any], most: int) -> str:
+    return ", ".join(repr(_class_name(label)) for label in labels[:most]) + (" …" if len(labels) > most else "")

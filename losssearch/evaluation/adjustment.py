@@ -1,0 +1,108 @@
+"""What is tuned on validation outputs after training, member by member, and then applied to held-out outputs.
+
+- threshold, for binary decisions: ``logit - threshold``
+- temperature, for probabilities: ``logits / temperature``
+- prior_shift, for multiclass decisions: ``logits - tau * log prior``
+- shift, for regression: ``prediction + shift``
+- none, for rankings
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from losssearch.errors import OptionError
+from losssearch.evaluation.members import map_members
+from losssearch.evaluation.prior_shift import log_prior
+from losssearch.evaluation.record import AdjustmentKind, Metric
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """One number a member, and how it changes outputs.
+
+    ``parameter`` is ``[...]``, float64: a threshold in logits, a temperature, a ``tau``, or a shift in the
+    target's unit; 1 for a temperature and 0 for the others changes nothing. ``log_prior`` is ``[..., C]`` for a
+    prior shift, else None.
+    """
+
+    kind: AdjustmentKind
+    parameter: Tensor
+    log_prior: Tensor | None = None
+
+    def apply(self, outputs: Tensor) -> Tensor:
+        """Adjusted ``outputs`` (``[..., N]`` or ``[..., N, C]``), in their own dtype."""
+        if self.kind == "none":
+            return outputs
+        by_member = self.parameter.to(outputs.dtype)
+        by_member = by_member.reshape(by_member.shape + (1,) * (outputs.dim() - by_member.dim()))
+        if self.log_prior is not None:
+            return outputs - by_member * self.log_prior.to(outputs.dtype).unsqueeze(-2)
+        if self.kind == "temperature":
+            return outputs / by_member
+        return outputs + by_member if self.kind == "shift" else outputs - by_member
+
+    def select(self, index: Tensor | slice | int | tuple[Tensor | slice | int, ...]) -> Adjustment:
+        """The adjustment of some members, by an index into the leading dimensions."""
+        prior = None if self.log_prior is None else self.log_prior[index]
+        return Adjustment(self.kind, self.parameter[index], prior)
+
+    def where(self, mask: Tensor, other: Adjustment) -> Adjustment:
+        """This adjustment for members in ``mask`` ``[...]``, ``other`` for the rest."""
+        return Adjustment(self.kind, torch.where(mask, self.parameter, other.parameter), self.log_prior)
+
+
+def fit_adjustment(
+    metric: Metric,
+    outputs: Tensor,
+    target: Tensor,
+    *,
+    tuned: Tensor | bool = True,
+    class_prior: Tensor | None = None,
+) -> Adjustment:
+    """Find the best adjustment for a metric, for every member of a population.
+
+    Args:
+        metric: Its ``adjustment`` says what is tuned.
+        outputs: ``[..., N]`` or ``[..., N, C]``; of validation rows.
+        target: ``[..., N]``; leading dimensions broadcast to those of ``outputs``.
+        tuned: Members to tune, ``[...]``; the others are left as they are, as is one with a non-finite output.
+        class_prior: Share of each class in training, ``[..., C]``; needed for a prior shift.
+
+    Raises:
+        OptionError: For shapes that do not fit, or a missing class prior.
+    """
+    class_axis = metric.function.class_axis
+    lead = outputs.shape[: outputs.dim() - (2 if class_axis else 1)]
+    untouched = 1.0 if metric.adjustment == "temperature" else 0.0
+    if metric.fit is None:
+        return Adjustment("none", torch.zeros(lead, dtype=torch.float64, device=outputs.device))
+    others, prior = [target], None
+    if metric.adjustment == "prior_shift":
+        if class_prior is None:
+            raise OptionError(f"class_prior is needed to tune {metric.name}")
+        others.append(class_prior)
+        prior = log_prior(class_prior.to(outputs.device)).expand(*lead, -1)
+    only = tuned if isinstance(tuned, Tensor) else torch.tensor(tuned, device=outputs.device)
+    parameter = map_members(metric.fit, outputs, *others, class_axis=class_axis, only=only)
+    return Adjustment(metric.adjustment, parameter.nan_to_num(untouched), prior)
+
+
+def evaluate(
+    metric: Metric,
+    outputs: Tensor,
+    target: Tensor,
+    *,
+    tuned: Tensor | bool,
+    class_prior: Tensor | None = None,
+) -> tuple[Tensor, Adjustment]:
+    """The metric after the adjustment that is best on these very rows, and that adjustment.
+
+    Arguments and errors are those of `fit_adjustment`. Values are ``[...]``, float64; nan for a member with a
+    non-finite output.
+    """
+    adjustment = fit_adjustment(metric, outputs, target, tuned=tuned, class_prior=class_prior)
+    return metric.function(adjustment.apply(outputs), target), adjustment

@@ -1,0 +1,80 @@
+"""Metrics of a ranking: roc_auc and average_precision. Tied scores count as tied, exactly.
+
+Both are nan where the target holds one class only: neither is defined there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from losssearch.evaluation.measure import Measure, Resampled, divide
+from losssearch.evaluation.ordering import argsort
+
+
+def ranked(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores ``[..., N]`` from high to low, and whether the row of each is positive."""
+    order = argsort(-scores)
+    return scores.gather(-1, order), target.gather(-1, order) > 0
+
+
+def _ends(scores: Tensor) -> Tensor:
+    """Where a run of tied scores ends, ``[..., N]``."""
+    last = torch.ones_like(scores[..., :1], dtype=torch.bool)
+    return torch.cat((scores[..., :-1] != scores[..., 1:], last), -1)
+
+
+@dataclass(frozen=True)
+class Ranked(Measure):
+    """A metric of the true and false positives accepted so far, going down the ranking.
+
+    ``area`` takes both counts ``[..., G]``; where they stay as they are, it must add nothing.
+    """
+
+    area: Callable[[Tensor, Tensor], Tensor]
+
+    def plain(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """See `Measure.plain`."""
+        scores, positive = ranked(outputs, target)
+        hits = positive.cumsum(-1, dtype=torch.float64)
+        accepted = torch.arange(1, scores.shape[-1] + 1, dtype=torch.float64, device=scores.device)
+        ends = _ends(scores)
+        if not bool(ends.all()):
+            # Within a tie nothing is accepted yet: carry on the counts of the tie before.
+            hits = torch.where(ends, hits, 0.0).cummax(-1).values
+            accepted = torch.where(ends, accepted, 0.0).cummax(-1).values
+        return self.area(hits, accepted - hits)
+
+    def resampled(self, outputs: Tensor, target: Tensor) -> Resampled:
+        """See `Measure.resampled`."""
+        order = argsort(-outputs)
+        ends = _ends(outputs[order])
+        positive = (target[order] > 0).double().unsqueeze(1)
+
+        def value(weights: Tensor) -> Tensor:
+            drawn = weights[order]
+            hits = (drawn * positive).cumsum(0)[ends]
+            return self.area(hits.T, (drawn.cumsum(0)[ends] - hits).T)
+
+        return value
+
+
+def _steps(counts: Tensor) -> Tensor:
+    return torch.diff(counts, dim=-1, prepend=torch.zeros_like(counts[..., :1]))
+
+
+def roc_area(hits: Tensor, misses: Tensor) -> Tensor:
+    """Chance that a positive row is ranked above a negative one, a tie counting half."""
+    passed = misses - _steps(misses) / 2
+    won = (_steps(hits) * (misses[..., -1:] - passed)).sum(-1)
+    return divide(won, hits[..., -1] * misses[..., -1], math.nan)
+
+
+def precision_area(hits: Tensor, misses: Tensor) -> Tensor:
+    """Average precision: precision at each threshold, weighted by the recall gained there."""
+    total = (_steps(hits) * divide(hits, hits + misses)).sum(-1)
+    return torch.where(misses[..., -1] == 0, math.nan, divide(total, hits[..., -1], math.nan))

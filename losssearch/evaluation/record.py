@@ -1,0 +1,63 @@
+"""The record of a metric: the facts that a study, a report and the contract tests read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, TypeVar
+
+from torch import Tensor
+
+from losssearch.evaluation.measure import Measure
+
+Direction: TypeAlias = Literal["maximize", "minimize"]
+AdjustmentKind: TypeAlias = Literal["none", "threshold", "temperature", "prior_shift", "shift"]
+Fit: TypeAlias = Callable[..., Tensor]
+"""From outputs ``[M, N]`` or ``[M, N, C]``, target ``[M, N]`` and, for a prior shift, the class prior ``[M, C]``
+to the parameter ``[M]`` of the adjustment that is best for a metric."""
+
+_Value = TypeVar("_Value", float, Tensor)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric and its facts.
+
+    ``function(outputs, target)`` gives ``[...]`` for outputs ``[..., N]`` (binary logits, positive above 0;
+    predictions in the target's own unit) or ``[..., N, C]`` (multiclass logits), target ``[..., N]``. ``fit``
+    finds what ``adjustment`` tunes.
+    """
+
+    name: str
+    direction: Direction
+    tasks: frozenset[str]
+    unit: str
+    adjustment: AdjustmentKind
+    function: Measure
+    fit: Fit | None = None
+
+    def __call__(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """The value of every member; see `Measure.__call__`."""
+        return self.function(outputs, target)
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether ``a`` is strictly better than ``b``; nan is worse than every number."""
+        if math.isnan(a) or math.isnan(b):
+            return math.isnan(b) and not math.isnan(a)
+        return a > b if self.direction == "maximize" else a < b
+
+    def utility(self, values: _Value) -> _Value:
+        """``values`` with the sign at which higher is better."""
+        return values if self.direction == "maximize" else -values
+
+
+@dataclass(frozen=True)
+class MetricFamily:
+    """Metrics that differ in numbers: ``make`` builds one from ``parameters``, ``example`` is the name of one."""
+
+    name: str
+    parameters: tuple[str, ...]
+    example: str
+    tasks: frozenset[str]
+    make: Callable[..., Metric]

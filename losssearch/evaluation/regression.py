@@ -1,0 +1,79 @@
+"""Metrics of predictions in the target's own unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from losssearch.evaluation.measure import Column, Measure, Resampled, divide
+from losssearch.evaluation.ordering import argsort, sort
+
+
+def squared(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
+    """Squared error."""
+    return (Column((outputs.double() - target.double()).square()),)
+
+
+def absolute(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
+    """Absolute error."""
+    return (Column((outputs.double() - target.double()).abs()),)
+
+
+def relative(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
+    """Absolute error by the target's size, which counts as no less than the float64 epsilon, as in scikit-learn."""
+    return (Column((outputs.double() - target.double()).abs() * relative_weight(target)),)
+
+
+def relative_weight(target: Tensor) -> Tensor:
+    """What an absolute error is multiplied by to make it relative."""
+    return 1 / target.double().abs().clamp(min=torch.finfo(torch.float64).eps)
+
+
+def pinball(outputs: Tensor, target: Tensor, *, q: float) -> tuple[Column, ...]:
+    """Error of a prediction of the ``q``-quantile: ``q`` a unit below the target, ``1 - q`` above."""
+    error = target.double() - outputs.double()
+    return (Column(torch.maximum(q * error, (q - 1) * error)),)
+
+
+def squared_and_spread(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
+    """Squared error, and the target and its square after centring."""
+    centred = target.double() - target.double().mean(-1, keepdim=True)
+    return (*squared(outputs, target), Column(centred), Column(centred.square()))
+
+
+def root_mean(rows: int, total: Tensor) -> Tensor:
+    """The root of the mean over rows."""
+    return (total / rows).sqrt()
+
+
+def r2(rows: int, error: Tensor, total: Tensor, total_square: Tensor) -> Tensor:
+    """Share of the target's variance that is explained; on a constant target 1 if perfect, else 0."""
+    spread = (total_square - total.square() / rows).clamp(min=0)
+    constant = (error == 0).double()
+    return torch.where(spread == 0, constant, 1 - divide(error, spread))
+
+
+@dataclass(frozen=True)
+class MedianAbsolute(Measure):
+    """Median of the absolute errors; the mean of the middle two for an even number of rows."""
+
+    def plain(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """See `Measure.plain`."""
+        errors = sort((outputs.double() - target.double()).abs())
+        rows = errors.shape[-1]
+        return (errors[..., (rows - 1) // 2] + errors[..., rows // 2]) / 2
+
+    def resampled(self, outputs: Tensor, target: Tensor) -> Resampled:
+        """See `Measure.resampled`."""
+        errors = (outputs.double() - target.double()).abs()
+        order = argsort(errors)
+        errors, rows = errors[order], len(errors)
+
+        def value(weights: Tensor) -> Tensor:
+            drawn = weights[order].cumsum(0)
+            lower, upper = ((drawn <= place).sum(0) for place in ((rows - 1) // 2, rows // 2))
+            return (errors[lower] + errors[upper]) / 2
+
+        return value

@@ -1,0 +1,45 @@
+"""The best decision threshold of a binary model, over all thresholds there are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from losssearch.evaluation.confusion import Quality
+from losssearch.evaluation.ordering import central_best
+from losssearch.evaluation.ranking import ranked
+
+
+def fit_threshold(scores: Tensor, target: Tensor, *, quality: Quality, sign: float) -> Tensor:
+    """The threshold ``[M]`` at which ``score > threshold`` has the highest ``sign * quality``.
+
+    The optimum is exact: the sorted scores give every decision that a threshold can make. Of several optima the
+    median is taken, and the threshold lies midway between the neighbouring scores.
+
+    Args:
+        scores: ``[M, N]``, finite.
+        target: Labels ``[M, N]``.
+        quality: The metric as a function of counts.
+        sign: 1 where the metric is maximised, -1 where it is minimised.
+    """
+    rows = scores.shape[-1]
+    scores, positive = ranked(scores, target)
+    hits = torch.nn.functional.pad(positive.cumsum(-1, dtype=torch.float64), (1, 0))
+    accepted = torch.arange(rows + 1, dtype=torch.float64, device=scores.device)
+    value = sign * quality(rows, hits, accepted, hits[:, -1:])
+    # A tie is accepted as a whole or not at all.
+    value[:, 1:-1].masked_fill_(scores[:, :-1] == scores[:, 1:], -torch.inf)
+    cut = central_best(value)
+    return _between(scores, cut)
+
+
+def _between(scores: Tensor, cut: Tensor) -> Tensor:
+    """A threshold that accepts the first ``cut`` ``[M]`` of the descending ``scores`` ``[M, N]``, and no more."""
+    upper = scores.gather(1, (cut - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+    lower = scores.gather(1, cut.clamp(max=scores.shape[1] - 1).unsqueeze(1)).squeeze(1)
+    middle = lower + (upper - lower) / 2
+    # Between adjacent floating-point numbers the middle may round up to the higher one.
+    middle = torch.where((middle >= upper) | ~middle.isfinite(), lower, middle)
+    above = scores[:, 0] + 1 + scores[:, 0].abs() / 100
+    below = scores[:, -1] - 1 - scores[:, -1].abs() / 100
+    return torch.where(cut == 0, above, torch.where(cut == scores.shape[1], below, middle))

@@ -1,0 +1,7 @@
+"""Models that a population trains: built in, or a user's module."""
+
+from losssearch.models.build import MODELS, build_model, resolve_model
+from losssearch.models.module import LoopedModule, ModelFactory
+from losssearch.models.stacked import StackedModel
+
+__all__ = ["MODELS", "LoopedModule", "ModelFactory", "StackedModel", "build_model", "resolve_model"]

@@ -1,0 +1,52 @@
+"""Models by name."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from losssearch.errors import OptionError, UnknownNameError
+from losssearch.models.feedforward import FeedForward
+from losssearch.models.module import ModelFactory, from_module
+from losssearch.models.stacked import StackedModel
+
+MODELS: Mapping[str, Callable[[int, int], StackedModel]] = MappingProxyType(
+    {
+        "linear": lambda features, width: FeedForward(features, width),
+        "mlp": lambda features, width: FeedForward(features, width, (64, 64)),
+        "residual_mlp": lambda features, width: FeedForward(features, width, (64, 64, 64), residual=True),
+    }
+)
+"""Built-in models: called with the number of features and of outputs."""
+
+
+def resolve_model(model: str | ModelFactory) -> str | ModelFactory:
+    """Check a model's name, or import ``package.module:factory`` (also from the working directory).
+
+    Raises `UnknownNameError` with the nearest names, or `OptionError` where the import fails.
+    """
+    if not isinstance(model, str) or model in MODELS:
+        return model
+    module, colon, name = model.partition(":")
+    if not colon:
+        raise UnknownNameError("model", model, MODELS)
+    sys.path.insert(0, os.getcwd())
+    try:
+        factory = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise OptionError(f"--model must name an importable package.module:factory, got {model!r}: {error}") from error
+    finally:
+        sys.path.remove(os.getcwd())
+    if not callable(factory):
+        raise OptionError(f"--model must name a callable factory(features, outputs), got {model!r}")
+    resolved: ModelFactory = factory
+    return resolved
+
+
+def build_model(model: str | ModelFactory, features: int, width: int) -> StackedModel:
+    """The stacked model of a built-in name or of a factory that `resolve_model` gave."""
+    resolved = resolve_model(model)
+    return MODELS[resolved](features, width) if isinstance(resolved, str) else from_module(resolved, features, width)

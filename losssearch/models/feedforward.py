@@ -1,0 +1,50 @@
+"""Stacked models over a feature vector: linear, MLP and residual MLP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from losssearch.models.stacked import Tensors, as_output, member_product, shared_product, uniform_fan_in
+
+
+class FeedForward:
+    """Layers of a width each, with ReLU between; no hidden layer makes it linear.
+
+    With ``residual``, every hidden layer after the first adds its input to its output.
+    """
+
+    def __init__(self, features: int, width: int, hidden: Sequence[int] = (), *, residual: bool = False) -> None:
+        sizes = (features, *hidden, width)
+        self.layers = list(zip(sizes[:-1], sizes[1:], strict=True))
+        self.residual = residual
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        for index, layer in enumerate(self.layers):
+            self.shapes[f"weight{index}"] = layer
+            self.shapes[f"bias{index}"] = layer[1:]
+        self.decayed = frozenset(name for name in self.shapes if name.startswith("weight"))
+
+    def initial(self, seed: int) -> dict[str, Tensor]:
+        """See `StackedModel.initial`."""
+        generator = torch.Generator().manual_seed(seed)
+        parameters: dict[str, Tensor] = {}
+        for index, layer in enumerate(self.layers):
+            parameters[f"weight{index}"], parameters[f"bias{index}"] = uniform_fan_in(layer, generator)
+        return parameters
+
+    def buffers(self, seed: int) -> dict[str, Tensor]:
+        """See `StackedModel.buffers`: none."""
+        return {}
+
+    def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, *, training: bool, seed: int) -> Tensor:
+        """See `StackedModel.forward`; features ``[R, batch, D]``."""
+        hidden = shared_product(features, parameters["weight0"], parameters["bias0"])
+        for index in range(1, len(self.layers)):
+            active = F.relu(hidden)
+            following = member_product(active, parameters[f"weight{index}"], parameters[f"bias{index}"])
+            skips = self.residual and following.shape[-1] == active.shape[-1] and index < len(self.layers) - 1
+            hidden = active + following if skips else following
+        return as_output(hidden)

@@ -1,0 +1,108 @@
+"""A user's ``torch.nn.Module`` as a stacked model: vectorised where it can be, member by member where not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from losssearch.errors import OptionError
+from losssearch.models.stacked import Tensors, as_output
+
+ModelFactory = Callable[[int, int], nn.Module]
+"""Called as ``factory(features, outputs)``; gives a fresh module."""
+
+
+def _make(factory: ModelFactory, features: int, width: int, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            module = factory(features, width)
+        except Exception as error:
+            raise OptionError(f"the model factory must accept (features, outputs); it raised {error!r}") from error
+    if not isinstance(module, nn.Module):
+        raise OptionError(f"the model factory must give a torch.nn.Module, got {type(module).__name__}")
+    return module
+
+
+class _FromModule:
+    def __init__(self, factory: ModelFactory, features: int, width: int) -> None:
+        self._make = lambda seed: _make(factory, features, width, seed)
+        self._module = self._make(0)
+        self.shapes = {name: tuple(value.shape) for name, value in self._module.named_parameters()}
+        self.decayed = frozenset(name for name, shape in self.shapes.items() if len(shape) > 1)
+
+    def initial(self, seed: int) -> dict[str, Tensor]:
+        """See `StackedModel.initial`."""
+        return {name: value.detach().clone() for name, value in self._make(seed).named_parameters()}
+
+    def buffers(self, seed: int) -> dict[str, Tensor]:
+        """See `StackedModel.buffers`."""
+        return {name: value.detach().clone() for name, value in self._make(seed).named_buffers()}
+
+
+class VectorisedModule(_FromModule):
+    """All members at once, by ``vmap`` over a functional call; for modules without buffers or dropout."""
+
+    def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, *, training: bool, seed: int) -> Tensor:
+        """See `StackedModel.forward`."""
+        self._module.train(training)
+
+        def one(member: dict[str, Tensor], batch: Tensor) -> Tensor:
+            output: Tensor = functional_call(self._module, member, (batch,))
+            return output
+
+        outputs: Tensor = vmap(vmap(one, in_dims=(0, None)))(dict(parameters), features)
+        return as_output(outputs) if outputs.dim() == 4 else outputs
+
+
+class LoopedModule(_FromModule):
+    """One member after another; takes any module, batch normalisation and dropout included."""
+
+    def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, *, training: bool, seed: int) -> Tensor:
+        """See `StackedModel.forward`."""
+        self._module.train(training)
+        replicas, members = next(iter(parameters.values())).shape[:2]
+        rows = []
+        for r in range(replicas):
+            for k in range(members):
+                state = {name: value[r, k] for name, value in (*parameters.items(), *buffers.items())}
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(seed + r)  # the same dropout for the members of a replica
+                    rows.append(functional_call(self._module, state, (features[r],)))
+        outputs = torch.stack(rows).unflatten(0, (replicas, members))
+        return as_output(outputs) if outputs.dim() == 4 else outputs
+
+
+def from_module(factory: ModelFactory, features: int, width: int) -> VectorisedModule | LoopedModule:
+    """Stack the module of ``factory``; fall to member by member where ``vmap`` refuses it.
+
+    Raises `OptionError` where the factory or the shape of the module's output is wrong.
+    """
+    looped = LoopedModule(factory, features, width)
+    probe = torch.zeros(1, 4, features)
+
+    def outputs(model: VectorisedModule | LoopedModule) -> Tensor:
+        stacked = {name: value.expand(1, 2, *value.shape) for name, value in model.initial(0).items()}
+        held = {name: value.expand(1, 2, *value.shape).clone() for name, value in model.buffers(0).items()}
+        return model.forward(stacked, held, probe, training=True, seed=0)
+
+    try:
+        shape = tuple(outputs(looped).shape)
+    except Exception as error:
+        raise OptionError(f"the model must accept a tensor [batch, {features}]; it raised {error!r}") from error
+    wanted = (1, 2, 4) if width == 1 else (1, 2, 4, width)
+    if shape != wanted:
+        found, rule = list(shape[2:]), ["batch=4", *wanted[3:]]
+        raise OptionError(f"the model must put out {rule} for a batch of 4, got {found}")
+    stochastic = any(isinstance(layer, nn.modules.dropout._DropoutNd) for layer in looped._module.modules())
+    if looped.buffers(0) or stochastic:
+        return looped
+    vectorised = VectorisedModule(factory, features, width)
+    try:
+        outputs(vectorised)
+    except RuntimeError:  # vmap's refusal of data-dependent control flow or in-place writes
+        return looped
+    return vectorised

@@ -1,0 +1,71 @@
+"""Models of a whole population: the parameters of ``R`` replicas × ``K`` members as stacked tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+Tensors = Mapping[str, Tensor]
+
+
+class StackedModel(Protocol):
+    """A model that computes all members at once.
+
+    ``shapes`` are those of one member's parameters, by name; ``decayed`` names those under weight decay.
+    Members of one replica start from the same weights, so that their comparison is paired.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    decayed: frozenset[str]
+
+    def initial(self, seed: int) -> dict[str, Tensor]:
+        """One member's initial parameters; the same for the same seed."""
+        ...
+
+    def buffers(self, seed: int) -> dict[str, Tensor]:
+        """One member's initial state that no optimiser moves (running statistics); often empty."""
+        ...
+
+    def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, *, training: bool, seed: int) -> Tensor:
+        """Outputs ``[R, K, batch]``, or ``[R, K, batch, width]`` where the width is above one.
+
+        ``parameters`` and ``buffers``: ``[R, K, *shape]``; ``features``: ``[R, batch, ...]``, shared by the
+        members of a replica. While ``training``, buffers are updated in place and ``seed`` drives dropout.
+        """
+        ...
+
+
+def uniform_fan_in(shape: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Weight ``[inputs, outputs]`` and bias ``[outputs]`` as ``torch.nn.Linear`` draws them."""
+    bound = 1 / math.sqrt(shape[0])
+    weight = torch.empty(shape).uniform_(-bound, bound, generator=generator)
+    return weight, torch.empty(shape[1]).uniform_(-bound, bound, generator=generator)
+
+
+def shared_product(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Layer over features that members share: one product ``[batch, D] × [D, K·H]`` a replica.
+
+    ``features`` ``[R, batch, D]``, ``weight`` ``[R, K, D, H]``, ``bias`` ``[R, K, H]`` → ``[R, K, batch, H]``.
+    """
+    replicas, members, inputs, outputs = weight.shape
+    wide = weight.permute(0, 2, 1, 3).reshape(replicas, inputs, members * outputs)
+    product = torch.bmm(features, wide).view(replicas, -1, members, outputs).permute(0, 2, 1, 3)
+    return product + bias[:, :, None]
+
+
+def member_product(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Layer over each member's own activations.
+
+    ``hidden`` ``[R, K, batch, D]``, ``weight`` ``[R, K, D, H]``, ``bias`` ``[R, K, H]`` → ``[R, K, batch, H]``.
+    """
+    product = torch.baddbmm(bias.flatten(0, 1)[:, None], hidden.flatten(0, 1), weight.flatten(0, 1))
+    return product.unflatten(0, weight.shape[:2])
+
+
+def as_output(last: Tensor) -> Tensor:
+    """Drop the last dimension of a model of width one."""
+    return last.squeeze(-1) if last.shape[-1] == 1 else last

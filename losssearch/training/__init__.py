@@ -1,0 +1,16 @@
+"""Training of candidates as populations."""
+
+from losssearch.training.outcome import Evaluate, Outcome
+from losssearch.training.plan import RATES, TrainingPlan, default_plan, without_rungs
+from losssearch.training.trainer import Candidate, train_population
+
+__all__ = [
+    "RATES",
+    "Candidate",
+    "Evaluate",
+    "Outcome",
+    "TrainingPlan",
+    "default_plan",
+    "train_population",
+    "without_rungs",
+]

@@ -1,0 +1,123 @@
+"""The stacked state of a population while it trains: parameters, snapshots of the best epoch, compaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from losssearch.losses.population import PopulationLoss
+from losssearch.models import StackedModel
+from losssearch.training.adam import StackedAdam
+
+
+class Members:
+    """``K`` members × ``R`` replicas of a model and of the scalars that their losses learn.
+
+    A member is one candidate at one learning rate. All members of a replica start alike.
+    ``candidate`` ``[K]`` says whose member it is. ``best``, ``best_epoch`` ``[R, K]`` follow the best
+    validation utility; ``diverged`` ``[R, K]`` marks what turned non-finite.
+    """
+
+    def __init__(
+        self,
+        model: StackedModel,
+        loss: PopulationLoss,
+        candidate: Tensor,
+        rates: Tensor,
+        seeds: Sequence[int],
+        *,
+        weight_decay: float,
+        clip: float | None,
+        device: torch.device,
+    ) -> None:
+        self.model, self.loss, self.candidate = model, loss, candidate
+        count, replicas = len(candidate), len(seeds)
+        starts = [model.initial(seed) for seed in seeds]
+        weights = torch.stack([torch.cat([start[name].flatten() for name in model.shapes]) for start in starts])
+        learned = loss.initial.expand(replicas, count, -1)
+        self.flat = torch.cat([weights.to(device)[:, None].expand(-1, count, -1), learned], dim=-1).contiguous()
+        self.sizes = [torch.Size(shape).numel() for shape in model.shapes.values()]
+        decay = [weight_decay if name in model.decayed else 0.0 for name in model.shapes]
+        columns = torch.tensor([*decay, 0.0], device=device).repeat_interleave(
+            torch.tensor([*self.sizes, learned.shape[-1]], device=device)
+        )
+        self.optimiser = StackedAdam(self.flat, rates, columns, clip)
+        held = [model.buffers(seed) for seed in seeds]
+        self.buffers = {
+            name: torch.stack([buffers[name] for buffers in held])
+            .to(device)[:, None]
+            .repeat(1, count, *[1] * held[0][name].dim())
+            for name in held[0]
+        }
+        self.best_flat = self.flat.clone()
+        self.best_buffers = {name: value.clone() for name, value in self.buffers.items()}
+        self.best = torch.full((replicas, count), -torch.inf, device=device)
+        self.best_epoch = torch.zeros((replicas, count), dtype=torch.long, device=device)
+        self.diverged = torch.zeros((replicas, count), dtype=torch.bool, device=device)
+
+    def split(self, flat: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Named parameters ``[R, K, *shape]`` and learned scalars ``[R, K, L]`` of a flat tensor."""
+        *pieces, learned = flat.split([*self.sizes, flat.shape[-1] - sum(self.sizes)], dim=-1)
+        shaped = zip(self.model.shapes.items(), pieces, strict=True)
+        return {name: piece.unflatten(-1, shape) for (name, shape), piece in shaped}, learned
+
+    def step(
+        self, features: Tensor, target: Tensor, class_prior: Tensor, *, progress: float, factor: float, seed: int
+    ) -> None:
+        """One optimiser step of all members on the mini-batch ``[R, batch, ...]`` of their replica."""
+        flat = self.flat.requires_grad_()
+        parameters, learned = self.split(flat)
+        outputs = self.model.forward(parameters, self.buffers, features, training=True, seed=seed)
+        losses = self.loss(outputs, target, class_prior, learned, progress)
+        # The gradient of the sum with respect to each loss is one, so a member that is not finite spoils no other.
+        (gradient,) = torch.autograd.grad(losses.sum(), flat)
+        self.flat = flat.detach()
+        self.optimiser.parameters = self.flat
+        self.optimiser.step(gradient, factor)
+
+    @torch.no_grad()
+    def outputs(self, features: Tensor, *, best: bool = False, rows: int = 2048) -> Tensor:
+        """Outputs ``[R, K, N(, C)]`` of the present or the best parameters, computed ``rows`` at a time."""
+        flat, buffers = (self.best_flat, self.best_buffers) if best else (self.flat, self.buffers)
+        parameters, _ = self.split(flat)
+        return torch.cat(
+            [
+                self.model.forward(parameters, buffers, piece, training=False, seed=0)
+                for piece in features.split(rows, dim=1)
+            ],
+            dim=2,
+        )
+
+    def record(self, utility: Tensor, epoch: int, patience: int) -> None:
+        """Take in the validation utilities ``[R, K]`` of an epoch; a stopped or diverged member stays as it is."""
+        self.diverged |= ~torch.isfinite(self.flat).all(dim=-1)
+        running = ~self.diverged & (epoch - self.best_epoch <= patience)
+        improved = running & (utility > self.best)
+        self.best = torch.where(improved, utility, self.best)
+        self.best_epoch = torch.where(improved, epoch, self.best_epoch)
+        self.best_flat = torch.where(improved[..., None], self.flat, self.best_flat)
+        for name, value in self.buffers.items():
+            chosen = improved.reshape(*improved.shape, *[1] * (value.dim() - 2))
+            self.best_buffers[name] = torch.where(chosen, value, self.best_buffers[name])
+
+    def stopped(self, epoch: int, patience: int) -> Tensor:
+        """Members ``[K]`` that no replica would improve any more."""
+        return (self.diverged | (epoch - self.best_epoch > patience)).all(dim=0)
+
+    def scores(self) -> Tensor:
+        """Mean utility ``[K]`` over replicas; minus infinity where a replica diverged or never had a value."""
+        return torch.where(self.diverged.any(dim=0), -torch.inf, self.best.mean(dim=0))
+
+    def keep(self, members: Tensor) -> None:
+        """Compact: go on with ``members`` ``[kept]`` alone, their state unchanged."""
+        self.candidate = self.candidate[members]
+        self.loss = PopulationLoss([self.loss.specs[int(m)] for m in members], self.flat.device)
+        self.flat = self.flat[:, members]
+        self.optimiser.keep(self.flat, members)
+        self.best_flat = self.best_flat[:, members]
+        self.buffers = {name: value[:, members] for name, value in self.buffers.items()}
+        self.best_buffers = {name: value[:, members] for name, value in self.best_buffers.items()}
+        self.best, self.best_epoch = self.best[:, members], self.best_epoch[:, members]
+        self.diverged = self.diverged[:, members]

@@ -1,0 +1,42 @@
+"""What a trainer says of one candidate, and what it must be told to judge one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+
+class Evaluate(Protocol):
+    """Judges a whole population on validation.
+
+    Called with outputs ``[R, K, N(, C)]``, target ``[R, N]`` and ``tuned`` ``[K]`` (bool); gives utilities
+    ``[R, K]``, larger is better, and the tuned adjustment as a function of other outputs.
+    """
+
+    def __call__(
+        self, outputs: Tensor, target: Tensor, tuned: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one candidate fared.
+
+    ``utilities``: one a replica, at the best epoch and the best learning rate, larger is better; empty
+    where the candidate failed. ``rungs``: pairs (epoch, mean utility). ``held``: adjusted outputs
+    ``[R, rows(, classes)]`` by name of the held-out part. ``learned``: mean learned scalars over replicas.
+    """
+
+    state: Literal["completed", "pruned", "failed"]
+    utilities: tuple[float, ...] = ()
+    rate: float | None = None
+    epochs: int = 0
+    rungs: tuple[tuple[int, float], ...] = ()
+    learned: tuple[float, ...] = ()
+    held: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    reason: str = ""

@@ -1,0 +1,55 @@
+"""How every member of a study is trained: the same epochs, batches, stopping rule and rungs for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from losssearch.errors import OptionError
+
+RATES = (5e-4, 2e-3, 8e-3, 3e-2)
+"""Learning rates that each candidate and each baseline is trained with; the best on validation counts."""
+
+
+STEPS = 1_000
+"""Optimiser steps that a default plan aims at: enough for the built-in models to stop early."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The training that all candidates of a study share.
+
+    ``rungs``: epochs after which each candidate keeps the better half of its learning rates and the
+    population keeps the best ``keep`` of its candidates. ``patience``: epochs without a better validation
+    value before a member stops; its best epoch counts. ``clip``: largest gradient norm of a member.
+    """
+
+    epochs: int
+    batch_size: int
+    rungs: tuple[int, ...] = ()
+    keep: float = 0.5
+    patience: int = 10
+    weight_decay: float = 1e-4
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1 or self.patience < 1:
+            raise OptionError(
+                f"epochs, batch_size and patience must be at least 1, "
+                f"got {self.epochs}, {self.batch_size}, {self.patience}"
+            )
+        if not 0 < self.keep <= 1:
+            raise OptionError(f"keep must lie in (0, 1], got {self.keep}")
+
+
+def default_plan(rows: int, epochs: int | None = None) -> TrainingPlan:
+    """A plan for so many training rows: about `STEPS` optimiser steps, in batches that grow with the data."""
+    sizes = ((1_000, 32), (4_000, 64), (12_000, 128), (100_000, 256), (1 << 62, 1024))
+    batch_size = next(size for limit, size in sizes if rows < limit)
+    count = epochs or max(8, min(80, round(STEPS * batch_size / max(rows, 1))))
+    rungs = tuple(sorted({max(1, count // 5), max(1, count // 2)})) if count >= 5 else ()
+    return TrainingPlan(epochs=count, batch_size=batch_size, rungs=rungs, patience=max(4, count // 4))
+
+
+def without_rungs(plan: TrainingPlan) -> TrainingPlan:
+    """The same plan with every candidate trained to its end."""
+    return TrainingPlan(**{**plan.__dict__, "rungs": ()})

@@ -1,0 +1,165 @@
+"""Train many candidates as one population, with rungs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from losssearch.losses.part import learned_scalars
+from losssearch.losses.population import PopulationLoss
+from losssearch.losses.spec import LossSpec
+from losssearch.models import StackedModel
+from losssearch.training.members import Members
+from losssearch.training.outcome import Evaluate, Outcome
+from losssearch.training.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from losssearch.data.replicas import Replicas
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A loss to train, at each of ``rates``; a ``protected`` one is never pruned."""
+
+    spec: LossSpec
+    rates: tuple[float, ...]
+    protected: bool = False
+
+
+def train_population(
+    model: StackedModel,
+    candidates: Sequence[Candidate],
+    replicas: Replicas,
+    plan: TrainingPlan,
+    evaluate: Evaluate,
+    *,
+    device: torch.device | str = "cpu",
+    hold: bool = False,
+) -> list[Outcome]:
+    """Train every candidate at each of its learning rates in every replica; one outcome a candidate.
+
+    With ``hold``, outcomes carry the adjusted outputs on the replicas' held-out parts.
+    """
+    return _Training(model, candidates, replicas, plan, evaluate, torch.device(device)).run(hold)
+
+
+class _Training:
+    def __init__(
+        self,
+        model: StackedModel,
+        candidates: Sequence[Candidate],
+        replicas: Replicas,
+        plan: TrainingPlan,
+        evaluate: Evaluate,
+        device: torch.device,
+    ) -> None:
+        self.candidates, self.plan, self.evaluate = candidates, plan, evaluate
+        self.replicas = replicas.to(device)
+        owners = [(c, rate) for c, candidate in enumerate(candidates) for rate in candidate.rates]
+        self.members = Members(
+            model,
+            PopulationLoss([candidates[c].spec for c, _ in owners], device),
+            torch.tensor([c for c, _ in owners], device=device),
+            torch.tensor([rate for _, rate in owners], device=device),
+            replicas.seeds,
+            weight_decay=plan.weight_decay,
+            clip=plan.clip,
+            device=device,
+        )
+        self.rungs: list[list[tuple[int, float]]] = [[] for _ in candidates]
+        self.outcomes: dict[int, Outcome] = {}
+
+    def run(self, hold: bool) -> list[Outcome]:
+        plan, members = self.plan, self.members
+        for epoch in range(1, plan.epochs + 1):
+            self._train_epoch(epoch)
+            utility, _ = self._evaluate(members.outputs(self.replicas.validation_features))
+            members.record(utility, epoch, plan.patience)
+            if epoch in plan.rungs and epoch < plan.epochs:
+                self._rung(epoch)
+            if bool(members.stopped(epoch, plan.patience).all()):
+                break
+        self._finish(sorted(set(self.members.candidate.tolist())), "completed", hold)
+        return [self.outcomes[c] for c in range(len(self.candidates))]
+
+    def _train_epoch(self, epoch: int) -> None:
+        replicas, plan = self.replicas, self.plan
+        rows = replicas.features.shape[1]
+        order = torch.stack([_permutation(rows, seed, epoch) for seed in replicas.seeds]).to(replicas.features.device)
+        steps = max(1, rows // plan.batch_size)
+        index = torch.arange(len(replicas.seeds), device=order.device)[:, None]
+        for step in range(steps):
+            batch = order[:, step * plan.batch_size : (step + 1) * plan.batch_size]
+            done = ((epoch - 1) * steps + step) / (plan.epochs * steps)
+            self.members.step(
+                replicas.features[index, batch],
+                replicas.target[index, batch],
+                replicas.class_prior,
+                progress=done,
+                factor=1 - 0.9 * done,  # the rates fall to a tenth, for all members alike
+                seed=replicas.seeds[0] + epoch * steps + step,
+            )
+
+    def _evaluate(self, outputs: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        tuned = [self.candidates[c].spec.decision == "tuned" for c in self.members.candidate.tolist()]
+        mask = torch.tensor(tuned, device=outputs.device)
+        utility, adjust = self.evaluate(outputs, self.replicas.validation_target, mask)
+        return torch.nan_to_num(utility.to(outputs.dtype), nan=-torch.inf, neginf=-torch.inf), adjust
+
+    def _rung(self, epoch: int) -> None:
+        """Each candidate keeps the better half of its rates; the population the better part of its candidates."""
+        scores, owner = self.members.scores(), self.members.candidate
+        ranked: dict[int, list[int]] = {}
+        for member in scores.argsort(descending=True, stable=True).tolist():
+            ranked.setdefault(int(owner[member]), []).append(member)  # candidates come out best first
+        for candidate, own in ranked.items():
+            self.rungs[candidate].append((epoch, float(scores[own[0]])))
+        places = max(1, int(np.ceil(len(ranked) * self.plan.keep)))
+        stay = {c for place, c in enumerate(ranked) if place < places or self.candidates[c].protected}
+        self._finish([c for c in ranked if c not in stay], "pruned", hold=False)
+        kept = sorted(m for c in stay for m in ranked[c][: -(-len(ranked[c]) // 2)])
+        self.members.keep(torch.tensor(kept, device=owner.device))
+
+    def _finish(self, candidates: list[int], state: str, hold: bool) -> None:
+        members = self.members
+        scores, owner = members.scores(), members.candidate
+        chosen: dict[int, int] = {}
+        for candidate in candidates:
+            own = (owner == candidate).nonzero()[:, 0]
+            chosen[candidate] = int(own[scores[own].argmax()])
+        held = self._held(list(chosen.values())) if hold and chosen else {}
+        for place, (candidate, member) in enumerate(chosen.items()):
+            epochs = int(members.best_epoch[:, member].max())
+            if not torch.isfinite(scores[member]):
+                reason = "diverged" if bool(members.diverged[:, member].any()) else "the metric was never finite"
+                self.outcomes[candidate] = Outcome("failed", rungs=tuple(self.rungs[candidate]), reason=reason)
+                continue
+            spec, used = self.candidates[candidate].spec, float(members.optimiser.rates[member])
+            count = sum(len(learned_scalars(part)) for part in spec.parts)
+            learned = members.split(members.best_flat)[1][:, member, :count].mean(dim=0)
+            self.outcomes[candidate] = Outcome(
+                state="pruned" if state == "pruned" else "completed",
+                utilities=tuple(members.best[:, member].tolist()),
+                rate=min(self.candidates[candidate].rates, key=lambda rate: abs(rate - used)),
+                epochs=epochs,
+                rungs=tuple(self.rungs[candidate]),
+                learned=tuple(learned.tolist()),
+                held={name: outputs[:, place].cpu().numpy() for name, outputs in held.items()},
+            )
+
+    def _held(self, chosen: list[int]) -> dict[str, Tensor]:
+        self.members.keep(torch.tensor(chosen, device=self.members.flat.device))
+        _, adjust = self._evaluate(self.members.outputs(self.replicas.validation_features, best=True))
+        return {
+            name: adjust(self.members.outputs(features, best=True)).float()
+            for name, (features, _) in self.replicas.held.items()
+        }
+
+
+def _permutation(rows: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(rows, generator=torch.Generator().manual_seed((seed * 1_000_003 + epoch) % (1 << 63)))
