@@ -19,6 +19,9 @@ from losssearch.errors import DataError
 MISSING_TEXT = ("", "?")
 """Text that stands for a missing value."""
 
+LARGEST = 1e100
+"""Numbers of a greater size count as infinite: their sums and squares would be."""
+
 _DATE_LIKE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
 _DATE_FORMATS = ("ISO8601", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y")
 _LEADING_ZERO = re.compile(r"[-+]?0\d")
@@ -41,8 +44,8 @@ def read_columns(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, Schema,
     notes: list[str] = []
     for name, column in frame.items():
         values, kind = read_column(column.reset_index(drop=True), f"column {str(name)!r} of {where}")
-        if kind == "numeric" and (infinite := int(np.isinf(values.to_numpy()).sum())):
-            values = values.mask(np.isinf(values.to_numpy()))
+        if kind == "numeric" and (infinite := int((values.abs() > LARGEST).sum())):
+            values = values.mask(values.abs() > LARGEST)
             notes.append(f"{infinite} infinite values of column {str(name)!r} count as missing")
         if reason := _uninformative(str(name), values, kind):
             ignored.setdefault(reason, []).append(str(name))

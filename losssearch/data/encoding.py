@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
-from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, QuantileTransformer
 
@@ -63,6 +63,11 @@ def calendar_parts(dates: pd.DataFrame | NDArray[Any]) -> NDArray[np.float64]:
     return np.column_stack([np.asarray(part, dtype=np.float64) for part in parts])
 
 
+def gaps(columns: pd.DataFrame | NDArray[Any]) -> NDArray[np.float64]:
+    """1 where a value is missing, else 0, of the shape of ``columns``."""
+    return pd.DataFrame(columns).isna().to_numpy(dtype=np.float64)
+
+
 def _column_transformer(schema: Schema, rows: int) -> ColumnTransformer:
     lacking = schema.positions("numeric", "boolean", "date", missing_only=True)
     dates = make_pipeline(FunctionTransformer(calendar_parts), _normal_scores(rows))
@@ -73,7 +78,7 @@ def _column_transformer(schema: Schema, rows: int) -> ColumnTransformer:
             ("date", dates, schema.positions("date")),
             ("categorical", _indicators(rows), schema.positions("categorical")),
             # All columns that lack values in the dataset: draws of its rows then have one width.
-            ("missing", MissingIndicator(features="all", sparse=False), lacking),
+            ("missing", FunctionTransformer(gaps), lacking),
         ],
         sparse_threshold=0,
     )

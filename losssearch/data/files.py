@@ -96,7 +96,6 @@ def _read_text_table(path: Path) -> pd.DataFrame:
                 return pd.read_csv(
                     file,
                     sep=delimiter,
-                    na_values=["?"],
                     skipinitialspace=True,
                     index_col=False,
                     low_memory=False,
@@ -122,7 +121,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 def _read_arrow(path: Path) -> pd.DataFrame:
     import pyarrow as pa
 
-    with pa.memory_map(str(path)) as source:
+    with pa.OSFile(str(path)) as source:
         try:
             table = pa.ipc.open_file(source).read_all()
         except pa.ArrowInvalid:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,8 @@ def _from_arrays(
         raise DataError(f"an array of features must hold numbers; {where} has {features.dtype}")
     flat = features.reshape(len(features), -1)
     shape = features.shape[1:] if features.ndim > 2 else ()
-    scaled = flat.astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and then missing
+        scaled = flat.astype(np.float32)
     if shape and features.dtype == np.uint8:
         scaled /= 255
         notes = (*notes, f"images of {' x '.join(map(str, shape))} bytes are read as pixels in [0, 1]")
@@ -163,7 +165,10 @@ def _from_openml(identifier: str, target: str | None, drop: Sequence[str]) -> So
     if not identifier.isdecimal():
         raise DataError(f"openml:ID takes the number of a dataset, got {where}")
     try:
-        bunch = fetch_openml(data_id=int(identifier), as_frame=True, n_retries=1)
+        with warnings.catch_warnings():
+            # The failure itself is told below, in one line.
+            warnings.filterwarnings("ignore", message="A network error occurred", category=UserWarning)
+            bunch = fetch_openml(data_id=int(identifier), as_frame=True, n_retries=1)
     except (OSError, ValueError) as error:  # URLError and OpenMLError are kinds of these
         raise DataError(f"{where} could not be fetched: {' '.join(str(error).split())[:200]}") from error
     target = target or next(iter(bunch["target_names"]), None)

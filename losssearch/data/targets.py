@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from losssearch.data.columns import read_column, read_text
+from losssearch.data.columns import LARGEST, read_column, read_text
 from losssearch.errors import DataError, OptionError, UnknownNameError
 
 KINDS = ("binary", "multiclass", "regression")
@@ -100,7 +100,7 @@ def _values(column: pd.Series, name: str, task: str | None) -> tuple[pd.Series, 
         raise DataError(f"a target must be classes or numbers; {name} holds dates")
     if kind == "categorical":
         return values.astype("object"), True
-    infinite = np.isinf(values.to_numpy())
+    infinite = values.abs().to_numpy() > LARGEST
     if infinite.any():
         first = int(infinite.argmax())
         raise DataError(

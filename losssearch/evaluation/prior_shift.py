@@ -63,18 +63,19 @@ def _winning(logits: Tensor, chosen: Tensor, slopes: Tensor) -> tuple[Tensor, Te
     the classes instead of a prediction at every grid point. An empty interval has first > last.
     """
     index = chosen.unsqueeze(-1)
-    lead, slopes = logits.gather(-1, index) - logits, slopes.to(logits.dtype)
+    # A tie goes to the class that comes first, as argmax has it: over those the lead must be above a hair.
+    earlier = torch.arange(logits.shape[-1], device=logits.device) < index
+    lead = logits.gather(-1, index) - logits - 32 * torch.finfo(logits.dtype).eps * earlier
+    slopes = slopes.to(logits.dtype)
     slope = slopes.gather(-1, chosen).unsqueeze(-1) - slopes.unsqueeze(1)
-    # The chosen class keeps its lead over another while lead - tau * slope > 0.
+    # The chosen class stays ahead of another while lead - tau * slope >= 0.
     crossing = lead / torch.where(slope == 0, 1.0, slope)
     upper = torch.where(slope > 0, crossing, torch.inf).amin(-1)
     lower = torch.where(slope < 0, crossing, -torch.inf).amax(-1)
-    classes = torch.arange(logits.shape[-1], device=logits.device)
-    # A tie goes to the class that comes first, as argmax has it.
-    lost = ((slope == 0) & ((lead < 0) | ((lead == 0) & (classes < index)))).any(-1)
+    behind = ((slope == 0) & (lead < 0)).any(-1)
     first = ((lower - LOW) / STEP).ceil().clamp(0, POINTS).long()
     last = ((upper - LOW) / STEP).floor().clamp(-1, POINTS - 1).long()
-    return torch.where(lost, POINTS, first), last
+    return torch.where(behind, POINTS, first), last
 
 
 def _covered(first: Tensor, last: Tensor, groups: Tensor, count: int) -> Tensor:

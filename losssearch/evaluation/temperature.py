@@ -26,7 +26,7 @@ def fit_binary_log_loss(logits: Tensor, target: Tensor) -> Tensor:
         first = ((p - label) * logits).sum(1, dtype=torch.float64)
         return first, (p * (1 - p) * logits * logits).sum(1, dtype=torch.float64)
 
-    return _newton(slope, len(logits), logits.device)
+    return _fit_convex(slope, logits)
 
 
 def fit_multiclass_log_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -41,56 +41,58 @@ def fit_multiclass_log_loss(logits: Tensor, target: Tensor) -> Tensor:
         variance = (weighted * logits).sum(-1) - expected.square()
         return (expected - of_label).sum(1, dtype=torch.float64), variance.sum(1, dtype=torch.float64)
 
-    return _newton(slope, len(logits), logits.device)
+    return _fit_convex(slope, logits)
 
 
 def fit_brier(logits: Tensor, target: Tensor) -> Tensor:
     """The temperature ``[M]`` with the lowest Brier score of logits ``[M, N]``."""
     label = (target > 0).to(logits.dtype)
 
-    def value(log_temperature: Tensor) -> Tensor:
-        p = (logits * (-log_temperature).exp().to(logits.dtype).unsqueeze(1)).sigmoid()
-        return (p - label).square().sum(1, dtype=torch.float64)
+    def probability(inverse: Tensor) -> Tensor:
+        return (logits * inverse.to(logits.dtype).unsqueeze(1)).sigmoid()
 
-    # The score has no convexity to build on: a grid finds the valley, golden sections its bottom.
-    grid = torch.linspace(-RANGE, RANGE, 13, dtype=torch.float64, device=logits.device)
-    best = torch.stack([value(point.expand(len(logits))) for point in grid]).argmin(0)
-    return _golden(value, grid[(best - 1).clamp(min=0)], grid[(best + 1).clamp(max=12)]).exp()
+    def value(inverse: Tensor) -> Tensor:
+        return (probability(inverse) - label).square().sum(1, dtype=torch.float64)
+
+    def slope(inverse: Tensor) -> tuple[Tensor, Tensor]:
+        p = probability(inverse)
+        error, width = p - label, p * (1 - p)
+        second = width * logits * logits * (width + error * (1 - 2 * p))
+        return (error * width * logits).sum(1, dtype=torch.float64), second.sum(1, dtype=torch.float64)
+
+    # The score has no convexity to build on: a grid finds the valley, Newton's method its bottom.
+    grid = torch.linspace(-RANGE, RANGE, 13, dtype=torch.float64, device=logits.device).exp()
+    values = torch.stack([value(point.expand(len(logits))) for point in grid])
+    best = values.argmin(0)
+    start = grid[best]
+    found = _newton(slope, grid[(best - 1).clamp(min=0)], grid[(best + 1).clamp(max=12)], start)
+    return 1 / torch.where(value(found) <= values.amin(0), found, start)
 
 
-def _newton(slope: _Slope, members: int, device: torch.device) -> Tensor:
-    """Newton's method on the inverse temperature, in which the log loss is convex, kept inside a bracket."""
-    low = torch.full((members,), math.exp(-RANGE), dtype=torch.float64, device=device)
-    high = torch.full_like(low, math.exp(RANGE))
+def _fit_convex(slope: _Slope, logits: Tensor) -> Tensor:
+    """The temperature ``[M]`` at the bottom of a loss that is convex in its inverse."""
+    low = torch.full((len(logits),), math.exp(-RANGE), dtype=torch.float64, device=logits.device)
+    return 1 / _newton(slope, low, 1 / low, torch.ones_like(low))
+
+
+def _newton(slope: _Slope, low: Tensor, high: Tensor, inverse: Tensor) -> Tensor:
+    """The lowest point ``[M]`` between ``low`` and ``high``, from ``inverse`` on; all are inverse temperatures.
+
+    ``slope`` gives the first and second derivative. A step that leaves the bracket is replaced by a bisection.
+    """
     rising, falling = slope(low)[0] >= 0, slope(high)[0] <= 0
     ends = torch.where(rising, low, high)
     at_end = rising | falling
-    inverse = torch.ones_like(low)
+    settled = at_end
     for _ in range(40):
         first, second = slope(inverse)
         low, high = torch.where(first < 0, inverse, low), torch.where(first < 0, high, inverse)
         step = inverse - first / second.clamp(min=1e-300)
         new = torch.where((step > low) & (step < high), step, (low * high).sqrt())
-        new = torch.where(first == 0, inverse, new)
-        moved = (new / inverse).log().abs().masked_fill(at_end, 0.0)
+        new = torch.where(settled | (first == 0), inverse, new)
+        # The error left is of the order of the last step's square. A settled member rests, whatever others do.
+        settled = settled | ((new / inverse).log().abs() < 1e-4)
         inverse = new
-        # The error left is of the order of the last step's square.
-        if float(moved.max()) < 1e-4:
+        if bool(settled.all()):
             break
-    return 1 / torch.where(at_end, ends, inverse)
-
-
-def _golden(value: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
-    """The lowest point between ``low`` and ``high`` ``[M]``, to about 1e-4."""
-    ratio = (math.sqrt(5) - 1) / 2
-    left, right = high - ratio * (high - low), low + ratio * (high - low)
-    at_left, at_right = value(left), value(right)
-    for _ in range(18):
-        smaller = at_left < at_right
-        low, high = torch.where(smaller, low, left), torch.where(smaller, right, high)
-        kept, at_kept = torch.where(smaller, left, right), torch.where(smaller, at_left, at_right)
-        fresh = torch.where(smaller, high - ratio * (high - low), low + ratio * (high - low))
-        at_fresh = value(fresh)
-        left, right = torch.where(smaller, fresh, kept), torch.where(smaller, kept, fresh)
-        at_left, at_right = torch.where(smaller, at_fresh, at_kept), torch.where(smaller, at_kept, at_fresh)
-    return (low + high) / 2
+    return torch.where(at_end, ends, inverse)

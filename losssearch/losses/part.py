@@ -39,7 +39,8 @@ def part_kind(part: Part) -> tuple[object, ...]:
     return part.name, tuple(sorted(choices)), part.reduction.kind, part.weighting.kind
 
 
-def _mean_of_worst(losses: Tensor, share: Tensor) -> Tensor:
+def mean_of_worst(losses: Tensor, share: Tensor) -> Tensor:
+    """Mean of the ``share`` of ``losses`` ``[batch]`` that is largest (CVaR); the last one counts in part."""
     ordered = losses.sort(descending=True).values
     count = share * losses.shape[0]
     rank = torch.arange(losses.shape[0], dtype=losses.dtype, device=losses.device)
@@ -63,7 +64,7 @@ def part_value(
     if not term.per_sample:
         value = losses
     elif part.reduction.kind == "cvar":
-        value = _mean_of_worst(losses, numbers["share"])
+        value = mean_of_worst(losses, numbers["share"])
     else:
         value = losses.mean()
     value = value / numbers["scale"]

@@ -135,7 +135,7 @@ class Part:
             hyperparameters=rest,
             weighting=Weighting.from_json(data.get("weight", 1.0)),
             reduction=Reduction.from_json(data.get("reduction", "mean")),
-            scale=_number("scale", data.get("scale", 1.0), 0, math.inf),
+            scale=_number("scale", data.get("scale", 1.0), 0, 1e300),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from losssearch.models.stacked import StackedModel
 
 MODELS: Mapping[str, Callable[[int, int], StackedModel]] = MappingProxyType(
     {
-        "linear": lambda features, width: FeedForward(features, width),
+        "linear": FeedForward,
         "mlp": lambda features, width: FeedForward(features, width, (64, 64)),
         "residual_mlp": lambda features, width: FeedForward(features, width, (64, 64, 64), residual=True),
     }

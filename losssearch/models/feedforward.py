@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ class FeedForward:
 
     def __init__(self, features: int, width: int, hidden: Sequence[int] = (), *, residual: bool = False) -> None:
         sizes = (features, *hidden, width)
-        self.layers = list(zip(sizes[:-1], sizes[1:], strict=True))
+        self.layers = list(pairwise(sizes))
         self.residual = residual
         self.shapes: dict[str, tuple[int, ...]] = {}
         for index, layer in enumerate(self.layers):

@@ -14,6 +14,9 @@ from losssearch.models.stacked import Tensors, as_output
 ModelFactory = Callable[[int, int], nn.Module]
 """Called as ``factory(features, outputs)``; gives a fresh module."""
 
+DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+"""Layers that draw random numbers in the forward pass."""
+
 
 def _make(factory: ModelFactory, features: int, width: int, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
@@ -28,11 +31,16 @@ def _make(factory: ModelFactory, features: int, width: int, seed: int) -> nn.Mod
 
 
 class _FromModule:
+    """What both ways of stacking a module share: its fresh parameters and buffers."""
+
     def __init__(self, factory: ModelFactory, features: int, width: int) -> None:
-        self._make = lambda seed: _make(factory, features, width, seed)
-        self._module = self._make(0)
-        self.shapes = {name: tuple(value.shape) for name, value in self._module.named_parameters()}
+        self._recipe = factory, features, width
+        self.module = self._make(0)
+        self.shapes = {name: tuple(value.shape) for name, value in self.module.named_parameters()}
         self.decayed = frozenset(name for name, shape in self.shapes.items() if len(shape) > 1)
+
+    def _make(self, seed: int) -> nn.Module:
+        return _make(*self._recipe, seed)
 
     def initial(self, seed: int) -> dict[str, Tensor]:
         """See `StackedModel.initial`."""
@@ -48,10 +56,10 @@ class VectorisedModule(_FromModule):
 
     def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, *, training: bool, seed: int) -> Tensor:
         """See `StackedModel.forward`."""
-        self._module.train(training)
+        self.module.train(training)
 
         def one(member: dict[str, Tensor], batch: Tensor) -> Tensor:
-            output: Tensor = functional_call(self._module, member, (batch,))
+            output: Tensor = functional_call(self.module, member, (batch,))
             return output
 
         outputs: Tensor = vmap(vmap(one, in_dims=(0, None)))(dict(parameters), features)
@@ -63,7 +71,7 @@ class LoopedModule(_FromModule):
 
     def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, *, training: bool, seed: int) -> Tensor:
         """See `StackedModel.forward`."""
-        self._module.train(training)
+        self.module.train(training)
         replicas, members = next(iter(parameters.values())).shape[:2]
         rows = []
         for r in range(replicas):
@@ -71,7 +79,7 @@ class LoopedModule(_FromModule):
                 state = {name: value[r, k] for name, value in (*parameters.items(), *buffers.items())}
                 with torch.random.fork_rng(devices=[]):
                     torch.manual_seed(seed + r)  # the same dropout for the members of a replica
-                    rows.append(functional_call(self._module, state, (features[r],)))
+                    rows.append(functional_call(self.module, state, (features[r],)))
         outputs = torch.stack(rows).unflatten(0, (replicas, members))
         return as_output(outputs) if outputs.dim() == 4 else outputs
 
@@ -97,7 +105,7 @@ def from_module(factory: ModelFactory, features: int, width: int) -> VectorisedM
     if shape != wanted:
         found, rule = list(shape[2:]), ["batch=4", *wanted[3:]]
         raise OptionError(f"the model must put out {rule} for a batch of 4, got {found}")
-    stochastic = any(isinstance(layer, nn.modules.dropout._DropoutNd) for layer in looped._module.modules())
+    stochastic = any(isinstance(layer, DROPOUT) for layer in looped.module.modules())
     if looped.buffers(0) or stochastic:
         return looped
     vectorised = VectorisedModule(factory, features, width)

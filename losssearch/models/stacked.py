@@ -15,12 +15,18 @@ Tensors = Mapping[str, Tensor]
 class StackedModel(Protocol):
     """A model that computes all members at once.
 
-    ``shapes`` are those of one member's parameters, by name; ``decayed`` names those under weight decay.
     Members of one replica start from the same weights, so that their comparison is paired.
     """
 
-    shapes: Mapping[str, tuple[int, ...]]
-    decayed: frozenset[str]
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of each of one member's parameters."""
+        ...
+
+    @property
+    def decayed(self) -> frozenset[str]:
+        """Names of the parameters under weight decay."""
+        ...
 
     def initial(self, seed: int) -> dict[str, Tensor]:
         """One member's initial parameters; the same for the same seed."""
@@ -53,7 +59,7 @@ def shared_product(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     replicas, members, inputs, outputs = weight.shape
     wide = weight.permute(0, 2, 1, 3).reshape(replicas, inputs, members * outputs)
-    product = torch.bmm(features, wide).view(replicas, -1, members, outputs).permute(0, 2, 1, 3)
+    product: Tensor = torch.bmm(features, wide).view(replicas, -1, members, outputs).permute(0, 2, 1, 3)
     return product + bias[:, :, None]
 
 
@@ -63,7 +69,8 @@ def member_product(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     ``hidden`` ``[R, K, batch, D]``, ``weight`` ``[R, K, D, H]``, ``bias`` ``[R, K, H]`` → ``[R, K, batch, H]``.
     """
     product = torch.baddbmm(bias.flatten(0, 1)[:, None], hidden.flatten(0, 1), weight.flatten(0, 1))
-    return product.unflatten(0, weight.shape[:2])
+    stacked: Tensor = product.unflatten(0, weight.shape[:2])
+    return stacked
 
 
 def as_output(last: Tensor) -> Tensor:

@@ -18,9 +18,9 @@ class Evaluate(Protocol):
     ``[R, K]``, larger is better, and the tuned adjustment as a function of other outputs.
     """
 
-    def __call__(
-        self, outputs: Tensor, target: Tensor, tuned: Tensor
-    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]: ...
+    def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Judge the outputs of all members."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Terms and statistics over sensitive groups."""

@@ -1,0 +1,63 @@
+"""losssearch finds the training loss that makes a model best at your metric, and proves it.
+
+::
+
+    import losssearch as ls
+
+    result = ls.search("adult.parquet", target="income", metric="average_precision", trials=256)
+    result.verdict            # difference to the best known loss, its interval, and a sentence
+    result.export("my_loss")  # a plain PyTorch module, free of losssearch
+
+Names are imported when they are first used, so ``import losssearch`` does not load PyTorch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from losssearch.api import SearchResult, search
+    from losssearch.errors import LossSearchError
+    from losssearch.export.bundle import load_loss
+    from losssearch.losses import terms
+    from losssearch.losses.compose import compose
+
+__version__ = "0.1.0"
+
+__all__ = ["LossSearchError", "SearchResult", "__version__", "compose", "load_loss", "search", "terms"]
+
+_HOME = {
+    "LossSearchError": "losssearch.errors",
+    "SearchResult": "losssearch.api",
+    "compose": "losssearch.losses.compose",
+    "load_loss": "losssearch.export.bundle",
+    "search": "losssearch.api",
+    "terms": "losssearch.losses",
+}
+
+
+class _Package(ModuleType):
+    """Keeps ``losssearch.search`` the function: importing the subpackage of that name would rebind it."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _HOME and isinstance(value, ModuleType):
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

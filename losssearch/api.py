@@ -1,0 +1,282 @@
+"""The Python interface: search for a loss, and what comes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import nn
+
+from losssearch.assembly import RUNS, Assembled, Options, assemble
+from losssearch.data import Data
+from losssearch.data.splits import Partition
+from losssearch.errors import DataError, InterruptedStudyError, LossSearchError, OptionError
+from losssearch.execution import one_thread
+from losssearch.export.bundle import load_loss, write_bundle
+from losssearch.models import ModelFactory
+from losssearch.report.figures import write_figures
+from losssearch.report.html import write_report
+from losssearch.report.leaderboard import as_records, leaderboard
+from losssearch.search.context import Context
+from losssearch.search.observer import Observer, SilentObserver
+from losssearch.search.settings import parse_duration
+from losssearch.search.study import Finished, run_study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class VerdictSummary:
+    """Whether to use the searched loss, and how sure that is.
+
+    ``difference`` is searched less best baseline on test, turned so that above zero is better, with its
+    ``interval`` at ``level`` by the method that ``test`` names.
+    """
+
+    recommended: str
+    against: str
+    difference: float
+    interval: tuple[float, float]
+    level: float
+    test: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class SearchResult:
+    """A finished study: the loss that it recommends, the verdict, the leaderboard, and its files in ``out``."""
+
+    def __init__(self, content: dict[str, Any], out: Path) -> None:
+        self._content, self.out = content, out
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``result.json``."""
+        return dict(self._content)
+
+    @cached_property
+    def loss(self) -> nn.Module:
+        """The recommended loss: ``result.loss(output, target)``."""
+        return load_loss(self.out / "export")
+
+    @property
+    def verdict(self) -> VerdictSummary:
+        """Difference to the best baseline with its interval, and a sentence."""
+        found = self._content["verdict"]
+        names = ("recommended", "against", "difference", "level", "test", "text")
+        return VerdictSummary(interval=tuple(found["interval"]), **{name: found[name] for name in names})
+
+    @property
+    def leaderboard(self) -> pd.DataFrame:
+        """The searched loss and every baseline, best on test first."""
+        import pandas as pd
+
+        return pd.DataFrame(as_records(leaderboard(self._content)))
+
+    def export(self, directory: str | Path, form: str = "python") -> Path:
+        """Write the recommended loss: the bundle to ``directory``, or its spec alone (``form="json"``).
+
+        Raises `OptionError` where ``directory`` holds something else than a bundle.
+        """
+        source, place = self.out / "export", Path(directory)
+        if not (source / "loss.json").is_file():
+            raise DataError(f"a finished study holds export/loss.json, but {self.out} does not: run the search again")
+        if place.exists() and (not place.is_dir() or (any(place.iterdir()) and not (place / "loss.json").is_file())):
+            raise OptionError(f"the folder of an export must be new, empty or a bundle; {place} is none of these")
+        place.mkdir(parents=True, exist_ok=True)
+        if form == "json":
+            shutil.copyfile(source / "loss.json", place / "loss.json")
+            return place / "loss.json"
+        shutil.copytree(source, place, dirs_exist_ok=True)
+        return place
+
+    def __repr__(self) -> str:
+        return f"SearchResult({self._content['study']!r}: {self._content['verdict']['text']})"
+
+
+def search(
+    data: Data,
+    *,
+    target: str | None = None,
+    metric: str | None = None,
+    task: str | None = None,
+    model: str | ModelFactory = "mlp",
+    space: str | Path | None = None,
+    drop: tuple[str, ...] | list[str] = (),
+    positive: object = None,
+    drop_missing_target: bool = False,
+    trials: int = 128,
+    time_budget: str | float | None = None,
+    epochs: int | None = None,
+    confirm_seeds: int = 5,
+    workers: int | None = None,
+    ray_address: str | None = None,
+    device: str = "auto",
+    study: str | None = None,
+    resume: bool = False,
+    storage: str | None = None,
+    tracking_uri: str | None = None,
+    mlflow: bool = True,
+    out: str | Path | None = None,
+    seed: int = 0,
+    observer: Observer | None = None,
+) -> SearchResult:
+    """Find the training loss that makes a model best at a metric, and prove it against strong baselines.
+
+    Args:
+        data: a file, ``builtin:NAME``, ``openml:ID``, a data frame, or a pair (X, y) of arrays or tensors.
+        target: the column to predict; not needed for a pair.
+        metric: the metric that matters; the task's own where left out.
+        task: ``binary``, ``multiclass`` or ``regression``; inferred from the target where left out.
+        model: ``linear``, ``mlp``, ``residual_mlp``, or a factory called with (features, outputs).
+        space: a bundled search space or a YAML file; the task's own where left out.
+        drop: columns that must not be features.
+        positive: the positive class of a binary target.
+        drop_missing_target: leave out rows without a target instead of refusing them.
+        trials: how many losses to try; half of them are baselines.
+        time_budget: seconds, or a duration such as ``"10m"``, in which to end.
+        epochs: of each training; from the number of rows where left out.
+        confirm_seeds: fresh seeds and splits of the confirmation.
+        workers: Ray workers; 0 trains in this process; where left out, all cores, or 0 for a small study.
+        ray_address: a standing Ray cluster.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        study: the study's name.
+        resume: go on with a study that was stopped.
+        storage: the store's URL; a file in ``out`` where left out.
+        tracking_uri: the MLflow store; a file in ``out`` where left out.
+        mlflow: whether to track at all.
+        out: the study's folder; ``losssearch-runs/STUDY`` where left out.
+        seed: same seed, same result, whatever the number of workers.
+        observer: is told of the progress.
+
+    Raises:
+        InputError: something cannot be used; nothing was written.
+        ConnectionLostError: a worker, store or tracking server was lost; the state is saved.
+        InterruptedStudyError: Ctrl-C; the state is saved.
+    """
+    options = {name: value for name, value in locals().items() if name != "observer"}
+    if isinstance(time_budget, str):
+        options["time_budget"] = parse_duration(time_budget)
+    return run(Options(**options), observer or SilentObserver())
+
+
+def run(options: Options, observer: Observer) -> SearchResult:
+    """Run the study of ``options``; see `search`."""
+    assembled = assemble(options, observer)
+    context, out = assembled.context, assembled.out
+    status: Literal["FINISHED", "KILLED", "FAILED"] = "FAILED"
+    try:
+        if assembled.result is not None:
+            observer.note("the study is finished already: this is its result")
+            status = "FINISHED"
+            return SearchResult(assembled.result, out)
+        with one_thread():
+            result = _publish(assembled, run_study(context))
+        status = "FINISHED"
+        return SearchResult(result, out)
+    except KeyboardInterrupt:
+        status = "KILLED"
+        done = sum(trial.state.value != "running" for trial in context.store.trials(context.settings.study))
+        raise InterruptedStudyError(
+            f"stopped after {done} of {context.settings.trials} trials; all is saved in {out}, --resume goes on"
+        ) from None
+    finally:
+        _close(context, status)
+
+
+def _publish(assembled: Assembled, finished: Finished) -> dict[str, Any]:
+    """Write export, figures, report and ``result.json``, and tell store and tracker."""
+    context, out = assembled.context, assembled.out
+    settings, dataset = context.settings, context.dataset
+    result = finished.result
+    prior, mean, scale = _facts(context, context.partition)
+    paths = write_bundle(
+        out / "export",
+        finished.spec,
+        task=settings.task,
+        classes=max(2, len(dataset.classes)),
+        class_prior=prior,
+        learned=finished.learned,
+        metric=result["metric"],
+        data=result["data"],
+        study=settings.study,
+        verdict_text=result["verdict"]["text"],
+        target_mean=mean,
+        target_scale=scale,
+    )
+    tracking = context.store.study(settings.study).tracking
+    result["mlflow"] = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "run_id")}
+    result["export"] = {name: None if path is None else str(path) for name, path in paths.items()}
+    figures = write_figures(
+        out / "figures",
+        result,
+        finished.trials,
+        finished.spec,
+        class_prior=None if prior is None else prior.tolist(),
+        learned=finished.learned,
+    )
+    report = out / "report.html"
+    result["export"]["report"] = str(report)
+    write_report(report, result, finished.trials, figures)
+    shutil.copyfile(report, out / "export" / "report.html")
+    context.store.save_result(settings.study, result)
+    _write_json(out / "result.json", result)
+    _write_json(out / "leaderboard.json", as_records(leaderboard(result)))
+    metrics = {f"test_{result['metric']['name']}": result["best"]["test"]["mean"]}
+    artifacts = [out / "leaderboard.json", out / "result.json", report, out / "export", out / "figures"]
+    context.tracker.log_result(result, artifacts, metrics)
+    return result
+
+
+def _facts(context: Context, parts: Partition) -> tuple[torch.Tensor | None, float, float]:
+    """Class prior, and mean and scale of a regression target, over the search part."""
+    target = torch.as_tensor(context.dataset.target[parts.search])
+    if context.settings.task == "regression":
+        return None, float(target.double().mean()), float(target.double().std(correction=0))
+    counts = torch.bincount(target, minlength=len(context.dataset.classes))
+    return counts / counts.sum(), 0.0, 1.0
+
+
+def _write_json(path: Path, content: Any) -> None:
+    draft = path.with_suffix(".json.new")
+    draft.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(draft, path)
+
+
+def _close(context: Context, status: Literal["FINISHED", "KILLED", "FAILED"]) -> None:
+    try:
+        context.executor.close()
+        context.tracker.close(status)
+        for problem in context.tracker.problems:
+            context.observer.note(problem)
+    finally:
+        context.store.close()
+
+
+def open_result(study: str) -> SearchResult:
+    """The result of a finished study, by its folder or by its name under ``losssearch-runs``.
+
+    Raises `DataError` where there is none, or the study is not finished.
+    """
+    for out in (Path(study), RUNS / study):
+        if (out / "result.json").is_file():
+            try:
+                return SearchResult(json.loads((out / "result.json").read_text(encoding="utf-8")), out)
+            except ValueError as error:
+                raise DataError(f"{out / 'result.json'} must be JSON: {error}") from error
+        if (out / "study.db").is_file():
+            raise DataError(
+                f"the study in {out} is not finished: go on with it by `losssearch search … --resume --out {out}`"
+            )
+    raise DataError(f"a study's folder holds result.json, but neither {study} nor {RUNS / study} does")
+
+
+__all__ = ["LossSearchError", "SearchResult", "VerdictSummary", "open_result", "run", "search"]

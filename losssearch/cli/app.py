@@ -1,0 +1,88 @@
+"""The ``losssearch`` command: its subcommands, and how an error becomes one line and an exit code.
+
+Only Typer is imported here and at the top of the command modules, so ``--help`` answers at once; a command
+imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from losssearch import __version__
+from losssearch.cli.doctor import doctor
+from losssearch.cli.export import export
+from losssearch.cli.leaderboard import leaderboard
+from losssearch.cli.output import fail
+from losssearch.cli.search import search
+from losssearch.cli.spaces import spaces
+from losssearch.cli.terms import terms
+from losssearch.cli.ui import ui
+from losssearch.errors import InterruptedStudyError, LossSearchError
+
+app = typer.Typer(
+    name="losssearch",
+    help="Find the training loss that makes your model best at your metric, and prove it.",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"losssearch {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+for _command in (search, leaderboard, export, terms, spaces, ui, doctor):
+    app.command(_command.__name__)(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Codes: 0 done, 1 a fault of the program, 2 bad usage or input, 3 constraint unmet, 4 connection lost,
+    130 interrupted. An error is one line on stderr; ``LOSSSEARCH_DEBUG=1`` adds the traceback.
+    """
+    try:
+        code = app(args=arguments, prog_name="losssearch", standalone_mode=False)
+    except LossSearchError as error:
+        _explain(str(error))
+        return error.exit_code
+    except typer.TyperException as error:
+        _explain(error.format_message())
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = InterruptedStudyError.exit_code
+    except Exception as error:  # noqa: BLE001  (the last line of defence: users never see a traceback unasked)
+        hint = "" if _debugging() else " (set LOSSSEARCH_DEBUG=1 for the traceback)"
+        _explain(f"unexpected {type(error).__name__}: {error}{hint}")
+        return LossSearchError.exit_code
+    if code == InterruptedStudyError.exit_code:
+        fail("interrupted")
+    return code if isinstance(code, int) else 0
+
+
+def _explain(message: str) -> None:
+    if _debugging():
+        traceback.print_exc()
+    fail(message)
+
+
+def _debugging() -> bool:
+    return os.environ.get("LOSSSEARCH_DEBUG", "") not in ("", "0")

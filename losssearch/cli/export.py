@@ -1,0 +1,31 @@
+"""``losssearch export``: the recommended loss of a finished study, as files."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """What can be written."""
+
+    python = "python"
+    json = "json"
+
+
+def export(
+    study: Annotated[str, typer.Argument(metavar="STUDY|DIR", help="A study's name or folder.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")],
+    form: Annotated[
+        Format, typer.Option("--format", help="python: the whole bundle; json: the spec alone.")
+    ] = Format.python,
+) -> None:
+    """Write the recommended loss: a bundle that needs torch alone, or its spec as JSON."""
+    from losssearch.api import open_result
+    from losssearch.cli.output import note
+
+    written = open_result(study).export(out, form.value)
+    note(f"written: {written}")

@@ -1,0 +1,26 @@
+"""``losssearch leaderboard``: the searched loss and every baseline of a finished study."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def leaderboard(
+    study: Annotated[str, typer.Argument(metavar="STUDY|DIR", help="A study's name or folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
+) -> None:
+    """Show the leaderboard of a study, baselines included."""
+    from losssearch.api import open_result
+    from losssearch.cli.output import console, write_json
+    from losssearch.cli.summary import print_leaderboard
+    from losssearch.report.leaderboard import as_records
+    from losssearch.report.leaderboard import leaderboard as rows
+
+    result = open_result(study).to_json()
+    if as_json:
+        write_json(as_records(rows(result)))
+        return
+    print_leaderboard(result)
+    console().print(f"\n{result['verdict']['text']}")

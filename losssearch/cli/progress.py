@@ -1,0 +1,78 @@
+"""What a person sees while a study runs: one live line a stage, and notes above it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Self
+
+from rich import progress as bars
+from rich.console import Console
+
+from losssearch.storage.records import TrialRecord
+
+TITLES = {
+    "search": "Searching",
+    "reevaluation-1": "Re-evaluating 16",
+    "reevaluation-2": "Re-evaluating 4",
+    "confirmation": "Confirming",
+}
+
+
+class Progress:
+    """A Rich progress bar on stderr: trials or populations done, best value, time left."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._bars = bars.Progress(
+            bars.TextColumn("{task.description:<17}"),
+            bars.BarColumn(bar_width=None),
+            bars.MofNCompleteColumn(),
+            bars.TextColumn("{task.fields[best]}"),
+            bars.TimeElapsedColumn(),
+            bars.TimeRemainingColumn(),
+            console=self._console,
+        )
+        self._task: bars.TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()
+
+    def note(self, message: str) -> None:
+        """See `losssearch.search.observer.Observer`."""
+        self._console.print(message, style="dim")
+
+    def stage(self, name: str, total: int) -> None:
+        """See `losssearch.search.observer.Observer`."""
+        self._task = self._bars.add_task(TITLES.get(name, name), total=total, best="")
+
+    def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
+        """See `losssearch.search.observer.Observer`."""
+        if self._task is not None:
+            shown = "" if best is None else f"best {best:.4g}"
+            self._bars.update(self._task, advance=len(records), best=shown)
+
+    def advance(self) -> None:
+        """See `losssearch.search.observer.Observer`."""
+        if self._task is not None:
+            self._bars.advance(self._task)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let a polite kill (SIGTERM) stop a study as Ctrl-C does."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,111 @@
+"""``losssearch search``: find the loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def search(
+    data: Annotated[
+        str, typer.Argument(help="A file (.csv, .csv.gz, .parquet, .arrow, .npz), builtin:NAME or openml:ID.")
+    ],
+    target: Annotated[str | None, typer.Option(help="Column to predict.", show_default=False)] = None,
+    metric: Annotated[str | None, typer.Option(help="Metric that matters. Default: the task's own.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="binary, multiclass or regression. Default: from the target.")
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="COL[,COL…]", help="Columns that must not be features.")
+    ] = None,
+    positive: Annotated[
+        str | None, typer.Option(help="Positive class of a binary target. Default: 1, true, yes or the rarer.")
+    ] = None,
+    drop_missing_target: Annotated[
+        bool, typer.Option("--drop-missing-target", help="Leave out rows without a target.")
+    ] = False,
+    space: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE.yaml", help="Search space. Default: the task's own.")
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|package.module:factory",
+            help="linear, mlp, residual_mlp, or your own factory(features, outputs).",
+        ),
+    ] = "mlp",
+    trials: Annotated[int, typer.Option(help="Losses to try; half of them are baselines.")] = 128,
+    time_budget: Annotated[
+        str | None, typer.Option(metavar="10m", help="Stop in time to end within this long.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of each training. Default: from the number of rows.")
+    ] = None,
+    confirm_seeds: Annotated[int, typer.Option(help="Fresh seeds and splits of the confirmation.")] = 5,
+    workers: Annotated[
+        int | None, typer.Option(help="Ray workers; 0: in this process. Default: all cores, or 0 for a small study.")
+    ] = None,
+    ray_address: Annotated[str | None, typer.Option(help="A standing Ray cluster.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    study: Annotated[str | None, typer.Option(help="Name of the study. Default: from data and metric.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a study that was stopped.")] = False,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="Store. Default: study.db in the study's folder.")
+    ] = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(metavar="URI", help="MLflow store. Default: mlflow.db in the study's folder.")
+    ] = None,
+    no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Do not track with MLflow.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the study. Default: losssearch-runs/STUDY.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same result, whatever the number of workers.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print result.json, and nothing else, on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")] = False,
+) -> None:
+    """Find the training loss that makes a model best at a metric, and prove it against strong baselines."""
+    from losssearch.api import run
+    from losssearch.assembly import Options
+    from losssearch.cli.output import write_json
+    from losssearch.cli.progress import Progress, interruptible
+    from losssearch.cli.summary import print_summary
+    from losssearch.search.observer import SilentObserver
+    from losssearch.search.settings import parse_duration
+
+    options = Options(
+        data=data,
+        target=target,
+        metric=metric,
+        task=task,
+        model=model,
+        space=space,
+        drop=[name.strip() for entry in drop or () for name in entry.split(",") if name.strip()],
+        positive=positive,
+        drop_missing_target=drop_missing_target,
+        trials=trials,
+        time_budget=parse_duration(time_budget) if time_budget is not None else None,
+        epochs=epochs,
+        confirm_seeds=confirm_seeds,
+        workers=workers,
+        ray_address=ray_address,
+        device=device,
+        study=study,
+        resume=resume,
+        storage=storage,
+        tracking_uri=tracking_uri,
+        mlflow=not no_mlflow,
+        out=out,
+        seed=seed,
+    )
+    with interruptible():
+        if quiet or as_json:
+            result = run(options, SilentObserver())
+        else:
+            with Progress() as progress:
+                result = run(options, progress)
+    if as_json:
+        write_json(result.to_json())
+    elif not quiet:
+        print_summary(result.to_json(), result.out)

@@ -1,0 +1,80 @@
+"""``losssearch spaces``: the bundled search spaces, one space in full, or what is wrong with a space file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from losssearch.cli.output import console, range_text, write_json
+from losssearch.errors import SpaceError
+
+if TYPE_CHECKING:
+    from losssearch.space import SearchSpace
+
+
+def spaces(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE.yaml]", help="Show this space: bundled, or your own file.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Say every rule that the file breaks; exit 2 if any.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+) -> None:
+    """List the search spaces and the question that each answers, show one, or check a file of your own."""
+    from losssearch.space import bundled_spaces, load_space
+
+    names = bundled_spaces() if name is None else (name,)
+    if check:
+        _check(names, as_json)
+        return
+    loaded = [load_space(each) for each in names]
+    if as_json:
+        records = [{"name": space.name, "question": space.question, **space.to_json()} for space in loaded]
+        write_json(records if name is None else records[0])
+    elif name is None:
+        _list(loaded)
+    else:
+        _show(loaded[0])
+
+
+def _check(names: Sequence[str], as_json: bool) -> None:
+    from losssearch.space import check_space
+
+    found = {name: check_space(name) for name in names}
+    if as_json:
+        write_json([{"space": name, "ok": not problems, "problems": problems} for name, problems in found.items()])
+    else:
+        screen = console()
+        for name, problems in found.items():
+            for line in problems or [f"{name}: keeps every rule"]:
+                screen.print(line, soft_wrap=True)
+    broken = {name: len(problems) for name, problems in found.items() if problems}
+    if broken:
+        raise SpaceError("; ".join(f"{name} breaks {count} rule{'s'[: count > 1]}" for name, count in broken.items()))
+
+
+def _list(loaded: Sequence[SearchSpace]) -> None:
+    from rich.table import Column, Table
+
+    table = Table(Column("space", no_wrap=True), "task", "terms", "question")
+    for space in loaded:
+        table.add_row(space.name, space.task, str(len(space.terms)), space.question)
+    console().print(table)
+
+
+def _show(space: SearchSpace) -> None:
+    from rich.table import Table
+
+    screen = console()
+    screen.print(f"{space.name}: {space.task}, up to {space.max_parts} parts", style="bold")
+    screen.print(space.question)
+    for slot in space.slots:
+        title = f"{slot.name}, reduced by {' or '.join(slot.reductions)}"
+        if len(slot.weightings) > 1:
+            title += f"; weight {range_text(slot.weight)}, {' or '.join(slot.weightings)}"
+        table = Table("term", "range", title=title, title_justify="left")
+        for term, ranges in sorted(slot.terms.items()):
+            table.add_row(term, "\n".join(f"{key}: {range_text(domain)}" for key, domain in ranges.items()))
+        screen.print()
+        screen.print(table)

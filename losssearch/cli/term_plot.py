@@ -1,0 +1,92 @@
+"""Value and gradient of one term as curves, for ``losssearch terms NAME --plot``.
+
+A classification term is drawn against the score z of class 1, one curve a class, class 1 being the rarer one;
+a regression term against the error. A term that gives one value a batch is drawn on a batch of one sample of
+each class, both at the same margin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from losssearch.losses.term import LossTerm
+
+RARE_SHARE = 0.2
+"""Share of class 1 in the drawn example, so that terms that read ``class_prior`` show what they do with it."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Points [points] of the axis, and by the name of a curve its values and gradients, both [points]."""
+
+    axis: str
+    points: Tensor
+    values: Mapping[str, Tensor]
+    gradients: Mapping[str, Tensor]
+
+
+def curves(term: LossTerm) -> Curves:
+    """Evaluate ``term`` at its default hyperparameters and initial learned values, in double precision."""
+    regression = "prediction" in term.reads
+    points = torch.linspace(-4 if regression else -6, 4 if regression else 6, 401, dtype=torch.float64)
+    points.requires_grad_()
+    axis, names = "error (prediction − target)", ["value"]
+    if not regression:
+        axis = "score z of class 1" if term.per_sample else "margin of both samples"
+        names = ["label 0", f"label 1 ({RARE_SHARE:.0%} of the data)"] if term.per_sample else ["value"]
+    values = torch.stack([_at(term, point) for point in points])
+    gradients = [
+        torch.autograd.grad(column.sum(), points, retain_graph=True, materialize_grads=True)[0]
+        for column in values.unbind(1)
+    ]
+    return Curves(
+        axis,
+        points.detach(),
+        dict(zip(names, values.detach().unbind(1), strict=True)),
+        dict(zip(names, gradients, strict=True)),
+    )
+
+
+def _at(term: LossTerm, point: Tensor) -> Tensor:
+    """The value at one point: [1], or [2] for the two labels."""
+    sign = torch.tensor([1.0, 1.0] if term.per_sample else [-1.0, 1.0], dtype=point.dtype)
+    logit = point * sign
+    offered = {
+        "logit": logit,
+        "logits": torch.stack([-logit / 2, logit / 2], dim=-1),
+        "labels": torch.tensor([0, 1]),
+        "class_prior": torch.tensor([1 - RARE_SHARE, RARE_SHARE], dtype=point.dtype),
+        "prediction": point.reshape(1),
+        "target": torch.zeros(1, dtype=point.dtype),
+        "progress": torch.tensor(0.5, dtype=point.dtype),
+    }
+    tuned = {
+        name: value if isinstance(value, str) else torch.tensor(float(value), dtype=point.dtype)
+        for name, value in term.defaults.items()
+    }
+    learned = {name: torch.tensor(state.initial, dtype=point.dtype) for name, state in term.learned.items()}
+    return term(*(offered[name] for name in term.reads), **tuned, **learned).reshape(-1)
+
+
+def draw(term: LossTerm, file: Path) -> None:
+    """Write the curves of ``term`` to ``file``, value on the left and gradient on the right."""
+    from matplotlib.figure import Figure
+
+    drawn = curves(term)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for panel, title, lines in zip(panels, ("value", "gradient"), (drawn.values, drawn.gradients), strict=True):
+        for name, line in lines.items():
+            panel.plot(drawn.points, line, label=name)
+        panel.axhline(0, color="0.8", linewidth=0.8, zorder=0)
+        panel.set(title=title, xlabel=drawn.axis)
+    if len(drawn.values) > 1:
+        panels[0].legend(frameon=False)
+    tuned = ", ".join(f"{name}={value}" for name, value in term.defaults.items())
+    figure.suptitle(f"{term.name}({tuned})" if tuned else term.name)
+    figure.savefig(file, dpi=150)

@@ -1,0 +1,134 @@
+"""``losssearch terms``: the catalogue of loss terms, one term in full, or its curves as a picture."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from losssearch.cli.output import console, note, range_text, write_json
+from losssearch.errors import OptionError, UnknownNameError
+
+if TYPE_CHECKING:
+    from losssearch.losses.term import LossTerm
+
+
+def terms(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this term in full.")] = None,
+    family: Annotated[str | None, typer.Option("--family", help="Only terms of this family.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Only terms that fit this kind of task.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw value and gradient of the named term.")
+    ] = None,
+) -> None:
+    """List the loss terms, or show one: what it reads, what may be tuned, where it comes from."""
+    from losssearch.losses import terms as catalogue
+
+    if name is None:
+        if plot is not None:
+            raise OptionError("--plot draws one term, so it needs a NAME: losssearch terms NAME --plot FILE.png")
+        _list(_select(catalogue.values(), family, task), as_json)
+        return
+    if family is not None or task is not None:
+        raise OptionError("a NAME shows one term, so --family and --task may not stand beside it")
+    if name not in catalogue:
+        raise UnknownNameError("term", name, catalogue)
+    if plot is not None:
+        _draw(catalogue[name], plot)
+    if as_json:
+        write_json(_record(catalogue[name]))
+    else:
+        _show(catalogue[name])
+
+
+def _select(every: Any, family: str | None, task: str | None) -> list[LossTerm]:
+    chosen = sorted(every, key=lambda term: (term.family, term.name))
+    if family is not None:
+        families = {term.family for term in chosen}
+        if family not in families:
+            raise UnknownNameError("family", family, families)
+        chosen = [term for term in chosen if term.family == family]
+    if task is not None:
+        from losssearch.tasks import get_task
+
+        offers = get_task(task).offers
+        chosen = [term for term in chosen if term.fits(offers)]
+    return chosen
+
+
+def _list(chosen: Sequence[LossTerm], as_json: bool) -> None:
+    if as_json:
+        write_json([_record(term) for term in chosen])
+        return
+    from rich.table import Column, Table
+
+    table = Table(Column("term", no_wrap=True), "tunes", "what it is for")
+    for family, members in itertools.groupby(chosen, key=lambda term: term.family):
+        table.add_section()
+        table.add_row(family, style="bold")
+        for term in members:
+            tunes = [*term.domains, *(f"{name} (learned)" for name in term.learned)]
+            table.add_row(f"  {term.name}", ", ".join(tunes), _plain(term.summary))
+    console().print(table)
+
+
+def _show(term: LossTerm) -> None:
+    from rich.table import Table
+
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("family", term.family)
+    facts.add_row("reads", ", ".join(term.reads))
+    facts.add_row("gives", "one value a sample" if term.per_sample else "one value a batch")
+    facts.add_row("sign", "never below zero" if term.nonnegative else "any")
+    facts.add_row(
+        "tunes", "\n".join(f"{key}: {range_text(domain)}" for key, domain in term.domains.items()) or "nothing"
+    )
+    facts.add_row("learns", "\n".join(_learned(term)) or "nothing")
+    facts.add_row("source", term.reference)
+    screen = console()
+    screen.print(term.name, style="bold")
+    screen.print(_plain(inspect.cleandoc(term.function.__doc__ or "")), soft_wrap=True)
+    screen.print()
+    screen.print(facts)
+
+
+def _draw(term: LossTerm, file: Path) -> None:
+    if file.suffix not in (".png", ".svg", ".pdf"):
+        raise OptionError(f"--plot must name a .png, .svg or .pdf file, got {file}")
+    if not file.parent.is_dir():
+        raise OptionError(f"--plot: the folder {file.parent} does not exist")
+    from losssearch.cli.term_plot import draw
+
+    draw(term, file)
+    note(f"wrote {file}")
+
+
+def _plain(text: str) -> str:
+    return text.replace("`", "")
+
+
+def _learned(term: LossTerm) -> list[str]:
+    return [f"{name}: learned with the model, from {value.initial:g}" for name, value in term.learned.items()]
+
+
+def _record(term: LossTerm) -> dict[str, Any]:
+    return {
+        "name": term.name,
+        "family": term.family,
+        "summary": term.summary,
+        "description": inspect.cleandoc(term.function.__doc__ or ""),
+        "reads": list(term.reads),
+        "hyperparameters": {
+            name: {"kind": type(domain).__name__.lower(), **asdict(domain)} for name, domain in term.domains.items()
+        },
+        "learned": {name: asdict(value) for name, value in term.learned.items()},
+        "per_sample": term.per_sample,
+        "nonnegative": term.nonnegative,
+        "reference": term.reference,
+    }

@@ -1,0 +1,51 @@
+"""``losssearch ui``: the MLflow pages on a study's runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from losssearch.errors import OptionError
+
+RUNS = Path("losssearch-runs")
+STORE = "mlflow.db"
+
+
+def ui(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help=f"Folder of a study. Default: the newest under {RUNS}/.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="Port to listen on. Default: 5000, or a free one.")
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Open the MLflow pages of a study; Ctrl-C stops them."""
+    folder = _newest() if folder is None else folder
+    uri, artifacts = _tracked(folder)
+    from losssearch.tracking.ui import serve_ui
+
+    serve_ui(uri, artifacts, host=host, port=port)
+
+
+def _tracked(folder: Path) -> tuple[str, Path | None]:
+    """Where the study's runs are: the store in its folder, or the one that its result names."""
+    from losssearch.tracking.mlflow import local_store
+
+    if (folder / STORE).is_file():
+        return local_store(folder)
+    if (folder / "result.json").is_file():
+        tracked = json.loads((folder / "result.json").read_text(encoding="utf-8")).get("mlflow") or {}
+        if uri := tracked.get("tracking_uri"):
+            return str(uri), None
+    raise OptionError(f"DIR must be the folder of a study that was tracked, but {folder} holds no {STORE}")
+
+
+def _newest() -> Path:
+    stores = sorted(RUNS.glob(f"*/{STORE}"), key=lambda store: store.stat().st_mtime)
+    if not stores:
+        raise OptionError(f"no tracked study under {RUNS}/: run `losssearch search` first, or name a study's folder")
+    return stores[-1].parent

@@ -1,0 +1,117 @@
+"""Populations on Ray actors: long-lived, one thread each, with the replicas in the object store once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from losssearch.data.replicas import Replicas
+from losssearch.errors import ConnectionLostError
+from losssearch.execution.job import Job, run_job
+from losssearch.training import Outcome
+
+ATTEMPTS = 3
+"""How often a job is run before the loss of its workers ends the study."""
+
+
+class _Worker:
+    def __init__(self) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        self._replicas: dict[str, Replicas] = {}
+
+    def ready(self) -> int:
+        return os.getpid()
+
+    def run(self, job: Job, replicas: list[Any]) -> list[Outcome]:
+        if job.replicas not in self._replicas:
+            import ray
+
+            # Arrays out of the object store are read-only: one copy an actor.
+            self._replicas[job.replicas] = ray.get(replicas[0]).to("cpu")
+        return run_job(job, self._replicas[job.replicas])
+
+
+class RayExecutor:
+    """``workers`` actors on a local or a standing Ray cluster.
+
+    A worker that dies is replaced and its population trained again, ``ATTEMPTS`` times at most.
+    """
+
+    def __init__(self, workers: int, address: str | None = None, *, gpus_per_worker: float = 0.0) -> None:
+        import ray
+
+        self.workers, self._ray, self._gpus = workers, ray, gpus_per_worker
+        self._owns = not ray.is_initialized()
+        if self._owns:
+            os.umask(0o077)  # Ray writes its token file with the process's mask
+            try:
+                ray.init(
+                    address=address,
+                    num_cpus=None if address else max(workers, 1),
+                    include_dashboard=None if address else False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise ConnectionLostError(
+                    f"Ray could not be reached at {address or 'this machine'}: {error}"
+                ) from error
+        self._references: dict[str, Any] = {}
+        self._alive: list[Any] = []
+        self._idle = [self._spawn() for _ in range(workers)]
+
+    def _spawn(self) -> Any:
+        environment = {"env_vars": {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}
+        remote = self._ray.remote(num_cpus=1, num_gpus=self._gpus, max_restarts=0, runtime_env=environment)
+        worker = remote(_Worker).remote()
+        self._alive.append(worker)
+        return worker
+
+    def pids(self) -> list[int]:
+        """Process ids of the idle workers."""
+        return list(self._ray.get([worker.ready.remote() for worker in self._idle]))
+
+    def share(self, name: str, replicas: Replicas) -> None:
+        """See `Executor.share`."""
+        self._references[name] = self._ray.put(replicas)
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Outcome]]]:
+        """See `Executor.run`."""
+        waiting = list(reversed(jobs))
+        attempts: dict[int, int] = {}
+        running: dict[Any, tuple[Job, Any]] = {}
+        while waiting or running:
+            while waiting and self._idle:
+                job, worker = waiting.pop(), self._idle.pop()
+                running[worker.run.remote(job, [self._references[job.replicas]])] = job, worker
+            done, _ = self._ray.wait(list(running), num_returns=1)
+            job, worker = running.pop(done[0])
+            try:
+                outcomes = self._ray.get(done[0])
+            except (self._ray.exceptions.RayActorError, self._ray.exceptions.OutOfMemoryError) as error:
+                attempts[job.number] = attempts.get(job.number, 1) + 1
+                if attempts[job.number] > ATTEMPTS:
+                    raise ConnectionLostError(
+                        f"a worker must outlive its population; {ATTEMPTS} died on the same one; "
+                        f"the study is saved, --resume goes on ({type(error).__name__})"
+                    ) from error
+                self._alive.remove(worker)
+                self._idle.append(self._spawn())
+                waiting.append(job)
+                continue
+            except self._ray.exceptions.RayTaskError as error:
+                raise error.cause from None  # what the population raised, without Ray's wrapping
+            self._idle.append(worker)
+            yield job, outcomes
+
+    def close(self) -> None:
+        """See `Executor.close`."""
+        for worker in self._alive:
+            self._ray.kill(worker)
+        if self._owns:
+            self._ray.shutdown()

@@ -1,0 +1,1 @@
+"""Handing a loss over: standalone source, spec and weights, and reading them back safely."""

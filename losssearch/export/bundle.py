@@ -1,0 +1,149 @@
+"""The bundle: everything that a user needs to train with a searched loss, in one directory.
+
+``loss.json`` (spec and facts) and ``loss.safetensors`` (learned scalars, where there are any) are what
+`load_loss` reads; ``loss.py`` stands alone. A bundle is written beside its place and moved there whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from losssearch import __version__
+from losssearch.errors import OptionError
+from losssearch.export.card import model_card
+from losssearch.export.facts import LossFacts
+from losssearch.export.reading import FORMAT, FORMAT_VERSION, SPEC_FILE, WEIGHTS_FILE, load_loss, read_bundle
+from losssearch.export.source import loss_source
+from losssearch.losses.spec import LossSpec
+
+__all__ = ["load_loss", "read_bundle", "write_bundle"]
+
+REQUIREMENTS = "torch>=2.2\n"
+
+
+def write_bundle(
+    directory: Path | str,
+    spec: LossSpec,
+    *,
+    task: str,
+    classes: int = 2,
+    class_prior: Tensor | Sequence[float] | None = None,
+    learned: Mapping[str, float | Tensor] | None = None,
+    metric: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    study: str = "",
+    verdict_text: str = "",
+    target_mean: float = 0.0,
+    target_scale: float = 1.0,
+) -> dict[str, Path | None]:
+    """Write the bundle of ``spec`` to ``directory``, replacing a bundle that is there as a whole.
+
+    ``class_prior`` [classes] is the share of each class in the searched data, None for regression;
+    ``learned`` the learned scalars by their names in the composed loss's state, their initial values where
+    missing; ``metric`` and ``data`` those of ``result.json``; ``target_mean`` and ``target_scale`` the
+    searched data's standardisation, in the target's own units. Returns the paths under ``python``, ``spec``,
+    ``weights``, ``pt2`` and ``report``, None for what the bundle does not hold.
+
+    Raises `OptionError` where ``directory`` holds something else than a bundle, `SpecError` where a fact is
+    missing or does not fit the spec. Nothing is left half-written.
+    """
+    prior = None if class_prior is None else tuple(torch.as_tensor(class_prior, dtype=torch.float32).detach().tolist())
+    facts = LossFacts(
+        spec=spec,
+        task=task,
+        classes=classes,
+        class_prior=prior,
+        learned={name: torch.as_tensor(value).detach().item() for name, value in (learned or {}).items()},
+        metric=dict(metric or {}),
+        study=study,
+        data=dict(data or {}),
+        verdict_text=verdict_text,
+        target_mean=float(target_mean),
+        target_scale=float(target_scale),
+        version=__version__,
+    )
+    weights = _weights(facts)
+    files = {
+        "loss.py": loss_source(facts).encode(),
+        SPEC_FILE: _spec_json(facts, weights),
+        "requirements.txt": REQUIREMENTS.encode(),
+        "MODEL_CARD.md": model_card(facts).encode(),
+    }
+    if weights is not None:
+        files[WEIGHTS_FILE] = weights
+    place = Path(directory)
+    _replace(place, files)
+    return {
+        "python": place / "loss.py",
+        "spec": place / SPEC_FILE,
+        "weights": None if weights is None else place / WEIGHTS_FILE,
+        "pt2": None,
+        "report": None,
+    }
+
+
+def _weights(facts: LossFacts) -> bytes | None:
+    if not facts.learned:
+        return None
+    return save({f"learned.{name}": torch.tensor(value) for name, value in facts.learned.items()})
+
+
+def _spec_json(facts: LossFacts, weights: bytes | None) -> bytes:
+    digest = None if weights is None else {"file": WEIGHTS_FILE, "sha256": hashlib.sha256(weights).hexdigest()}
+    content = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "version": facts.version,
+        "task": facts.task,
+        "classes": facts.classes if facts.task != "regression" else None,
+        "class_prior": facts.class_prior,
+        "target": {"mean": facts.target_mean, "scale": facts.target_scale} if facts.task == "regression" else None,
+        "formula": facts.spec.formula(),
+        "spec": facts.spec.to_json(),
+        "weights": digest,
+        "metric": facts.metric,
+        "data": facts.data,
+        "study": facts.study,
+        "verdict": facts.verdict_text,
+    }
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _replace(place: Path, files: Mapping[str, bytes]) -> None:
+    """Write ``files`` beside ``place`` and rename; what was there comes back if the rename fails."""
+    if place.is_symlink() or (place.exists() and not place.is_dir()):
+        raise OptionError(f"a bundle is a directory of its own, got {place}, which is a file or a link")
+    if place.is_dir() and any(place.iterdir()) and not (place / SPEC_FILE).is_file():
+        raise OptionError(f"{place} holds other files and no bundle; give an empty or a new directory")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    old = fresh.with_name(fresh.name + "-old")
+    try:
+        for name, content in files.items():
+            with (fresh / name).open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+        fresh.chmod(0o755)
+        if place.exists():
+            place.rename(old)
+        try:
+            fresh.rename(place)
+        except OSError:
+            if old.exists():
+                old.rename(place)
+            raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)

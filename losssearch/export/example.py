@@ -1,0 +1,105 @@
+"""The self-check of an exported loss: a small example, and what the searched loss gives on it."""
+
+from __future__ import annotations
+
+import textwrap
+
+import torch
+
+from losssearch.export.facts import LossFacts
+
+SHOWN_CLASSES = 12
+"""The example has at most this many classes: its gradient is stored in the file."""
+
+_BLOCK = '''\
+# What the searched loss gives on the example of `check`, in double precision.
+EXPECTED_VALUE = {value!r}
+EXPECTED_GRADIENT = """
+{gradient}
+"""
+
+
+def check() -> tuple[float, float]:
+    """Relative differences from the searched loss on a small example: of the value, and of the gradient."""
+{example}
+    output.requires_grad_()
+    value = loss(output, target{progress})
+    (gradient,) = torch.autograd.grad(value, output)
+    expected = torch.tensor([float(number) for number in EXPECTED_GRADIENT.split()], dtype=torch.float64)
+    of_value = abs(value.item() - EXPECTED_VALUE) / max(abs(EXPECTED_VALUE), 1e-9)
+    of_gradient = (gradient.flatten() - expected).abs().max().item() / max(expected.abs().max().item(), 1e-9)
+    return of_value, of_gradient
+
+
+def main() -> int:
+    """Print the formula and the check; the exit code is 0 where value and gradient agree to 1e-6."""
+    print(FORMULA)
+    of_value, of_gradient = check()
+    agrees = of_value <= 1e-6 and of_gradient <= 1e-6
+    print(f"difference from the searched loss: value {{of_value:.1e}}, gradient {{of_gradient:.1e}} (relative)")
+    print("the check passed" if agrees else "the check FAILED: this file is not the searched loss")
+    return 0 if agrees else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())'''
+
+
+def example_block(facts: LossFacts) -> str:
+    """The end of the file: expected numbers, ``check`` and ``main``."""
+    lines = _example_lines(facts)
+    output, target, prior = _example(facts)
+    loss = facts.module().double()
+    output.requires_grad_()
+    value = loss(output, target, class_prior=prior, progress=0.5)
+    (gradient,) = torch.autograd.grad(value, output)
+    numbers = " ".join(repr(number) for number in gradient.flatten().tolist())
+    return _BLOCK.format(
+        value=value.item(),
+        gradient=textwrap.fill(numbers, 112, break_on_hyphens=False, break_long_words=False),
+        example="\n".join(f"    {line}" for line in lines),
+        progress=", progress=0.5" if facts.scheduled else "",
+    )
+
+
+def _example_lines(facts: LossFacts) -> list[str]:
+    """The example as source; `_example` computes the same."""
+    if facts.task == "regression":
+        return [
+            "loss = Loss().double()",
+            "output = 2 * torch.arange(1, 13, dtype=torch.float64).sin()",
+            "target = 1.5 * torch.arange(2, 25, 2, dtype=torch.float64).cos()",
+        ]
+    if facts.task == "binary":
+        return [
+            "loss = Loss().double()",
+            "output = 2 * torch.arange(1, 13, dtype=torch.float64).sin()",
+            "target = torch.arange(12) % 3 % 2",
+        ]
+    shown = min(facts.classes, SHOWN_CLASSES)
+    rows = max(8, shown)
+    short = facts.reads_prior and shown < facts.classes
+    made = [
+        f"prior = torch.tensor(CLASS_PRIOR[:{shown}], dtype=torch.float64)",
+        "loss = Loss(prior / prior.sum()).double()",
+    ]
+    return [
+        *(made if short else ["loss = Loss().double()"]),
+        f"output = 2 * torch.arange(1, {rows * shown + 1}, dtype=torch.float64).sin().reshape({rows}, {shown})",
+        f"target = torch.arange({rows}) % {shown}",
+    ]
+
+
+def _example(facts: LossFacts) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    if facts.task == "regression":
+        target = 1.5 * torch.arange(2, 25, 2, dtype=torch.float64).cos()
+        return 2 * torch.arange(1, 13, dtype=torch.float64).sin(), target, None
+    if facts.task == "binary":
+        return 2 * torch.arange(1, 13, dtype=torch.float64).sin(), torch.arange(12) % 3 % 2, None
+    shown = min(facts.classes, SHOWN_CLASSES)
+    rows = max(8, shown)
+    output = 2 * torch.arange(1, rows * shown + 1, dtype=torch.float64).sin().reshape(rows, shown)
+    if not facts.reads_prior or shown == facts.classes:
+        return output, torch.arange(rows) % shown, None
+    prior = torch.tensor((facts.class_prior or ())[:shown], dtype=torch.float64)
+    return output, torch.arange(rows) % shown, (prior / prior.sum()).float().double()

@@ -1,0 +1,105 @@
+"""What is known of a loss when it is handed over: the spec, and where it comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from losssearch.errors import SpecError
+from losssearch.losses.compose import ComposedLoss
+from losssearch.losses.part import learned_scalars
+from losssearch.losses.spec import LossSpec
+
+
+@dataclass(frozen=True)
+class LossFacts:
+    """What an exported loss states about where it comes from.
+
+    ``class_prior``: share of each class in the searched data's training part, [classes]; None for regression.
+    ``learned``: learned scalars, named as in the state of the composed loss (``learned.0_alpha`` or ``0_alpha``).
+    ``target_mean``, ``target_scale``: the searched data's standardisation of a regression target.
+    """
+
+    spec: LossSpec
+    task: str
+    classes: int = 2
+    class_prior: tuple[float, ...] | None = None
+    learned: Mapping[str, float] = field(default_factory=dict)
+    metric: Mapping[str, Any] = field(default_factory=dict)
+    study: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    verdict_text: str = ""
+    target_mean: float = 0.0
+    target_scale: float = 1.0
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        if self.task not in ("binary", "multiclass", "regression"):
+            raise SpecError(f"the task of an exported loss is binary, multiclass or regression, got {self.task!r}")
+        if not (math.isfinite(self.target_mean) and 0 < self.target_scale < math.inf):
+            raise SpecError(
+                "the target's mean must be finite and its scale finite and above 0, got "
+                f"{self.target_mean} and {self.target_scale}"
+            )
+        if self.reads_prior and self.class_prior is None:
+            raise SpecError(f"this loss reads class_prior: give the shares of all {self.classes} classes")
+        expected = {
+            f"{index}_{name}": initial
+            for index, part in enumerate(self.spec.parts)
+            for name, initial in learned_scalars(part).items()
+        }
+        given = {name.removeprefix("learned."): float(value) for name, value in self.learned.items()}
+        if unknown := set(given) - set(expected):
+            raise SpecError(f"this loss learns {', '.join(expected) or 'nothing'}; got {', '.join(sorted(unknown))}")
+        object.__setattr__(self, "learned", {name: given.get(name, initial) for name, initial in expected.items()})
+
+        if bad := [name for name, value in given.items() if not math.isfinite(value)]:
+            raise SpecError(
+                f"a learned scalar must be finite, got {', '.join(f'{name}={given[name]}' for name in bad)}"
+            )
+        self._check_prior()
+
+    def _check_prior(self) -> None:
+        if self.class_prior is None:
+            return
+        if len(self.class_prior) != self.classes or not all(0 <= share <= 1 for share in self.class_prior):
+            raise SpecError(f"class_prior must be {self.classes} shares in [0, 1], got {self.class_prior!r:.80}")
+
+    @property
+    def reads_prior(self) -> bool:
+        """Whether a term needs the share of each class."""
+        return "class_prior" in self.spec.reads
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether something in the loss changes with training progress."""
+        return "progress" in self.spec.reads
+
+    def module(self) -> ComposedLoss:
+        """The searched loss itself: the class prior as a buffer, the learned scalars as they were found."""
+        prior = None if self.class_prior is None else torch.tensor(self.class_prior, dtype=torch.float32)
+        loss = ComposedLoss(self.spec, prior)
+        with torch.no_grad():
+            for name, value in self.learned.items():
+                loss.learned[name].fill_(value)
+        return loss
+
+    def learned_names(self) -> dict[tuple[int, str], str]:
+        """Attribute of every learned scalar: term and name, with the part's number where that is not unique."""
+        names = {
+            (index, name): f"{part.name}_{name}"
+            for index, part in enumerate(self.spec.parts)
+            for name in learned_scalars(part)
+        }
+        taken = list(names.values())
+        return {key: f"{name}_{key[0]}" if taken.count(name) > 1 else name for key, name in names.items()}
+
+
+def plain(text: object) -> str:
+    """``text`` made safe inside a docstring: one line, printable, no backslash and no double quote."""
+    printable = "".join(c if c.isprintable() else " " for c in str(text))
+    return " ".join(printable.encode("utf-8", "replace").decode().replace("\\", "/").replace('"', "'").split())

@@ -1,0 +1,154 @@
+"""Reading a bundle that may come from anybody: JSON and safetensors alone, nothing executed or unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from losssearch.errors import DataError, SpecError
+from losssearch.export.facts import LossFacts
+from losssearch.losses.compose import ComposedLoss
+from losssearch.losses.spec import LossSpec
+
+FORMAT = "losssearch-loss"
+FORMAT_VERSION = 1
+SPEC_FILE = "loss.json"
+WEIGHTS_FILE = "loss.safetensors"
+
+LARGEST_SPEC = 1 << 20
+LARGEST_WEIGHTS = 1 << 20
+"""Bytes. A spec of eight parts, its facts and its learned scalars need a few thousand."""
+
+
+def load_loss(path: Path | str) -> ComposedLoss:
+    """The loss of a bundle, its directory or its ``loss.json``, as a module with its learned scalars.
+
+    Called as ``loss(output, target, progress=…)``; a regression loss takes standardised targets. Raises
+    `DataError` where a file is missing, a link, too large, corrupted or of another format, and `SpecError`
+    where the spec breaks a rule; the message is one line.
+    """
+    return read_bundle(path).module()
+
+
+def read_bundle(path: Path | str) -> LossFacts:
+    """All that a bundle states about its loss; raises as `load_loss` does."""
+    place = Path(path)
+    file = place / SPEC_FILE if place.is_dir() else place
+    content = _json(file)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise DataError(f'{file} must be a loss bundle with "format": "{FORMAT}"; this file is something else')
+    if content.get("format_version") != FORMAT_VERSION:
+        found = content.get("format_version")
+        raise DataError(f"{file} has format_version {found!r:.40}; this losssearch reads {FORMAT_VERSION}")
+    try:
+        return _facts(file, content)
+    except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
+        raise DataError(f"{file} breaks the bundle's format: {_one_line(error)}") from None
+
+
+def _facts(file: Path, content: dict[str, Any]) -> LossFacts:
+    spec = LossSpec.from_json(content.get("spec"))
+    learned = _learned(file, content.get("weights"))
+    target = content.get("target") or {"mean": 0.0, "scale": 1.0}
+    prior = content.get("class_prior")
+    if prior is not None and not (
+        isinstance(prior, list) and all(isinstance(p, int | float) and 0 <= p <= 1 for p in prior)
+    ):
+        raise DataError(f"{file}: class_prior must be a list of shares in [0, 1]")
+    facts = LossFacts(
+        spec=spec,
+        task=str(content.get("task")),
+        classes=int(content.get("classes") or 2),
+        class_prior=None if prior is None else tuple(float(p) for p in prior),
+        learned=learned,
+        metric=_mapping(file, content, "metric"),
+        study=str(content.get("study", "")),
+        data=_mapping(file, content, "data"),
+        verdict_text=str(content.get("verdict", "")),
+        target_mean=float(target["mean"]),
+        target_scale=float(target["scale"]),
+        version=str(content.get("version", "")),
+    )
+    if set(learned) != {f"learned.{name}" for name in facts.learned}:
+        names = ", ".join(facts.learned) or "nothing"
+        raise SpecError(f"{file}: this loss learns {names}, and its weights hold {', '.join(learned) or 'nothing'}")
+    return facts
+
+
+def _mapping(file: Path, content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = content.get(key) or {}
+    if not isinstance(value, dict):
+        raise DataError(f"{file}: {key} must be an object")
+    return value
+
+
+def _learned(file: Path, weights: Any) -> dict[str, float]:
+    if weights is None:
+        return {}
+    if not isinstance(weights, dict) or weights.get("file") != WEIGHTS_FILE:
+        raise DataError(f'{file}: weights must name the file "{WEIGHTS_FILE}" beside it')
+    place = file.with_name(WEIGHTS_FILE)
+    raw = _bytes(place, LARGEST_WEIGHTS)
+    if hashlib.sha256(raw).hexdigest() != weights.get("sha256"):
+        raise DataError(f"{place} is not the file that {SPEC_FILE} names: its SHA-256 differs; export the loss again")
+    try:
+        tensors = load(raw)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{place} is no safetensors file: {_one_line(error)}") from None
+    for name, tensor in tensors.items():
+        if tensor.dim() != 0 or not tensor.is_floating_point() or not math.isfinite(tensor.item()):
+            raise DataError(f"{place}: {name} must be one finite number, got shape {list(tensor.shape)}")
+    return {name: tensor.item() for name, tensor in tensors.items()}
+
+
+def _json(file: Path) -> Any:
+    raw = _bytes(file, LARGEST_SPEC)
+    try:
+        return json.loads(raw.decode(), parse_constant=_refuse_constant)
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise DataError(f"{file} is not JSON: {_one_line(error)}") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _bytes(file: Path, largest: int) -> bytes:
+    """The content of a regular file of at most ``largest`` bytes; a link in its place is not followed."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        raise DataError(f"{file} does not exist; a bundle is a directory with {SPEC_FILE}") from None
+    except (OSError, ValueError) as error:
+        why = "is a link" if _is_link(file) else f"cannot be read: {_one_line(error)}"
+        raise DataError(f"{file} {why}; a bundle holds plain files") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise DataError(f"{file} is not a plain file; a bundle holds plain files")
+        with os.fdopen(os.dup(descriptor), "rb") as stream:
+            raw = stream.read(largest + 1)
+    finally:
+        os.close(descriptor)
+    if len(raw) > largest:
+        raise DataError(f"{file} must have at most {largest} bytes, and has more")
+    return raw
+
+
+def _is_link(file: Path) -> bool:
+    try:
+        return file.is_symlink()
+    except (OSError, ValueError):
+        return False
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

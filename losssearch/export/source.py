@@ -1,0 +1,157 @@
+"""A loss spec as standalone source: one readable file that needs torch and nothing else."""
+
+from __future__ import annotations
+
+import textwrap
+
+from losssearch.export.definitions import Import, collect
+from losssearch.export.example import example_block
+from losssearch.export.facts import LossFacts, plain
+from losssearch.export.forward import WIDTH, forward_body, makes_numbers
+from losssearch.export.usage import usage_lines
+from losssearch.losses.part import learned_scalars
+from losssearch.losses.spec import LossSpec
+
+_BASE_IMPORTS = frozenset(
+    {Import("sys", None, "sys"), Import("torch", None, "torch"), Import("torch", "Tensor", "Tensor")}
+    | {Import("torch", "nn", "nn")}
+)
+
+
+def loss_source(facts: LossFacts) -> str:
+    """The text of ``loss.py``: the terms' own source, ``class Loss``, and a self-check with its numbers.
+
+    Deterministic: the same facts give the same text. Raises `SpecError` where a term's source cannot stand alone.
+    """
+    functions = [(part.term.function.__module__, part.name) for part in facts.spec.parts]
+    if any(part.reduction.kind == "cvar" for part in facts.spec.parts):
+        functions.append((learned_scalars.__module__, "mean_of_worst"))
+    sources = collect(functions)
+    partial = {Import("functools", "partial", "partial")} if makes_numbers(facts.spec) else set()
+    blocks = [
+        _module_docstring(facts),
+        "from __future__ import annotations",
+        _import_block(_BASE_IMPORTS | sources.imports | partial),
+        f"FORMULA = {_quoted(ascii_formula(facts.spec))}",
+    ]
+    if facts.reads_prior:
+        blocks.append(f"CLASS_PRIOR = {_tuple(facts.class_prior or (), 14)}")
+    definitions = [*sources.definitions, _loss_class(facts), example_block(facts)]
+    return "\n\n".join(blocks) + "\n\n\n" + "\n\n\n".join(definitions) + "\n"
+
+
+def ascii_formula(spec: LossSpec) -> str:
+    """The formula in characters that every terminal prints."""
+    return spec.formula().replace("·", " * ").replace("→", " -> ").encode("ascii", "replace").decode()
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _tuple(numbers: tuple[float, ...], indent: int) -> str:
+    line = "(" + ", ".join(map(repr, numbers)) + ")"
+    if indent + len(line) <= WIDTH:
+        return line
+    if len(inner := line[1:-1]) <= WIDTH - 4:
+        return f"(\n    {inner}\n)"
+    return "(\n" + "".join(f"    {value!r},\n" for value in numbers) + ")"
+
+
+def _import_block(imports: frozenset[Import]) -> str:
+    standard = [item for item in imports if item.module.partition(".")[0] != "torch"]
+    torch_ = [item for item in imports if item.module.partition(".")[0] == "torch"]
+    return "\n\n".join(_sorted_imports(group) for group in (standard, torch_) if group)
+
+
+def _sorted_imports(group: list[Import]) -> str:
+    whole = sorted({item.statement for item in group if item.name is None})
+    lines = list(whole)
+    modules = sorted({item.module for item in group if item.name is not None})
+    for module in modules:
+        named = {
+            item.name + ("" if item.name == item.bound else f" as {item.bound}")
+            for item in group
+            if item.module == module and item.name is not None
+        }
+        plain_ = sorted((name for name in named if " as " not in name), key=_import_order)
+        if plain_:
+            lines.append(f"from {module} import {', '.join(plain_)}")
+        lines.extend(f"from {module} import {name}" for name in sorted(named) if " as " in name)
+    return "\n".join(lines)
+
+
+def _import_order(name: str) -> tuple[int, str]:
+    """Constants, then classes, then the rest, as isort orders them."""
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2), name
+
+
+def _module_docstring(facts: LossFacts) -> str:
+    metric = facts.metric
+    paragraphs = [f"A training loss for {facts.task} models, chosen by search.", f"    {ascii_formula(facts.spec)}"]
+    if metric:
+        sense = "lower" if str(metric.get("direction", "")).startswith("min") else "higher"
+        goal = f"{plain(metric.get('name', ''))} ({sense} is better)"
+        named = (("data", facts.data.get("name")), ("study", facts.study))
+        origin = ", ".join(f"{kind} {plain(name)}" for kind, name in named if name)
+        paragraphs.append(f"Chosen for: {goal}" + (f"; {origin}." if origin else "."))
+    if facts.verdict_text:
+        paragraphs.append(f"Verdict on data that the search never saw: {plain(facts.verdict_text)}")
+    paragraphs.append(f"Use:\n\n{textwrap.indent(chr(10).join(usage_lines(facts.spec)), '    ')}")
+    paragraphs.append("`python loss.py` prints the formula and checks value and gradient against the searched loss.")
+    if facts.version:
+        paragraphs.append(f"Written by losssearch {plain(facts.version)}. Needs torch and nothing else.")
+    filled = [
+        text if "\n" in text or text.startswith(" ") else textwrap.fill(text, WIDTH - 4, break_on_hyphens=False)
+        for text in paragraphs
+    ]
+    return '"""' + "\n\n".join(filled) + '\n"""'
+
+
+def _loss_class(facts: LossFacts) -> str:
+    regression = facts.task == "regression"
+    arguments, setup, notes = [], [], []
+    if facts.reads_prior:
+        arguments.append("class_prior: tuple[float, ...] | Tensor = CLASS_PRIOR")
+        setup.append('self.register_buffer("class_prior", torch.as_tensor(class_prior, dtype=torch.float32))')
+        notes.append(
+            "``class_prior``: share of each class in your training data [classes]; by default of the searched data."
+        )
+    if regression:
+        arguments.append("target_mean: float = 0.0, target_scale: float = 1.0")
+        setup.append("if not target_scale > 0:")
+        setup.append('    raise ValueError(f"`target_scale > 0` must hold, got {target_scale}")')
+        setup.append("self.target_mean, self.target_scale = target_mean, target_scale")
+        notes.append(
+            "The loss was searched on standardised targets. With raw targets and outputs, give ``target_mean`` and "
+            "``target_scale``, the mean and the standard deviation of the training targets"
+            + (
+                f" (of the searched data: {facts.target_mean!r} and {facts.target_scale!r})."
+                if (facts.target_mean, facts.target_scale) != (0.0, 1.0)
+                else "."
+            )
+        )
+    if facts.scheduled:
+        setup.append('self.register_buffer("progress", torch.zeros(()), persistent=False)')
+        notes.append("Its weights follow training progress: call `set_progress`, or pass ``progress``; 0 until told.")
+    for (index, name), attribute in facts.learned_names().items():
+        setup.append(f"self.{attribute} = nn.Parameter(torch.tensor({facts.learned[f'{index}_{name}']!r}))")
+    if facts.learned:
+        notes.append("It learns scalars: give ``loss.parameters()`` to the optimizer beside the model's.")
+    summary = "The searched loss: a scalar for a batch."
+    lines = ["class Loss(nn.Module):", f'    """{summary}"""', ""]
+    if notes:
+        filled = [textwrap.indent(textwrap.fill(note, WIDTH - 8, break_on_hyphens=False), "    ") for note in notes]
+        lines[1:] = [f'    """{summary}', "", "\n\n".join(filled), '    """', ""]
+    if setup:
+        signature = ", ".join(["self", *arguments])
+        lines += [f"    def __init__({signature}) -> None:", "        super().__init__()"]
+        lines += [f"        {line}" for line in setup] + [""]
+    if facts.scheduled:
+        lines += [
+            "    def set_progress(self, progress: float) -> None:",
+            '        """Tell the share of training done, in [0, 1]."""',
+            "        self.progress.fill_(progress)",
+            "",
+        ]
+    return "\n".join(lines + forward_body(facts))

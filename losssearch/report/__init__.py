@@ -1,0 +1,1 @@
+"""Showing a study: leaderboard rows, figures and a self-contained HTML report."""

@@ -1,0 +1,142 @@
+"""The report: one HTML file that needs no network, no script and no other file."""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+
+from losssearch.export.usage import usage_lines
+from losssearch.losses.spec import LossSpec
+from losssearch.report.leaderboard import higher_is_better, leaderboard
+from losssearch.storage.records import TrialRecord, TrialState
+
+_CAPTIONS = {
+    "leaderboard": "Every loss on test rows: mean and one standard deviation; dots are replicas.",
+    "history": "Every trial of the search on validation rows.",
+    "loss_shape": "The searched loss beside the plain one, for a single sample.",
+}
+
+_STATES = {
+    "completed": "trained to the end",
+    "pruned": "stopped early, behind the others",
+    "rejected": "refused by a quick test, not trained",
+    "duplicate": "the same loss as an earlier trial, not trained",
+    "equivalent": "the same gradients as an earlier trial, not trained",
+    "failed": "diverged or could not be trained",
+}
+
+_SHOWN_FAILURES = 8
+
+
+def write_report(
+    path: Path | str,
+    result: Mapping[str, Any],
+    trials: Sequence[TrialRecord],
+    figures: Sequence[Path] | Mapping[str, bytes],
+) -> Path:
+    """Write the report to ``path`` and return it; a report that is there is replaced as a whole.
+
+    ``figures`` are PNG files, or their bytes by name (``leaderboard``, ``history``, ``loss_shape``); they are
+    put into the page. Text from the data or the user is escaped.
+    """
+    place = Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    page = render_report(result, trials, figures)
+    handle, fresh = tempfile.mkstemp(prefix=f".{place.name}-", dir=place.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(page)
+        Path(fresh).chmod(0o644)
+        Path(fresh).replace(place)
+    finally:
+        Path(fresh).unlink(missing_ok=True)
+    return place
+
+
+def render_report(
+    result: Mapping[str, Any],
+    trials: Sequence[TrialRecord],
+    figures: Sequence[Path] | Mapping[str, bytes],
+) -> str:
+    """The page as text; see `write_report`."""
+    environment = Environment(
+        loader=PackageLoader("losssearch.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=_number, signed=_signed, seconds=_seconds)
+    pictures = figures if isinstance(figures, Mapping) else {path.stem: path.read_bytes() for path in figures}
+    verdict = result.get("verdict") or {}
+    return environment.get_template("report.html.jinja").render(
+        result=result,
+        metric=result["metric"],
+        higher=higher_is_better(result["metric"]),
+        best=result["best"],
+        verdict=verdict,
+        spoken=_spoken(verdict, str(result["best"].get("name", ""))),
+        searched_won=verdict.get("recommended") == "searched",
+        rows=leaderboard(result),
+        figures={
+            name: {
+                "uri": "data:image/png;base64," + base64.b64encode(content).decode(),
+                "caption": _CAPTIONS.get(name, ""),
+            }
+            for name, content in pictures.items()
+        },
+        states=[(count, state, _STATES[state]) for state, count in _counts(result, trials).items() if count],
+        failures=_failures(trials),
+        usage=usage_lines(LossSpec.from_json(result["best"]["spec"])),
+    )
+
+
+def _spoken(verdict: Mapping[str, Any], best: str) -> tuple[str, str]:
+    """The verdict's sentence as a headline and the rest."""
+    head, colon, rest = str(verdict.get("text", "")).partition(": ")
+    if colon and len(head) <= 80:
+        return head, rest[:1].upper() + rest[1:]
+    searched = verdict.get("recommended") == "searched"
+    return "Use the searched loss" if searched else f"Use the baseline {verdict.get('against') or best}", head + rest
+
+
+def _counts(result: Mapping[str, Any], trials: Sequence[TrialRecord]) -> dict[str, int]:
+    stated = result.get("trials") or {}
+    return {
+        state: int(stated.get(state, sum(trial.state == TrialState(state) for trial in trials))) for state in _STATES
+    }
+
+
+def _failures(trials: Sequence[TrialRecord]) -> list[tuple[str, str]]:
+    failed = [trial for trial in trials if trial.state is TrialState.FAILED]
+    return [(trial.name, trial.reason or "no reason known") for trial in failed[:_SHOWN_FAILURES]]
+
+
+def _number(value: Any) -> str:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 100 else f"{value:.5g}"
+
+
+def _signed(value: Any) -> str:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    return f"{value:+.4f}" if value == 0 or 0.001 <= abs(value) < 100 else f"{value:+.3g}"
+
+
+def _seconds(value: Any) -> str:
+    if not isinstance(value, int | float):
+        return "–"
+    minutes, seconds = divmod(float(value), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds:.0f} s" if minutes else f"{seconds:.1f} s"

@@ -1,0 +1,165 @@
+"""What a loss looks like: its value and its slope over the margin or the residual of one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from losssearch.losses.compose import ComposedLoss, compose
+from losssearch.losses.spec import LossSpec
+from losssearch.report.canvas import BLUE, GREY, INK, blank, drawable, headline, legend, png
+from losssearch.report.leaderboard import searched_entry
+
+_POINTS = 121
+_REACH = {"regression": 4.0}
+_REFERENCE = 64
+"""Samples beside the shown one where a term looks at the batch as a whole."""
+
+_AXIS = {
+    "binary": "margin: logit of the true class",
+    "multiclass": "margin: logit of the true class less the others (all equal)",
+    "regression": "residual: prediction less target, in standard deviations",
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Value and slope over the same axis; the value is shifted to 0 at its smallest."""
+
+    label: str
+    position: list[float]
+    value: list[float]
+    slope: list[float]
+
+
+def shape_figure(
+    result: Mapping[str, Any],
+    spec: LossSpec,
+    *,
+    class_prior: Sequence[float] | None = None,
+    learned: Mapping[str, float | Tensor] | None = None,
+) -> bytes:
+    """Value and slope of ``spec`` beside the plain baseline, for one sample; a PNG file.
+
+    Where the classes are treated differently, the commonest and the rarest are drawn; where weights follow a
+    schedule, the start and the end of training.
+    """
+    task = str(result["task"])
+    name = "the searched loss"
+    plain_name, plain = _plain(result)
+    if plain is not None and spec == plain and (found := searched_entry(result)):
+        spec, learned = LossSpec.from_json(found["spec"]), None
+    elif str(result["best"].get("name", "")) in {entry["name"] for entry in result.get("baselines") or []}:
+        name = str(result["best"]["name"]).replace("_", " ")
+    prior = _prior(result, class_prior)
+    figure, (left, right) = blank(9.0, 4.3, panels=2)
+    handles: list[Any] = []
+    drawn = [] if plain is None or plain == spec else [(plain_name, plain, GREY, 1.6, None)]
+    for label, one, colour, width, state in (*drawn, (name.removeprefix("the "), spec, BLUE, 2.3, learned)):
+        for curve, style in zip(curves(one, task, label, prior, state), ("-", "--", ":", "-."), strict=False):
+            look: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": width}
+            handles += left.plot(curve.position, curve.value, label=drawable(curve.label), **look)
+            right.plot(curve.position, curve.slope, **look)
+    slope = f"slope over the {'residual' if task == 'regression' else 'margin'}"
+    for axis, label in ((left, "loss of one sample (least = 0)"), (right, slope)):
+        axis.set_xlabel(_AXIS[task], color=INK, size=9)
+        axis.set_ylabel(label, color=INK, size=9)
+        axis.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+    formula = f"{name.removeprefix('the ')} = {spec.formula()}"
+    if any(not part.term.per_sample for part in spec.parts):
+        formula += f"; some terms look at the whole batch: a sample among {_REFERENCE} others"
+    top = headline(figure, f"What {name} asks of one sample", formula)
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    columns = min(len(handles), 3 if longest <= 32 else 2)
+    bottom = 0.15 + 0.05 * -(-len(handles) // columns)
+    figure.subplots_adjust(left=0.08, right=0.98, top=top, bottom=bottom, wspace=0.26)
+    legend(figure, handles, loc="lower center", ncols=columns, handlelength=2.6)
+    return png(figure)
+
+
+def curves(
+    spec: LossSpec,
+    task: str,
+    label: str,
+    prior: Tensor,
+    learned: Mapping[str, float | Tensor] | None = None,
+) -> list[Curve]:
+    """One curve, or two where the classes or the start and the end of training differ."""
+    loss = compose(spec, class_prior=prior.double()).double()
+    with torch.no_grad():
+        for name, value in (learned or {}).items():
+            loss.learned[name.removeprefix("learned.")].fill_(torch.as_tensor(value).detach().item())
+    if task == "regression":
+        shown = [(label, 0)]
+    else:
+        rare, common = int(prior.argmin()), int(prior.argmax())
+        if rare == common:
+            rare, common = 1, 0
+        shown = [(label, common), (f"{label}, rarest class", rare)]
+    stages = [("", 1.0)] if "progress" not in spec.reads else [(", at the end", 1.0), (", at the start", 0.0)]
+    found = [
+        _curve(loss, task, text + stage, class_, prior.numel(), progress)
+        for text, class_ in shown
+        for stage, progress in stages
+    ]
+    if len(shown) == 2:
+        half = len(found) // 2
+        steepest = max(abs(slope) for curve in found for slope in curve.slope)
+        apart = max(
+            abs(x - y)
+            for a, b in zip(found[:half], found[half:], strict=True)
+            for x, y in zip(a.slope, b.slope, strict=True)
+        )
+        alike = apart <= 0.03 * steepest
+        if alike:
+            return found[:half]
+        first = [
+            Curve(c.label.replace(label, f"{label}, commonest class"), c.position, c.value, c.slope) for c in found
+        ]
+        return first[:half] + found[half:]
+    return found
+
+
+def _curve(loss: ComposedLoss, task: str, label: str, class_: int, classes: int, progress: float) -> Curve:
+    reach = _REACH.get(task, 6.0)
+    position = torch.linspace(-reach, reach, _POINTS, dtype=torch.float64, requires_grad=True)
+    whole_batch = any(not part.term.per_sample for part in loss.spec.parts)
+    values = []
+    for place in position:
+        output, target = _batch(task, place, class_, classes, _REFERENCE if whole_batch else 0)
+        values.append(loss(output, target, progress=progress) * target.shape[0])
+    value = torch.stack(values)
+    (slope,) = torch.autograd.grad(value.sum(), position)
+    value = value.detach() - value.detach().min()
+    return Curve(label, position.tolist(), value.tolist(), slope.tolist())
+
+
+def _batch(task: str, place: Tensor, class_: int, classes: int, others: int) -> tuple[Tensor, Tensor]:
+    """The sample at ``place``, followed by ``others`` that stay where they are, from bad to good."""
+    spread = torch.linspace(-2.0, 2.5, others, dtype=torch.float64)
+    if task == "regression":
+        output = torch.cat([place[None], spread])
+        return output, torch.zeros_like(output)
+    labels = torch.cat([torch.tensor([class_]), torch.arange(others) % classes])
+    margin = torch.cat([place[None], spread])
+    if task == "binary":
+        return torch.where(labels == 1, margin, -margin), labels
+    return margin[:, None] * torch.nn.functional.one_hot(labels, classes), labels
+
+
+def _plain(result: Mapping[str, Any]) -> tuple[str, LossSpec | None]:
+    """The plain loss of the task, or the first baseline."""
+    baselines = result.get("baselines") or []
+    plain = next((b for b in baselines if b["name"] in ("cross_entropy", "mse")), baselines[0] if baselines else None)
+    return ("", None) if plain is None else (str(plain["name"]).replace("_", " "), LossSpec.from_json(plain["spec"]))
+
+
+def _prior(result: Mapping[str, Any], class_prior: Sequence[float] | None) -> Tensor:
+    if class_prior is not None:
+        return torch.as_tensor(class_prior, dtype=torch.float64)
+    classes = max(len(result["data"].get("classes") or ()), 2)
+    return torch.full((classes,), 1 / classes, dtype=torch.float64)

@@ -1,0 +1,1 @@
+"""A study: menu, proposals, screening, selection, verdict."""

@@ -1,0 +1,44 @@
+"""What a study tells whoever watches it: a progress bar, a log, a test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from losssearch.storage.records import TrialRecord
+
+
+class Observer(Protocol):
+    """Receives the progress of a study; must not raise."""
+
+    def note(self, message: str) -> None:
+        """Something was decided that the user would want to know."""
+        ...
+
+    def stage(self, name: str, total: int) -> None:
+        """A stage begins: ``search`` counts trials, the others count populations."""
+        ...
+
+    def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
+        """Trials ended; ``best`` is the best value so far in the metric's own unit."""
+        ...
+
+    def advance(self) -> None:
+        """One population of a later stage ended."""
+        ...
+
+
+class SilentObserver:
+    """Watches nothing."""
+
+    def note(self, message: str) -> None:
+        """See `Observer.note`."""
+
+    def stage(self, name: str, total: int) -> None:
+        """See `Observer.stage`."""
+
+    def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
+        """See `Observer.trials`."""
+
+    def advance(self) -> None:
+        """See `Observer.advance`."""

@@ -1,0 +1,119 @@
+"""Selection: from the trials of a search to one searched loss and one setting of every baseline.
+
+A search reports the luckiest of many noisy values. So the best few of either side, as many of the menu
+as of the searched, are trained again on draws and seeds that the search never saw: 16 → 4 → 1.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from losssearch.losses.spec import LossSpec
+from losssearch.search.context import Context
+from losssearch.storage.records import TrialRecord, TrialState
+from losssearch.training import Outcome, without_rungs
+
+SIDES = ("baseline", "searched")
+FIELDS = ((8, 3), (2, 6))
+"""For each round: how many of either side are kept for it, and on how many fresh draws they are trained."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A trial that is still in the field, with its utilities on fresh draws, larger is better."""
+
+    trial: TrialRecord
+    utilities: tuple[float, ...] = ()
+
+    @property
+    def spec(self) -> LossSpec:
+        """The candidate."""
+        return LossSpec.from_json(self.trial.spec)
+
+    @property
+    def mean(self) -> float:
+        """Mean utility."""
+        return statistics.fmean(self.utilities) if self.utilities else -float("inf")
+
+    @property
+    def lower_bound(self) -> float:
+        """Mean utility less one standard error."""
+        if len(self.utilities) < 2:
+            return self.mean
+        error = statistics.stdev(self.utilities) / math.sqrt(len(self.utilities))
+        return self.mean - error
+
+
+def reevaluate(context: Context, trials: Sequence[TrialRecord]) -> dict[str, list[Contender]]:
+    """Both sides of the field, best lower confidence bound first, after every round of re-evaluation.
+
+    Contenders that left early stay in the list behind those that went further.
+    """
+    field = {side: _entrants(context, trials, side) for side in SIDES}
+    gone: dict[str, list[Contender]] = {side: [] for side in SIDES}
+    for number, (places, count) in enumerate(FIELDS, start=1):
+        for side in SIDES:
+            gone[side] = field[side][places:] + gone[side]
+            field[side] = field[side][:places]
+        field = _round(context, field, number, count)
+    return {side: field[side] + gone[side] for side in SIDES}
+
+
+def _entrants(context: Context, trials: Sequence[TrialRecord], side: str) -> list[Contender]:
+    """Trained trials of a side, best value on the search's own draws first; completed ones before pruned ones."""
+    own = [
+        t for t in trials
+        if t.origin == side and t.twin is None and t.value is not None
+        and t.state in (TrialState.COMPLETED, TrialState.PRUNED)
+    ]  # fmt: skip
+    order = sorted(own, key=lambda t: (t.state is TrialState.PRUNED, -context.metric.utility(t.value or 0.0), t.number))
+    return [Contender(trial) for trial in order]
+
+
+def _round(context: Context, field: dict[str, list[Contender]], number: int, count: int) -> dict[str, list[Contender]]:
+    settings = context.settings
+    name = f"reevaluation-{number}"
+    everyone = [contender for side in SIDES for contender in field[side]]
+    saved = context.store.stage(settings.study, f"{name}@{settings.trials}")
+    if saved is None:
+        outcomes = train(context, name, everyone, count)
+        saved = {str(c.trial.number): list(o.utilities) for c, o in zip(everyone, outcomes, strict=True)}
+        context.store.save_stage(settings.study, f"{name}@{settings.trials}", saved)
+    return {
+        side: sorted(
+            (replace(c, utilities=(*c.utilities, *saved[str(c.trial.number)])) for c in field[side]),
+            key=lambda c: (-c.lower_bound, c.trial.number),
+        )
+        for side in SIDES
+    }
+
+
+def train(
+    context: Context,
+    purpose: str,
+    contenders: Sequence[Contender],
+    count: int,
+    *,
+    hold: bool = False,
+) -> list[Outcome]:
+    """Train contenders to the end on ``count`` fresh draws, each at the learning rate that its trial found best."""
+    settings = context.settings
+    held = {"confirmation": context.partition.confirmation, "test": context.partition.test} if hold else None
+    if purpose not in context.shared:
+        context.executor.share(purpose, context.replicas(purpose, count, held))
+        context.shared.add(purpose)
+    plan = without_rungs(settings.plan)
+    chunks = [contenders[start : start + context.chunk] for start in range(0, len(contenders), context.chunk)]
+    jobs = [
+        context.job(purpose, [(c.spec, (c.trial.rate or settings.rates[0],), True) for c in chunk], plan, hold=hold)
+        for chunk in chunks
+    ]
+    context.observer.stage(purpose, len(jobs))
+    outcomes: dict[int, list[Outcome]] = {}
+    for job, found in context.executor.run(jobs):
+        outcomes[job.number] = found
+        context.observer.advance()
+    return [outcome for job in jobs for outcome in outcomes[job.number]]

@@ -1,0 +1,128 @@
+"""A study from its first trial to its result."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from losssearch import __version__
+from losssearch.errors import LossSearchError
+from losssearch.losses.spec import LossSpec
+from losssearch.search.context import Context
+from losssearch.search.loop import Loop
+from losssearch.search.selection import Contender, reevaluate
+from losssearch.search.verdict import Reading, Referee, Verdict, ablate, learned_state, summary
+from losssearch.storage.records import TrialRecord, TrialState
+
+COUNTED = ("completed", "pruned", "rejected", "duplicate", "equivalent", "failed")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a study leaves: the content of ``result.json`` (without export), and what the export needs."""
+
+    result: dict[str, Any]
+    spec: LossSpec
+    learned: dict[str, float]
+    trials: list[TrialRecord]
+
+
+def run_study(context: Context) -> Finished:
+    """Search, re-evaluate, confirm, read test once, and say what came of it.
+
+    Raises `LossSearchError` where not even the plain loss could be trained.
+    """
+    loop = Loop(context)
+    trials = loop.run()
+    selecting = time.monotonic()
+    field = reevaluate(context, trials)
+    finalists = _finalists(field)
+    if not finalists["baseline"]:
+        reasons = Counter(t.reason for t in trials if t.reason).most_common(1)
+        raise LossSearchError(
+            f"no baseline could be trained to the end: {reasons[0][0] if reasons else 'no reason known'}"
+        )
+    referee = Referee(context)
+    readings = referee.read([*finalists["searched"], *finalists["baseline"]])
+    sound = {r.contender.trial.number: r for r in readings if r.outcome.state == "completed"}
+    searched = [sound[c.trial.number] for c in finalists["searched"] if c.trial.number in sound]
+    baselines = [sound[c.trial.number] for c in finalists["baseline"] if c.trial.number in sound]
+    verdict = referee.verdict(searched[0] if searched else None, baselines[0])
+    winner = searched[0] if verdict.recommended == "searched" else baselines[0]
+    plain = next((r for r in baselines if r.name == context.task.plain.name), baselines[0])
+    ablation = ablate(referee, winner, plain)
+    context.seconds["confirmation"] = time.monotonic() - selecting
+    result = _result(context, loop, trials, referee, winner, searched, baselines, verdict) | {"ablation": ablation}
+    spec = winner.contender.spec
+    return Finished(result, spec, learned_state(spec, winner.outcome), trials)
+
+
+def _finalists(field: dict[str, list[Contender]]) -> dict[str, list[Contender]]:
+    """The best searched loss, and the best setting of every baseline, best baseline first."""
+    best: dict[str, Contender] = {}
+    for contender in field["baseline"]:
+        best.setdefault(contender.trial.name, contender)
+    return {"searched": [c for c in field["searched"][:1] if c.utilities], "baseline": list(best.values())}
+
+
+def _result(
+    context: Context,
+    loop: Loop,
+    trials: list[TrialRecord],
+    referee: Referee,
+    winner: Reading,
+    searched: list[Reading],
+    baselines: list[Reading],
+    verdict: Verdict,
+) -> dict[str, Any]:
+    settings, dataset, metric = context.settings, context.dataset, context.metric
+    counts = Counter(trial.state.value for trial in trials)
+    total_s = time.monotonic() - context.started
+    rows = loop.rows | {"confirmation": len(context.partition.confirmation), "test": len(context.partition.test)}
+    return {
+        "study": settings.study,
+        "task": settings.task,
+        "metric": {"name": metric.name, "direction": metric.direction, "unit": metric.unit},
+        "constraints": [],
+        "data": {
+            "name": dataset.name,
+            "rows": rows,
+            "features": len(dataset.schema.columns),
+            "fingerprint": dataset.fingerprint,
+            "classes": list(dataset.classes),
+            "notes": list(dataset.notes),
+        },
+        "seed": settings.seed,
+        "version": __version__,
+        "model": settings.model,
+        "best": _entry(context, referee, winner) | {"constraints": [], "groups": {}},
+        "searched": _entry(context, referee, searched[0]) if searched else None,
+        "baselines": [_entry(context, referee, reading) | {"constraints": []} for reading in baselines],
+        "verdict": verdict.to_json(),
+        "trials": {"total": len(trials), **{state: counts.get(state, 0) for state in COUNTED}},
+        "timing": {
+            "total_s": total_s,
+            "search_s": context.seconds.get("search", 0.0),
+            "training_s": sum(t.seconds for t in trials if t.state in (TrialState.COMPLETED, TrialState.PRUNED)),
+            "confirmation_s": context.seconds.get("confirmation", 0.0),
+            "trials_per_minute": 60 * len(trials) / max(context.seconds.get("search", 0.0), 1e-9),
+        },
+    }
+
+
+def _entry(context: Context, referee: Referee, reading: Reading) -> dict[str, Any]:
+    spec, trial = reading.contender.spec, reading.contender.trial
+    fresh = [context.value(utility) for utility in reading.contender.utilities]
+    return {
+        "name": trial.name,
+        "trial": trial.number,
+        "spec": spec.to_json(),
+        "formula": spec.formula(),
+        "learning_rate": trial.rate,
+        "weights_in_export": bool(reading.outcome.learned),
+        "validation": summary(fresh or list(trial.values)),
+        "confirmation": summary(referee.values(reading, "confirmation")),
+        "test": summary(referee.values(reading, "test")),
+    }

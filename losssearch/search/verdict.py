@@ -1,0 +1,167 @@
+"""The verdict: one paired reading of confirmation and test, and what it lets us say."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from losssearch.evaluation import Difference, paired_difference
+from losssearch.losses.part import learned_scalars
+from losssearch.losses.spec import LossSpec, Part
+from losssearch.search.context import Context
+from losssearch.search.selection import Contender, train
+from losssearch.search.settings import derived_seed
+from losssearch.training import Outcome
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A contender with its adjusted outputs on the held-out parts, ``[R, rows(, classes)]``."""
+
+    contender: Contender
+    outcome: Outcome
+
+    @property
+    def name(self) -> str:
+        """The trial's name."""
+        return self.contender.trial.name
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``difference`` is searched less best baseline in utility: above zero, the searched loss is better."""
+
+    recommended: str
+    against: str
+    confirmation: Difference
+    test: Difference
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The ``verdict`` of ``result.json``."""
+        low, high = self.test.interval
+        return {
+            "recommended": self.recommended,
+            "against": self.against,
+            "difference": self.test.difference,
+            "interval": [low, high],
+            "level": self.test.level,
+            "test": self.test.test,
+            "confirmation": {
+                "difference": self.confirmation.difference,
+                "standard_error": self.confirmation.standard_error,
+            },
+            "text": self.text,
+        }
+
+
+class Referee:
+    """Reads confirmation and test for the finalists, all on the same draws, seeds and rows."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def read(self, contenders: Sequence[Contender]) -> list[Reading]:
+        """Train the finalists on the confirmation draws and hold their outputs."""
+        outcomes = train(self.context, "confirmation", contenders, self.context.settings.confirm_seeds, hold=True)
+        return [Reading(c, o) for c, o in zip(contenders, outcomes, strict=True)]
+
+    def values(self, reading: Reading, part: str) -> list[float]:
+        """The metric on a held-out part, one value a seed, in its own unit."""
+        outputs = torch.from_numpy(reading.outcome.held[part])
+        target = self._target(part).expand(outputs.shape[0], -1)
+        return [float(value) for value in self.context.metric(outputs, target)]
+
+    def difference(self, first: Reading, second: Reading, part: str) -> Difference:
+        """Paired difference of utility, ``first`` less ``second``, on a held-out part."""
+        a, b = (torch.from_numpy(reading.outcome.held[part]) for reading in (first, second))
+        return paired_difference(
+            self.context.metric,
+            a,
+            b,
+            self._target(part).expand(a.shape[0], -1),
+            seed=derived_seed(self.context.settings.seed, "bootstrap", part),
+        )
+
+    def _target(self, part: str) -> Tensor:
+        rows: npt.NDArray[np.int64] = getattr(self.context.partition, part)
+        return torch.as_tensor(self.context.dataset.target[rows])[None]
+
+    def verdict(self, searched: Reading | None, baseline: Reading) -> Verdict:
+        """Recommend the searched loss only where confirmation shows it better by more than one standard error."""
+        name = self.context.settings.metric
+        if searched is None:
+            nothing = self.difference(baseline, baseline, "test")
+            text = f"Use the baseline {baseline.name}: no searched loss could be trained to the end."
+            return Verdict("baseline", baseline.name, nothing, nothing, text)
+        confirmation = self.difference(searched, baseline, "confirmation")
+        test = self.difference(searched, baseline, "test")
+        better = confirmation.difference > confirmation.standard_error
+        low, high = test.interval
+        figures = (
+            f"on confirmation the searched loss differs from it in {name} by {confirmation.difference:+.4g} "
+            f"(standard error {confirmation.standard_error:.2g}), on test by {test.difference:+.4g}, "
+            f"{test.level:.0%} interval [{low:+.4g}, {high:+.4g}]; above zero is better"
+        )
+        if better:
+            sure = "" if low > 0 else " The test alone does not prove it: its interval holds zero."
+            text = f"Use the searched loss: it beats the best baseline, {baseline.name}; {figures}.{sure}"
+        else:
+            text = f"Use the baseline {baseline.name}: the search found nothing reliably better; {figures}."
+        return Verdict("searched" if better else "baseline", baseline.name, confirmation, test, text)
+
+
+def ablate(referee: Referee, winner: Reading, plain: Reading) -> list[dict[str, Any]]:
+    """What each part is worth: confirmation difference of the winner to itself without the part.
+
+    A loss of a single part is set against the plain loss.
+    """
+    spec = winner.contender.spec
+    if len(spec.parts) == 1:
+        without = [(spec.parts[0], plain)]
+    else:
+        contenders = [_without(winner.contender, part) for part in spec.parts]
+        without = list(zip(spec.parts, referee.read(contenders), strict=True))
+    rows = []
+    for part, reading in without:
+        if reading.outcome.state == "failed" or reading is winner:
+            continue
+        found = referee.difference(winner, reading, "confirmation")
+        rows.append(
+            {
+                "part": LossSpec((part,)).formula(),
+                "against": "plain" if len(spec.parts) == 1 else "without the part",
+                "difference": found.difference,
+                "interval": list(found.interval),
+            }
+        )
+    return rows
+
+
+def _without(contender: Contender, part: Part) -> Contender:
+    spec = contender.spec
+    rest = replace(spec, parts=tuple(p for p in spec.parts if p.identity() != part.identity()))
+    return Contender(replace(contender.trial, spec=rest.to_json(), key=rest.key))
+
+
+def learned_state(spec: LossSpec, outcome: Outcome) -> dict[str, float]:
+    """Learned scalars after training, named as `losssearch.losses.compose.ComposedLoss` names them."""
+    names = [f"{index}_{name}" for index, part in enumerate(spec.parts) for name in learned_scalars(part)]
+    return dict(zip(names, outcome.learned, strict=True))
+
+
+def summary(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, standard deviation and the values themselves."""
+    finite: Mapping[str, Any] = {
+        "mean": statistics.fmean(values) if values else None,
+        "std": statistics.stdev(values) if len(values) > 1 else 0.0,
+        "values": list(values),
+    }
+    return dict(finite)

@@ -1,0 +1,17 @@
+"""Search spaces: a YAML file says which losses a study may try; sampling turns a trial's answers into a spec."""
+
+from losssearch.space.loading import bundled_spaces, check_space, load_space
+from losssearch.space.space import SearchSpace, Slot
+from losssearch.space.trials import Draw, Replay, Step, Trial
+
+__all__ = [
+    "Draw",
+    "Replay",
+    "SearchSpace",
+    "Slot",
+    "Step",
+    "Trial",
+    "bundled_spaces",
+    "check_space",
+    "load_space",
+]

@@ -1,0 +1,208 @@
+"""From the nodes of a space file to a `SearchSpace`: every rule that a file must keep, each problem with its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal, TypeVar, cast
+
+from losssearch.errors import InputError, UnknownNameError
+from losssearch.losses.domains import Domain, Float
+from losssearch.losses.spec import LossSpec
+from losssearch.losses.term import LossTerm, registry
+from losssearch.space.ranges import narrow
+from losssearch.space.source import Node, RuleError
+from losssearch.space.space import BASE, SHARE, WEIGHT, WEIGHTINGS, SearchSpace, Slot
+from losssearch.tasks import TASKS, Task
+
+MAX_PARTS = 8
+"""The most slots, and the most parts, that a space may have: as many as a spec may have parts."""
+_KEYS = ("task", "max_parts", "slots", "conditions", "portfolio")
+_SLOT_KEYS = ("terms", "reductions", "weight", "weighting")
+_REDUCTIONS: tuple[Literal["mean"], Literal["cvar"]] = ("mean", "cvar")
+D = TypeVar("D", bound=Domain)
+
+
+def build(root: Node, problems: list[RuleError], *, name: str, question: str) -> SearchSpace | None:
+    """The space of a file's nodes; adds what is wrong to ``problems`` and gives None where a part cannot be built."""
+    return _Builder(problems).space(root, name, question)
+
+
+class _Builder:
+    def __init__(self, problems: list[RuleError]) -> None:
+        self.problems = problems
+
+    def space(self, root: Node, name: str, question: str) -> SearchSpace | None:
+        entries = self._map(root, "a space file", _KEYS)
+        task = self._task(root, entries)
+        slots = self._slots(root, entries, task)
+        max_parts = self._max_parts(entries, len(slots))
+        terms = {term for slot in slots for term in slot.terms}
+        rules = self._conditions(entries, terms)
+        if self.problems or task is None:
+            return None
+        space = SearchSpace(name, task.kind, tuple(slots), max_parts, rules, (), question)
+        portfolio = self._portfolio(entries, space)
+        return SearchSpace(name, task.kind, tuple(slots), max_parts, rules, portfolio, question)
+
+    def _fail(self, node: Node, text: str) -> None:
+        self.problems.append(RuleError(node.line, text))
+
+    def _map(self, node: Node, what: str, keys: Iterable[str] | None = None) -> dict[str, Node]:
+        """The entries of a map whose keys must be among ``keys``."""
+        if not isinstance(node.value, dict):
+            self._fail(node, f"{what} is a map, got {_kind(node)}")
+            return {}
+        for key, value in node.value.items():
+            if keys is not None and key not in keys:
+                self._fail(value, f"{what}: {UnknownNameError('key', key, keys)}")
+        return node.value
+
+    def _list(self, node: Node | None, what: str) -> list[Node]:
+        if node is None:
+            return []
+        if not isinstance(node.value, list):
+            self._fail(node, f"{what} is a list, got {_kind(node)}")
+            return []
+        return node.value
+
+    def _task(self, root: Node, entries: Mapping[str, Node]) -> Task | None:
+        node = entries.get("task")
+        if node is None:
+            self._fail(root, f"a space file needs the key task, one of {', '.join(TASKS)}")
+        elif not isinstance(node.value, str) or node.value not in TASKS:
+            self._fail(node, str(UnknownNameError("task", str(node.plain()), TASKS)))
+        else:
+            return TASKS[node.value]
+        return None
+
+    def _max_parts(self, entries: Mapping[str, Node], slots: int) -> int:
+        node = entries.get("max_parts")
+        if node is None:
+            return slots
+        if isinstance(node.value, bool) or not isinstance(node.value, int) or not 1 <= node.value <= MAX_PARTS:
+            self._fail(node, f"max_parts must be a whole number in [1, {MAX_PARTS}], got {node.plain()!r}")
+            return slots
+        return node.value
+
+    def _slots(self, root: Node, entries: Mapping[str, Node], task: Task | None) -> list[Slot]:
+        node = entries.get("slots", root)
+        found = self._map(node, "slots") if "slots" in entries else {}
+        if BASE not in found:
+            names = ", ".join(found) or "none"
+            self._fail(node, f"slots must have one named {BASE!r}, which every loss fills; got {names}")
+        if len(found) > MAX_PARTS:
+            self._fail(node, f"a space has at most {MAX_PARTS} slots, got {len(found)}")
+        for name, slot in found.items():
+            if not re.fullmatch("[a-z][a-z0-9_]*", name):
+                self._fail(slot, f"a slot's name is made of a-z, 0-9 and _, got {name!r}")
+        slots = [self._slot(name, slot, task) for name, slot in found.items()]
+        slots.sort(key=lambda slot: slot.name != BASE)
+        if any("uncertainty" in slot.weightings for slot in slots):
+            self._check_signs(node, slots)
+        return slots
+
+    def _check_signs(self, node: Node, slots: list[Slot]) -> None:
+        learned = [slot for slot in slots if slot.name == BASE or "uncertainty" in slot.weightings]
+        for term in sorted({term for slot in learned for term in slot.terms if not registry[term].nonnegative}):
+            self._fail(node, f"uncertainty weighting needs terms that are never below zero, got {term}")
+
+    def _slot(self, name: str, node: Node, task: Task | None) -> Slot:
+        keys = _SLOT_KEYS[:2] if name == BASE else _SLOT_KEYS
+        entries = self._map(node, f"slot {name}", keys)
+        terms: dict[str, dict[str, Domain]] = {}
+        found = self._map(entries["terms"], f"the terms of slot {name}") if "terms" in entries else {}
+        if not found:
+            self._fail(entries.get("terms", node), f"a slot has at least one term, got none in {name}")
+        for term, ranges in found.items():
+            if term not in registry:
+                self._fail(ranges, str(UnknownNameError("term", term, registry)))
+            elif task is not None and not registry[term].fits(task.offers):
+                missing = ", ".join(sorted(set(registry[term].reads) - task.offers))
+                self._fail(ranges, f"{term} reads {missing}, which task {task.kind} does not offer")
+            else:
+                terms[term] = self._ranges(registry[term], ranges)
+        reductions, share = self._reductions(entries, terms)
+        if name == BASE:
+            return Slot(name, terms, reductions=reductions, share=share)
+        weight = self._narrow(WEIGHT, entries.get("weight"), "weight")
+        return Slot(name, terms, weight, self._weighting(entries), reductions, share)
+
+    def _ranges(self, term: LossTerm, node: Node) -> dict[str, Domain]:
+        given = {} if node.value is None else self._map(node, term.name)
+        for key, value in given.items():
+            if key not in term.domains:
+                self._fail(value, str(UnknownNameError(f"hyperparameter of {term.name}", key, term.domains)))
+        return {key: self._narrow(d, given.get(key), f"{term.name}.{key}") for key, d in term.domains.items()}
+
+    def _narrow(self, domain: D, node: Node | None, label: str) -> D:
+        try:
+            return domain if node is None else cast("D", narrow(domain, node, label))
+        except RuleError as problem:
+            self.problems.append(problem)
+            return domain
+
+    def _weighting(self, entries: Mapping[str, Node]) -> tuple[str, ...]:
+        if "weighting" not in entries:
+            return ("constant",)
+        return self._names(entries["weighting"], "weighting", WEIGHTINGS) or ("constant",)
+
+    def _reductions(
+        self, entries: Mapping[str, Node], terms: Iterable[str]
+    ) -> tuple[tuple[Literal["mean", "cvar"], ...], Float]:
+        if "reductions" not in entries:
+            return ("mean",), SHARE
+        node = entries["reductions"]
+        found = self._map(node, "reductions", _REDUCTIONS)
+        if not found:
+            self._fail(node, f"reductions has at least one of {', '.join(_REDUCTIONS)}, got none")
+        if "mean" in found and found["mean"].value is not None:
+            self._fail(found["mean"], f"mean takes no range, got {found['mean'].plain()!r}")
+        if "mean" not in found and (whole := [term for term in terms if not registry[term].per_sample]):
+            self._fail(node, f"{whole[0]} gives one value a batch, so reductions must have mean")
+        share = self._narrow(SHARE, found.get("cvar"), "cvar")
+        return tuple(kind for kind in _REDUCTIONS if kind in found) or ("mean",), share
+
+    def _names(self, node: Node, what: str, known: Iterable[str]) -> tuple[str, ...]:
+        """A list of distinct names out of ``known``."""
+        names = []
+        for item in self._list(node, what):
+            if not isinstance(item.value, str) or item.value not in known:
+                self._fail(item, str(UnknownNameError(what, str(item.plain()), known)))
+            elif item.value in names:
+                self._fail(item, f"{what} has each name once, got {item.value} again")
+            else:
+                names.append(item.value)
+        return tuple(names)
+
+    def _conditions(self, entries: Mapping[str, Node], terms: set[str]) -> frozenset[frozenset[str]]:
+        rules = []
+        for node in self._list(entries.get("conditions"), "conditions"):
+            for kind, names in self._map(node, "a condition", ("never_together",)).items():
+                before = len(self.problems)
+                rule = self._names(names, f"term of a condition ({kind})", terms)
+                if len(rule) < 2 and len(self.problems) == before:
+                    self._fail(names, f"{kind} names two or more terms, got {len(rule)}")
+                rules.append(frozenset(rule))
+        return frozenset(rules)
+
+    def _portfolio(self, entries: Mapping[str, Node], space: SearchSpace) -> tuple[LossSpec, ...]:
+        specs: list[LossSpec] = []
+        for node in self._list(entries.get("portfolio"), "portfolio"):
+            try:
+                spec = LossSpec.from_json(node.plain())
+            except InputError as error:
+                self._fail(node, f"portfolio: {error}")
+                continue
+            if space.encode(spec) is None:
+                self._fail(node, f"portfolio: slots, ranges and conditions must allow each loss, got {spec.formula()}")
+            elif spec in specs:
+                self._fail(node, f"portfolio has each loss once, got {spec.formula()} again")
+            else:
+                specs.append(spec)
+        return tuple(specs)
+
+
+def _kind(node: Node) -> str:
+    names = {dict: "a map", list: "a list", type(None): "nothing"}
+    return names.get(type(node.value), repr(node.value))

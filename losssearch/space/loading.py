@@ -1,0 +1,75 @@
+"""From a name or a file to a `SearchSpace`, or to the list of what is wrong with the file."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from losssearch.errors import SpaceError, UnknownNameError
+from losssearch.space.checking import build
+from losssearch.space.source import Node, RuleError, read_nodes, read_question, read_text
+from losssearch.space.space import SearchSpace
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def bundled_spaces() -> tuple[str, ...]:
+    """The names of the spaces that come with losssearch."""
+    files = resources.files("search_spaces").iterdir()
+    return tuple(sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")))
+
+
+def load_space(name_or_path: str | Path, task: str | None = None) -> SearchSpace:
+    """Load a bundled space by name, or a space file by path.
+
+    With ``task``, the space must be for that kind of task. Raises `UnknownNameError` for a name that is not bundled,
+    and `SpaceError`, beginning ``FILE:LINE:``, with the first rule that the file breaks and the number of others.
+    """
+    space, problems = _load(name_or_path, task)
+    if space is None:
+        first, *others = problems
+        more = f" (and {len(others)} more)" if others else ""
+        raise SpaceError(first + more)
+    return space
+
+
+def check_space(name_or_path: str | Path, task: str | None = None) -> list[str]:
+    """Every rule that the file breaks, each beginning ``FILE:LINE:``, in the order of lines; empty for a good file.
+
+    Raises `UnknownNameError` for a name that is not bundled.
+    """
+    return _load(name_or_path, task)[1]
+
+
+def _load(name_or_path: str | Path, task: str | None) -> tuple[SearchSpace | None, list[str]]:
+    path, shown = _locate(name_or_path)
+    space: SearchSpace | None = None
+    problems: list[RuleError] = []
+    try:
+        text = read_text(path)
+        root, found = read_nodes(text)
+        problems.extend(found)
+        space = build(root, problems, name=path.stem, question=read_question(text))
+        if task is not None and space is not None and space.task != task:
+            problems.append(_other_task(root, space.task, task))
+    except RuleError as problem:
+        problems.append(problem)
+    ordered = sorted(problems, key=lambda problem: problem.line)
+    lines = [f"{shown}:{p.line}: {p.text}" if p.line else f"{shown}: {p.text}" for p in ordered]
+    return (None if lines else space), lines
+
+
+def _other_task(root: Node, found: str, wanted: str) -> RuleError:
+    line = root.value["task"].line if isinstance(root.value, dict) else 0
+    return RuleError(line, f"the space must be for the study's task {wanted!r}, got one for {found!r}")
+
+
+def _locate(name_or_path: str | Path) -> tuple[Path, str]:
+    """The file, and how messages name it."""
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or "/" in text or text.endswith(_SUFFIXES):
+        return Path(name_or_path), text
+    if text not in bundled_spaces():
+        raise UnknownNameError("search space", text, bundled_spaces())
+    with resources.as_file(resources.files("search_spaces") / f"{text}.yaml") as path:
+        return path, f"{text}.yaml"

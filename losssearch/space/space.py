@@ -1,0 +1,222 @@
+"""A search space as data: which terms may stand where, in which ranges, and what may not stand together.
+
+A loss is one part for the slot ``base`` and at most one for each further slot. A space turns the answers of a trial
+(Optuna's, or anything with its three ``suggest_`` methods) into a `LossSpec`, and nothing else enters: the same answers
+give the same spec, so a study can be resumed and a result rebuilt from its parameters.
+
+The parameters of a trial, for slots ``base`` and ``auxiliary``::
+
+    base.term            "focal"                a term of the slot; asked only where there is a choice
+    base.focal.gamma     1.5                    one for each hyperparameter whose range is not a single value
+    base.reduction       "mean" | "cvar"        with base.share for the latter
+    auxiliary            "absent" | "present"   whether the slot is used; the following only where it is
+    auxiliary.term, auxiliary.<term>.<hyperparameter>, auxiliary.reduction, auxiliary.share
+    auxiliary.weighting  one of `WEIGHTINGS`
+    auxiliary.weight     0.3                    relative to base's 1
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from losssearch.errors import SpecError
+from losssearch.losses.domains import Choice, Domain, Float, Int
+from losssearch.losses.spec import LossSpec, Part, Reduction, Weighting
+from losssearch.space.trials import Replay, Trial
+
+BASE = "base"
+WEIGHTINGS = ("constant", "warm_in", "fade_out", "uncertainty")
+"""``warm_in`` grows from 0 to the weight over training, ``fade_out`` shrinks from it to 0; ``uncertainty`` learns a
+weight for this part and for base."""
+WEIGHT = Float(1e-3, 1e3, default=0.3, log=True)
+"""The widest range that a slot's weight may have, relative to base's 1."""
+SHARE = Float(0.01, 1.0, default=0.5)
+"""The widest range that the share of a CVaR reduction may have."""
+UNIT = Float(1.0, 1.0, default=1.0)
+"""Base's weight, to which the others are relative."""
+USE = ("absent", "present")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in the loss: the terms that may stand in it, each with its ranges, and how the part is weighted."""
+
+    name: str
+    terms: Mapping[str, Mapping[str, Domain]]
+    weight: Float = UNIT
+    weightings: tuple[str, ...] = ("constant",)
+    reductions: tuple[Literal["mean", "cvar"], ...] = ("mean",)
+    share: Float = SHARE
+
+    def part(self, trial: Trial, term: str) -> Part:
+        """The part with ``term`` that the trial's answers describe."""
+        prefix = f"{self.name}.{term}"
+        values = {key: _ask(trial, f"{prefix}.{key}", domain) for key, domain in self.terms[term].items()}
+        part = Part(term, values)
+        reductions = self.reductions if part.term.per_sample else ("mean",)
+        reduction = Reduction()
+        if _choose(trial, f"{self.name}.reduction", reductions) == "cvar":
+            reduction = Reduction("cvar", _ask(trial, f"{self.name}.share", self.share))
+        return replace(part, weighting=self._weighting(trial), reduction=reduction)
+
+    def _weighting(self, trial: Trial) -> Weighting:
+        kind = _choose(trial, f"{self.name}.weighting", self.weightings)
+        if kind == "uncertainty":
+            return Weighting("uncertainty")
+        weight = _ask(trial, f"{self.name}.weight", self.weight)
+        if kind == "constant":
+            return Weighting("constant", weight, weight)
+        return Weighting("linear", 0.0, weight) if kind == "warm_in" else Weighting("linear", weight, 0.0)
+
+    def params(self, part: Part, unit: float) -> dict[str, Any]:
+        """The answers that give ``part``, where base weighs ``unit``; names that were not asked may be among them."""
+        weighting = part.weighting
+        kind: str = weighting.kind
+        if kind == "linear":
+            kind = "warm_in" if weighting.start == 0 else "fade_out"
+        params: dict[str, Any] = {
+            self.name: "present",
+            f"{self.name}.term": part.name,
+            f"{self.name}.reduction": part.reduction.kind,
+            f"{self.name}.weighting": kind,
+            **{f"{self.name}.{part.name}.{key}": value for key, value in part.hyperparameters.items()},
+        }
+        if part.reduction.kind == "cvar":
+            params[f"{self.name}.share"] = part.reduction.share
+        if kind != "uncertainty":
+            # Dividing normalised weights leaves a rounding error, which must not step over the end of a range.
+            weight = float(f"{max(weighting.start, weighting.end) / unit:.12g}")
+            ends = (end for end in (self.weight.low, self.weight.high) if math.isclose(weight, end, rel_tol=1e-11))
+            params[f"{self.name}.weight"] = next(ends, weight)
+        return params
+
+    def to_json(self) -> dict[str, Any]:
+        """The slot in the form of a space file."""
+        terms = {term: {k: _domain_json(d) for k, d in sorted(ranges.items())} for term, ranges in self.terms.items()}
+        reductions = {kind: _domain_json(self.share) if kind == "cvar" else None for kind in self.reductions}
+        data = {"terms": dict(sorted(terms.items())), "reductions": reductions}
+        if self.name != BASE:
+            data |= {"weight": _domain_json(self.weight), "weighting": list(self.weightings)}
+        return data
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """What a study may try. ``slots`` begins with base; of each set in ``never_together`` a loss has one term at most.
+
+    ``portfolio`` holds the specs that a study tries first. A slot stays empty where its term would break a condition,
+    repeat a term of an earlier slot, or be one part too many; such answers give the same spec as simpler ones.
+    """
+
+    name: str
+    task: str
+    slots: tuple[Slot, ...]
+    max_parts: int
+    never_together: frozenset[frozenset[str]] = frozenset()
+    portfolio: tuple[LossSpec, ...] = ()
+    question: str = field(default="", compare=False)
+
+    @property
+    def terms(self) -> frozenset[str]:
+        """The names of all terms that may stand in a slot."""
+        return frozenset(term for slot in self.slots for term in slot.terms)
+
+    def sample(self, trial: Trial) -> LossSpec:
+        """The spec that the trial's answers describe."""
+        parts: list[Part] = []
+        for slot in self.slots:
+            if slot.name != BASE and (len(parts) == self.max_parts or _choose(trial, slot.name, USE) == "absent"):
+                continue
+            term = _choose(trial, f"{slot.name}.term", tuple(sorted(slot.terms)))
+            if self._allows(term, parts):
+                parts.append(slot.part(trial, term))
+        if any(part.weighting.kind == "uncertainty" for part in parts):
+            parts[0] = replace(parts[0], weighting=Weighting("uncertainty"))
+        return LossSpec(tuple(parts), "tuned")
+
+    def _allows(self, term: str, parts: Sequence[Part]) -> bool:
+        present = {part.name for part in parts}
+        return term not in present and not any(term in rule and rule & present for rule in self.never_together)
+
+    def spec(self, params: Mapping[str, object]) -> LossSpec:
+        """Rebuild the spec from a trial's parameters; raises `SpecError` if one is missing or out of its range.
+
+        Parameters that the space does not ask for are left aside.
+        """
+        return self.sample(Replay(params))
+
+    def encode(self, spec: LossSpec) -> dict[str, Any] | None:
+        """The parameters that give ``spec``, or None where the space cannot express it.
+
+        ``space.spec(space.encode(spec)) == spec``; of several sets of parameters with one spec it gives one.
+        """
+        for placed in self._placements(spec.parts):
+            base = placed[BASE].weighting
+            params: dict[str, Any] = {slot.name: "absent" for slot in self.slots[1:]}
+            for slot in self.slots:
+                if slot.name in placed:
+                    params |= slot.params(placed[slot.name], base.start if base.kind == "constant" else 1.0)
+            replay = Replay(params)
+            try:
+                if self.sample(replay) == spec:
+                    return {name: params[name] for name in replay.asked}
+            except SpecError:
+                continue
+        return None
+
+    def _placements(self, parts: Sequence[Part]) -> Iterator[dict[str, Part]]:
+        for slots in itertools.permutations(self.slots, len(parts)):
+            if self.slots[0] in slots and all(p.name in s.terms for p, s in zip(parts, slots, strict=True)):
+                yield {slot.name: part for slot, part in zip(slots, parts, strict=True)}
+
+    def to_json(self) -> dict[str, Any]:
+        """The space in the form of its file, with every range spelled out; loading it gives the same space."""
+        return {
+            "task": self.task,
+            "max_parts": self.max_parts,
+            "slots": {slot.name: slot.to_json() for slot in self.slots},
+            "conditions": [{"never_together": names} for names in sorted(map(sorted, self.never_together))],
+            "portfolio": [_without_scale(spec.to_json()) for spec in self.portfolio],
+        }
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits of what the space means; comments, layout and order of terms do not enter."""
+        data = self.to_json()
+        data["slots"] = list(data["slots"].items())  # the order of slots has a meaning, that of keys has none
+        data["portfolio"] = [spec.key for spec in self.portfolio]
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _choose(trial: Trial, name: str, options: Sequence[str]) -> str:
+    return options[0] if len(options) == 1 else trial.suggest_categorical(name, options)
+
+
+def _ask(trial: Trial, name: str, domain: Domain) -> Any:
+    """The trial's answer; a range of one value is not asked for."""
+    if isinstance(domain, Choice):
+        return _choose(trial, name, domain.options)
+    if domain.low == domain.high:
+        return domain.low
+    if isinstance(domain, Int):
+        return trial.suggest_int(name, domain.low, domain.high)
+    return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
+
+
+def _domain_json(domain: Domain) -> object:
+    if isinstance(domain, Choice):
+        return list(domain.options)
+    if isinstance(domain, Int):
+        return {"low": domain.low, "high": domain.high}
+    return {"low": domain.low, "high": domain.high, "log": domain.log}
+
+
+def _without_scale(data: dict[str, Any]) -> dict[str, Any]:
+    parts = [{key: value for key, value in part.items() if key != "scale"} for part in data["parts"]]
+    return {**data, "parts": parts}

@@ -1,0 +1,1 @@
+"""What a study leaves behind: records, the `Store` protocol and its SQL adapter (SQLite, PostgreSQL)."""

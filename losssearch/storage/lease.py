@@ -1,0 +1,138 @@
+"""Who drives a study: the identity of a process, and the rules by which its lease is held, renewed and lost."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from time import time
+
+from sqlalchemy import Connection, RowMapping, delete, select, text, update
+
+from losssearch.errors import ConnectionLostError, OptionError
+from losssearch.storage.schema import lease
+
+STALE_AFTER = 60.0
+"""Seconds without a heartbeat after which another driver may take a study over."""
+
+HEARTBEAT = 10.0
+"""Seconds between two heartbeats."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process, told apart from a later one with the same pid by its start.
+
+    ``place`` names the kernel and pid namespace in which ``pid`` means something: two containers may share
+    a host name, and then a pid of the one says nothing in the other.
+    """
+
+    host: str
+    place: str
+    pid: int
+    started: str
+
+
+def this_process() -> Process:
+    """The identity of the calling process."""
+    return Process(socket.gethostname(), _place(), os.getpid(), _started(os.getpid()))
+
+
+def acquire(connection: Connection, study: str, holder: str) -> None:
+    """Enter ``holder`` as the driver of ``study`` where nobody else is alive.
+
+    The caller's transaction must hold the study's row, so that two drivers come here one after the other.
+
+    Raises:
+        OptionError: a live driver holds the study.
+    """
+    now = _now(connection)
+    row = connection.execute(select(lease).where(lease.c.study == study)).mappings().first()
+    if row is not None and row["holder"] != holder and _alive(row, now):
+        raise OptionError(
+            f"a study has one driver at a time, {study!r} is driven by process {row['pid']} on {row['host']} "
+            f"(last sign of life {max(0.0, now - row['heartbeat']):.0f} s ago): "
+            f"stop it or wait {STALE_AFTER:.0f} s after its end, or give another --study"
+        )
+    process = this_process()
+    values = {
+        "holder": holder,
+        "host": process.host,
+        "place": process.place,
+        "pid": process.pid,
+        "started": process.started,
+        "heartbeat": now,
+    }
+    if row is None:
+        connection.execute(lease.insert().values(study=study, **values))
+    else:
+        connection.execute(update(lease).where(lease.c.study == study).values(values))
+
+
+def renew(connection: Connection, study: str, holder: str) -> None:
+    """Write a sign of life.
+
+    Raises:
+        ConnectionLostError: another driver has taken the study over.
+    """
+    mine = (lease.c.study == study) & (lease.c.holder == holder)
+    if connection.execute(update(lease).where(mine).values(heartbeat=_now(connection))).rowcount == 0:
+        raise ConnectionLostError(
+            f"only its driver may write to a study, {study!r} was taken over by another driver "
+            f"after {STALE_AFTER:.0f} s without a sign of life from this one"
+        )
+
+
+def release(connection: Connection, study: str, holder: str) -> None:
+    """End the lease where ``holder`` still has it."""
+    connection.execute(delete(lease).where((lease.c.study == study) & (lease.c.holder == holder)))
+
+
+def new_holder() -> str:
+    """A name for one holder, unlike any other."""
+    return uuid.uuid4().hex
+
+
+def _alive(row: RowMapping, now: float) -> bool:
+    if row["place"] == _place() and row["started"] != _started(row["pid"]):
+        return False
+    return bool(now - row["heartbeat"] <= STALE_AFTER)
+
+
+def _now(connection: Connection) -> float:
+    # Drivers on several hosts compare one clock, the server's; an SQLite file has one host.
+    if connection.dialect.name == "postgresql":
+        return float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+    return time()
+
+
+@cache
+def _place() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _started(pid: int) -> str:
+    """When a process started, in the kernel's ticks; "dead" where there is none, "alive" where nothing tells."""
+    try:
+        # The second field is the program's name in brackets and may hold spaces; the 22nd is the start.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return _signalled(pid)
+    return "dead" if fields[0] in "ZX" else fields[19]
+
+
+def _signalled(pid: int) -> str:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return "dead"
+    except PermissionError:
+        pass
+    return "alive"

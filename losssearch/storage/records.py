@@ -1,0 +1,65 @@
+"""What a store keeps, as plain values: studies, trials and the stages of a selection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class TrialState(StrEnum):
+    """What became of a trial. RUNNING is the only state that a resumed study runs again."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    PRUNED = "pruned"
+    REJECTED = "rejected"
+    DUPLICATE = "duplicate"
+    EQUIVALENT = "equivalent"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial of a study: a candidate, where it came from, and what it reached.
+
+    ``params`` and ``distributions`` are the sampler's view (distributions as its JSON strings), empty for
+    a baseline that the space cannot express. ``value`` is the metric on validation, in the metric's own
+    unit, averaged over ``values``, one a replica. ``rungs`` are pairs (epoch, value). ``twin`` is the number
+    of the trial whose value a duplicate or equivalent one took over.
+    """
+
+    number: int
+    origin: str
+    """``"baseline"`` or ``"searched"``."""
+    name: str
+    """The baseline's name, or ``searched-NUMBER``."""
+    spec: dict[str, Any]
+    key: str
+    state: TrialState = TrialState.RUNNING
+    params: dict[str, Any] = field(default_factory=dict)
+    distributions: dict[str, str] = field(default_factory=dict)
+    value: float | None = None
+    values: tuple[float, ...] = ()
+    rate: float | None = None
+    epochs: int | None = None
+    rungs: tuple[tuple[int, float], ...] = ()
+    twin: int | None = None
+    reason: str = ""
+    attempts: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study: its name, and the configuration that a resume must find unchanged."""
+
+    name: str
+    config: dict[str, Any]
+    version: str
+    created: str
+    """ISO 8601, UTC."""
+    tracking: dict[str, str] = field(default_factory=dict)
+    """Where the tracker wrote: ``tracking_uri``, ``experiment``, ``run_id``; empty without one."""
+    result: dict[str, Any] | None = None
+    """The content of ``result.json`` once the study is finished."""

@@ -1,0 +1,192 @@
+"""The store in a database: SQLite for one machine, PostgreSQL for several."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Table, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from losssearch.errors import LossSearchError, OptionError, UnknownNameError
+from losssearch.storage import lease, schema
+from losssearch.storage.engine import Database
+from losssearch.storage.records import StudyRecord, TrialRecord
+
+T = TypeVar("T")
+
+
+class SqlStore:
+    """A `Store` in the database that ``url`` names: ``sqlite:///FILE`` or ``postgresql+psycopg://…``.
+
+    Opening it makes what is missing (file, folder, tables), safely also where several processes open a
+    new file at once; ``create=False`` only opens what is there. Safe to use from several threads.
+
+    Raises:
+        OptionError: the URL is none, or of another kind of database.
+        DataError: the path holds something else, or a newer program's studies.
+        ConnectionLostError: the database cannot be reached or written.
+    """
+
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        self._database = Database(url, create=create)
+        self._holder = lease.new_holder()
+        self._held: set[str] = set()
+        self._stopped = threading.Event()
+        self._heart: threading.Thread | None = None
+        try:
+            self._database.run(
+                lambda connection: schema.prepare(connection, create=create, where=self._database.where),
+                reads=not create,
+            )
+        except BaseException:
+            self._database.close()
+            raise
+
+    def create_study(self, study: StudyRecord) -> None:
+        """Enter a new study; raise `OptionError` where the name is taken or no name."""
+        _check_name(study.name)
+        row = {column.name: getattr(study, column.name) for column in schema.study.columns}
+        try:
+            self._database.run(lambda connection: connection.execute(schema.study.insert().values(row)))
+        except IntegrityError:
+            raise OptionError(
+                f"a new study needs a name of its own, there is a study {study.name!r}: "
+                "go on with it by --resume, or give another --study"
+            ) from None
+
+    def study(self, name: str) -> StudyRecord:
+        """Look a study up."""
+
+        def read(connection: Connection) -> StudyRecord:
+            row = connection.execute(select(schema.study).where(schema.study.c.name == name)).mappings().first()
+            if row is None:
+                raise _unknown(connection, name)
+            return schema.study_record(row)
+
+        return self._database.run(read, reads=True)
+
+    def studies(self) -> list[str]:
+        """The names of all studies, the oldest first."""
+        return self._database.run(_names, reads=True)
+
+    def save_trials(self, study: str, trials: Sequence[TrialRecord]) -> None:
+        """Write trials; one whose number is there already is replaced."""
+        rows = [schema.trial_row(study, record) for record in {record.number: record for record in trials}.values()]
+        if rows:
+            self._write(study, lambda connection: self._upsert(connection, schema.trial, rows))
+
+    def trials(self, study: str) -> list[TrialRecord]:
+        """All trials of a study, ordered by number."""
+
+        def read(connection: Connection) -> list[TrialRecord]:
+            _require(connection, study)
+            found = select(schema.trial).where(schema.trial.c.study == study).order_by(schema.trial.c.number)
+            return [schema.trial_record(row) for row in connection.execute(found).mappings()]
+
+        return self._database.run(read, reads=True)
+
+    def save_stage(self, study: str, stage: str, payload: Mapping[str, Any]) -> None:
+        """Write what one stage of the selection found, in place of what it found before."""
+        row = {"study": study, "stage": stage, "payload": dict(payload)}
+        self._write(study, lambda connection: self._upsert(connection, schema.stage, [row]))
+
+    def stage(self, study: str, stage: str) -> dict[str, Any] | None:
+        """What a stage found; None where it has not ended yet."""
+
+        def read(connection: Connection) -> dict[str, Any] | None:
+            _require(connection, study)
+            key = (schema.stage.c.study == study) & (schema.stage.c.stage == stage)
+            return connection.execute(select(schema.stage.c.payload).where(key)).scalar_one_or_none()
+
+        return self._database.run(read, reads=True)
+
+    def save_tracking(self, study: str, tracking: Mapping[str, str]) -> None:
+        """Write where the tracker records this study."""
+        self._update(study, {"tracking": dict(tracking)})
+
+    def save_result(self, study: str, result: Mapping[str, Any]) -> None:
+        """Write the content of ``result.json``."""
+        self._update(study, {"result": dict(result)})
+
+    def acquire(self, study: str) -> None:
+        """Become the one driver of a study; see `Store.acquire`."""
+
+        def work(connection: Connection) -> None:
+            _require(connection, study, lock=True)
+            lease.acquire(connection, study, self._holder)
+
+        self._database.run(work)
+        self._held.add(study)
+        if self._heart is None:
+            self._heart = threading.Thread(target=self._beat, name="losssearch-lease", daemon=True)
+            self._heart.start()
+
+    def release(self, study: str) -> None:
+        """Give the lease back; nothing happens where this store does not hold it."""
+        if study in self._held:
+            self._held.discard(study)
+            self._database.run(lambda connection: lease.release(connection, study, self._holder))
+
+    def close(self) -> None:
+        """Give all leases back and close every connection; may be called twice."""
+        self._stopped.set()
+        if self._heart is not None:
+            self._heart.join(lease.HEARTBEAT)
+            self._heart = None
+        try:
+            for study in tuple(self._held):
+                # Where the database is gone the lease ends by itself, when its process does.
+                with suppress(LossSearchError):
+                    self.release(study)
+        finally:
+            self._database.close()
+
+    def _update(self, study: str, values: Mapping[str, Any]) -> None:
+        target = schema.study.c.name == study
+        self._write(study, lambda connection: connection.execute(update(schema.study).where(target).values(values)))
+
+    def _write(self, study: str, work: Callable[[Connection], object]) -> None:
+        def guarded(connection: Connection) -> None:
+            _require(connection, study)
+            if study in self._held:
+                lease.renew(connection, study, self._holder)
+            work(connection)
+
+        self._database.run(guarded)
+
+    def _upsert(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        insert = (postgresql if self._database.kind == "postgresql" else sqlite).insert(table)
+        keys = [column.name for column in table.primary_key]
+        changed = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
+        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(lease.HEARTBEAT):
+            for study in tuple(self._held):
+                # A beat that fails is not lost on the driver: its next write raises the same error.
+                with suppress(LossSearchError):
+                    self._write(study, lambda connection: None)
+
+
+def _check_name(name: str) -> None:
+    if not (name.strip() and name.isprintable() and len(name) <= 200):
+        raise OptionError(f"--study must be 1 to 200 printable characters, got {name[:40]!r}")
+
+
+def _names(connection: Connection) -> list[str]:
+    ordered = select(schema.study.c.name).order_by(schema.study.c.created, schema.study.c.name)
+    return list(connection.execute(ordered).scalars())
+
+
+def _require(connection: Connection, study: str, *, lock: bool = False) -> None:
+    found = select(schema.study.c.name).where(schema.study.c.name == study)
+    if connection.execute(found.with_for_update() if lock else found).first() is None:
+        raise _unknown(connection, study)
+
+
+def _unknown(connection: Connection, study: str) -> UnknownNameError:
+    return UnknownNameError("study", study, _names(connection))

@@ -1,0 +1,73 @@
+"""The interface of a store: all that a study must find again after its driver was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from losssearch.storage.records import StudyRecord, TrialRecord
+
+
+class Store(Protocol):
+    """Keeps studies, their trials and the stages of their selection.
+
+    Each method is one transaction: it is kept whole, or not at all. Records come back equal to what went
+    in, non-finite numbers included. Every method raises `ConnectionLostError` where the database cannot be
+    reached or written after a few tries, and those that take a study raise `UnknownNameError` with the
+    nearest names where there is none of that name.
+    """
+
+    def create_study(self, study: StudyRecord) -> None:
+        """Enter a new study; raise `OptionError` where the name is taken."""
+        ...
+
+    def study(self, name: str) -> StudyRecord:
+        """Look a study up."""
+        ...
+
+    def studies(self) -> list[str]:
+        """The names of all studies, the oldest first."""
+        ...
+
+    def save_trials(self, study: str, trials: Sequence[TrialRecord]) -> None:
+        """Write trials; one whose number is there already is replaced."""
+        ...
+
+    def trials(self, study: str) -> list[TrialRecord]:
+        """All trials of a study, ordered by number."""
+        ...
+
+    def save_stage(self, study: str, stage: str, payload: Mapping[str, Any]) -> None:
+        """Write what one stage of the selection found, in place of what it found before."""
+        ...
+
+    def stage(self, study: str, stage: str) -> dict[str, Any] | None:
+        """What a stage found; None where it has not ended yet."""
+        ...
+
+    def save_tracking(self, study: str, tracking: Mapping[str, str]) -> None:
+        """Write where the tracker records this study."""
+        ...
+
+    def save_result(self, study: str, result: Mapping[str, Any]) -> None:
+        """Write the content of ``result.json``."""
+        ...
+
+    def acquire(self, study: str) -> None:
+        """Become the one driver of a study, until `release` or `close`.
+
+        The lease is renewed in the background. It is taken over from a driver whose process is dead, or
+        that has not renewed it for a minute; the old driver's next write then raises `ConnectionLostError`.
+
+        Raises:
+            OptionError: another live driver holds the study; the message names it.
+        """
+        ...
+
+    def release(self, study: str) -> None:
+        """Give the lease back; nothing happens where this store does not hold it."""
+        ...
+
+    def close(self) -> None:
+        """Give all leases back and close every connection; may be called twice."""
+        ...

@@ -1,0 +1,190 @@
+"""A tracker that never holds up the search: a thread writes, and what cannot be written is kept in a file."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import tenacity
+
+from losssearch.errors import LossSearchError
+from losssearch.storage.records import TrialRecord
+from losssearch.tracking.spool import Entry, Result, Spool, Trials
+from losssearch.tracking.tracker import DatasetInfo, Status, Tracker
+
+ATTEMPTS = 3
+"""How often an entry is tried; the waits between grow from 0.2 s."""
+
+PAUSE = 30.0
+"""Seconds that a lost server is left alone before an entry tries it again."""
+
+PATIENCE = 60.0
+"""Seconds that `BackgroundTracker.close` waits while nothing gets written."""
+
+
+class BackgroundTracker:
+    """Runs another `Tracker` in a thread of its own; only `start` and `close` wait for it.
+
+    Making one begins the set-up (`Tracker.prepare`) at once. An entry that cannot be written after a few
+    tries, or for which the queue has no room, goes to ``spool`` as one JSON line, and from there to the
+    tracker in `close` or in the next `start` with the same run. A lost tracking server so costs the search
+    nothing: it is one sentence in `problems`.
+    """
+
+    def __init__(self, tracker: Tracker, spool: Path, *, capacity: int = 1000) -> None:
+        self._tracker = tracker
+        self._spool = Spool(spool)
+        self._queue: queue.Queue[Entry | Callable[[], None]] = queue.Queue(capacity)
+        self._kept = ""
+        self._lost = ""
+        self._run_id = ""
+        self._down_until = 0.0
+        self._done = 0
+        self._closed = self._finished = False
+        self._thread = threading.Thread(target=self._work, name="losssearch-tracking", daemon=True)
+        self._thread.start()
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What the spool keeps and why, until it was written; and what was lost."""
+        return (*self._tracker.problems, *filter(None, (self._kept, self._lost)))
+
+    def prepare(self) -> None:
+        """Do nothing: set-up began when this was made."""
+
+    def start(
+        self,
+        study: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        dataset: DatasetInfo,
+        *,
+        run_id: str | None = None,
+    ) -> dict[str, str]:
+        """Open the record and wait for that; what the spool keeps of the same run follows in the background."""
+        answer: Future[dict[str, str]] = Future()
+
+        def work() -> None:
+            try:
+                answer.set_result(self._tracker.start(study, params, tags, dataset, run_id=run_id))
+            except BaseException as error:  # noqa: BLE001  (raised where the caller waits)
+                answer.set_exception(error)
+
+        self._queue.put(work)
+        where = answer.result()
+        self._run_id = where.get("run_id", "")
+        self._queue.put(self._replay)
+        return where
+
+    def log_trials(self, trials: Sequence[TrialRecord], formulas: Mapping[int, str], metric: str) -> None:
+        """Leave ended trials to the thread."""
+        if trials:
+            self._leave(Trials(tuple(trials), dict(formulas), metric))
+
+    def log_result(self, result: Mapping[str, Any], artifacts: Sequence[Path], metrics: Mapping[str, float]) -> None:
+        """Leave the result to the thread."""
+        self._leave(Result(dict(result), tuple(artifacts), dict(metrics)))
+
+    def close(self, status: Status) -> None:
+        """Wait until all is written or spooled, and end the record; may be called twice.
+
+        Where nothing gets written for a minute, the rest is spooled without waiting for it.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        with suppress(queue.Full):
+            self._queue.put(lambda: self._finish(status), timeout=PATIENCE)
+        done, since = -1, 0.0
+        while self._thread.is_alive():
+            if self._done != done:
+                done, since = self._done, time.monotonic()
+            elif time.monotonic() - since > PATIENCE:
+                self._keep_rest()
+                return
+            self._thread.join(0.05)
+
+    def _leave(self, entry: Entry) -> None:
+        try:
+            self._queue.put_nowait(entry)
+        except queue.Full:
+            self._keep(entry, "the tracking store is slower than the search")
+
+    def _work(self) -> None:
+        # What fails here fails again in `start`, where somebody hears of it.
+        with suppress(LossSearchError):
+            self._tracker.prepare()
+        while not self._finished:
+            item = self._queue.get()
+            if isinstance(item, Entry):
+                self._write(item)
+            else:
+                item()
+            self._done += 1
+
+    def _write(self, entry: Entry) -> None:
+        if time.monotonic() < self._down_until:
+            self._keep(entry, "")
+            return
+        try:
+            _retrying(entry.write, self._tracker)
+        except Exception as error:  # noqa: BLE001  (tracking never ends a search)
+            self._down_until = time.monotonic() + PAUSE
+            self._keep(entry, str(error))
+
+    def _replay(self) -> None:
+        try:
+            self._spool.replay(self._run_id, self._written_again)
+        except Exception as error:  # noqa: BLE001  (tracking never ends a search)
+            self._down_until = time.monotonic() + PAUSE
+            self._report(str(error))
+        else:
+            self._kept = ""
+
+    def _written_again(self, entry: Entry) -> None:
+        entry.write(self._tracker)
+        self._done += 1
+
+    def _finish(self, status: Status) -> None:
+        self._replay()
+        try:
+            _retrying(self._tracker.close, status)
+        except Exception as error:  # noqa: BLE001  (tracking never ends a search)
+            self._lost = self._lost or f"the tracked run was left open: {error}"
+        self._finished = True
+
+    def _keep_rest(self) -> None:
+        while True:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                self._report("the tracking store does not answer")
+                return
+            if isinstance(item, Entry):
+                self._keep(item, "the tracking store does not answer")
+
+    def _keep(self, entry: Entry, cause: str) -> None:
+        try:
+            self._spool.add(self._run_id, entry)
+        except (OSError, TypeError, ValueError) as error:
+            self._lost = f"tracking is incomplete: {cause or 'the tracking store was lost'}, and {error}"
+        else:
+            self._report(cause)
+
+    def _report(self, cause: str) -> None:
+        if not self._kept:
+            self._kept = f"tracking is incomplete, {self._spool.path} keeps the rest for --resume: {cause}"
+
+
+_retrying = tenacity.Retrying(
+    retry=tenacity.retry_if_exception_type(Exception),
+    stop=tenacity.stop_after_attempt(ATTEMPTS),
+    wait=tenacity.wait_exponential(multiplier=0.2, max=2.0),
+    reraise=True,
+)

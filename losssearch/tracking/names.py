@@ -1,0 +1,54 @@
+"""What a tracker writes where: legal names, and nested values as flat ones."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from losssearch.storage.records import TrialRecord
+
+
+def legal(name: str) -> str:
+    """``name`` with only the characters that trackers take: ``cost(fp=1,fn=5)`` is ``cost_fp_1_fn_5``."""
+    return re.sub(r"[^\w.\-/]+", "_", name, flags=re.ASCII).strip("_")[:250] or "_"
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Nested mappings and lists as one level: ``{"parts": [{"gamma": 2.0}]}`` is ``{"parts.0.gamma": "2"}``.
+
+    Floats keep six digits; None and empty collections are left out.
+    """
+    return {legal(name): _text(leaf) for name, leaf in _leaves(value, prefix) if leaf is not None}
+
+
+def curve(record: TrialRecord) -> list[tuple[int, float]]:
+    """The metric of a trial as (epoch, value), one value an epoch, non-finite ones left out.
+
+    The final value is the last point: at the epoch where training ended, never before the last rung.
+    """
+    points = dict(record.rungs)
+    if record.value is not None:
+        points[max(record.epochs or 0, *points, 0)] = record.value
+    return [(epoch, float(value)) for epoch, value in sorted(points.items()) if math.isfinite(value)]
+
+
+def finite(metrics: Mapping[str, float | None]) -> dict[str, float]:
+    """Metrics under legal names, without those that are not finite numbers."""
+    return {legal(name): float(value) for name, value in metrics.items() if value is not None and math.isfinite(value)}
+
+
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{name}.{index}" if name else str(index))
+    else:
+        yield name, value
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,109 @@
+"""``losssearch terms``: the list, one term, the picture."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from losssearch.cli.term_plot import curves
+from losssearch.losses import LossTerm, terms
+from losssearch.tasks import get_task
+
+every_term = pytest.mark.parametrize("term", terms.values(), ids=list(terms))
+
+
+def test_table_names_every_term(run: Callable[..., Any]) -> None:
+    done = run("terms")
+    assert (done.code, done.err) == (0, "")
+    assert all(re.search(rf"│ +{name} ", done.out) for name in terms)
+
+
+def test_json_is_the_record_of_every_term(run: Callable[..., Any]) -> None:
+    records = {record["name"]: record for record in json.loads(run("terms", "--json").out)}
+    assert set(records) == set(terms)
+    assert records["focal"]["hyperparameters"]["gamma"] == {
+        "kind": "float",
+        "low": 0.0,
+        "high": 5.0,
+        "default": 2.0,
+        "log": False,
+    }
+    assert all(record["reference"] and record["reads"] for record in records.values())
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_task_keeps_the_terms_that_fit(run: Callable[..., Any], kind: str) -> None:
+    shown = {record["name"] for record in json.loads(run("terms", "--task", kind, "--json").out)}
+    assert shown == {name for name, term in terms.items() if set(term.reads) <= get_task(kind).offers}
+
+
+def test_family_keeps_its_terms(run: Callable[..., Any]) -> None:
+    shown = {record["name"] for record in json.loads(run("terms", "--family", "margin", "--json").out)}
+    assert shown >= {"hinge", "squared_hinge"}
+    assert {terms[name].family for name in shown} == {"margin"}
+
+
+@every_term
+def test_one_term_shows_its_facts(run: Callable[..., Any], term: LossTerm) -> None:
+    done = run("terms", term.name)
+    assert done.code == 0
+    assert term.reference in re.sub(r"\s+", " ", done.out)
+    assert all(name in done.out for name in (*term.reads, *term.domains, *term.learned))
+
+
+def test_one_term_as_json_is_one_record(run: Callable[..., Any]) -> None:
+    assert json.loads(run("terms", "huber", "--json").out)["name"] == "huber"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["focall"], "unknown term 'focall'; did you mean focal?"),
+        (["--family", "margins"], "unknown family 'margins'; did you mean margin?"),
+        (["--task", "binry"], "unknown task 'binry'; did you mean binary?"),
+        (["--plot", "a.png"], "--plot draws one term, so it needs a NAME"),
+        (["focal", "--task", "binary"], "a NAME shows one term"),
+        (["focal", "--plot", "a.gif"], "--plot must name a .png, .svg or .pdf file, got a.gif"),
+        (["focal", "--plot", "no/such/a.png"], "--plot: the folder no/such does not exist"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(run: Callable[..., Any], arguments: list[str], message: str) -> None:
+    done = run("terms", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"losssearch: {message}")
+    assert done.err.count("\n") == 1
+
+
+def test_plot_writes_a_picture_and_keeps_stdout_for_json(run: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "focal.png"
+    done = run("terms", "focal", "--plot", str(file), "--json")
+    assert (done.code, done.err) == (0, f"wrote {file}\n")
+    assert json.loads(done.out)["name"] == "focal"
+    assert file.read_bytes().startswith(b"\x89PNG")
+
+
+@every_term
+def test_curves_are_finite_and_the_gradient_is_the_slope(term: LossTerm) -> None:
+    drawn = curves(term)
+    for name, value in drawn.values.items():
+        gradient = drawn.gradients[name]
+        assert torch.isfinite(value).all()
+        slope = torch.gradient(value, spacing=(drawn.points,))[0][1:-1]
+        # Central differences over one step of the grid; at a corner they give the mean of the two slopes.
+        off = (slope - gradient[1:-1]).abs() > 0.02 * (1 + gradient.abs().max())
+        assert off.sum() <= 4
+
+
+@pytest.mark.parametrize("name", ["binary_cross_entropy", "cross_entropy"])
+def test_curves_of_the_logistic_loss(name: str) -> None:
+    drawn = curves(terms[name])
+    first, second = drawn.values.values()
+    # -log(1 - σ(z)) = softplus(z) and -log σ(z) = softplus(-z)
+    torch.testing.assert_close(first, torch.nn.functional.softplus(drawn.points))
+    torch.testing.assert_close(second, torch.nn.functional.softplus(-drawn.points))

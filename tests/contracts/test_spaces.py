@@ -1,0 +1,109 @@
+"""The contract of every bundled search space."""
+
+import json
+
+import numpy as np
+import pytest
+
+from losssearch.losses.spec import LossSpec
+from losssearch.losses.term import registry
+from losssearch.space import Draw, Replay, SearchSpace, bundled_spaces, check_space, load_space
+from losssearch.tasks import TASKS
+
+SAMPLES = 200
+
+
+@pytest.fixture(scope="module", params=bundled_spaces())
+def space(request: pytest.FixtureRequest) -> SearchSpace:
+    return load_space(request.param)
+
+
+@pytest.fixture(scope="module")
+def specs(space: SearchSpace) -> list[LossSpec]:
+    random = np.random.default_rng(0)
+    return [space.sample(Draw(random)) for _ in range(SAMPLES)]
+
+
+def test_each_task_has_its_space() -> None:
+    assert {task.space for task in TASKS.values()} == set(bundled_spaces())
+    assert {load_space(task.space).task for task in TASKS.values()} == set(TASKS)
+
+
+def test_file_keeps_every_rule_and_asks_a_question(space: SearchSpace) -> None:
+    assert check_space(space.name) == []
+    assert space.question.endswith("?")
+
+
+def test_samples_fit_the_task_and_the_space(space: SearchSpace, specs: list[LossSpec]) -> None:
+    for spec in specs:
+        assert spec.reads <= TASKS[space.task].offers
+        assert len(spec.parts) <= space.max_parts
+        assert spec.decision == "tuned"
+        names = [part.name for part in spec.parts]
+        assert len(set(names)) == len(names)
+        assert all(len(rule.intersection(names)) <= 1 for rule in space.never_together)
+
+
+def test_samples_round_trip_through_json(specs: list[LossSpec]) -> None:
+    for spec in specs:
+        assert LossSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+def test_samples_differ(specs: list[LossSpec]) -> None:
+    assert len(set(specs)) > 0.5 * SAMPLES
+
+
+def test_no_term_is_wasted(space: SearchSpace, specs: list[LossSpec]) -> None:
+    assert {part.name for spec in specs for part in spec.parts} == space.terms
+
+
+def test_every_slot_can_hold_each_of_its_terms(space: SearchSpace, specs: list[LossSpec]) -> None:
+    encoded = [params for spec in specs if (params := space.encode(spec)) is not None]
+    for slot in space.slots:
+        assert {params.get(f"{slot.name}.term") for params in encoded} - {None} == set(slot.terms)
+
+
+def test_parameters_give_the_spec_again(space: SearchSpace, specs: list[LossSpec]) -> None:
+    for spec in specs:
+        params = space.encode(spec)
+        assert params is not None
+        assert space.spec(params) == spec
+        assert space.spec(json.loads(json.dumps(params))).to_json() == space.spec(params).to_json()
+        assert space.encode(space.spec(params)) == params
+
+
+def test_encoded_parameters_are_all_asked_for(space: SearchSpace, specs: list[LossSpec]) -> None:
+    for spec in specs:
+        params = space.encode(spec)
+        assert params is not None
+        replay = Replay(params)
+        space.sample(replay)
+        assert list(replay.asked) == list(params)
+
+
+def test_menu_baselines_encode(space: SearchSpace) -> None:
+    task = next(task for task in TASKS.values() if task.kind == space.task)
+    held = [entry for entry in task.menu if entry.term in space.slots[0].terms]
+    assert len(held) > len(task.menu) / 2
+    for entry in held:
+        params = space.encode(entry.spec())
+        if entry.decision == "fixed":
+            assert params is None
+        else:
+            assert params is not None
+            assert space.spec(params) == entry.spec()
+
+
+def test_what_the_menu_tunes_keeps_the_range_of_its_term(space: SearchSpace) -> None:
+    base = space.slots[0].terms
+    for entry in TASKS[space.task].menu:
+        for name in entry.tunable if entry.term in base else ():
+            assert base[entry.term][name] == registry[entry.term].domains[name]
+
+
+def test_portfolio_is_distinct_and_not_the_menu(space: SearchSpace) -> None:
+    assert 8 <= len(space.portfolio) <= 16
+    menu = {entry.spec().key for entry in TASKS[space.task].menu}
+    keys = {spec.key for spec in space.portfolio}
+    assert len(keys) == len(space.portfolio)
+    assert not keys & menu

@@ -1,0 +1,82 @@
+"""The losses that every test of the export is run on: each term in each task, and mixtures of all features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from losssearch.export.facts import LossFacts
+from losssearch.losses import terms
+from losssearch.losses.spec import LossSpec
+from losssearch.tasks import TASKS
+
+PRIORS = {"binary": (0.8, 0.2), "multiclass": (0.5, 0.3, 0.2), "regression": None}
+
+MIXED: Mapping[str, tuple[str, list[dict[str, Any]]]] = {
+    "two parts": (
+        "binary",
+        [{"term": "focal", "gamma": 1.5, "weight": 0.7, "scale": 0.31}, {"term": "soft_f1", "weight": 0.3}],
+    ),
+    "linear schedule": (
+        "multiclass",
+        [
+            {"term": "cross_entropy", "weight": {"schedule": "linear", "start": 1.0, "end": 0.2}, "scale": 0.7},
+            {"term": "logit_adjustment", "tau": 0.8, "weight": {"schedule": "linear", "start": 0.0, "end": 2.0}},
+        ],
+    ),
+    "uncertainty": (
+        "binary",
+        [
+            {"term": "weighted_cross_entropy", "weight": {"learned": "uncertainty"}, "scale": 0.9},
+            {"term": "binary_cross_entropy", "weight": {"learned": "uncertainty"}},
+        ],
+    ),
+    "cvar": (
+        "regression",
+        [
+            {"term": "absolute", "reduction": {"cvar": 0.37}, "scale": 0.4},
+            {"term": "general_robust", "reduction": {"cvar": 0.8}, "weight": 2.0},
+        ],
+    ),
+    "the same term twice": (
+        "regression",
+        [
+            {"term": "general_robust", "weight": {"learned": "uncertainty"}},
+            {"term": "general_robust", "reduction": {"cvar": 0.5}, "weight": {"learned": "uncertainty"}},
+        ],
+    ),
+}
+
+
+def every_loss() -> dict[str, tuple[str, LossSpec]]:
+    """Name to task and spec."""
+    found = {
+        f"{name} in {kind}": (kind, LossSpec.from_json({"parts": [{"term": name, "scale": 0.37}]}))
+        for name, term in terms.items()
+        for kind, task in TASKS.items()
+        if term.fits(task.offers)
+    }
+    return found | {name: (task, LossSpec.from_json({"parts": parts})) for name, (task, parts) in MIXED.items()}
+
+
+def facts_of(task: str, spec: LossSpec, **more: Any) -> LossFacts:
+    """Facts with learned scalars away from their initial values, as a search leaves them."""
+    blank = LossFacts(spec, task, classes=3 if task == "multiclass" else 2, class_prior=PRIORS[task])
+    learned = {name: 0.25 * (place + 1) for place, name in enumerate(blank.learned)}
+    settings: dict[str, Any] = {"learned": learned, "version": "0.1.0", "study": "demo", **more}
+    return LossFacts(spec, task, classes=blank.classes, class_prior=PRIORS[task], **settings)
+
+
+@pytest.fixture(params=list(every_loss()), scope="session")
+def facts(request: pytest.FixtureRequest) -> LossFacts:
+    """Each loss in turn."""
+    task, spec = every_loss()[request.param]
+    return facts_of(task, spec)
+
+
+@pytest.fixture(scope="session")
+def all_facts() -> dict[str, LossFacts]:
+    """All of them at once."""
+    return {name: facts_of(task, spec) for name, (task, spec) in every_loss().items()}

@@ -1,0 +1,133 @@
+"""The exported source computes what the searched loss computes: value, gradient, learned scalars' gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from losssearch.export.facts import LossFacts
+from losssearch.export.source import loss_source
+from losssearch.losses.spec import LossSpec
+
+
+def executed(facts: LossFacts) -> dict[str, Any]:
+    namespace: dict[str, Any] = {"__name__": "loss"}
+    exec(compile(loss_source(facts), "loss.py", "exec"), namespace)
+    return namespace
+
+
+def batch(facts: LossFacts, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (17, facts.classes) if facts.task == "multiclass" else (17,)
+    output = 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
+    if facts.task == "regression":
+        return output, torch.randn(17, generator=generator, dtype=torch.float64)
+    return output, torch.arange(17) % facts.classes
+
+
+def value_and_gradients(
+    loss: nn.Module, scalars: list[nn.Parameter], output: Tensor, target: Tensor, **progress: float
+) -> list[Tensor]:
+    output = output.clone().requires_grad_()
+    value = loss(output, target, **progress)
+    return [value.detach(), *torch.autograd.grad(value, [output, *scalars])]
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.35, 1.0])
+def test_equals_the_searched_loss(facts: LossFacts, progress: float) -> None:
+    exported, searched = executed(facts)["Loss"]().double(), facts.module().double()
+    output, target = batch(facts)
+    known = {"progress": progress} if facts.scheduled else {}
+    own = [getattr(exported, name) for name in facts.learned_names().values()]
+    theirs = [searched.learned[f"{index}_{name}"] for index, name in facts.learned_names()]
+    assert len(own) == len(list(exported.parameters()))
+    found = value_and_gradients(exported, own, output, target, **known)
+    expected = value_and_gradients(searched, theirs, output, target, progress=progress)
+    assert len(found) == len(expected) == 2 + len(facts.learned)
+    assert expected[1].abs().max() > 0
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6 * float(b.abs().max()))
+
+
+def test_the_file_checks_itself(facts: LossFacts) -> None:
+    of_value, of_gradient = executed(facts)["check"]()
+    assert max(of_value, of_gradient) <= 1e-12
+
+
+def test_the_check_sees_a_changed_loss() -> None:
+    facts = LossFacts(
+        LossSpec.from_json({"parts": [{"term": "focal", "gamma": 1.5}]}), "binary", class_prior=(0.5, 0.5)
+    )
+    namespace: dict[str, Any] = {"__name__": "loss"}
+    exec(loss_source(facts).replace("gamma=number(1.5)", "gamma=number(1.5001)"), namespace)
+    assert min(namespace["check"]()) > 1e-6
+    assert namespace["main"]() == 1
+
+
+def test_set_progress_is_the_same_as_passing_it(all_facts: dict[str, LossFacts]) -> None:
+    facts = all_facts["linear schedule"]
+    loss = executed(facts)["Loss"]().double()
+    output, target = batch(facts)
+    loss.set_progress(0.75)
+    assert loss(output, target) == loss(output, target, progress=0.75)
+    assert loss(output, target) != loss(output, target, progress=0.0)
+
+
+def test_another_class_prior_can_be_given(all_facts: dict[str, LossFacts]) -> None:
+    facts = all_facts["logit_adjustment in multiclass"]
+    output, target = batch(facts)
+    prior = (0.1, 0.2, 0.7)
+    found = executed(facts)["Loss"](class_prior=prior).double()(output, target)
+    expected = facts.module().double()(output, target, class_prior=torch.tensor(prior).double())
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+
+
+def test_raw_targets_equal_standardised_ones(all_facts: dict[str, LossFacts]) -> None:
+    facts = all_facts["cvar"]
+    output, target = batch(facts)
+    loss = executed(facts)["Loss"]
+    raw = loss(target_mean=50.0, target_scale=8.0).double()(output * 8 + 50, target * 8 + 50)
+    torch.testing.assert_close(raw, loss().double()(output, target), rtol=1e-9, atol=0)
+    with pytest.raises(ValueError, match="target_scale > 0"):
+        loss(target_scale=0.0)
+
+
+@pytest.mark.parametrize("name", ["two parts", "pairwise_auc in binary", "cvar"])
+def test_a_column_of_outputs_and_half_precision(all_facts: dict[str, LossFacts], name: str) -> None:
+    facts = all_facts[name]
+    loss = executed(facts)["Loss"]()
+    output, target = batch(facts)
+    value = loss(output.float(), target)
+    torch.testing.assert_close(loss(output.float()[:, None], target), value)
+    half = loss(output.bfloat16(), target)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, value, rtol=0.05, atol=0.05)
+
+
+def test_two_scores_of_a_binary_model(all_facts: dict[str, LossFacts]) -> None:
+    facts = all_facts["two parts"]
+    output, _ = batch(facts)
+    pair = torch.stack((-output / 2, output / 2), dim=-1)
+    target = torch.arange(17) % 2
+    loss = executed(facts)["Loss"]().double()
+    torch.testing.assert_close(loss(pair, target), loss(output, target))
+
+
+def test_learned_scalars_are_parameters_with_the_searched_values(all_facts: dict[str, LossFacts]) -> None:
+    facts = all_facts["the same term twice"]
+    parameters = dict(executed(facts)["Loss"]().named_parameters())
+    assert sorted(round(p.item(), 6) for p in parameters.values()) == sorted(facts.learned.values())
+    assert set(parameters) == {
+        f"general_robust_{name}_{index}" for index in (0, 1) for name in ("shape", "log_scale", "log_variance")
+    }
+
+
+def test_many_classes_keep_the_file_small() -> None:
+    prior = tuple(1 / 300 for _ in range(300))
+    spec = LossSpec.from_json({"parts": [{"term": "logit_adjustment", "tau": 1.3}]})
+    facts = LossFacts(spec, "multiclass", classes=300, class_prior=prior)
+    assert len(loss_source(facts)) < 30_000
+    assert max(executed(facts)["check"]()) <= 1e-6

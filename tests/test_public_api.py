@@ -1,0 +1,63 @@
+"""The names that users import, and that importing them stays cheap."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from importlib import resources
+from importlib.metadata import entry_points, version
+
+import pytest
+
+import losssearch as ls
+
+PUBLIC = {"LossSearchError", "SearchResult", "__version__", "compose", "load_loss", "search", "terms"}
+HEAVY = ("torch", "ray", "mlflow", "optuna", "sqlalchemy", "sklearn", "pandas", "numpy", "scipy", "matplotlib")
+
+
+def modules_after(statement: str) -> set[str]:
+    script = f"{statement}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_public_names_are_exactly_these() -> None:
+    assert set(ls.__all__) == PUBLIC
+    assert set(dir(ls)) >= PUBLIC
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_each_public_name_resolves(name: str) -> None:
+    assert getattr(ls, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'serach'"):
+        ls.serach  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "statement", ["import losssearch", "import losssearch.errors", "import losssearch.cli.app"], ids=lambda s: s[7:]
+)
+def test_import_is_light(statement: str) -> None:
+    assert modules_after(statement).isdisjoint(HEAVY)
+
+
+def test_search_stays_the_function_once_the_subpackage_of_that_name_is_imported() -> None:
+    subpackage = importlib.import_module("losssearch.search")
+    assert ls.search is not subpackage
+    assert callable(ls.search)
+
+
+def test_version_is_the_installed_one() -> None:
+    assert ls.__version__ == version("losssearch")
+
+
+def test_package_is_marked_as_typed() -> None:
+    assert resources.files("losssearch").joinpath("py.typed").is_file()
+
+
+def test_console_command_is_installed() -> None:
+    (command,) = entry_points(group="console_scripts", name="losssearch")
+    assert command.value == "losssearch.cli.app:main"
