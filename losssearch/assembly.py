@@ -121,13 +121,15 @@ def assemble(options: Options, observer: Observer) -> Assembled:
     for line in dataset.notes:
         observer.note(line)
     out.mkdir(parents=True, exist_ok=True)
-    store = SqlStore(options.storage or f"sqlite:///{out / 'study.db'}")
+    store = SqlStore(options.storage or f"sqlite:///{out / 'study.db'}", create=not options.resume)
+    tracker: Tracker = SilentTracker()
     try:
         result = _enter(store, settings, options)
         tracker = _tracker(options, out)  # sets itself up in its own thread, while the executor starts
         executor = _executor(options, workers, device)
         _open_record(tracker, options, settings, dataset, store)
     except BaseException:
+        tracker.close("FAILED")
         store.close()
         raise
     context = Context(

@@ -38,11 +38,11 @@ class Progress:
         self._task: bars.TaskID | None = None
 
     def __enter__(self) -> Self:
-        self._bars.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._bars.stop()
+        if self._task is not None:
+            self._bars.stop()
 
     def note(self, message: str) -> None:
         """See `losssearch.search.observer.Observer`."""
@@ -50,6 +50,7 @@ class Progress:
 
     def stage(self, name: str, total: int) -> None:
         """See `losssearch.search.observer.Observer`."""
+        self._bars.start()  # not before: an error in the input is then one line, without an empty bar above it
         self._task = self._bars.add_task(TITLES.get(name, name), total=total, best="")
 
     def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:

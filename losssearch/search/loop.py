@@ -61,6 +61,7 @@ class Loop:
         observer.stage("search", settings.trials)
         done = [t for t in self._trials.values() if t.state is not TrialState.RUNNING]
         observer.trials(done, self._best())
+        self._track(done)  # what a killed driver's tracker still held; what was tracked already is passed over
         self._remember()
         self._train(self._interrupted())
         entries = menu_entries(self.context.task, settings.trials, derived_seed(settings.seed, "menu"))
@@ -210,9 +211,13 @@ class Loop:
             return
         self._save(records)
         self._trials.update({record.number: record for record in records})
-        formulas = {record.number: LossSpec.from_json(record.spec).formula() for record in records}
-        self.context.tracker.log_trials(list(records), formulas, self.context.settings.metric)
+        self._track(records)
         self.context.observer.trials(records, self._best())
+
+    def _track(self, records: Sequence[TrialRecord]) -> None:
+        if records:
+            formulas = {record.number: LossSpec.from_json(record.spec).formula() for record in records}
+            self.context.tracker.log_trials(list(records), formulas, self.context.settings.metric)
 
     def _save(self, records: Sequence[TrialRecord]) -> None:
         if records:

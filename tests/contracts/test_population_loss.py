@@ -1,0 +1,195 @@
+"""The contract of `PopulationLoss`: it is `ComposedLoss`, member by member and replica by replica.
+
+Value and gradients, by the outputs and by what is learned, for every term, reduction and weighting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from losssearch.losses import terms
+from losssearch.losses.compose import ComposedLoss
+from losssearch.losses.domains import Choice
+from losssearch.losses.part import learned_scalars
+from losssearch.losses.population import PopulationLoss
+from losssearch.losses.spec import LossSpec, Part, Reduction, Weighting
+from losssearch.tasks import TASKS
+
+REPLICAS, BATCH, CLASSES = 2, 14, 4
+PROGRESS = 0.3
+WIDTH = {"binary": 1, "multiclass": CLASSES, "regression": 1}
+
+every_task = pytest.mark.parametrize("task", list(TASKS))
+
+
+@dataclass
+class Inputs:
+    outputs: Tensor
+    target: Tensor
+    class_prior: Tensor
+    learned: Tensor
+
+
+def inputs(task: str, population: PopulationLoss, source: torch.Generator) -> Inputs:
+    members, width = len(population.specs), WIDTH[task]
+    classes = {"binary": 2, "multiclass": CLASSES, "regression": 0}[task]
+    lead = (REPLICAS, members, BATCH)
+    shape = lead if width == 1 else (*lead, width)
+    prior = torch.rand(REPLICAS, classes, generator=source, dtype=torch.float64) + 0.1
+    labels = torch.randint(max(classes, 1), (REPLICAS, BATCH), generator=source)
+    number = torch.randn(REPLICAS, BATCH, generator=source, dtype=torch.float64)
+    noise = torch.randn(REPLICAS, *population.initial.shape, generator=source, dtype=torch.float64)
+    return Inputs(
+        outputs=torch.randn(shape, generator=source, dtype=torch.float64).requires_grad_(),
+        target=labels if classes else number,
+        class_prior=prior / prior.sum(-1, keepdim=True),
+        learned=(population.initial + noise).requires_grad_(),
+    )
+
+
+def together(population: PopulationLoss, given: Inputs, progress: float = PROGRESS) -> tuple[Tensor, Tensor, Tensor]:
+    values = population(given.outputs, given.target, given.class_prior, given.learned, progress)
+    gradients = torch.autograd.grad(values.sum(), (given.outputs, given.learned), materialize_grads=True)
+    return values.detach(), *gradients
+
+
+def alone(spec: LossSpec, given: Inputs, r: int, k: int, progress: float = PROGRESS) -> tuple[Tensor, Tensor, Tensor]:
+    """Value and gradients of one member of one replica, by a module of its own."""
+    loss = ComposedLoss(spec).double()
+    names = [f"{index}_{name}" for index, part in enumerate(spec.parts) for name in learned_scalars(part)]
+    assert set(names) == set(loss.learned)
+    parameters = [loss.learned[name] for name in names]
+    with torch.no_grad():
+        for column, parameter in enumerate(parameters):
+            parameter.copy_(given.learned[r, k, column])
+    output = given.outputs[r, k].detach().requires_grad_()
+    value = loss(output, given.target[r], class_prior=given.class_prior[r], progress=progress)
+    gradient, *learned = torch.autograd.grad(value, (output, *parameters))
+    filled = torch.zeros_like(given.learned[r, k])
+    for column, slope in enumerate(learned):
+        filled[column] = slope
+    return value.detach(), gradient, filled
+
+
+def check(task: str, specs: Sequence[LossSpec], seed: int = 0) -> None:
+    population = PopulationLoss(specs)
+    given = inputs(task, population, torch.Generator().manual_seed(seed))
+    found = together(population, given)
+    assert found[0].shape == (REPLICAS, len(specs))
+    for r in range(REPLICAS):
+        for k, spec in enumerate(specs):
+            for ours, expected in zip((part[r, k] for part in found), alone(spec, given, r, k), strict=True):
+                # a population holds its numbers in single precision, as it trains
+                torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-7)
+
+
+def drawn_part(name: str, source: torch.Generator, *, plain: bool = False) -> Part:
+    """A part at random settings, with a random reduction and weighting unless ``plain``."""
+
+    def uniform(low: float, high: float) -> float:
+        return low + (high - low) * float(torch.rand((), generator=source))
+
+    def pick(count: int) -> int:
+        return int(torch.randint(count, (), generator=source))
+
+    hyper = {
+        key: domain.options[pick(len(domain.options))] if isinstance(domain, Choice) else uniform(domain.low, domain.high)
+        for key, domain in terms[name].domains.items()
+    }
+    if plain:
+        return Part(name, hyper, scale=uniform(0.3, 3))
+    weight = uniform(0.2, 2)
+    return Part(
+        name,
+        hyper,
+        (Weighting("constant", weight, weight), Weighting("linear", weight, uniform(0, 2)), Weighting("uncertainty"))[
+            pick(3)
+        ],
+        Reduction("cvar", uniform(0.1, 1)) if terms[name].per_sample and pick(2) else Reduction(),
+        uniform(0.3, 3),
+    )
+
+
+def fitting(task: str) -> list[str]:
+    return [name for name, term in terms.items() if term.fits(TASKS[task].offers)]
+
+
+@pytest.mark.parametrize(("task", "name"), [(task, name) for task in TASKS for name in fitting(task)])
+def test_every_term_equals_itself_alone(task: str, name: str) -> None:
+    source = torch.Generator().manual_seed(1)
+    check(task, [LossSpec((drawn_part(name, source, plain=True),)) for _ in range(3)])
+
+
+@every_task
+@pytest.mark.parametrize("seed", range(6))
+def test_mixed_specs_equal_themselves_alone(task: str, seed: int) -> None:
+    """One to three parts each, over all reductions and weightings, some kinds shared and some not."""
+    source, names = torch.Generator().manual_seed(seed), fitting(task)
+    specs = []
+    for member in range(8):
+        chosen = torch.randperm(len(names), generator=source)[: 1 + member % 3]
+        specs.append(LossSpec(tuple(drawn_part(names[int(i)], source) for i in chosen)))
+    check(task, specs, seed)
+
+
+def test_the_draws_cover_every_weighting_and_reduction() -> None:
+    source = torch.Generator().manual_seed(0)
+    drawn = [drawn_part("huber", source) for _ in range(48)]
+    assert len({(part.weighting.kind, part.reduction.kind) for part in drawn}) == 6
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_two_members_of_one_spec_are_equal(members: int) -> None:
+    spec = LossSpec((Part("focal"), Part("ldam", {}, Weighting("uncertainty"))))
+    check("multiclass", [spec] * members)
+
+
+@every_task
+def test_members_without_learned_scalars_need_none(task: str) -> None:
+    population = PopulationLoss([TASKS[task].plain.spec()] * 2)
+    assert population.initial.shape == (2, 0)
+    check(task, population.specs)
+
+
+def test_initial_scalars_are_padded_to_the_longest() -> None:
+    robust = LossSpec((Part("general_robust", {}, Weighting("uncertainty")), Part("squared")))
+    plain = LossSpec((Part("squared"),))
+    initial = [value for part in robust.parts for value in learned_scalars(part).values()]
+    assert len(initial) == 3
+    assert PopulationLoss([robust, plain]).initial.tolist() == [initial, [0.0] * 3]
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
+def test_progress_reaches_every_member(progress: float) -> None:
+    specs = [
+        LossSpec((Part("squared", {}, Weighting("linear", start, end)),)) for start, end in [(1.0, 0.0), (0.5, 2.0)]
+    ]
+    population = PopulationLoss(specs)
+    given = inputs("regression", population, torch.Generator().manual_seed(0))
+    values, gradients, _ = together(population, given, progress)
+    for k, spec in enumerate(specs):
+        value, gradient, _ = alone(spec, given, 1, k, progress)
+        torch.testing.assert_close(values[1, k], value)
+        torch.testing.assert_close(gradients[1, k], gradient)
+
+
+@every_task
+@pytest.mark.parametrize("poison", [torch.nan, torch.inf, -torch.inf, 1e300])
+def test_a_member_that_is_not_finite_changes_no_other(task: str, poison: float) -> None:
+    """To the bit, values and gradients; also for members that share all of its terms."""
+    source, names = torch.Generator().manual_seed(5), fitting(task)
+    mixed = [LossSpec(tuple(drawn_part(name, source) for name in names[at : at + 2])) for at in range(0, len(names), 2)]
+    population = PopulationLoss([mixed[0], *mixed])
+    given = inputs(task, population, source)
+    before = together(population, given)
+    with torch.no_grad():
+        given.outputs[:, 0] = poison
+        given.learned[:, 0] = poison
+    after = together(population, given)
+    for clean, poisoned in zip(before, after, strict=True):
+        torch.testing.assert_close(poisoned[:, 1:], clean[:, 1:], rtol=0, atol=0)
