@@ -27,22 +27,22 @@ def print_summary(result: Mapping[str, Any], out: Path) -> None:
 
 
 def print_leaderboard(result: Mapping[str, Any]) -> None:
-    """Print the searched loss and every baseline, best on test first."""
+    """Print the searched loss and every baseline, best on test first; the recommended one is marked."""
     metric = result["metric"]
     arrow = "higher is better" if metric["direction"] == "maximize" else "lower is better"
-    table = Table(title=f"{result['study']}: {metric['name']} ({arrow})", title_justify="left")
-    for name, justify in (
-        ("#", "right"),
-        ("loss", "left"),
-        ("formula", "left"),
-        ("validation", "right"),
-        ("test", "right"),
-    ):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]  # rich wants a literal
+    table = Table(title=f"{result['study']}: {metric['name']}, {arrow}; ◀ is recommended", title_justify="left")
+    table.add_column("loss", no_wrap=True)
+    table.add_column("formula", overflow="fold")
+    table.add_column("validation", justify="right", no_wrap=True)
+    table.add_column("test", justify="right", no_wrap=True)
     for row in leaderboard(result):
-        test = "" if row.test is None else f"{row.test:.4f} ± {row.std or 0:.4f}"
-        validation = "" if row.validation is None else f"{row.validation:.4f}"
-        mark = " ◀ recommended" if row.recommended else ""
+        test = "" if row.test is None else f"{_shown(row.test)} ± {_shown(row.std or 0.0)}"
+        name = f"{row.name} ◀" if row.recommended else row.name
         style = "bold" if row.recommended else None
-        table.add_row(str(row.rank), row.name + mark, row.formula, validation, test, style=style)
+        table.add_row(name, row.formula, "" if row.validation is None else _shown(row.validation), test, style=style)
     console().print(table)
+
+
+def _shown(value: float) -> str:
+    """Four digits after the point, or none after a large number."""
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"

@@ -178,7 +178,8 @@ class LossSpec:
         if len({part.identity() for part in ordered}) < len(ordered):
             raise SpecError("the parts of a loss must differ; merge equal parts into one weight")
         total = sum(part.weighting.start for part in ordered)
-        if all(part.weighting.kind == "constant" for part in ordered):
+        constant = all(part.weighting.kind == "constant" for part in ordered)
+        if constant and not math.isclose(total, 1, rel_tol=1e-12):  # else reading what was written would move it
             ordered = [
                 replace(part, weighting=Weighting("constant", w, w))
                 for part, w in ((part, part.weighting.start / total) for part in ordered)

@@ -114,7 +114,6 @@ def _result(
 
 def _entry(context: Context, referee: Referee, reading: Reading) -> dict[str, Any]:
     spec, trial = reading.contender.spec, reading.contender.trial
-    fresh = [context.value(utility) for utility in reading.contender.utilities]
     return {
         "name": trial.name,
         "trial": trial.number,
@@ -122,7 +121,7 @@ def _entry(context: Context, referee: Referee, reading: Reading) -> dict[str, An
         "formula": spec.formula(),
         "learning_rate": trial.rate,
         "weights_in_export": bool(reading.outcome.learned),
-        "validation": summary(fresh or list(trial.values)),
+        "validation": summary(context.values(reading.outcome)),
         "confirmation": summary(referee.values(reading, "confirmation")),
         "test": summary(referee.values(reading, "test")),
     }

@@ -58,7 +58,7 @@ _binary = Task(
         Baseline("cross_entropy_tuned", "binary_cross_entropy"),
         Baseline("weighted_cross_entropy", "weighted_cross_entropy", tunable=("power",)),
         Baseline("focal", "focal", tunable=("gamma",)),
-        Baseline("label_smoothing", "cross_entropy", fixed={"smoothing": 0.1}, tunable=("smoothing",)),
+        Baseline("label_smoothing", "binary_cross_entropy", fixed={"smoothing": 0.1}, tunable=("smoothing",)),
         Baseline("logit_adjustment", "logit_adjustment", tunable=("tau",)),
         Baseline("ldam", "ldam", tunable=("max_margin",)),
         Baseline("generalised_cross_entropy", "generalised_cross_entropy", tunable=("q",)),

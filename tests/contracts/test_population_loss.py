@@ -98,7 +98,9 @@ def drawn_part(name: str, source: torch.Generator, *, plain: bool = False) -> Pa
         return int(torch.randint(count, (), generator=source))
 
     hyper = {
-        key: domain.options[pick(len(domain.options))] if isinstance(domain, Choice) else uniform(domain.low, domain.high)
+        key: domain.options[pick(len(domain.options))]
+        if isinstance(domain, Choice)
+        else uniform(domain.low, domain.high)
         for key, domain in terms[name].domains.items()
     }
     if plain:

@@ -19,7 +19,12 @@ WINE = ["search", "builtin:wine", "--target", "target", "--epochs", "12", "--con
 
 def losssearch(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "losssearch", *arguments], cwd=cwd, capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "-m", "losssearch", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
 
 
@@ -66,7 +71,9 @@ def test_result_keeps_the_contract(finished: Path) -> None:
     assert {"study", "task", "metric", "constraints", "data", "seed", "version"} <= set(result)
     assert set(result["metric"]) == {"name", "direction", "unit"}
     assert {"train", "validation", "test"} <= set(result["data"]["rows"])
-    assert {"spec", "formula", "weights_in_export", "validation", "test", "constraints", "groups"} <= set(result["best"])
+    assert {"spec", "formula", "weights_in_export", "validation", "test", "constraints", "groups"} <= set(
+        result["best"]
+    )
     for entry in (result["best"], *result["baselines"]):
         assert LossSpec.from_json(entry["spec"]).formula() == entry["formula"]
         assert set(entry["test"]) == {"mean", "std", "values"}
@@ -89,7 +96,9 @@ def test_result_keeps_the_contract(finished: Path) -> None:
 
 def test_best_is_what_the_verdict_recommends_and_what_is_exported(finished: Path) -> None:
     result = json.loads((finished / "result.json").read_text(encoding="utf-8"))
-    expected = result["searched"]["name"] if result["verdict"]["recommended"] == "searched" else result["verdict"]["against"]
+    expected = (
+        result["searched"]["name"] if result["verdict"]["recommended"] == "searched" else result["verdict"]["against"]
+    )
     assert result["best"]["name"] == expected
     exported = json.loads((finished / "export/loss.json").read_text(encoding="utf-8"))
     assert LossSpec.from_json(exported["spec"]) == LossSpec.from_json(result["best"]["spec"])

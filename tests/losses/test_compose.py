@@ -99,9 +99,7 @@ def test_cvar_is_the_mean_of_the_worst_share(source: torch.Generator, share: flo
 
 @pytest.mark.parametrize(("progress", "expected"), [(0.0, 2.0), (0.5, 1.25), (1.0, 0.5)])
 @pytest.mark.parametrize("kind", [float, torch.tensor])
-def test_linear_schedule_follows_progress(
-    source: torch.Generator, progress: float, expected: float, kind: Any
-) -> None:
+def test_linear_schedule_follows_progress(source: torch.Generator, progress: float, expected: float, kind: Any) -> None:
     prediction, target = torch.randn(2, BATCH, generator=source)
     scheduled = loss("squared", weight={"schedule": "linear", "start": 2.0, "end": 0.5})
     value = scheduled(prediction, target, progress=kind(progress))

@@ -50,9 +50,7 @@ def value_of(domain: Domain) -> st.SearchStrategy[float | int | str]:
 
 
 weights = st.floats(1e-3, 1e3)
-linear = st.fixed_dictionaries(
-    {"schedule": st.just("linear"), "start": st.floats(0, 1e3), "end": st.floats(1e-3, 1e3)}
-)
+linear = st.fixed_dictionaries({"schedule": st.just("linear"), "start": st.floats(0, 1e3), "end": st.floats(1e-3, 1e3)})
 learned = st.just({"learned": "uncertainty"})
 
 
@@ -296,8 +294,10 @@ def test_values_made_in_python_obey_the_same_rules(make: Any) -> None:
 numbers = st.sampled_from([0, -1, 1, HUGE, -HUGE, math.nan, math.inf, 1e-320, 1e308, True]) | st.floats()
 anything = st.recursive(
     st.none() | st.booleans() | numbers | st.text(max_size=4) | st.sampled_from(["mean", "linear", "tuned", "focal"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["cvar", "schedule", "start", "end", "learned", "term", 1, None]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["cvar", "schedule", "start", "end", "learned", "term", 1, None]), inner)
+    ),
     max_leaves=6,
 )
 

@@ -1,5 +1,6 @@
 """What a space does with the answers of a trial."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,6 +163,17 @@ def test_encode_inverts_sampling_with_every_feature(space: SearchSpace) -> None:
         assert space.spec(encoded) == spec
 
 
+def test_weight_at_the_end_of_its_range_encodes(tmp_path: Path) -> None:
+    path = tmp_path / "ends.yaml"
+    ends = (1 / 3, 2 / 3)
+    slots = {"base": {"terms": {"squared": None}}, "b": {"terms": {"absolute": None}, "weight": ends}}
+    path.write_text(json.dumps({"task": "regression", "slots": slots}))
+    narrow = load_space(path)
+    for end in ends:
+        params = {"b": "present", "b.weight": end}
+        assert narrow.encode(narrow.spec(params)) == params
+
+
 def test_an_optuna_trial_fits(space: SearchSpace) -> None:
     params = {**ALONE, "base.term": "focal", "base.focal.gamma": 1.5}
     trial = optuna.trial.FixedTrial(params)
@@ -184,7 +196,8 @@ def test_hash_is_of_the_meaning(tmp_path: Path, space: SearchSpace) -> None:
         .replace("beta: {low: 0.2, log: true}}}", "beta: {low: 0.2, log: true}}, focal: }")
     )
     assert hash_of(same) == space.hash
-    swapped = FULL.replace("late:", "x:").replace("last:", "late:").replace("x:", "last:")
+    last = "  last:\n    terms: {squared_hinge: }\n"
+    swapped = FULL.replace(last, "").replace("  late:\n", last + "  late:\n")
     changes = [
         swapped,
         FULL.replace("max_parts: 2", "max_parts: 3"),
