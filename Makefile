@@ -42,7 +42,7 @@ format: $(DEV_READY)  ## Put the code into its format
 	$(BIN)/ruff format .
 
 bench: $(DEV_READY)  ## Compare trials per minute with one at a time and with Ray Tune
-	$(BIN)/python -m benchmarks.trials_per_minute
+	$(BIN)/python -m benchmarks.throughput
 
 clean:  ## Remove the virtual environment, caches and the demo's folder
 	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,7 @@ class StackedAdam:
         self.parameters, self.rates, self.decay, self.clip = parameters, rates, decay, clip
         self.mean = torch.zeros_like(parameters)
         self.square = torch.zeros_like(parameters)
+        self._scratch = torch.empty_like(parameters)  # a fresh one a step would cost its page faults each time
         self.steps = 0
 
     @torch.no_grad()
@@ -27,14 +30,17 @@ class StackedAdam:
             norm = gradient.norm(dim=-1, keepdim=True)
             gradient = gradient * (self.clip / (norm + 1e-12)).clamp(max=1.0)
         rate = (self.rates * factor)[:, None]
+        unbiased = math.sqrt(1 - 0.999**self.steps)
         self.mean.lerp_(gradient, 0.1)
         self.square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-        denominator = (self.square / (1 - 0.999**self.steps)).sqrt_().add_(1e-8)
+        torch.sqrt(self.square, out=self._scratch).add_(1e-8 * unbiased)
+        torch.div(self.mean, self._scratch, out=self._scratch)
         self.parameters.mul_(1 - rate * self.decay)
-        self.parameters.sub_((self.mean / denominator).mul_(rate / (1 - 0.9**self.steps)))
+        self.parameters.sub_(self._scratch.mul_(rate * (unbiased / (1 - 0.9**self.steps))))
 
     def keep(self, parameters: Tensor, members: Tensor) -> None:
         """Go on with ``parameters`` and the state of ``members`` ``[kept]`` alone."""
         self.parameters = parameters
         self.rates = self.rates[members]
         self.mean, self.square = self.mean[:, members], self.square[:, members]
+        self._scratch = torch.empty_like(parameters)

@@ -78,7 +78,7 @@ class Members:
         self.optimiser.step(gradient, factor)
 
     @torch.no_grad()
-    def outputs(self, features: Tensor, *, best: bool = False, rows: int = 2048) -> Tensor:
+    def outputs(self, features: Tensor, *, best: bool = False, rows: int = 256) -> Tensor:
         """Outputs ``[R, K, N(, C)]`` of the present or the best parameters, computed ``rows`` at a time."""
         flat, buffers = (self.best_flat, self.best_buffers) if best else (self.flat, self.buffers)
         parameters, _ = self.split(flat)
