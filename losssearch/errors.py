@@ -21,6 +21,14 @@ import difflib
 from collections.abc import Iterable
 
 
+def shown(value: object) -> str:
+    """``value`` as a message shows it: at most 80 characters, and never an error of its own."""
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # Python refuses to print an integer of more than 4300 digits
+        return f"a {type(value).__name__} that is too long to print"
+
+
 class LossSearchError(Exception):
     """Base of all errors raised on purpose."""
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from losssearch.errors import SpecError
+from losssearch.errors import SpecError, shown
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Float:
     def check(self, name: str, value: object) -> float:
         """Return ``value`` as a float in the range; raise `SpecError` otherwise."""
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise SpecError(f"{name} must be a number, got {value!r}")
+            raise SpecError(f"{name} must be a number, got {shown(value)}")
         if not self.low <= value <= self.high:
-            raise SpecError(f"{name} must lie in [{self.low:g}, {self.high:g}], got {value!r:.40}")
+            raise SpecError(f"{name} must lie in [{self.low:g}, {self.high:g}], got {shown(value)}")
         return float(value)
 
 
@@ -56,11 +56,11 @@ class Int:
     def check(self, name: str, value: object) -> int:
         """Return ``value`` as an int in the range; raise `SpecError` otherwise."""
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise SpecError(f"{name} must be a whole number, got {value!r}")
+            raise SpecError(f"{name} must be a whole number, got {shown(value)}")
         if not self.low <= value <= self.high:
-            raise SpecError(f"{name} must lie in [{self.low}, {self.high}], got {value!r:.40}")
+            raise SpecError(f"{name} must lie in [{self.low}, {self.high}], got {shown(value)}")
         if value != int(value):
-            raise SpecError(f"{name} must be a whole number, got {value!r}")
+            raise SpecError(f"{name} must be a whole number, got {shown(value)}")
         return int(value)
 
 
@@ -80,7 +80,7 @@ class Choice:
     def check(self, name: str, value: object) -> str:
         """Return ``value`` if it is an option; raise `SpecError` otherwise."""
         if value not in self.options:
-            raise SpecError(f"{name} must be one of {', '.join(self.options)}, got {value!r}")
+            raise SpecError(f"{name} must be one of {', '.join(self.options)}, got {shown(value)}")
         return str(value)
 
 

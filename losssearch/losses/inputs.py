@@ -17,11 +17,23 @@ def named_inputs(
 
     ``output``: ``[batch]`` or ``[batch, 1]`` (a binary logit or a prediction), or ``[batch, classes]``.
     A binary logit z is also shown as the two class scores (-z/2, z/2), so that terms over classes serve
-    both kinds of task. Raises `SpecError` where a term reads ``class_prior`` and there is none.
+    both kinds of task. Raises `SpecError` where a term reads ``class_prior`` and there is none, or where the
+    shapes do not fit: broadcasting would give a number that means nothing.
     """
+    if output.dim() not in (1, 2):
+        raise SpecError(f"an output must be [batch], [batch, 1] or [batch, classes], got {list(output.shape)}")
+    if target.numel() != output.shape[0]:
+        raise SpecError(f"there must be as many targets as outputs, got {list(target.shape)} and {list(output.shape)}")
     if "class_prior" in reads and class_prior is None:
         raise SpecError("a term of this loss reads class_prior: give the share of each class, a tensor [classes]")
     single = output.dim() == 1 or output.shape[-1] == 1
+    classes = 2 if single else output.shape[-1]
+    if "prediction" in reads and not single:
+        raise SpecError(f"a regression loss reads one prediction a sample, got outputs {list(output.shape)}")
+    if "logit" in reads and classes != 2:
+        raise SpecError(f"a term of this loss is for two classes, got outputs {list(output.shape)}")
+    if "class_prior" in reads and class_prior is not None and class_prior.shape != (classes,):
+        raise SpecError(f"class_prior must be [{classes}], one share a class, got {list(class_prior.shape)}")
     score = output.reshape(output.shape[0]) if single else output
     named = {"progress": progress}
     if class_prior is not None:

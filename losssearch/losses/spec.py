@@ -21,21 +21,24 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
-from losssearch.errors import SpecError, UnknownNameError
+from losssearch.errors import SpecError, UnknownNameError, shown
 from losssearch.losses import adaptive, primitives  # noqa: F401  (fills the registry)
 from losssearch.losses.term import LossTerm, registry
 
 Decision = Literal["tuned", "fixed"]
 
+LARGEST_WEIGHT = 1e6
+LARGEST_SCALE = 1e300
+
 
 def _number(name: str, value: object, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise SpecError(f"{name} must be a number in [{low:g}, {high:g}], got {value!r}")
+        raise SpecError(f"{name} must be a number in [{low:g}, {high:g}], got {shown(value)}")
     return float(value)
 
 
 def _canonical_number(value: object) -> object:
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    return _six_digits(value) + 0.0 if isinstance(value, float) else value  # + 0.0 makes one of -0.0 and 0.0
 
 
 @dataclass(frozen=True)
@@ -49,21 +52,27 @@ class Weighting:
     start: float = 1.0
     end: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.kind not in ("constant", "linear", "uncertainty"):
+            raise SpecError(f"a weighting is constant, linear or uncertainty, got {shown(self.kind)}")
+        for name in ("start", "end"):
+            object.__setattr__(self, name, _number(f"weight.{name}", getattr(self, name), 0, LARGEST_WEIGHT))
+        if self.kind == "constant" and not 0 < self.start == self.end:
+            raise SpecError(f"a constant weight must be one number above 0, got {self.start:g} and {self.end:g}")
+        if self.start == self.end == 0:
+            raise SpecError("a linear weight must not start and end at 0")
+
     @classmethod
     def from_json(cls, data: object) -> Weighting:
         """Read a weighting; raise `SpecError` for any other form."""
         if isinstance(data, Mapping):
             if set(data) == {"schedule", "start", "end"} and data["schedule"] == "linear":
-                start, end = (_number(f"weight.{key}", data[key], 0, 1e6) for key in ("start", "end"))
-                if start == end == 0:
-                    raise SpecError("a linear weight must not start and end at 0")
+                start, end = (_number(f"weight.{key}", data[key], 0, LARGEST_WEIGHT) for key in ("start", "end"))
                 return cls("linear", start, end)
             if dict(data) == {"learned": "uncertainty"}:
                 return cls("uncertainty")
-            raise SpecError(f"a weight is a number, a linear schedule or learned uncertainty, got {dict(data)!r}")
-        value = _number("weight", data, 0, 1e6)
-        if value == 0:
-            raise SpecError("a constant weight must be above 0, got 0")
+            raise SpecError(f"a weight is a number, a linear schedule or learned uncertainty, got {shown(dict(data))}")
+        value = _number("weight", data, 0, LARGEST_WEIGHT)
         return cls("constant", value, value)
 
     def to_json(self) -> object:
@@ -82,14 +91,19 @@ class Reduction:
     kind: Literal["mean", "cvar"] = "mean"
     share: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.kind not in ("mean", "cvar"):
+            raise SpecError(f"a reduction is mean or cvar, got {shown(self.kind)}")
+        object.__setattr__(self, "share", _number("reduction.cvar", self.share, 0.01, 1.0))
+
     @classmethod
     def from_json(cls, data: object) -> Reduction:
         """Read a reduction; raise `SpecError` for any other form."""
-        if data == "mean":
+        if isinstance(data, str) and data == "mean":
             return cls()
         if isinstance(data, Mapping) and set(data) == {"cvar"}:
             return cls("cvar", _number("reduction.cvar", data["cvar"], 0.01, 1.0))
-        raise SpecError(f'a reduction is "mean" or {{"cvar": share}}, got {data!r}')
+        raise SpecError(f'a reduction is "mean" or {{"cvar": share}}, got {shown(data)}')
 
     def to_json(self) -> object:
         """The inverse of `from_json`."""
@@ -111,8 +125,9 @@ class Part:
             raise UnknownNameError("term", self.name, registry)
         checked = registry[self.name].check(self.hyperparameters)
         object.__setattr__(self, "hyperparameters", MappingProxyType(checked))
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise SpecError(f"scale must be finite and above 0, got {self.scale}")
+        object.__setattr__(self, "scale", _number("scale", self.scale, 0, LARGEST_SCALE))
+        if self.scale == 0:
+            raise SpecError("scale must be above 0, got 0")
         if self.reduction.kind == "cvar" and not self.term.per_sample:
             raise SpecError(f"{self.name} gives one value a batch, so its reduction must be mean")
 
@@ -128,14 +143,14 @@ class Part:
     def from_json(cls, data: object) -> Part:
         """Read a part; raise `SpecError` or `UnknownNameError` with the rule that it breaks."""
         if not isinstance(data, Mapping) or not isinstance(data.get("term"), str):
-            raise SpecError(f'a part is an object with a "term", got {data!r}')
+            raise SpecError(f'a part is an object with a "term", got {shown(data)}')
         rest = {key: value for key, value in data.items() if key not in ("term", "weight", "reduction", "scale")}
         return cls(
             name=data["term"],
             hyperparameters=rest,
             weighting=Weighting.from_json(data.get("weight", 1.0)),
             reduction=Reduction.from_json(data.get("reduction", "mean")),
-            scale=_number("scale", data.get("scale", 1.0), 0, 1e300),
+            scale=_number("scale", data.get("scale", 1.0), 0, LARGEST_SCALE),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -151,7 +166,8 @@ class Part:
     def identity(self) -> str:
         """What makes this part what it is, leaving out weight and scale; parts are ordered by it."""
         hyper = {key: _canonical_number(value) for key, value in sorted(self.hyperparameters.items())}
-        return json.dumps([self.name, hyper, self.reduction.to_json()])
+        reduction = replace(self.reduction, share=_six_digits(self.reduction.share))
+        return json.dumps([self.name, hyper, reduction.to_json()])
 
 
 def _part(*arguments: Any) -> Part:
@@ -172,12 +188,16 @@ class LossSpec:
     def __post_init__(self) -> None:
         if not 1 <= len(self.parts) <= 8:
             raise SpecError(f"a loss has 1 to 8 parts, got {len(self.parts)}")
-        if self.decision not in ("tuned", "fixed"):
-            raise SpecError(f'decision must be "tuned" or "fixed", got {self.decision!r}')
+        if not isinstance(self.decision, str) or self.decision not in ("tuned", "fixed"):
+            raise SpecError(f'decision must be "tuned" or "fixed", got {shown(self.decision)}')
         ordered = sorted(self.parts, key=Part.identity)
         if len({part.identity() for part in ordered}) < len(ordered):
             raise SpecError("the parts of a loss must differ; merge equal parts into one weight")
-        total = sum(part.weighting.start for part in ordered)
+        read = {name for part in ordered for name in part.term.reads}
+        if "target" in read and "labels" in read:
+            names = ", ".join(part.name for part in ordered)
+            raise SpecError(f"the terms of one loss must fit one kind of task, got {names}")
+        total = math.fsum(part.weighting.start for part in ordered)
         constant = all(part.weighting.kind == "constant" for part in ordered)
         if constant and not math.isclose(total, 1, rel_tol=1e-12):  # else reading what was written would move it
             ordered = [
@@ -190,9 +210,9 @@ class LossSpec:
     def from_json(cls, data: object) -> LossSpec:
         """Read a spec from parsed JSON; raise `SpecError` with the rule that it breaks."""
         if not isinstance(data, Mapping) or not isinstance(data.get("parts"), list):
-            raise SpecError(f'a loss spec is an object with a list "parts", got {data!r:.80}')
+            raise SpecError(f'a loss spec is an object with a list "parts", got {shown(data)}')
         if unknown := set(data) - {"parts", "decision"}:
-            raise SpecError(f"a loss spec has the keys parts and decision, got {', '.join(sorted(unknown))}")
+            raise SpecError(f"a loss spec has the keys parts and decision, got {', '.join(sorted(map(str, unknown)))}")
         return cls(tuple(Part.from_json(part) for part in data["parts"]), data.get("decision", "tuned"))
 
     def to_json(self) -> dict[str, Any]:
@@ -223,8 +243,8 @@ class LossSpec:
         return " + ".join(_part_formula(part, len(self.parts) == 1, latex) for part in self.parts)
 
 
-def _six_digits(text: str) -> float:
-    return float(f"{float(text):.6g}")
+def _six_digits(number: str | float) -> float:
+    return float(f"{float(number):.6g}")
 
 
 def _part_formula(part: Part, alone: bool, latex: bool) -> str:

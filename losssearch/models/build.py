@@ -33,13 +33,16 @@ def resolve_model(model: str | ModelFactory) -> str | ModelFactory:
     module, colon, name = model.partition(":")
     if not colon:
         raise UnknownNameError("model", model, MODELS)
-    sys.path.insert(0, os.getcwd())
+    here = os.getcwd()
+    sys.path.insert(0, here)
     try:
         factory = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise OptionError(f"--model must name an importable package.module:factory, got {model!r}: {error}") from error
+    except Exception as error:  # importing runs the user's code, which may raise anything
+        raise OptionError(
+            f"--model must name an importable package.module:factory, got {model!r}: {error!r}"
+        ) from error
     finally:
-        sys.path.remove(os.getcwd())
+        sys.path.remove(here)
     if not callable(factory):
         raise OptionError(f"--model must name a callable factory(features, outputs), got {model!r}")
     resolved: ModelFactory = factory

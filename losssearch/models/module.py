@@ -36,7 +36,8 @@ class _FromModule:
     def __init__(self, factory: ModelFactory, features: int, width: int) -> None:
         self._recipe = factory, features, width
         self.module = self._make(0)
-        self.shapes = {name: tuple(value.shape) for name, value in self.module.named_parameters()}
+        named = list(self.module.named_parameters())
+        self.shapes = {name: tuple(value.shape) for name, value in named if value.requires_grad}
         self.decayed = frozenset(name for name, shape in self.shapes.items() if len(shape) > 1)
 
     def _make(self, seed: int) -> nn.Module:
@@ -44,11 +45,14 @@ class _FromModule:
 
     def initial(self, seed: int) -> dict[str, Tensor]:
         """See `StackedModel.initial`."""
-        return {name: value.detach().clone() for name, value in self._make(seed).named_parameters()}
+        named = self._make(seed).named_parameters()
+        return {name: value.detach().clone() for name, value in named if value.requires_grad}
 
     def buffers(self, seed: int) -> dict[str, Tensor]:
-        """See `StackedModel.buffers`."""
-        return {name: value.detach().clone() for name, value in self._make(seed).named_buffers()}
+        """See `StackedModel.buffers`; parameters that need no gradient are among them."""
+        module = self._make(seed)
+        frozen = ((name, value) for name, value in module.named_parameters() if not value.requires_grad)
+        return {name: value.detach().clone() for name, value in (*module.named_buffers(), *frozen)}
 
 
 class VectorisedModule(_FromModule):
@@ -62,7 +66,7 @@ class VectorisedModule(_FromModule):
             output: Tensor = functional_call(self.module, member, (batch,))
             return output
 
-        outputs: Tensor = vmap(vmap(one, in_dims=(0, None)))(dict(parameters), features)
+        outputs: Tensor = vmap(vmap(one, in_dims=(0, None)))({**parameters, **buffers}, features)
         return as_output(outputs) if outputs.dim() == 4 else outputs
 
 
@@ -90,6 +94,8 @@ def from_module(factory: ModelFactory, features: int, width: int) -> VectorisedM
     Raises `OptionError` where the factory or the shape of the module's output is wrong.
     """
     looped = LoopedModule(factory, features, width)
+    if not looped.shapes:
+        raise OptionError("the model must have parameters to train, got none")
     probe = torch.zeros(1, 4, features)
 
     def outputs(model: VectorisedModule | LoopedModule) -> Tensor:
@@ -106,7 +112,7 @@ def from_module(factory: ModelFactory, features: int, width: int) -> VectorisedM
         found, rule = list(shape[2:]), ["batch=4", *wanted[3:]]
         raise OptionError(f"the model must put out {rule} for a batch of 4, got {found}")
     stochastic = any(isinstance(layer, DROPOUT) for layer in looped.module.modules())
-    if looped.buffers(0) or stochastic:
+    if stochastic or any(True for _ in looped.module.buffers()):
         return looped
     vectorised = VectorisedModule(factory, features, width)
     try:

@@ -39,16 +39,16 @@ def run_study(context: Context) -> Finished:
     selecting = time.monotonic()
     field = reevaluate(context, trials)
     finalists = _finalists(field)
-    if not finalists["baseline"]:
-        reasons = Counter(t.reason for t in trials if t.reason).most_common(1)
-        raise LossSearchError(
-            f"no baseline could be trained to the end: {reasons[0][0] if reasons else 'no reason known'}"
-        )
     referee = Referee(context)
     readings = referee.read([*finalists["searched"], *finalists["baseline"]])
     sound = {r.contender.trial.number: r for r in readings if r.outcome.state == "completed"}
     searched = [sound[c.trial.number] for c in finalists["searched"] if c.trial.number in sound]
     baselines = [sound[c.trial.number] for c in finalists["baseline"] if c.trial.number in sound]
+    if not baselines:
+        reasons = Counter(t.reason for t in trials if t.reason).most_common(1)
+        raise LossSearchError(
+            f"no baseline could be trained to the end: {reasons[0][0] if reasons else 'no reason known'}"
+        )
     verdict = referee.verdict(searched[0] if searched else None, baselines[0])
     winner = searched[0] if verdict.recommended == "searched" else baselines[0]
     plain = next((r for r in baselines if r.name == context.task.plain.name), baselines[0])

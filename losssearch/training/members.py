@@ -92,8 +92,9 @@ class Members:
 
     def record(self, utility: Tensor, epoch: int, patience: int) -> None:
         """Take in the validation utilities ``[R, K]`` of an epoch; a stopped or diverged member stays as it is."""
-        self.diverged |= ~torch.isfinite(self.flat).all(dim=-1)
-        running = ~self.diverged & (epoch - self.best_epoch <= patience)
+        running = epoch - self.best_epoch <= patience
+        self.diverged |= running & ~torch.isfinite(self.flat).all(dim=-1)
+        running &= ~self.diverged
         improved = running & (utility > self.best)
         self.best = torch.where(improved, utility, self.best)
         self.best_epoch = torch.where(improved, epoch, self.best_epoch)
@@ -104,7 +105,7 @@ class Members:
 
     def stopped(self, epoch: int, patience: int) -> Tensor:
         """Members ``[K]`` that no replica would improve any more."""
-        return (self.diverged | (epoch - self.best_epoch > patience)).all(dim=0)
+        return (self.diverged | (epoch - self.best_epoch >= patience)).all(dim=0)
 
     def scores(self) -> Tensor:
         """Mean utility ``[K]`` over replicas; minus infinity where a replica diverged or never had a value."""

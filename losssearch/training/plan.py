@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from losssearch.errors import OptionError
@@ -39,6 +40,12 @@ class TrainingPlan:
             )
         if not 0 < self.keep <= 1:
             raise OptionError(f"keep must lie in (0, 1], got {self.keep}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise OptionError(f"weight_decay must be finite and at least 0, got {self.weight_decay}")
+        if self.clip is not None and not self.clip > 0:
+            raise OptionError(f"clip must be above 0, got {self.clip}")
+        if any(rung < 1 for rung in self.rungs):
+            raise OptionError(f"rungs are epochs, at least 1, got {self.rungs}")
 
 
 def default_plan(rows: int, epochs: int | None = None) -> TrainingPlan:

@@ -132,7 +132,12 @@ class _Training:
         for candidate in candidates:
             own = (owner == candidate).nonzero()[:, 0]
             chosen[candidate] = int(own[scores[own].argmax()])
-        held = self._held(list(chosen.values())) if hold and chosen else {}
+        held: dict[str, Tensor] = {}
+        if hold and chosen:
+            members.keep(torch.tensor(list(chosen.values()), device=owner.device))
+            chosen = {candidate: place for place, candidate in enumerate(chosen)}
+            scores = members.scores()
+            held = self._held()
         for place, (candidate, member) in enumerate(chosen.items()):
             epochs = int(members.best_epoch[:, member].max())
             if not torch.isfinite(scores[member]):
@@ -152,8 +157,7 @@ class _Training:
                 held={name: outputs[:, place].cpu().numpy() for name, outputs in held.items()},
             )
 
-    def _held(self, chosen: list[int]) -> dict[str, Tensor]:
-        self.members.keep(torch.tensor(chosen, device=self.members.flat.device))
+    def _held(self) -> dict[str, Tensor]:
         _, adjust = self._evaluate(self.members.outputs(self.replicas.validation_features, best=True))
         return {
             name: adjust(self.members.outputs(features, best=True)).float()

@@ -151,6 +151,14 @@ def test_two_members_of_one_spec_are_equal(members: int) -> None:
     check("multiclass", [spec] * members)
 
 
+def test_one_term_may_stand_in_a_loss_twice() -> None:
+    """Then a group has more entries of one member than of another."""
+    uncertain = Weighting("uncertainty")
+    twice = LossSpec((Part("huber", {"delta": 0.2}, uncertain), Part("huber", {"delta": 2.0}, uncertain)))
+    check("regression", [twice, LossSpec((Part("squared"),))])
+    check("regression", [LossSpec((Part("huber", {"delta": 1.0}, uncertain),)), twice, twice])
+
+
 @every_task
 def test_members_without_learned_scalars_need_none(task: str) -> None:
     population = PopulationLoss([TASKS[task].plain.spec()] * 2)

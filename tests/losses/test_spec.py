@@ -1,9 +1,8 @@
-"""The spec of a loss: what it accepts, what it refuses, and what makes two of them the same."""
+"""The spec of a loss: its JSON, its formula, and what makes two of them the same."""
 
 from __future__ import annotations
 
 import json
-import math
 import pickle
 from random import Random
 from typing import Any
@@ -12,17 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses import terms
 from losssearch.losses.domains import Choice, Domain, Int
-from losssearch.losses.spec import LossSpec, Part, Reduction, Weighting
+from losssearch.losses.spec import LossSpec, Part
 
 CLASSIFICATION = sorted(name for name, term in terms.items() if "target" not in term.reads)
 REGRESSION = sorted(name for name, term in terms.items() if "target" in term.reads)
-HUGE = 10**400
-"""Larger than any float."""
-UNPRINTABLE = 10**5000
-"""Longer than what Python turns into text."""
 FROZEN = {
     "parts": [
         {"term": "tversky", "alpha": 0.123456789, "weight": 2},
@@ -212,105 +206,3 @@ def test_reads_what_its_terms_read() -> None:
     assert read(FROZEN).reads == {"logits", "logit", "labels", "class_prior"}
     scheduled = one(weight={"schedule": "linear", "start": 1, "end": 0})
     assert read(scheduled).reads == read(one()).reads | {"progress"}
-
-
-BAD: list[tuple[object, str]] = [
-    (None, "an object with a list"),
-    ([], "an object with a list"),
-    ({"parts": "focal"}, "an object with a list"),
-    ({"parts": []}, "1 to 8 parts, got 0"),
-    ({"parts": [{"term": name} for name in CLASSIFICATION[:9]]}, "1 to 8 parts, got 9"),
-    ({**one(), "decison": "tuned"}, "keys parts and decision, got decison"),
-    ({**one(), 1: 2, "a": 3}, "keys parts and decision"),
-    ({**one(), "decision": "maybe"}, '"tuned" or "fixed", got \'maybe\''),
-    ({**one(), "decision": ["tuned"]}, '"tuned" or "fixed"'),
-    ({"parts": ["focal"]}, 'an object with a "term"'),
-    ({"parts": [{"gamma": 1}]}, 'an object with a "term"'),
-    ({"parts": [{"term": ["focal"]}]}, 'an object with a "term"'),
-    ({"parts": [{"term": "focal"}, {"term": "focal", "weight": 2, "scale": 3}]}, "must differ"),
-    ({"parts": [{"term": "squared"}, {"term": "focal"}]}, "one kind of task|one task"),
-    (one(gama=1), "focal has no hyperparameter 'gama'; it has: gamma"),
-    (one(gamma=6), r"focal.gamma must lie in \[0, 5\]"),
-    (one(gamma=math.nan), "focal.gamma must lie in"),
-    (one(gamma=HUGE), "focal.gamma must lie in"),
-    (one(gamma=UNPRINTABLE), "focal.gamma must lie in"),
-    (one(gamma=True), "focal.gamma must be a number"),
-    (one(gamma="2"), "focal.gamma must be a number"),
-    (one(weight=0), "above 0"),
-    (one(weight=-1), "weight must be a number in"),
-    (one(weight=math.nan), "weight must be a number in"),
-    (one(weight=HUGE), "weight must be a number in"),
-    (one(weight=UNPRINTABLE), "weight must be a number in"),
-    (one(weight=True), "weight must be a number in"),
-    (one(weight=[1]), "weight must be a number in"),
-    (one(weight={"learned": "loss"}), "a weight is a number, a linear schedule or learned"),
-    (one(weight={"schedule": "cosine", "start": 1, "end": 0}), "a weight is a number, a linear schedule"),
-    (one(weight={"schedule": "linear", "start": 1}), "a weight is a number, a linear schedule"),
-    (one(weight={"schedule": "linear", "start": 1, "end": -1}), "weight.end must be a number in"),
-    (one(weight={"schedule": "linear", "start": 0, "end": 0}), "must not start and end at 0"),
-    (one(reduction="max"), 'a reduction is "mean" or'),
-    (one(reduction={"cvar": 0.001}), r"reduction.cvar must be a number in \[0.01, 1\]"),
-    (one(reduction={"cvar": math.nan}), "reduction.cvar must be a number"),
-    (one(scale=0), "scale must be"),
-    (one(scale=math.inf), "scale must be"),
-    (one(scale=math.nan), "scale must be"),
-    (one(scale="1"), "scale must be"),
-    (one(scale=HUGE), "scale must be"),
-    ({"parts": [{"term": "soft_f1", "reduction": {"cvar": 0.5}}]}, "soft_f1 gives one value a batch"),
-]
-
-
-@pytest.mark.parametrize(("data", "message"), BAD, ids=range(len(BAD)))
-def test_refuses_with_the_rule(data: object, message: str) -> None:
-    with pytest.raises(SpecError, match=message):
-        read(data)
-
-
-def test_an_unknown_term_gets_the_nearest_names() -> None:
-    with pytest.raises(UnknownNameError, match="did you mean .*focal"):
-        read({"parts": [{"term": "focl"}]})
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: Weighting("constant", -1.0, -1.0),
-        lambda: Weighting("constant", 0.0, 0.0),
-        lambda: Weighting("linear", 0.0, 0.0),
-        lambda: Weighting("linear", 1.0, math.nan),
-        lambda: Weighting("cosine", 1.0, 1.0),  # type: ignore[arg-type]
-        lambda: Reduction("cvar", 7.0),
-        lambda: Reduction("max"),  # type: ignore[arg-type]
-        lambda: Part("focal", scale=-1.0),
-        lambda: Part("focal", {"gamma": 9.0}),
-        lambda: LossSpec(()),
-    ],
-)
-def test_values_made_in_python_obey_the_same_rules(make: Any) -> None:
-    with pytest.raises(SpecError):
-        make()
-
-
-numbers = st.sampled_from([0, -1, 1, HUGE, -HUGE, math.nan, math.inf, 1e-320, 1e308, True]) | st.floats()
-anything = st.recursive(
-    st.none() | st.booleans() | numbers | st.text(max_size=4) | st.sampled_from(["mean", "linear", "tuned", "focal"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["cvar", "schedule", "start", "end", "learned", "term", 1, None]), inner)
-    ),
-    max_leaves=6,
-)
-
-
-@given(
-    st.dictionaries(st.sampled_from(["parts", "decision", 0]), anything)
-    | st.lists(
-        st.dictionaries(st.sampled_from(["gamma", "weight", "reduction", "scale", 3]), anything), min_size=1, max_size=2
-    ).map(lambda found: {"parts": [{"term": name, **p} for name, p in zip(["focal", "poly1"], found, strict=False)]})
-)
-def test_whatever_comes_in_is_read_or_refused(data: dict[str, Any]) -> None:
-    try:
-        spec = read(data)
-    except (SpecError, UnknownNameError):
-        return
-    assert read(spec.to_json()) == spec

@@ -1,0 +1,267 @@
+"""The contract of an executor: what it gives depends on the jobs alone, and a worker's death changes nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from losssearch.data import draws, load, make_replicas, partition
+from losssearch.data.replicas import Replicas
+from losssearch.errors import ConnectionLostError, OptionError, SpecError
+from losssearch.execution import Executor, InProcessExecutor, Job
+from losssearch.training import Outcome, TrainingPlan
+
+RATES = (3e-3, 3e-2)
+SETS = ("search", "confirmation")
+SPECS = [
+    [{"term": "huber", "weight": {"learned": "uncertainty"}}, {"term": "absolute"}],
+    [{"term": "squared"}],
+    [{"term": "general_robust", "reduction": {"cvar": 0.8}}],
+]
+
+
+def a_job(number: int, *, model: Any = "mlp", replicas: str = "search", **changes: Any) -> Job:
+    """A population of three, which differs from that of another number by its first loss."""
+    specs = [{"parts": parts} for parts in ([{"term": "quantile", "quantile": 0.1 * number}], *SPECS)]
+    return Job(
+        number=number,
+        replicas=replicas,
+        candidates=tuple((spec, RATES, False) for spec in specs),
+        task="regression",
+        metric="mae",
+        model=model,
+        **{"plan": TrainingPlan(epochs=4, batch_size=32, rungs=(2,)), "hold": True, **changes},
+    )
+
+
+JOBS = [a_job(number, replicas=SETS[number % 2]) for number in range(1, 6)]
+
+
+@pytest.fixture(scope="module")
+def data() -> dict[str, Replicas]:
+    dataset = load("builtin:diabetes")
+    parts = partition(dataset, seed=0)
+    return {
+        name: make_replicas(
+            dataset,
+            draws(dataset, parts.search, seed=0, count=2, purpose=name),
+            held={"test": parts.test},
+        )
+        for name in SETS
+    }
+
+
+@pytest.fixture(scope="module")
+def in_process(data: dict[str, Replicas]) -> Iterator[Executor]:
+    executor = InProcessExecutor()
+    for name, replicas in data.items():
+        executor.share(name, replicas)
+    yield executor
+    executor.close()
+
+
+@pytest.fixture(scope="module")
+def on_ray(data: dict[str, Replicas]) -> Iterator[Executor]:
+    from losssearch.execution.ray import RayExecutor
+
+    executor = RayExecutor(2)
+    for name, replicas in data.items():
+        executor.share(name, replicas)
+    pids = executor.pids()
+    yield executor
+    pids += executor.pids()
+    executor.close()
+    assert not executor._ray.is_initialized()
+    assert all(gone(pid) for pid in pids)
+
+
+@pytest.fixture(scope="module", params=["in_process", pytest.param("on_ray", marks=pytest.mark.slow)])
+def executor(request: pytest.FixtureRequest) -> Executor:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+def expected(in_process: Executor) -> dict[int, list[Outcome]]:
+    """What the jobs give in this process, undisturbed."""
+    return {job.number: outcomes for job, outcomes in in_process.run(JOBS)}
+
+
+def gone(pid: int, patience: float = 20.0) -> bool:
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def check_equal(found: dict[int, list[Outcome]], expected: dict[int, list[Outcome]]) -> None:
+    """To the bit."""
+    assert found.keys() == expected.keys()
+    for number, outcomes in found.items():
+        for outcome, other in zip(outcomes, expected[number], strict=True):
+            assert replace(outcome, held={}) == replace(other, held={})
+            assert outcome.held.keys() == other.held.keys()
+            for name, outputs in outcome.held.items():
+                np.testing.assert_array_equal(outputs, other.held[name])
+
+
+def run(executor: Executor, jobs: list[Job]) -> dict[int, list[Outcome]]:
+    return {job.number: outcomes for job, outcomes in executor.run(jobs)}
+
+
+def killer(folder: Path, deaths: int) -> Callable[[int, int], Any]:
+    """A model whose worker is killed with SIGKILL in the middle of its training, the first ``deaths`` times.
+
+    Made inside a function, so that a worker gets its code along with the job.
+    """
+
+    def factory(features: int, outputs: int) -> Any:
+        import os
+        import signal
+
+        from torch import nn
+
+        class Mortal(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.layer, self.calls = nn.Linear(features, outputs), 0
+
+            def forward(self, x: Any) -> Any:
+                self.calls += 1
+                if self.training and self.calls == 20:
+                    number = len(list(folder.iterdir()))
+                    if number < deaths:
+                        (folder / f"death-{number}").touch()
+                        os.kill(os.getpid(), signal.SIGKILL)
+                return self.layer(x)
+
+        return Mortal()
+
+    return factory
+
+
+def test_outcomes_are_those_of_this_process(executor: Executor, expected: dict[int, list[Outcome]]) -> None:
+    found = run(executor, JOBS)
+    check_equal(found, expected)
+    assert [len(outcomes) for outcomes in found.values()] == [4] * 5
+    assert {outcome.state for outcomes in found.values() for outcome in outcomes} == {"completed", "pruned"}
+
+
+def test_a_job_alone_equals_it_among_others(executor: Executor, expected: dict[int, list[Outcome]]) -> None:
+    check_equal(run(executor, JOBS[3:4]), {4: expected[4]})
+
+
+def test_nothing_to_do_is_done_at_once(executor: Executor) -> None:
+    assert run(executor, []) == {}
+
+
+def test_the_sets_of_replicas_are_kept_apart(executor: Executor, expected: dict[int, list[Outcome]]) -> None:
+    swapped = run(executor, [replace(JOBS[0], replicas="search")])
+    assert swapped[1][0].utilities != expected[1][0].utilities
+
+
+def test_a_set_may_be_shared_anew(executor: Executor, data: dict[str, Replicas]) -> None:
+    executor.share("other", data["search"])
+    first = run(executor, [a_job(1, replicas="other"), a_job(2, replicas="other")])
+    executor.share("other", data["confirmation"])
+    second = run(executor, [a_job(1, replicas="other"), a_job(2, replicas="other")])
+    again = run(executor, [a_job(1, replicas="confirmation"), a_job(2, replicas="confirmation")])
+    check_equal(second, again)
+    assert first[1][0].utilities != second[1][0].utilities
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"model": lambda features, outputs: torch.nn.Linear(features + 1, outputs)}, OptionError),
+        ({"candidates": (({"parts": [{"term": "squared", "weight": -1}]}, RATES, False),)}, SpecError),
+    ],
+)
+def test_an_error_in_a_population_arrives_as_it_is(executor: Executor, wrong: dict[str, Any], error: type) -> None:
+    with pytest.raises(error, match=r"must accept a tensor|weight must be") as caught:
+        run(executor, [replace(JOBS[0], **wrong), *JOBS[1:]])
+    assert type(caught.value) is error
+    assert "\n" not in str(caught.value)
+
+
+def test_goes_on_after_errors(executor: Executor, expected: dict[int, list[Outcome]]) -> None:
+    """A worker is not lost with the job that failed in it, nor those that were still busy."""
+    broken = replace(JOBS[0], metric="maee")
+    for _ in range(3):
+        with pytest.raises(Exception, match="unknown metric"):
+            run(executor, [broken, JOBS[1]])
+    check_equal(run(executor, JOBS[:3]), {number: expected[number] for number in (1, 2, 3)})
+
+
+def test_goes_on_after_it_was_left_in_the_middle(executor: Executor, expected: dict[int, list[Outcome]]) -> None:
+    for _ in range(2):
+        left = executor.run(JOBS)
+        next(left)
+        left.close()
+    check_equal(run(executor, JOBS), expected)
+
+
+def test_threads_are_left_as_they_were(in_process: Executor) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run(in_process, JOBS[:1])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_middle_changes_nothing(
+    on_ray: Executor, in_process: Executor, tmp_path: Path, expected: dict[int, list[Outcome]]
+) -> None:
+    mortal = a_job(7, model=killer(tmp_path, deaths=1))
+    found = run(on_ray, [JOBS[0], mortal, *JOBS[1:]])
+    assert [path.name for path in tmp_path.iterdir()] == ["death-0"]
+    check_equal(found, {**expected, **run(in_process, [mortal])})
+
+
+@pytest.mark.slow
+def test_a_worker_killed_while_idle_is_replaced(on_ray: Any, expected: dict[int, list[Outcome]]) -> None:
+    victim = on_ray.pids()[0]
+    os.kill(victim, signal.SIGKILL)
+    check_equal(run(on_ray, JOBS), expected)
+    assert len(on_ray.pids()) == on_ray.workers
+    assert victim not in on_ray.pids()
+
+
+@pytest.mark.slow
+def test_a_job_that_kills_every_worker_ends_the_study(
+    on_ray: Executor, tmp_path: Path, expected: dict[int, list[Outcome]]
+) -> None:
+    with pytest.raises(ConnectionLostError, match="--resume goes on"):
+        run(on_ray, [a_job(7, model=killer(tmp_path, deaths=9))])
+    assert len(list(tmp_path.iterdir())) == 3
+    check_equal(run(on_ray, JOBS[:2]), {number: expected[number] for number in (1, 2)})
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_ray_that_cannot_be_reached_is_a_lost_connection(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said at once, where Ray would try for minutes."""
+    from losssearch.execution.ray import RayExecutor
+
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", lambda **options: pytest.fail("nobody listens there"))
+    mask = os.umask(0o022)
+    with pytest.raises(ConnectionLostError, match=f"Ray could not be reached at {address}"):
+        RayExecutor(1, address)
+    assert os.umask(mask) == 0o022
