@@ -77,7 +77,7 @@ def load(
 
     Raises `DataError`, `OptionError` or `UnknownNameError`, each in one line: for a file that is missing or
     no table, a missing column, a target that is constant, not finite or missing in places, fewer than 50
-    rows or fewer than 10 of a class, duplicate column names, or no feature left.
+    rows or fewer than 5 of a class, duplicate column names, or no feature left.
     """
     source = read_source(data, target, (drop,) if isinstance(drop, str) else tuple(drop))
     source, notes = _without_missing_target(source, drop_missing_target)

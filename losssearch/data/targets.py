@@ -16,7 +16,7 @@ KINDS = ("binary", "multiclass", "regression")
 """The kinds of task that a target can be read as."""
 
 MINIMUM_ROWS = 50
-MINIMUM_CLASS_ROWS = 10
+MINIMUM_CLASS_ROWS = 5
 """What the search, confirmation and test parts and the validation splits need."""
 
 MOST_INTEGER_CLASSES = 20
