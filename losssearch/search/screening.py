@@ -24,15 +24,8 @@ from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
 
 ROWS = 512
-BATCH = 128
-"""Candidates that are measured at once: what the gradients of more would take of memory buys no more speed."""
-
-CHECKS = (10, 60)
-"""Steps of the descent after which the metric is read. Most candidates improve it at the first reading and go no further."""
-
+STEPS = 60
 PROGRESS = (0.0, 0.5, 1.0)
-VIEWS = 16
-"""Numbers that a gradient direction is known by: its products with as many random directions."""
 
 
 @dataclass(frozen=True)
@@ -56,116 +49,80 @@ class Screen:
         buffers = {name: value[None, None].clone() for name, value in model.buffers(seed).items()}
         with torch.no_grad():
             self._initial = model.forward(parameters, buffers, features, training=False, seed=0)
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(self._initial.shape, generator=generator)
-        self._probes = torch.cat((self._initial, self._initial + noise, self._initial + 3 * noise))
-        self._views = torch.randn(
-            (len(PROGRESS) * self._probes.numel(), VIEWS), generator=generator, dtype=torch.float64
-        )
+        noise = torch.randn(self._initial.shape, generator=torch.Generator().manual_seed(seed))
+        self._probes = (self._initial, self._initial + noise, self._initial + 3 * noise)
         self._judge = Judge(metric, task, probe)
-        self._before, _ = self._judge(self._initial, self._target, torch.ones(1, dtype=torch.bool))
 
     def __call__(self, specs: Sequence[LossSpec]) -> list[Screened]:
         """Measure scales and judge every spec; one answer a spec, in order."""
-        answers: list[Screened] = []
-        for batch in _batches(specs):
-            measured = self._measure(batch)
-            leads = self._leads_somewhere([answer.spec for answer in measured])
-            answers += [
-                answer if answer.reason or leading else replace(answer, reason=NOWHERE)
-                for answer, leading in zip(measured, leads, strict=True)
-            ]
-        return answers
-
-    def signatures(self, specs: Sequence[LossSpec]) -> list[str]:
-        """The signatures that screening gives, without asking where the specs lead."""
-        return [answer.signature for batch in _batches(specs) for answer in self._measure(batch)]
-
-    def _measure(self, specs: Sequence[LossSpec]) -> list[Screened]:
-        """Scales and signatures; a reason where a gradient is of no use."""
+        if not specs:
+            return []
         parts = [replace(part, scale=1.0) for spec in specs for part in spec.parts]
         unit = [LossSpec((replace(p, weighting=type(p.weighting)()),), "fixed") for p in parts]
-        sizes = iter(_sizes(self._gradients(unit, self._initial)).mean(dim=(0, 2)).tolist())
+        sizes = iter(self._gradient_size(unit, (0.0,)).tolist())
         scaled = [[(part, next(sizes)) for part in spec.parts] for spec in specs]
+        broken = [
+            "a part has no usable gradient at initialisation" if any(not _usable(s) for _, s in own) else ""
+            for own in scaled
+        ]
         drafts = [
             replace(spec, parts=tuple(replace(p, scale=s if _usable(s) else 1.0) for p, s in own))
             for spec, own in zip(specs, scaled, strict=True)
         ]
-        gradients = self._along_progress(drafts)
-        totals = _sizes(gradients[:1]).mean(dim=(0, 2)).tolist()
-        answers = []
-        for draft, own, total, signature in zip(drafts, scaled, totals, self._signatures(drafts, gradients), strict=True):
-            reason = "" if _usable(total) else "its gradient vanishes at initialisation"
-            if any(not _usable(size) for _, size in own):
-                reason = "a part has no usable gradient at initialisation"
-            factor = total if _usable(total) else 1.0
-            spec = replace(draft, parts=tuple(replace(p, scale=p.scale * factor) for p in draft.parts))
-            answers.append(Screened(spec, signature, reason))
-        return answers
-
-    def _along_progress(self, specs: Sequence[LossSpec]) -> Tensor:
-        """Gradients on all probes at each of `PROGRESS`, [probes, specs, progress, rows(, classes)]."""
-        scheduled = ["progress" in spec.reads for spec in specs]
-        gradients = self._probes.new_empty(len(self._probes), len(specs), len(PROGRESS), *self._probes.shape[2:])
-        for moves in (False, True):
-            chosen = [index for index, own in enumerate(scheduled) if own is moves]
-            if chosen:
-                # A loss that follows no schedule is the same at every progress.
-                times = PROGRESS if moves else PROGRESS[:1]
-                gradients[:, chosen] = self._gradients([specs[index] for index in chosen], self._probes, times)
-        return gradients
-
-    def _gradients(
-        self, specs: Sequence[LossSpec], outputs: Tensor, progress: Sequence[float] = PROGRESS[:1]
-    ) -> Tensor:
-        loss = PopulationLoss(specs)
-        return torch.stack([self._gradient(loss, outputs, done) for done in progress], dim=2)
+        totals = self._gradient_size(drafts, PROGRESS).tolist()
+        final = [
+            replace(d, parts=tuple(replace(p, scale=p.scale * (t if _usable(t) else 1.0)) for p in d.parts))
+            for d, t in zip(drafts, totals, strict=True)
+        ]
+        reasons = [
+            b or ("its gradient vanishes at initialisation" if not _usable(t) else "")
+            for b, t in zip(broken, totals, strict=True)
+        ]
+        leads = self._leads_somewhere(final).tolist()
+        signatures = self._signatures(final)
+        return [
+            Screened(
+                spec, signature, reason or ("" if lead else "descending it on free outputs does not improve the metric")
+            )
+            for spec, signature, reason, lead in zip(final, signatures, reasons, leads, strict=True)
+        ]
 
     def _gradient(self, loss: PopulationLoss, outputs: Tensor, progress: float) -> Tensor:
-        """The gradient on each of ``outputs`` [probes, 1 or specs, rows(, classes)]."""
-        probes, members = len(outputs), len(loss.specs)
-        leaf = outputs.expand(probes, members, *outputs.shape[2:]).clone().requires_grad_()
-        target, prior = (shared.expand(probes, -1) for shared in (self._target, self._prior))
-        values = loss(leaf, target, prior, loss.initial.expand(probes, -1, -1), progress)
+        members = len(loss.specs)
+        leaf = outputs.expand(1, members, *outputs.shape[2:]).clone().requires_grad_()
+        learned = loss.initial[None]
+        values = loss(leaf, self._target, self._prior, learned, progress)
         (gradient,) = torch.autograd.grad(values.sum(), leaf)
-        return gradient
+        return gradient[0].unsqueeze(-1) if gradient.dim() == 3 else gradient[0]
 
-    def _signatures(self, specs: Sequence[LossSpec], gradients: Tensor) -> list[str]:
-        """Equal for gradients of one direction, and unlike where directions differ by more than rounding."""
-        flat = gradients.transpose(0, 1).flatten(1).double()
-        directions = flat / flat.norm(dim=1, keepdim=True)
-        rounded = (directions @ self._views * 1e3).round().nan_to_num().to(torch.int32).numpy()
+    def _gradient_size(self, specs: Sequence[LossSpec], progress: tuple[float, ...]) -> Tensor:
+        """Sum over the batch of the norms of a sample's gradient, [specs]: the expected norm of one sample's."""
+        loss = PopulationLoss(specs)
+        sizes = [self._gradient(loss, self._initial, p).norm(dim=-1).sum(dim=-1) for p in progress]
+        return torch.stack(sizes).mean(dim=0)
+
+    def _signatures(self, specs: Sequence[LossSpec]) -> list[str]:
+        loss = PopulationLoss(specs)
+        directions = [self._gradient(loss, outputs, p).flatten(1) for outputs in self._probes for p in PROGRESS]
+        size = torch.cat(directions, dim=1).norm(dim=1, keepdim=True)
+        rounded = (torch.cat(directions, dim=1) / size * 1e4).round().nan_to_num().to(torch.int32).numpy()
         return [
             hashlib.sha256(row.tobytes() + json.dumps([_learning(spec), spec.decision]).encode()).hexdigest()[:16]
             for row, spec in zip(rounded, specs, strict=True)
         ]
 
-    def _leads_somewhere(self, specs: Sequence[LossSpec]) -> list[bool]:
-        """Whether descending a loss on free outputs improves the metric, read after each of `CHECKS` steps."""
-        leads = (~torch.isfinite(self._before)[0]).repeat(len(specs))
-        outputs = self._initial.expand(1, len(specs), *self._initial.shape[2:])
-        waiting = torch.arange(len(specs))
-        for first, last in pairwise((0, *CHECKS)):
-            still = ~leads[waiting]
-            waiting, outputs = waiting[still], outputs[:, still]
-            if not len(waiting):
-                break
-            loss = PopulationLoss([specs[index] for index in waiting.tolist()])
-            for step in range(first, last):
-                gradient = self._gradient(loss, outputs, step / CHECKS[-1])
-                outputs = outputs - (0.1 * gradient / _mean_size(gradient)).nan_to_num()
-            after, _ = self._judge(outputs, self._target, torch.ones(len(waiting), dtype=torch.bool))
-            leads[waiting] = (after > self._before)[0]
-        return [bool(leading) for leading in leads]
-
-
-def _batches(specs: Sequence[LossSpec]) -> Iterator[Sequence[LossSpec]]:
-    return (specs[first : first + BATCH] for first in range(0, len(specs), BATCH))
-
-
-def _norms(gradient: Tensor) -> Tensor:
-    """Norm of each sample's gradient, [probes, specs(, progress), rows]: of one output, or of all classes."""
-    return gradient
+    def _leads_somewhere(self, specs: Sequence[LossSpec]) -> Tensor:
+        loss = PopulationLoss(specs)
+        outputs = self._initial.expand(1, len(specs), *self._initial.shape[2:]).clone()
+        tuned = torch.ones(len(specs), dtype=torch.bool)
+        before, _ = self._judge(outputs, self._target, tuned)
+        for step in range(STEPS):
+            gradient = self._gradient(loss, outputs, step / STEPS)
+            size = gradient.norm(dim=-1).mean(dim=-1)[:, None, None]
+            move = (0.1 * gradient / size.clamp_min(1e-12)).reshape(outputs.shape)
+            outputs = outputs - move.nan_to_num()
+        after, _ = self._judge(outputs, self._target, tuned)
+        return ((after > before) | ~torch.isfinite(before))[0]
 
 
 def _learning(spec: LossSpec) -> list[object]:
