@@ -49,9 +49,9 @@ def run_study(context: Context) -> Finished:
         raise LossSearchError(
             f"no baseline could be trained to the end: {reasons[0][0] if reasons else 'no reason known'}"
         )
-    verdict = referee.verdict(searched[0] if searched else None, baselines[0])
-    winner = searched[0] if verdict.recommended == "searched" else baselines[0]
     plain = next((r for r in baselines if r.name == context.task.plain.name), baselines[0])
+    verdict = referee.verdict(searched[0] if searched else None, baselines[0], plain)
+    winner = searched[0] if verdict.recommended == "searched" else baselines[0]
     ablation = ablate(referee, winner, plain)
     context.seconds["confirmation"] = time.monotonic() - selecting
     result = _result(context, loop, trials, referee, winner, searched, baselines, verdict) | {"ablation": ablation}

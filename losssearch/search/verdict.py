@@ -36,12 +36,17 @@ class Reading:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``difference`` is searched less best baseline in utility: above zero, the searched loss is better."""
+    """Differences are searched less baseline in utility: above zero, the searched loss is better.
+
+    ``against`` is the best baseline; ``plain`` is the loss that everybody starts with.
+    """
 
     recommended: str
     against: str
     confirmation: Difference
     test: Difference
+    plain: str
+    plain_test: Difference
     text: str
 
     def to_json(self) -> dict[str, Any]:
@@ -57,6 +62,11 @@ class Verdict:
             "confirmation": {
                 "difference": self.confirmation.difference,
                 "standard_error": self.confirmation.standard_error,
+            },
+            "plain": {
+                "name": self.plain,
+                "difference": self.plain_test.difference,
+                "interval": list(self.plain_test.interval),
             },
             "text": self.text,
         }
@@ -94,28 +104,36 @@ class Referee:
         rows: npt.NDArray[np.int64] = getattr(self.context.partition, part)
         return torch.as_tensor(self.context.dataset.target[rows])[None]
 
-    def verdict(self, searched: Reading | None, baseline: Reading) -> Verdict:
+    def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading) -> Verdict:
         """Recommend the searched loss only where confirmation shows it better by more than one standard error."""
         name = self.context.settings.metric
         if searched is None:
             nothing = self.difference(baseline, baseline, "test")
             text = f"Use the baseline {baseline.name}: no searched loss could be trained to the end."
-            return Verdict("baseline", baseline.name, nothing, nothing, text)
+            return Verdict("baseline", baseline.name, nothing, nothing, plain.name, nothing, text)
         confirmation = self.difference(searched, baseline, "confirmation")
         test = self.difference(searched, baseline, "test")
+        above_plain = self.difference(searched, plain, "test")
         better = confirmation.difference > confirmation.standard_error
-        low, high = test.interval
         figures = (
             f"on confirmation the searched loss differs from it in {name} by {confirmation.difference:+.4g} "
-            f"(standard error {confirmation.standard_error:.2g}), on test by {test.difference:+.4g}, "
-            f"{test.level:.0%} interval [{low:+.4g}, {high:+.4g}]; above zero is better"
+            f"(standard error {confirmation.standard_error:.2g}), on test by {_shown(test)}"
         )
+        if plain is not baseline:
+            figures += f", and from plain {plain.name} by {_shown(above_plain)}"
+        figures += "; above zero is better"
         if better:
-            sure = "" if low > 0 else " The test alone does not prove it: its interval holds zero."
+            sure = "" if test.interval[0] > 0 else " The test alone does not prove it: its interval holds zero."
             text = f"Use the searched loss: it beats the best baseline, {baseline.name}; {figures}.{sure}"
         else:
             text = f"Use the baseline {baseline.name}: the search found nothing reliably better; {figures}."
-        return Verdict("searched" if better else "baseline", baseline.name, confirmation, test, text)
+        recommended = "searched" if better else "baseline"
+        return Verdict(recommended, baseline.name, confirmation, test, plain.name, above_plain, text)
+
+
+def _shown(found: Difference) -> str:
+    low, high = found.interval
+    return f"{found.difference:+.4g}, {found.level:.0%} interval [{low:+.4g}, {high:+.4g}]"
 
 
 def ablate(referee: Referee, winner: Reading, plain: Reading) -> list[dict[str, Any]]:

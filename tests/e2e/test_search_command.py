@@ -86,6 +86,9 @@ def test_result_keeps_the_contract(finished: Path) -> None:
     assert verdict["against"] in names
     low, high = verdict["interval"]
     assert low <= verdict["difference"] <= high
+    assert verdict["plain"]["name"] == "cross_entropy"
+    low, high = verdict["plain"]["interval"]
+    assert low <= verdict["plain"]["difference"] <= high
     counts = dict(result["trials"])
     assert counts.pop("total") == 16 == sum(counts.values())
     assert set(counts) == {"completed", "pruned", "rejected", "duplicate", "equivalent", "failed"}
