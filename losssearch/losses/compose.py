@@ -2,14 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
+from losssearch.losses.direct import DIRECT
+from losssearch.losses.domains import Choice
 from losssearch.losses.inputs import named_inputs
-from losssearch.losses.part import learned_scalars, part_numbers, part_value
-from losssearch.losses.spec import LossSpec
+from losssearch.losses.part import UNCERTAINTY, learned_scalars, mean_of_worst
+from losssearch.losses.spec import LossSpec, Part
+
+_UNREAD = torch.zeros(())
+"""Stands for the progress that a loss without a schedule does not read."""
+
+
+class _Prepared:
+    """A part with all that can be looked up before the first batch; its value is that of `part.part_value`."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.direct = DIRECT.get(part.name)
+        self.learned = tuple(learned_scalars(part))
+        domains = part.term.domains
+        self.choices = {k: str(v) for k, v in part.hyperparameters.items() if isinstance(domains[k], Choice)}
+        numeric = {k: float(v) for k, v in part.hyperparameters.items() if k not in self.choices}
+        self.numbers = {} if self.direct else numeric
+        self.share = (part.reduction.share,) if part.reduction.kind == "cvar" else ()
+
+    def value(
+        self, named: Mapping[str, Tensor], numbers: Iterator[Tensor], progress: Tensor, learned: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Weighted, reduced and scaled; takes its own from the iterator of ``numbers``."""
+        part, weighting, scale = self.part, self.part.weighting, self.part.scale
+        value = self._reduced(named, numbers, learned)
+        if weighting.kind == "uncertainty":
+            return torch.exp(-learned[UNCERTAINTY]) * (value / scale) + learned[UNCERTAINTY] / 2
+        if weighting.kind == "linear":
+            return (weighting.start + (weighting.end - weighting.start) * progress) * (value / part.scale)
+        factor = weighting.start / scale
+        return value if factor == 1.0 else factor * value
+
+    def _reduced(self, named: Mapping[str, Tensor], numbers: Iterator[Tensor], learned: Mapping[str, Tensor]) -> Tensor:
+        term = self.part.term
+        if self.direct:
+            losses = self.direct(self.part, named)
+            return mean_of_worst(losses, next(numbers)) if self.share else losses
+        given: dict[str, Tensor | str] = {name: next(numbers) for name in self.numbers}
+        given.update(self.choices)
+        losses = term(*[named[name] for name in term.reads], **given, **{name: learned[name] for name in term.learned})
+        if self.share:
+            return mean_of_worst(losses, next(numbers))
+        return losses.mean() if term.per_sample else losses
 
 
 class ComposedLoss(nn.Module):
@@ -32,6 +76,11 @@ class ComposedLoss(nn.Module):
                 for name, initial in learned_scalars(part).items()
             }
         )
+        self._reads = spec.reads
+        self._parts = [_Prepared(part) for part in spec.parts]
+        # One tensor of all numbers that terms compute with: each small tensor made in `forward` costs a step dearly.
+        numbers = [value for part in self._parts for value in (*part.numbers.values(), *part.share)]
+        self._numbers = torch.tensor(numbers, dtype=torch.float64)
 
     def forward(
         self, output: Tensor, target: Tensor, *, class_prior: Tensor | None = None, progress: float | Tensor = 0.0
@@ -41,13 +90,17 @@ class ComposedLoss(nn.Module):
         ``progress`` in [0, 1] is the share of training done; only scheduled weights read it.
         """
         prior = self.class_prior if class_prior is None else class_prior
-        done = torch.as_tensor(progress, dtype=output.dtype, device=output.device)
-        named = named_inputs(output, target, self.spec.reads, prior, done)
-        total = output.new_zeros(())
-        for index, part in enumerate(self.spec.parts):
-            numbers = {k: output.new_tensor(v) for k, v in part_numbers(part).items()}
-            learned = {name: self.learned[f"{index}_{name}"] for name in learned_scalars(part)}
-            total = total + part_value(part, named, numbers, learned)
+        done = _UNREAD
+        if "progress" in self._reads:
+            done = torch.as_tensor(progress, dtype=output.dtype, device=output.device)
+        named = named_inputs(output, target, self._reads, prior, done)
+        numbers = iter(self._numbers.to(output.device, output.dtype).unbind() if len(self._numbers) else ())
+        total: Tensor | None = None
+        for index, part in enumerate(self._parts):
+            learned = {name: self.learned[f"{index}_{name}"] for name in part.learned}
+            value = part.value(named, numbers, done, learned)
+            total = value if total is None else total + value
+        assert total is not None  # noqa: S101  (a spec has at least one part)
         return total
 
     def extra_repr(self) -> str:

@@ -55,6 +55,13 @@ def part_value(
 
     ``part`` gives the kind alone; `part_numbers` and `learned_scalars` name the entries of the mappings.
     """
+    return weighted(part, reduced(part, named, numbers, learned), named["progress"], numbers, learned)
+
+
+def reduced(
+    part: Part, named: Mapping[str, Tensor], numbers: Mapping[str, Tensor], learned: Mapping[str, Tensor]
+) -> Tensor:
+    """The term over one batch, reduced to a scalar, before scale and weight."""
     term = part.term
     hyperparameters: dict[str, Tensor | str] = {
         name: str(value) if isinstance(term.domains[name], Choice) else numbers[f"hyper.{name}"]
@@ -62,14 +69,17 @@ def part_value(
     }
     losses = term(*(named[name] for name in term.reads), **hyperparameters, **{n: learned[n] for n in term.learned})
     if not term.per_sample:
-        value = losses
-    elif part.reduction.kind == "cvar":
-        value = mean_of_worst(losses, numbers["share"])
-    else:
-        value = losses.mean()
+        return losses
+    return mean_of_worst(losses, numbers["share"]) if part.reduction.kind == "cvar" else losses.mean()
+
+
+def weighted(
+    part: Part, value: Tensor, progress: Tensor, numbers: Mapping[str, Tensor], learned: Mapping[str, Tensor]
+) -> Tensor:
+    """A reduced ``value`` under scale and weight; elementwise, so it serves one part or all of a kind."""
     value = value / numbers["scale"]
     if part.weighting.kind == "uncertainty":
         return torch.exp(-learned[UNCERTAINTY]) * value + learned[UNCERTAINTY] / 2
     if part.weighting.kind == "linear":
-        return (numbers["start"] + (numbers["end"] - numbers["start"]) * named["progress"]) * value
+        return (numbers["start"] + (numbers["end"] - numbers["start"]) * progress) * value
     return numbers["start"] * value

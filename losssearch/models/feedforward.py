@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from losssearch.models.feedforward_pass import FeedForwardPass
 from losssearch.models.stacked import Tensors, as_output, member_product, shared_product, uniform_fan_in
 
 
@@ -21,7 +22,8 @@ class FeedForward:
     def __init__(self, features: int, width: int, hidden: Sequence[int] = (), *, residual: bool = False) -> None:
         sizes = (features, *hidden, width)
         self.layers = list(pairwise(sizes))
-        self.residual = residual
+        inner = range(1, len(self.layers) - 1) if residual else ()
+        self._skips = frozenset(index for index in inner if sizes[index] == sizes[index + 1])
         self.shapes: dict[str, tuple[int, ...]] = {}
         for index, layer in enumerate(self.layers):
             self.shapes[f"weight{index}"] = layer
@@ -40,12 +42,15 @@ class FeedForward:
         """See `StackedModel.buffers`: none."""
         return {}
 
+    def new_pass(self) -> FeedForwardPass:
+        """See `StackedModel.new_pass`."""
+        return FeedForwardPass(len(self.layers), self._skips)
+
     def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, *, training: bool, seed: int) -> Tensor:
         """See `StackedModel.forward`; features ``[R, batch, D]``."""
         hidden = shared_product(features, parameters["weight0"], parameters["bias0"])
         for index in range(1, len(self.layers)):
             active = F.relu(hidden)
             following = member_product(active, parameters[f"weight{index}"], parameters[f"bias{index}"])
-            skips = self.residual and following.shape[-1] == active.shape[-1] and index < len(self.layers) - 1
-            hidden = active + following if skips else following
+            hidden = active + following if index in self._skips else following
         return as_output(hidden)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from losssearch.errors import OptionError
-from losssearch.models.stacked import Tensors, as_output
+from losssearch.models.stacked import AutogradPass, Tensors, as_output
 
 ModelFactory = Callable[[int, int], nn.Module]
 """Called as ``factory(features, outputs)``; gives a fresh module."""
@@ -58,6 +58,10 @@ class _FromModule:
 class VectorisedModule(_FromModule):
     """All members at once, by ``vmap`` over a functional call; for modules without buffers or dropout."""
 
+    def new_pass(self) -> AutogradPass:
+        """See `StackedModel.new_pass`."""
+        return AutogradPass(self)
+
     def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, *, training: bool, seed: int) -> Tensor:
         """See `StackedModel.forward`."""
         self.module.train(training)
@@ -72,6 +76,10 @@ class VectorisedModule(_FromModule):
 
 class LoopedModule(_FromModule):
     """One member after another; takes any module, batch normalisation and dropout included."""
+
+    def new_pass(self) -> AutogradPass:
+        """See `StackedModel.new_pass`."""
+        return AutogradPass(self)
 
     def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, *, training: bool, seed: int) -> Tensor:
         """See `StackedModel.forward`."""

@@ -44,6 +44,48 @@ class StackedModel(Protocol):
         """
         ...
 
+    def new_pass(self) -> StackedPass:
+        """What runs this model forwards and backwards for one stack of members."""
+        ...
+
+
+class StackedPass(Protocol):
+    """Forward and backward through a model, step after step, for one stack of members.
+
+    A pass may keep its memory from one step to the next: what it gives out is valid until it is called again.
+    """
+
+    def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, *, training: bool, seed: int) -> Tensor:
+        """See `StackedModel.forward`; without a graph of autograd."""
+        ...
+
+    def backward(self, slope: Tensor) -> Tensors:
+        """Gradients ``[R, K, *shape]`` by the parameters of the last forward, made while training.
+
+        ``slope``: the gradient by its outputs, of their shape.
+        """
+        ...
+
+
+class AutogradPass:
+    """The pass of a model whose gradients are left to autograd."""
+
+    def __init__(self, model: StackedModel) -> None:
+        self._model = model
+        self._leaves: dict[str, Tensor] = {}
+
+    def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, *, training: bool, seed: int) -> Tensor:
+        """See `StackedPass.forward`."""
+        self._leaves = {name: value.detach().requires_grad_(training) for name, value in parameters.items()}
+        self._outputs = self._model.forward(self._leaves, buffers, features, training=training, seed=seed)
+        return self._outputs.detach()
+
+    def backward(self, slope: Tensor) -> Tensors:
+        """See `StackedPass.backward`; zero for a parameter that the outputs do not use."""
+        leaves = list(self._leaves.values())
+        gradients = torch.autograd.grad(self._outputs, leaves, slope, materialize_grads=True)
+        return dict(zip(self._leaves, gradients, strict=True))
+
 
 def uniform_fan_in(shape: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Weight ``[inputs, outputs]`` and bias ``[outputs]`` as ``torch.nn.Linear`` draws them."""

@@ -20,6 +20,7 @@ class StackedAdam:
         self.mean = torch.zeros_like(parameters)
         self.square = torch.zeros_like(parameters)
         self._scratch = torch.empty_like(parameters)  # a fresh one a step would cost its page faults each time
+        self._decayed = _runs(decay)
         self.steps = 0
 
     @torch.no_grad()
@@ -31,12 +32,12 @@ class StackedAdam:
             gradient = gradient * (self.clip / (norm + 1e-12)).clamp(max=1.0)
         rate = (self.rates * factor)[:, None]
         unbiased = math.sqrt(1 - 0.999**self.steps)
+        for columns, decay in self._decayed:
+            self.parameters[..., columns].mul_(1 - rate * decay)
         self.mean.lerp_(gradient, 0.1)
         self.square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-        torch.sqrt(self.square, out=self._scratch).add_(1e-8 * unbiased)
-        torch.div(self.mean, self._scratch, out=self._scratch)
-        self.parameters.mul_(1 - rate * self.decay)
-        self.parameters.sub_(self._scratch.mul_(rate * (unbiased / (1 - 0.9**self.steps))))
+        torch.sqrt(self.square, out=self._scratch).add_(1e-8 * unbiased).div_(rate)
+        self.parameters.addcdiv_(self.mean, self._scratch, value=-unbiased / (1 - 0.9**self.steps))
 
     def keep(self, parameters: Tensor, members: Tensor) -> None:
         """Go on with ``parameters`` and the state of ``members`` ``[kept]`` alone."""
@@ -44,3 +45,11 @@ class StackedAdam:
         self.rates = self.rates[members]
         self.mean, self.square = self.mean[:, members], self.square[:, members]
         self._scratch = torch.empty_like(parameters)
+
+
+def _runs(decay: Tensor) -> list[tuple[slice, float]]:
+    """Neighbouring columns of one weight decay, where there is any, with that decay."""
+    values, counts = decay.unique_consecutive(return_counts=True)
+    ends = counts.cumsum(0)
+    found = zip((ends - counts).tolist(), ends.tolist(), values.tolist(), strict=True)
+    return [(slice(start, end), value) for start, end, value in found if value != 0]

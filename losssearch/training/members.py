@@ -43,6 +43,7 @@ class Members:
         columns = torch.tensor([*decay, 0.0], device=device).repeat_interleave(
             torch.tensor([*self.sizes, learned.shape[-1]], device=device)
         )
+        self._pass, self._gradient = model.new_pass(), torch.empty_like(self.flat)
         self.optimiser = StackedAdam(self.flat, rates, columns, clip)
         held = [model.buffers(seed) for seed in seeds]
         self.buffers = {
@@ -67,28 +68,26 @@ class Members:
         self, features: Tensor, target: Tensor, class_prior: Tensor, *, progress: float, factor: float, seed: int
     ) -> None:
         """One optimiser step of all members on the mini-batch ``[R, batch, ...]`` of their replica."""
-        flat = self.flat.requires_grad_()
-        parameters, learned = self.split(flat)
-        outputs = self.model.forward(parameters, self.buffers, features, training=True, seed=seed)
+        parameters, learned = self.split(self.flat)
+        outputs = self._pass.forward(parameters, self.buffers, features, training=True, seed=seed)
+        outputs, learned = outputs.requires_grad_(), learned.detach().requires_grad_()
         losses = self.loss(outputs, target, class_prior, learned, progress)
         # The gradient of the sum with respect to each loss is one, so a member that is not finite spoils no other.
-        (gradient,) = torch.autograd.grad(losses.sum(), flat)
-        self.flat = flat.detach()
-        self.optimiser.parameters = self.flat
-        self.optimiser.step(gradient, factor)
+        slope, *rest = torch.autograd.grad(losses.sum(), (outputs, learned), materialize_grads=True)
+        gradients = self._pass.backward(slope)
+        torch.cat([*(gradients[name].flatten(2) for name in self.model.shapes), *rest], dim=-1, out=self._gradient)
+        self.optimiser.step(self._gradient, factor)
 
     @torch.no_grad()
-    def outputs(self, features: Tensor, *, best: bool = False, rows: int = 256) -> Tensor:
+    def outputs(self, features: Tensor, *, best: bool = False, rows: int = 128) -> Tensor:
         """Outputs ``[R, K, N(, C)]`` of the present or the best parameters, computed ``rows`` at a time."""
         flat, buffers = (self.best_flat, self.best_buffers) if best else (self.flat, self.buffers)
         parameters, _ = self.split(flat)
-        return torch.cat(
-            [
-                self.model.forward(parameters, buffers, piece, training=False, seed=0)
-                for piece in features.split(rows, dim=1)
-            ],
-            dim=2,
-        )
+        pieces = [
+            self._pass.forward(parameters, buffers, piece, training=False, seed=0).clone()
+            for piece in features.split(rows, dim=1)
+        ]
+        return torch.cat(pieces, dim=2)
 
     def record(self, utility: Tensor, epoch: int, patience: int) -> None:
         """Take in the validation utilities ``[R, K]`` of an epoch; a stopped or diverged member stays as it is."""
@@ -116,6 +115,7 @@ class Members:
         self.candidate = self.candidate[members]
         self.loss = PopulationLoss([self.loss.specs[int(m)] for m in members], self.flat.device)
         self.flat = self.flat[:, members]
+        self._pass, self._gradient = self.model.new_pass(), torch.empty_like(self.flat)
         self.optimiser.keep(self.flat, members)
         self.best_flat = self.best_flat[:, members]
         self.buffers = {name: value[:, members] for name, value in self.buffers.items()}

@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+CUT = "cut by the time budget"
+"""How the reason of an outcome begins whose training was ended by a deadline."""
+
 
 class Evaluate(Protocol):
     """Judges a whole population on validation.
@@ -40,3 +43,5 @@ class Outcome:
     learned: tuple[float, ...] = ()
     held: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     reason: str = ""
+    seconds: float = field(default=0.0, compare=False)
+    """How long its whole population took the worker; 0 where nobody measured."""

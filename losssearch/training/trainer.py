@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
 from losssearch.training.members import Members
-from losssearch.training.outcome import Evaluate, Outcome
+from losssearch.training.outcome import CUT, Evaluate, Outcome
 from losssearch.training.plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -40,12 +41,15 @@ def train_population(
     *,
     device: torch.device | str = "cpu",
     hold: bool = False,
+    deadline: float | None = None,
 ) -> list[Outcome]:
     """Train every candidate at each of its learning rates in every replica; one outcome a candidate.
 
-    With ``hold``, outcomes carry the adjusted outputs on the replicas' held-out parts.
+    With ``hold``, outcomes carry the adjusted outputs on the replicas' held-out parts. Past ``deadline`` (seconds
+    since 1970) training ends after the step in progress, all members alike: what was to be pruned later is pruned,
+    the rest is completed, and the reason says so.
     """
-    return _Training(model, candidates, replicas, plan, evaluate, torch.device(device)).run(hold)
+    return _Training(model, candidates, replicas, plan, evaluate, torch.device(device), deadline).run(hold)
 
 
 class _Training:
@@ -57,7 +61,9 @@ class _Training:
         plan: TrainingPlan,
         evaluate: Evaluate,
         device: torch.device,
+        deadline: float | None = None,
     ) -> None:
+        self.deadline, self.cut = deadline, ""
         self.candidates, self.plan, self.evaluate = candidates, plan, evaluate
         self.replicas = replicas.to(device)
         owners = [(c, rate) for c, candidate in enumerate(candidates) for rate in candidate.rates]
@@ -84,7 +90,12 @@ class _Training:
                 self._rung(epoch)
             if bool(members.stopped(epoch, plan.patience).all()):
                 break
-        self._finish(sorted(set(self.members.candidate.tolist())), "completed", hold)
+            if epoch < plan.epochs and self._late():
+                self._note_cut(epoch)
+            if self.cut:
+                break
+        state = "pruned" if self.cut and plan.rungs else "completed"
+        self._finish(sorted(set(self.members.candidate.tolist())), state, hold)
         return [self.outcomes[c] for c in range(len(self.candidates))]
 
     def _train_epoch(self, epoch: int) -> None:
@@ -94,6 +105,9 @@ class _Training:
         steps = max(1, rows // plan.batch_size)
         index = torch.arange(len(replicas.seeds), device=order.device)[:, None]
         for step in range(steps):
+            if step and self._late():
+                self._note_cut(epoch)
+                break
             batch = order[:, step * plan.batch_size : (step + 1) * plan.batch_size]
             done = ((epoch - 1) * steps + step) / (plan.epochs * steps)
             self.members.step(
@@ -104,6 +118,12 @@ class _Training:
                 factor=1 - 0.9 * done,  # the rates fall to a tenth, for all members alike
                 seed=replicas.seeds[0] + epoch * steps + step,
             )
+
+    def _late(self) -> bool:
+        return self.deadline is not None and time.time() > self.deadline
+
+    def _note_cut(self, epoch: int) -> None:
+        self.cut = f"{CUT} in epoch {epoch} of {self.plan.epochs}"
 
     def _evaluate(self, outputs: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         tuned = [self.candidates[c].spec.decision == "tuned" for c in self.members.candidate.tolist()]
@@ -155,6 +175,7 @@ class _Training:
                 rungs=tuple(self.rungs[candidate]),
                 learned=tuple(learned.tolist()),
                 held={name: outputs[:, place].cpu().numpy() for name, outputs in held.items()},
+                reason=self.cut,
             )
 
     def _held(self) -> dict[str, Tensor]:

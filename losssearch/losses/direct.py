@@ -1,0 +1,59 @@
+"""Terms that PyTorch has a function of its own for, once their numbers are known.
+
+A term works on tensors alone, so that a population evaluates it for all members at once. A single loss knows its
+numbers: one fused function then stands for the several operations of the term, forward and backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from losssearch.losses.spec import Part
+
+
+@dataclass(frozen=True)
+class Direct:
+    """A function of ``torch.nn.functional`` that takes what the term reads, in order.
+
+    ``keywords``: the term's hyperparameters, all of them, and what the function calls each.
+    """
+
+    function: Callable[..., Tensor]
+    keywords: Mapping[str, str] = field(default_factory=dict)
+
+    def arguments(self, part: Part) -> dict[str, float]:
+        """The part's numbers by the function's own names."""
+        return {keyword: float(part.hyperparameters[name]) for name, keyword in self.keywords.items()}
+
+    def __call__(self, part: Part, named: Mapping[str, Tensor]) -> Tensor:
+        """The mean of the part's losses, or each of them where its reduction is another."""
+        tensors = (named[name] for name in part.term.reads)
+        return self.function(*tensors, **self.arguments(part), reduction=reduction(part))
+
+    def source(self, part: Part) -> str:
+        """The same as an expression, with ``F`` for ``torch.nn.functional``."""
+        arguments = [*part.term.reads, *(f"{name}={value!r}" for name, value in self.arguments(part).items())]
+        if reduction(part) == "none":
+            arguments.append('reduction="none"')
+        return f"F.{self.function.__name__}({', '.join(arguments)})"
+
+
+def reduction(part: Part) -> str:
+    """What a direct function is told: the mean is its own, all else is left to the caller."""
+    return "mean" if part.reduction.kind == "mean" else "none"
+
+
+DIRECT: Mapping[str, Direct] = MappingProxyType(
+    {
+        "cross_entropy": Direct(F.cross_entropy, {"smoothing": "label_smoothing"}),
+        "squared": Direct(F.mse_loss),
+        "absolute": Direct(F.l1_loss),
+        "huber": Direct(F.huber_loss, {"delta": "delta"}),
+    }
+)
+"""By the term's name."""
