@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ class Job:
     """A population to train: ``candidates`` are pairs (spec JSON, learning rates, protected).
 
     ``replicas`` names a shared set of replicas, ``chosen`` those of it that are used (all where empty).
+    ``deadline`` (seconds since 1970) ends the training early: results then depend on time.
     """
 
     number: int
@@ -34,6 +36,7 @@ class Job:
     plan: TrainingPlan
     hold: bool = False
     device: str = "cpu"
+    deadline: float | None = None
 
 
 def run_job(job: Job, replicas: Replicas) -> list[Outcome]:
@@ -42,11 +45,23 @@ def run_job(job: Job, replicas: Replicas) -> list[Outcome]:
     The result depends on the job and its data alone, not on the process that runs it: one thread, and
     all randomness from the seeds of the replicas.
     """
+    begun = time.monotonic()
     with one_thread():
         model = build_model(job.model, replicas.width, get_task(job.task).width(replicas.classes))
         candidates = [Candidate(LossSpec.from_json(spec), rates, safe) for spec, rates, safe in job.candidates]
         judge = Judge(job.metric, job.task, replicas, job.device)
-        return train_population(model, candidates, replicas, job.plan, judge, device=job.device, hold=job.hold)
+        outcomes = train_population(
+            model,
+            candidates,
+            replicas,
+            job.plan,
+            judge,
+            device=job.device,
+            hold=job.hold,
+            deadline=job.deadline,
+        )
+    seconds = time.monotonic() - begun
+    return [replace(outcome, seconds=seconds) for outcome in outcomes]
 
 
 @contextmanager

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import socket
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from losssearch.data.replicas import Replicas
-from losssearch.errors import ConnectionLostError
-from losssearch.execution.job import Job, run_job
+from losssearch.errors import ConnectionLostError, OptionError
+from losssearch.execution.actor import Worker
+from losssearch.execution.arrays import pack
+from losssearch.execution.cluster import INTERVAL, SAVED, Pulse, connect, disconnect, quieten
+from losssearch.execution.job import Job
+from losssearch.execution.portable import by_value
+from losssearch.execution.resources import WorkerResources
 from losssearch.training import Outcome
 
 ATTEMPTS = 3
 """How often a job is run before the loss of its workers ends the study."""
+
+ROOM = 20.0
+"""Seconds after which workers that have not started, while others have, are said to wait for room."""
+
+START = 180.0
+"""Seconds without a single worker after which the study ends."""
 
 WORKER_VARIABLES = {
     "OMP_NUM_THREADS": "1",
@@ -25,81 +36,62 @@ WORKER_VARIABLES = {
 }
 
 
-class _Worker:
-    def __init__(self) -> None:
-        import torch
-
-        torch.set_num_threads(1)
-        self._replicas: dict[str, tuple[str, Replicas]] = {}
-
-    def ready(self) -> int:
-        return os.getpid()
-
-    def run(self, job: Job, replicas: list[Any]) -> list[Outcome]:
-        version = replicas[0].hex()  # a set may be shared anew under its name
-        if self._replicas.get(job.replicas, ("", None))[0] != version:
-            import ray
-
-            self._replicas[job.replicas] = version, ray.get(replicas[0])
-        return run_job(job, self._replicas[job.replicas][1])
-
-
 class RayExecutor:
     """``workers`` actors on a local or a standing Ray cluster.
 
-    A worker that dies is replaced and its population trained again, ``ATTEMPTS`` times at most.
+    Jobs go to actors that have started and are free. One that dies is replaced and its population trained
+    again, ``ATTEMPTS`` times at most. Actors for which the cluster has no room join when there is some;
+    ``note`` is told in one line. ``resources``: what each is given; one core where left out.
+
+    Raises `ConnectionLostError` where the cluster cannot be reached.
     """
 
-    def __init__(self, workers: int, address: str | None = None, *, gpus_per_worker: float = 0.0) -> None:
+    def __init__(
+        self,
+        workers: int,
+        address: str | None = None,
+        *,
+        gpus_per_worker: float = 0.0,
+        resources: WorkerResources | None = None,
+        note: Callable[[str], None] = lambda line: None,
+    ) -> None:
         import ray
 
-        self.workers, self._ray, self._gpus = workers, ray, gpus_per_worker
+        self.workers, self._ray, self._note = workers, ray, note
+        self.resources = resources or WorkerResources(gpus=gpus_per_worker)
+        quieten()
         self._owns = not ray.is_initialized()
         if self._owns:
-            mask = os.umask(0o077)  # Ray writes its token file with the process's mask
-            try:
-                _knock(address)
-                ray.init(
-                    address=address,
-                    num_cpus=None if address else max(workers, 1),
-                    include_dashboard=None if address else False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                )
-            except (OSError, RuntimeError, ValueError) as error:
-                raise ConnectionLostError(
-                    f"Ray could not be reached at {address or 'this machine'}: {error}"
-                ) from error
-            finally:
-                os.umask(mask)
-        self._references: dict[str, Any] = {}
+            connect(address, workers, self.resources)
+        self._pulse = Pulse(address)
+        self._local = not address
+        self._replicas: dict[str, Any] = {}
+        self._model: tuple[Any, list[Any], list[str]] = None, [], []
         self._alive: list[Any] = []
         self._idle: list[Any] = []
+        self._starting: dict[Any, Any] = {}
+        self._numbers: dict[int, int] = {}
+        self._failures = 0
+        self._heard, self._noted = time.monotonic(), False
         self._refill()
-
-    def _spawn(self) -> Any:
-        variables = WORKER_VARIABLES | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        remote = self._ray.remote(num_cpus=1, num_gpus=self._gpus, max_restarts=0, runtime_env={"env_vars": variables})
-        return remote(_Worker).remote()
-
-    def _refill(self) -> None:
-        """Replace the workers that died, or that a caller left in the middle of a job."""
-        fresh = [self._spawn() for _ in range(self.workers - len(self._alive))]
-        self._alive += fresh
-        self._idle += fresh
-
-    def _dismiss(self, worker: Any) -> None:
-        self._ray.kill(worker)
-        self._alive.remove(worker)
-
-    def pids(self) -> list[int]:
-        """Process ids of the workers that wait for a job."""
-        self._refill()
-        return list(self._ray.get([worker.ready.remote() for worker in self._idle]))
 
     def share(self, name: str, replicas: Replicas) -> None:
         """See `Executor.share`."""
-        self._references[name] = self._ray.put(replicas)
+        self._replicas[name] = self._ray.put(pack(replicas))
+
+    def pids(self) -> list[int]:
+        """Process ids of the workers that wait for a job, once all have started."""
+        self._refill()
+        self._suspect()
+        found = []
+        while self._starting:
+            for reference in self._wait(list(self._starting)):
+                found += self._settle(reference)
+        return found
+
+    def processes(self) -> list[int]:
+        """Process ids of the workers that have started, busy or not; does not wait."""
+        return list(self._numbers.values())
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Outcome]]]:
         """See `Executor.run`."""
@@ -111,41 +103,135 @@ class RayExecutor:
                 self._refill()
                 while waiting and self._idle:
                     job, worker = waiting.pop(), self._idle.pop()
-                    running[worker.run.remote(job, [self._references[job.replicas]])] = job, worker
-                done, _ = self._ray.wait(list(running), num_returns=1)
-                job, worker = running.pop(done[0])
-                try:
-                    outcomes = self._ray.get(done[0])
-                except (self._ray.exceptions.RayActorError, self._ray.exceptions.OutOfMemoryError) as error:
-                    self._dismiss(worker)
-                    attempts[job.number] = attempts.get(job.number, 0) + 1
-                    if attempts[job.number] == ATTEMPTS:
-                        raise ConnectionLostError(
-                            f"a worker must outlive its population; {ATTEMPTS} died on the same one; "
-                            f"the study is saved, --resume goes on ({type(error).__name__})"
-                        ) from error
-                    waiting.append(job)
-                    continue
-                except self._ray.exceptions.RayTaskError as error:
-                    self._idle.append(worker)
-                    raise error.cause from None  # what the population raised, without Ray's wrapping
-                self._idle.append(worker)
-                yield job, outcomes
+                    running[self._submit(worker, job)] = job, worker
+                for reference in self._wait([*running, *(self._starting if waiting else ())]):
+                    if reference not in running:
+                        self._settle(reference)
+                        continue
+                    job, worker = running.pop(reference)
+                    try:
+                        outcomes = self._ray.get(reference)
+                    except self._ray.exceptions.RayTaskError as error:
+                        self._idle.append(worker)
+                        raise error.cause from None  # what the population raised, without Ray's wrapping
+                    except self._ray.exceptions.RayError as error:
+                        self._dismiss(worker)
+                        self._suspect()
+                        attempts[job.number] = attempts.get(job.number, 0) + 1
+                        if attempts[job.number] == ATTEMPTS:
+                            self._give_up(error)
+                        waiting.append(job)
+                    else:
+                        self._idle.append(worker)
+                        yield job, outcomes
         finally:
             for _, worker in running.values():  # an error, or the caller went away
                 self._dismiss(worker)
 
     def close(self) -> None:
         """See `Executor.close`."""
+        self._pulse.stop()
         for worker in list(self._alive):
             self._dismiss(worker)
-        self._idle.clear()
         if self._owns:
-            self._ray.shutdown()
+            disconnect()
+
+    def _spawn(self) -> Any:
+        variables = dict(WORKER_VARIABLES)
+        if self._local:
+            variables["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        environment = {"env_vars": variables}
+        remote = self._ray.remote(max_restarts=0, runtime_env=environment, **self.resources.options())
+        return remote(Worker).remote()
+
+    def _refill(self) -> None:
+        """Replace the workers that died, or that a caller left in the middle of a job."""
+        for _ in range(self.workers - len(self._alive)):
+            worker = self._spawn()
+            self._alive.append(worker)
+            self._starting[worker.ready.remote()] = worker
+
+    def _submit(self, worker: Any, job: Job) -> Any:
+        replicas = [self._replicas[job.replicas]]
+        if isinstance(job.model, str):
+            return worker.run.remote(job, replicas, [], [])
+        if self._model[0] is not job.model:
+            self._model = job.model, *self._ship(job.model)
+        _, model, folders = self._model
+        return worker.run.remote(replace(job, model=""), replicas, model, folders)
+
+    def _ship(self, model: Any) -> tuple[list[Any], list[str]]:
+        """A user's factory in the object store, with its code, and the folder that it came from."""
+        with by_value(model) as folder:
+            try:
+                reference = self._ray.put(model)
+            except (TypeError, AttributeError, self._ray.exceptions.RayError) as error:
+                raise OptionError(
+                    "a model factory must be picklable to reach Ray workers (--workers 0 trains in this process); "
+                    f"{str(error).splitlines()[0]}"
+                ) from error
+        return [reference], [str(folder)] if folder else []
+
+    def _wait(self, references: list[Any]) -> list[Any]:
+        """Those that are done, after `INTERVAL` seconds at most."""
+        done, _ = self._ray.wait(references, num_returns=1, timeout=INTERVAL)
+        self._pulse.check()  # populations may still end without a head, until Ray ends this process
+        if not done:
+            self._look_for_room()
+        return list(done)
+
+    def _settle(self, reference: Any) -> list[int]:
+        """Take in a worker that has started, or died in it; its process id."""
+        worker = self._starting.pop(reference)
+        try:
+            pid = int(self._ray.get(reference))
+        except self._ray.exceptions.RayError as error:
+            self._dismiss(worker)
+            self._failures += 1
+            if self._failures > ATTEMPTS * self.workers:
+                raise ConnectionLostError(
+                    f"workers must start; {self._failures} died before they had; {SAVED} ({_reason(error)})"
+                ) from error
+            return []
+        self._failures, self._heard = 0, time.monotonic()
+        self._numbers[id(worker)] = pid
+        self._idle.append(worker)
+        return [pid]
+
+    def _suspect(self) -> None:
+        """Idle workers must answer before they get a job: when one died, others may have died with it."""
+        self._starting |= {worker.ready.remote(): worker for worker in self._idle}
+        self._idle.clear()
+
+    def _look_for_room(self) -> None:
+        silent, started = time.monotonic() - self._heard, len(self._alive) - len(self._starting)
+        if started:
+            self._heard = self._heard if self._starting else time.monotonic()
+            if silent > ROOM and self._starting and not self._noted:
+                self._noted = True
+                self._note(
+                    f"{started} of {self.workers} workers have started: the cluster has no room for more "
+                    f"({self.resources} each); going on with these"
+                )
+        elif silent > START:
+            raise ConnectionLostError(
+                f"a worker must start within {START:.0f} s; none of {self.workers} did ({self.resources} each); {SAVED}"
+            )
+
+    def _dismiss(self, worker: Any) -> None:
+        self._alive.remove(worker)
+        self._numbers.pop(id(worker), None)
+        self._idle = [other for other in self._idle if other is not worker]
+        self._starting = {reference: other for reference, other in self._starting.items() if other is not worker}
+        self._ray.kill(worker)
+
+    def _give_up(self, error: Exception) -> None:
+        self._pulse.check()
+        raise ConnectionLostError(
+            f"a worker must outlive its population; {ATTEMPTS} died on the same one; {SAVED} ({_reason(error)})"
+        ) from error
 
 
-def _knock(address: str | None) -> None:
-    """Raise `OSError` where nobody listens: Ray itself would go on trying for minutes."""
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=5).close()
+def _reason(error: Exception) -> str:
+    memory = "low on memory" in str(error) or "OutOfMemory" in type(error).__name__
+    return "Ray found the node short of memory and killed it" if memory else type(error).__name__

@@ -1,0 +1,64 @@
+"""The far side of the Ray executor: what a worker process does."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from losssearch.execution.arrays import unpack
+from losssearch.execution.job import Job, run_job
+from losssearch.training import Outcome
+
+KEPT = 2
+"""Sets of replicas that a worker holds ready: that of the stage before may still be asked for."""
+
+
+class Worker:
+    """Trains one population after another, on one thread.
+
+    References arrive inside lists, so that Ray hands over the reference and not its object.
+    """
+
+    def __init__(self) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        self._held: OrderedDict[tuple[str, bool, str], Any] = OrderedDict()
+        self._model: tuple[str, Any] = "", None
+
+    def ready(self) -> int:
+        """This process's number, as a sign that it has started."""
+        return os.getpid()
+
+    def run(self, job: Job, replicas: Sequence[Any], model: Sequence[Any], folders: Sequence[str]) -> list[Outcome]:
+        """Train the population of ``job`` on the shared ``replicas``; ``model`` holds a user's factory, or nothing."""
+        for folder in folders:
+            # On this machine, what a user's code imports only when it runs lies beside it.
+            if folder not in sys.path and os.path.isdir(folder):
+                sys.path.append(folder)
+        factory = self._factory(model[0]) if model else job.model
+        # A user's module may write to its input, so it gets a copy; the built-in ones read the object store itself.
+        data = self._replicas(replicas[0], bool(model), job.device)
+        return run_job(replace(job, model=factory), data)
+
+    def _factory(self, reference: Any) -> Any:
+        import ray
+
+        if self._model[0] != reference.hex():
+            self._model = reference.hex(), ray.get(reference)
+        return self._model[1]
+
+    def _replicas(self, reference: Any, copy: bool, device: str) -> Any:
+        import ray
+
+        key = reference.hex(), copy, device
+        if key not in self._held:
+            while len(self._held) >= KEPT:
+                self._held.popitem(last=False)
+            self._held[key] = unpack(ray.get(reference), copy=copy).to(device)
+        self._held.move_to_end(key)
+        return self._held[key]

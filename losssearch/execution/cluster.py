@@ -1,0 +1,132 @@
+"""The connection to Ray: making it, watching it, ending it, none of which may hang."""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import logging
+import math
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+from losssearch.errors import ConnectionLostError
+from losssearch.execution.resources import WorkerResources
+from losssearch.execution.token import check_token, wants_token
+
+PATIENCE = 30.0
+"""Seconds without a word of the cluster's head after which it counts as lost; Ray ends the process after 60."""
+
+INTERVAL = 2.0
+"""Seconds between two looks at the cluster."""
+
+CLOSING = 15.0
+"""Seconds that Ray's own shutdown may take."""
+
+SAVED = "the study is saved, --resume goes on"
+
+
+def connect(address: str | None, workers: int, resources: WorkerResources) -> None:
+    """Join the cluster at ``address``, or start one on this machine; raise `ConnectionLostError` where that fails."""
+    import ray
+
+    mask = os.umask(0o077)  # Ray writes its token file with the process's mask
+    try:
+        _knock(address)
+        if address:
+            check_token(address)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            ray.init(
+                address="local",  # else it would join a cluster that someone else started on this machine
+                num_cpus=max(1, math.ceil(workers * resources.cpus)),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except ray.exceptions.AuthenticationError as error:
+        raise ConnectionLostError(wants_token(address)) from error
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise ConnectionLostError(
+            f"Ray could not be reached at {address or 'this machine'}: {_first_line(error)}"
+        ) from error
+    finally:
+        os.umask(mask)
+
+
+def disconnect() -> None:
+    """Leave the cluster, and end it if it is ours; give up after `CLOSING` seconds."""
+    import ray
+
+    ending = threading.Thread(target=ray.shutdown, name="ray-shutdown", daemon=True)
+    ending.start()
+    ending.join(CLOSING)
+    if ending.is_alive():
+        atexit.unregister(ray.shutdown)  # it would hang once more
+
+
+class Pulse:
+    """Watches, beside the driver, that the head answers and that this machine's part of the cluster lives."""
+
+    def __init__(self, address: str | None) -> None:
+        import ray
+
+        self._ray: Any = ray
+        context = ray.get_runtime_context()
+        self.head = address if address and address.startswith("ray://") else str(context.gcs_address)
+        own = [node for node in self._ray.nodes() if node["NodeID"] == context.get_node_id()]
+        # With a Ray client, our part of the cluster is the client's server, which is the head's address here.
+        self._raylet = "" if "://" in self.head else f"{own[0]['NodeManagerAddress']}:{own[0]['NodeManagerPort']}"
+        self._heard, self._problem = time.monotonic(), ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="ray-pulse", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise `ConnectionLostError` once the cluster is lost."""
+        if self._problem:
+            raise ConnectionLostError(f"{self._problem}; {SAVED}")
+        silent = time.monotonic() - self._heard
+        if silent > PATIENCE:
+            raise ConnectionLostError(
+                f"the head of the Ray cluster ({self.head}) must answer; it has not for {silent:.0f} s; {SAVED}"
+            )
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._stop.set()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(INTERVAL):
+            try:
+                _knock(self._raylet)
+            except ConnectionRefusedError:  # Ray ends a driver some ten seconds after its raylet
+                self._problem = "the Ray process of this machine (raylet) must live; it has died"
+                return
+            except OSError:
+                continue
+            with suppress(OSError, RuntimeError, ValueError, self._ray.exceptions.RayError):
+                _knock(self.head)  # Ray's own questions block without a head, so they are asked only after it answered
+                self._ray.nodes()
+                self._heard = time.monotonic()
+
+
+def _knock(address: str | None) -> None:
+    """Raise `OSError` where nobody listens: Ray itself would go on trying for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=5).close()
+
+
+def quieten() -> None:
+    """Ray prints what it thinks of lost processes to the driver's streams; we say it in one line."""
+    with suppress(ImportError):
+        vars(importlib.import_module("ray._private.worker"))["_worker_logs_enabled"] = False
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,69 @@
+"""A user's function in a form that processes can call which cannot import its module."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+INSTALLED = tuple({Path(path).resolve() for path in sysconfig.get_paths().values()})
+"""Where the standard library and installed packages lie."""
+
+
+def home(function: Any) -> Path | None:
+    """The folder from which the module of ``function`` was imported; ``None`` for an installed or unknown one."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    owner = function if inspect.isroutine(function) or inspect.isclass(function) else type(function)
+    module = sys.modules.get(getattr(owner, "__module__", None) or "")
+    file = _local_file(module) if module else None
+    if module is None or file is None:
+        return None
+    depth = 0 if module.__name__ == "__main__" else module.__name__.count(".") + (file.name == "__init__.py")
+    return file.parents[depth] if depth < len(file.parents) else None
+
+
+@contextmanager
+def by_value(function: Any) -> Iterator[Path | None]:
+    """While it is open, Ray pickles modules from the folder of ``function`` with their code; gives that folder.
+
+    What is defined in ``__main__`` is pickled with its code in any case; the modules beside it are not.
+    """
+    cloudpickle: Any = import_module("ray.cloudpickle")
+
+    folder = home(function)
+    modules = [] if folder is None else [module for module in list(sys.modules.values()) if _beside(module, folder)]
+    registered = cloudpickle.list_registry_pickle_by_value()
+    fresh = [module for module in modules if module.__name__ not in registered]
+    for module in fresh:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield folder
+    finally:
+        for module in fresh:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _local_file(module: ModuleType) -> Path | None:
+    """The file of a module that is neither installed nor ours."""
+    name, file = module.__name__, getattr(module, "__file__", None)
+    if not isinstance(file, str) or name.partition(".")[0] == "losssearch":
+        return None
+    path = Path(file).resolve()
+    return None if any(path.is_relative_to(folder) for folder in INSTALLED) else path
+
+
+def _beside(module: ModuleType, folder: Path) -> bool:
+    if not isinstance(module, ModuleType) or module.__name__ == "__main__":
+        return False
+    if sys.modules.get(module.__name__) is not module:  # an alias; only real names can be registered
+        return False
+    file = _local_file(module)
+    return file is not None and file.is_relative_to(folder)

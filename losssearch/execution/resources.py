@@ -1,0 +1,83 @@
+"""What each worker of a cluster is given: cores, GPUs, memory."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from losssearch.errors import OptionError
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+@dataclass(frozen=True)
+class WorkerResources:
+    """What Ray keeps free for one worker.
+
+    ``cpus`` above zero; ``gpus`` a fraction of one, or a whole number; ``memory`` in bytes, ``None`` for no
+    reservation. Ray counts these and enforces none of them: a population trains on one thread whatever
+    ``cpus`` says, and further cores serve what a user's model does beside.
+
+    Raises `OptionError` for a number out of range.
+    """
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.cpus) and self.cpus > 0):
+            raise OptionError(f"cores per worker must be finite and above 0, got {self.cpus}")
+        if not (math.isfinite(self.gpus) and self.gpus >= 0) or (self.gpus > 1 and self.gpus % 1):
+            raise OptionError(f"GPUs per worker must be a share in [0, 1] or a whole number, got {self.gpus}")
+        if self.memory is not None and self.memory <= 0:
+            raise OptionError(f"memory per worker must be above 0 bytes, got {self.memory}")
+
+    def options(self) -> dict[str, Any]:
+        """As ``ray.remote`` takes them."""
+        reserved = {} if self.memory is None else {"memory": self.memory}
+        return {"num_cpus": self.cpus, "num_gpus": self.gpus, **reserved}
+
+    def __str__(self) -> str:
+        parts = [f"{self.cpus:g} CPU", *([f"{self.gpus:g} GPU"] if self.gpus else [])]
+        return ", ".join([*parts, *([f"{self.memory / UNITS['G']:.1f} GiB"] if self.memory else [])])
+
+
+def worker_resources(
+    model: object, *, cpus: float | None = None, gpus: float | None = None, memory: int | None = None
+) -> WorkerResources:
+    """What a worker needs: as asked, else as the model's factory declares, else one core.
+
+    A factory declares its needs by attributes named as Ray names them: ``num_cpus``, ``num_gpus`` and
+    ``memory`` (bytes, or a text such as ``"2G"``).
+
+    Raises `OptionError` for a value that is no number or out of range.
+    """
+    declared = {name: getattr(model, name, None) for name in ("num_cpus", "num_gpus", "memory")}
+    if isinstance(declared["memory"], str):
+        declared["memory"] = parse_memory(declared["memory"])
+    for name, value in declared.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise OptionError(f"the model factory's {name} must be a number, got {value!r:.80}")
+    chosen = {"cpus": (cpus, "num_cpus"), "gpus": (gpus, "num_gpus"), "memory": (memory, "memory")}
+    asked = {name: declared[attribute] if value is None else value for name, (value, attribute) in chosen.items()}
+    reserved = asked["memory"]
+    return WorkerResources(
+        cpus=1.0 if asked["cpus"] is None else float(asked["cpus"]),
+        gpus=float(asked["gpus"] or 0.0),
+        memory=None if reserved is None else int(reserved),
+    )
+
+
+def parse_memory(text: str) -> int:
+    """Bytes of ``"500M"``, ``"2G"``, ``"1.5GiB"`` or a plain number; units are powers of 1,024.
+
+    Raises `OptionError` for any other text.
+    """
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    size = int(float(found[1]) * UNITS[found[2].upper()]) if found else 0
+    if size <= 0:
+        raise OptionError(f"memory must be a size such as 500M, 2G or 1.5GiB, got {text!r:.80}")
+    return size
