@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from losssearch.data import streaming
 from losssearch.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".arrow", ".feather")
@@ -41,6 +42,28 @@ def suffix_of(path: Path) -> str:
             return suffix
     known = ", ".join(TABLE_SUFFIXES + ARRAY_SUFFIXES)
     raise DataError(f"{path} has a suffix that says nothing of its format: {path.suffix!r}; readable are {known}")
+
+
+def read_large_table(
+    path: Path, suffix: str, target: str | None, max_rows: int | None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The table in a file, or a sample of it with a note where it has more rows than ``max_rows`` or fit memory.
+
+    Raises `DataError` where the file holds no table.
+    """
+    if suffix not in streaming.STREAMED:
+        return read_table(path, suffix), ()
+    try:
+        rows, schema = streaming.shape_of(path, suffix)
+        most = max_rows or streaming.rows_in_memory(schema)
+        if rows <= most or (target is not None and target not in schema.names):
+            return read_table(path, suffix), ()  # a missing column is told where it is missed
+        refuse_duplicate_names(schema.names, str(path))
+        frame = streaming.sample_file(path, suffix, target, most)
+    except _UNREADABLE as error:
+        raise DataError(f"{path} is not a table: {_one_line(error)}") from error
+    why = "as max_rows asks" if max_rows else f"all would take more than {streaming.SHARE:.0%} of the memory"
+    return frame, (streaming.said(len(frame), rows, why),)
 
 
 def read_table(path: Path, suffix: str) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import difflib
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -40,8 +40,10 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def read_source(data: object, target: str | None, drop: Sequence[str]) -> Source:
+def read_source(data: object, target: str | None, drop: Sequence[str], max_rows: int | None = None) -> Source:
     """Find the data and part the target from the features; columns in ``drop`` are left out.
+
+    A Parquet or Arrow file with more rows than ``max_rows``, or than fit memory, is sampled.
 
     Raises `DataError` for data that cannot be read or lack a named column, `OptionError` for arguments that
     do not fit together, `UnknownNameError` for an unknown built-in set.
@@ -65,7 +67,9 @@ def read_source(data: object, target: str | None, drop: Sequence[str]) -> Source
     stem = path.name[: -len(suffix)] or path.name
     if suffix in files.ARRAY_SUFFIXES:
         return _from_archive(files.read_arrays(path), stem, str(path), target, drop)
-    return _from_table(files.read_table(path, suffix), stem, str(path), target, drop)
+    frame, notes = files.read_large_table(path, suffix, target, max_rows)
+    source = _from_table(frame, stem, str(path), target, drop)
+    return replace(source, notes=(*notes, *source.notes))
 
 
 def _from_table(frame: pd.DataFrame, name: str, where: str, target: str | None, drop: Sequence[str]) -> Source:
