@@ -11,8 +11,6 @@ losssearch on the same trials, or the run fails. ``docs/performance.md`` tells h
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 import time
@@ -20,12 +18,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from benchmarks.contest import Assignment, Contestant, Stopwatch
 from benchmarks.machine import describe_machine
 from benchmarks.meter import Meter
+from benchmarks.report import keep, make_parser, parse
 from benchmarks.workload import load_workload, make_trials
 from losssearch.errors import LossSearchError
 
@@ -224,23 +222,18 @@ def show(result: Mapping[str, Any]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 1 where the contestants did not train alike, 2 for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=str(__doc__).splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer trials, within 60 seconds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result to FILE")
+    parser = make_parser("throughput", __doc__)
     parser.add_argument("--data", choices=("digits", "adult"), default="digits")
     parser.add_argument("--workers", type=int, default=min(4, len(os.sched_getaffinity(0))), metavar="N")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments)
     if options.workers < 1:
         parser.error(f"--workers must be at least 1, got {options.workers}")
-    if options.json and not options.json.absolute().parent.is_dir():
-        parser.error(f"--json must name a file in a folder that exists, got {options.json}")
     try:
         result = run((quick if options.quick else full)(options.workers, options.data))
     except LossSearchError as error:
         parser.error(str(error))
     show(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    keep(result, options.json)
     wrong = disagreeing(result)
     if wrong:
         print(f"accuracy must agree within {TOLERANCE}; it does not for {', '.join(wrong)}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -113,12 +114,16 @@ def search(
     drop: tuple[str, ...] | list[str] = (),
     positive: object = None,
     drop_missing_target: bool = False,
+    max_rows: int | None = None,
     trials: int = 128,
     time_budget: str | float | None = None,
     epochs: int | None = None,
     confirm_seeds: int = 5,
     workers: int | None = None,
     ray_address: str | None = None,
+    cpus_per_worker: float | None = None,
+    gpus_per_worker: float | None = None,
+    memory_per_worker: str | None = None,
     device: str = "auto",
     study: str | None = None,
     resume: bool = False,
@@ -141,12 +146,16 @@ def search(
         drop: columns that must not be features.
         positive: the positive class of a binary target.
         drop_missing_target: leave out rows without a target instead of refusing them.
+        max_rows: use a stratified sample of so many rows at most; where left out, what memory allows.
         trials: how many losses to try; half of them are baselines.
         time_budget: seconds, or a duration such as ``"10m"``, in which to end.
         epochs: of each training; from the number of rows where left out.
         confirm_seeds: fresh seeds and splits of the confirmation.
         workers: Ray workers; 0 trains in this process; where left out, all cores, or 0 for a small study.
         ray_address: a standing Ray cluster.
+        cpus_per_worker: cores that Ray keeps free for each worker; 1 where left out.
+        gpus_per_worker: GPUs, or a share of one, for each worker.
+        memory_per_worker: memory for each worker, such as ``"2G"``.
         device: ``auto``, ``cpu`` or ``cuda``.
         study: the study's name.
         resume: go on with a study that was stopped.
@@ -163,6 +172,7 @@ def search(
         InterruptedStudyError: Ctrl-C; the state is saved.
     """
     options = {name: value for name, value in locals().items() if name != "observer"}
+    options["started"] = time.monotonic()
     if isinstance(time_budget, str):
         options["time_budget"] = parse_duration(time_budget)
     return run(Options(**options), observer or SilentObserver())

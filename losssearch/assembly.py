@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from losssearch.data.splits import SMALL
 from losssearch.errors import OptionError
 from losssearch.evaluation import get_metric
 from losssearch.execution import Executor, InProcessExecutor
+from losssearch.execution.resources import WorkerResources, parse_memory, worker_resources
 from losssearch.models import LoopedModule, ModelFactory, build_model, resolve_model
 from losssearch.search.context import Context
 from losssearch.search.observer import Observer
@@ -51,12 +53,16 @@ class Options:
     drop: Sequence[str] = ()
     positive: object = None
     drop_missing_target: bool = False
+    max_rows: int | None = None
     trials: int = 128
     time_budget: float | None = None
     epochs: int | None = None
     confirm_seeds: int = 5
     workers: int | None = None
     ray_address: str | None = None
+    cpus_per_worker: float | None = None
+    gpus_per_worker: float | None = None
+    memory_per_worker: str | None = None
     device: str = "auto"
     study: str | None = None
     resume: bool = False
@@ -65,6 +71,8 @@ class Options:
     mlflow: bool = True
     out: str | Path | None = None
     seed: int = 0
+    started: float | None = None
+    """When the clock of a time budget began, of ``time.monotonic``; now where left out."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,7 @@ def assemble(options: Options, observer: Observer) -> Assembled:
         drop=options.drop,
         positive=options.positive,
         drop_missing_target=options.drop_missing_target,
+        max_rows=options.max_rows,
     )
     task = get_task(dataset.task)
     metric = get_metric(options.metric or task.metric, task.kind)
@@ -120,13 +129,14 @@ def assemble(options: Options, observer: Observer) -> Assembled:
     workers = _workers(options, settings, dataset, device, observer)
     for line in dataset.notes:
         observer.note(line)
+    resources = _resources(options, factory, workers, device)
     out.mkdir(parents=True, exist_ok=True)
     store = SqlStore(options.storage or f"sqlite:///{out / 'study.db'}", create=not options.resume)
     tracker: Tracker = SilentTracker()
     try:
         result = _enter(store, settings, options)
         tracker = _tracker(options, out)  # sets itself up in its own thread, while the executor starts
-        executor = _executor(options, workers, device)
+        executor = _executor(options, workers, resources, observer)
         _open_record(tracker, options, settings, dataset, store)
     except BaseException:
         tracker.close("FAILED")
@@ -145,6 +155,7 @@ def assemble(options: Options, observer: Observer) -> Assembled:
         tracker=tracker,
         observer=observer,
         device=device,
+        started=time.monotonic() if options.started is None else options.started,
     )
     return Assembled(context, out, result)
 
@@ -207,12 +218,21 @@ def _workers(options: Options, settings: StudySettings, dataset: Dataset, device
     return cores
 
 
-def _executor(options: Options, workers: int, device: str) -> Executor:
+def _resources(options: Options, factory: str | ModelFactory, workers: int, device: str) -> WorkerResources:
+    """As asked, else as the model's factory declares, else one core and, on CUDA, a share of the device."""
+    gpus = options.gpus_per_worker
+    if gpus is None and device == "cuda" and workers and getattr(factory, "num_gpus", None) is None:
+        gpus = 1 / workers
+    memory = None if options.memory_per_worker is None else parse_memory(options.memory_per_worker)
+    return worker_resources(factory, cpus=options.cpus_per_worker, gpus=gpus, memory=memory)
+
+
+def _executor(options: Options, workers: int, resources: WorkerResources, observer: Observer) -> Executor:
     if workers == 0:
         return InProcessExecutor()
     from losssearch.execution.ray import RayExecutor
 
-    return RayExecutor(workers, options.ray_address, gpus_per_worker=1 / workers if device == "cuda" else 0.0)
+    return RayExecutor(workers, options.ray_address, resources=resources, note=observer.note)
 
 
 def _enter(store: Store, settings: StudySettings, options: Options) -> dict[str, Any] | None:

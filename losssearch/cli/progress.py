@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -10,6 +11,7 @@ from typing import Self
 
 from rich import progress as bars
 from rich.console import Console
+from rich.text import Text
 
 from losssearch.storage.records import TrialRecord
 
@@ -36,6 +38,7 @@ class Progress:
             console=self._console,
         )
         self._task: bars.TaskID | None = None
+        self._columns = self._bars.columns
 
     def __enter__(self) -> Self:
         return self
@@ -53,6 +56,10 @@ class Progress:
         self._bars.start()  # not before: an error in the input is then one line, without an empty bar above it
         self._task = self._bars.add_task(TITLES.get(name, name), total=total, best="")
 
+    def deadline(self, seconds: float) -> None:
+        """See `losssearch.search.observer.Observer`."""
+        self._bars.columns = (*self._columns[:-1], _BudgetLeft(time.monotonic() + seconds))
+
     def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
         """See `losssearch.search.observer.Observer`."""
         if self._task is not None:
@@ -63,6 +70,18 @@ class Progress:
         """See `losssearch.search.observer.Observer`."""
         if self._task is not None:
             self._bars.advance(self._task)
+
+
+class _BudgetLeft(bars.ProgressColumn):
+    """Minutes and seconds that are left of the time budget."""
+
+    def __init__(self, moment: float) -> None:
+        super().__init__()
+        self._moment = moment
+
+    def render(self, task: bars.Task) -> Text:
+        minutes, seconds = divmod(round(max(0.0, self._moment - time.monotonic())), 60)
+        return Text(f"{minutes}:{seconds:02} of the budget left")
 
 
 @contextmanager

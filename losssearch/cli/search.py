@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,9 @@ def search(
     drop_missing_target: Annotated[
         bool, typer.Option("--drop-missing-target", help="Leave out rows without a target.")
     ] = False,
+    max_rows: Annotated[
+        int | None, typer.Option(min=50, help="Use a stratified sample of so many rows. Default: what memory allows.")
+    ] = None,
     space: Annotated[
         str | None, typer.Option(metavar="NAME|FILE.yaml", help="Search space. Default: the task's own.")
     ] = None,
@@ -48,6 +52,9 @@ def search(
         int | None, typer.Option(help="Ray workers; 0: in this process. Default: all cores, or 0 for a small study.")
     ] = None,
     ray_address: Annotated[str | None, typer.Option(help="A standing Ray cluster.")] = None,
+    cpus_per_worker: Annotated[float | None, typer.Option(help="Cores that Ray keeps free for each worker.")] = None,
+    gpus_per_worker: Annotated[float | None, typer.Option(help="GPUs, or a share of one, for each worker.")] = None,
+    memory_per_worker: Annotated[str | None, typer.Option(metavar="2G", help="Memory for each worker.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     study: Annotated[str | None, typer.Option(help="Name of the study. Default: from data and metric.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a study that was stopped.")] = False,
@@ -66,6 +73,7 @@ def search(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")] = False,
 ) -> None:
     """Find the training loss that makes a model best at a metric, and prove it against strong baselines."""
+    started = time.monotonic()  # before the imports: a time budget counts them
     from losssearch.api import run
     from losssearch.assembly import Options
     from losssearch.cli.output import write_json
@@ -84,12 +92,16 @@ def search(
         drop=[name.strip() for entry in drop or () for name in entry.split(",") if name.strip()],
         positive=positive,
         drop_missing_target=drop_missing_target,
+        max_rows=max_rows,
         trials=trials,
         time_budget=parse_duration(time_budget) if time_budget is not None else None,
         epochs=epochs,
         confirm_seeds=confirm_seeds,
         workers=workers,
         ray_address=ray_address,
+        cpus_per_worker=cpus_per_worker,
+        gpus_per_worker=gpus_per_worker,
+        memory_per_worker=memory_per_worker,
         device=device,
         study=study,
         resume=resume,
@@ -98,6 +110,7 @@ def search(
         mlflow=not no_mlflow,
         out=out,
         seed=seed,
+        started=started,
     )
     with interruptible():
         if quiet or as_json:

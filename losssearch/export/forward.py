@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from losssearch.export.facts import LossFacts
+from losssearch.losses.direct import DIRECT
 from losssearch.losses.domains import Choice
 from losssearch.losses.part import UNCERTAINTY
 from losssearch.losses.spec import LossSpec, Part
@@ -44,8 +45,10 @@ def _inputs(facts: LossFacts) -> list[str]:
     if facts.task == "regression":
         lines += [
             "target = target.reshape(output.shape[0]).to(output.dtype)",
-            "prediction = (output.reshape(output.shape[0]) - self.target_mean) / self.target_scale",
-            "target = (target - self.target_mean) / self.target_scale",
+            "prediction = output.reshape(output.shape[0])",
+            "if (self.target_mean, self.target_scale) != (0.0, 1.0):",
+            "    prediction = (prediction - self.target_mean) / self.target_scale",
+            "    target = (target - self.target_mean) / self.target_scale",
         ]
     else:
         lines.append("labels = target.reshape(output.shape[0]).long()")
@@ -67,7 +70,8 @@ def _inputs(facts: LossFacts) -> list[str]:
 
 def makes_numbers(spec: LossSpec) -> bool:
     """Whether ``forward`` turns a number into a tensor: a numeric hyperparameter or a share of the batch."""
-    numeric = any(not isinstance(p.term.domains[name], Choice) for p in spec.parts for name in p.hyperparameters)
+    written = [part for part in spec.parts if part.name not in DIRECT]
+    numeric = any(not isinstance(p.term.domains[name], Choice) for p in written for name in p.hyperparameters)
     return numeric or any(part.reduction.kind == "cvar" for part in spec.parts)
 
 
@@ -79,15 +83,18 @@ def _part(part: Part, name: str, own: dict[str, str]) -> list[str]:
         text = f'"{value}"' if isinstance(term.domains[key], Choice) else f"number({float(value)!r})"
         arguments.append(f"{key}={text}")
     arguments += [f"{key}={own[key]}" for key in term.learned]
+    direct = DIRECT.get(part.name)
+    lines = _call("losses", part.name, arguments) if direct is None else [f"losses = {direct.source(part)}"]
     reduced = "losses.mean()"
-    if not term.per_sample:
+    if direct is not None and part.reduction.kind == "mean":
+        lines, reduced = [], direct.source(part)
+    elif not term.per_sample:
         reduced = "losses"
     elif part.reduction.kind == "cvar":
         reduced = f"mean_of_worst(losses, number({part.reduction.share!r}))"
     if part.scale != 1.0:
         reduced += f" / {part.scale!r}"
     weighting = part.weighting
-    lines = _call("losses", part.name, arguments)
     if weighting.kind == "uncertainty":
         lines.append(f"log_variance = {own[UNCERTAINTY]}")
         return [*lines, f"{name} = torch.exp(-log_variance) * {reduced} + log_variance / 2"]

@@ -9,6 +9,7 @@ from losssearch.export.example import example_block
 from losssearch.export.facts import LossFacts, plain
 from losssearch.export.forward import WIDTH, forward_body, makes_numbers
 from losssearch.export.usage import usage_lines
+from losssearch.losses.direct import DIRECT
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.spec import LossSpec
 
@@ -23,15 +24,18 @@ def loss_source(facts: LossFacts) -> str:
 
     Deterministic: the same facts give the same text. Raises `SpecError` where a term's source cannot stand alone.
     """
-    functions = [(part.term.function.__module__, part.name) for part in facts.spec.parts]
-    if any(part.reduction.kind == "cvar" for part in facts.spec.parts):
+    parts = facts.spec.parts
+    functions = [(part.term.function.__module__, part.name) for part in parts if part.name not in DIRECT]
+    if any(part.reduction.kind == "cvar" for part in parts):
         functions.append((learned_scalars.__module__, "mean_of_worst"))
     sources = collect(functions)
-    partial = {Import("functools", "partial", "partial")} if makes_numbers(facts.spec) else set()
+    own = {Import("functools", "partial", "partial")} if makes_numbers(facts.spec) else set()
+    if any(part.name in DIRECT for part in parts):
+        own.add(Import("torch.nn.functional", None, "F"))
     blocks = [
         _module_docstring(facts),
         "from __future__ import annotations",
-        _import_block(_BASE_IMPORTS | sources.imports | partial),
+        _import_block(_BASE_IMPORTS | sources.imports | own),
         f"FORMULA = {_quoted(ascii_formula(facts.spec))}",
     ]
     if facts.reads_prior:

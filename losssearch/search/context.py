@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,7 @@ from losssearch.evaluation import Metric
 from losssearch.execution import Executor, Job
 from losssearch.losses.spec import LossSpec
 from losssearch.models import ModelFactory
+from losssearch.search.budget import Budget, Timekeeper
 from losssearch.search.observer import Observer
 from losssearch.search.settings import StudySettings
 from losssearch.space import SearchSpace
@@ -45,13 +46,37 @@ class Context:
     seconds: dict[str, float] = field(default_factory=dict)
     shared: set[str] = field(default_factory=set)
     """Names of the sets of replicas that the executor already has."""
+    keeper: Timekeeper | None = None
+    """Keeps the time budget, where there is one."""
     _jobs: int = 0
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        if settings.time_budget is not None and self.keeper is None:
+            self.keeper = Timekeeper(
+                Budget(self.started, settings.time_budget),
+                settings.plan,
+                workers=self.executor.workers,
+                seeds=settings.confirm_seeds,
+                menu=len(self.task.menu),
+            )
 
     def replicas(self, purpose: str, count: int, held: dict[str, npt.NDArray[np.int64]] | None = None) -> Replicas:
         """Fresh draws of the search part for one purpose, encoded."""
         settings = self.settings
+        begun = time.monotonic()
         drawn = draws(self.dataset, self.partition.search, seed=settings.seed, count=count, purpose=purpose)
-        return make_replicas(self.dataset, drawn, held=held or {})
+        made = make_replicas(self.dataset, drawn, held=held or {})
+        if self.keeper:
+            self.keeper.encoding = (time.monotonic() - begun) / count
+            self.keeper.draws[purpose] = count
+        return made
+
+    def run(self, jobs: Sequence[Job], until: float | None = None) -> Iterator[tuple[Job, list[Outcome]]]:
+        """Train ``jobs``; under a time budget, those that still run at ``until`` (the budget's clock) are cut."""
+        if self.keeper is None or until is None:
+            return self.executor.run(jobs)
+        return self.keeper.run(self.executor, jobs, until)
 
     def job(
         self,

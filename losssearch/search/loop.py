@@ -6,16 +6,19 @@ stood: trials stored as running are trained again, in the same populations.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 import torch
 
 from losssearch.losses.spec import LossSpec
 from losssearch.models import LoopedModule, build_model
+from losssearch.search.budget import Timekeeper, spread
 from losssearch.search.context import Context
-from losssearch.search.menu import menu_entries
+from losssearch.search.menu import MenuEntry, menu_entries
 from losssearch.search.proposal import Observation, encode_observation, propose
 from losssearch.search.screening import Screen, Screened
 from losssearch.search.settings import derived_seed
@@ -28,8 +31,11 @@ ATTEMPTS = 3
 STEP_SIZE = 60_000_000
 """Weights × rows that one step of a population should hold: enough to keep a core busy, few enough to share out."""
 
-RESERVE = 0.35
-"""Share of a time budget that is kept for selection and verdict."""
+LARGEST_ROUND = 256
+"""Proposals in one round at most: more save no time, and learn less from what came before."""
+
+MIXED = "time-budget"
+"""Stage whose presence in the store says that menu and proposals were numbered in turn."""
 
 REUSED = (TrialState.DUPLICATE, TrialState.EQUIVALENT)
 
@@ -48,24 +54,90 @@ class Loop:
         )
         self._screen = Screen(model, replicas, settings.metric, settings.task)
         self._trials: dict[int, TrialRecord] = {t.number: t for t in context.store.trials(settings.study)}
+        self._observed: dict[int, Observation] = {}
+        self._top = -math.inf
+        self._observe(list(self._trials.values()))
         self._signatures: dict[str, int] = {}
         weights = sum(torch.Size(shape).numel() for shape in model.shapes.values())
         size = settings.plan.batch_size * weights * len(settings.rates) * settings.replicas
         context.chunk = 1 if isinstance(model, LoopedModule) else max(4, min(16, STEP_SIZE // size))
-        self._round = max(context.chunk, min(32, max(8, settings.trials // 8)))
+        if context.keeper:
+            context.keeper.rows, context.keeper.chunk = self.rows["train"], context.chunk
+        self._round = max(context.chunk, round_size(settings.trials))
 
     def run(self) -> list[TrialRecord]:
         """Run what is missing; all trials of the study, by number."""
-        settings, observer = self.context.settings, self.context.observer
+        context = self.context
+        settings, observer = context.settings, context.observer
         begun = time.monotonic()
+        if context.keeper:
+            observer.deadline(context.keeper.budget.left)
         observer.stage("search", settings.trials)
         done = [t for t in self._trials.values() if t.state is not TrialState.RUNNING]
         observer.trials(done, self._best())
         self._track(done)  # what a killed driver's tracker still held; what was tracked already is passed over
         self._remember()
+        if context.keeper:
+            self._race(context.keeper)
+        else:
+            self._go_through()
+        context.seconds["search"] = context.seconds.get("search", 0.0) + time.monotonic() - begun
+        return [self._trials[number] for number in sorted(self._trials)]
+
+    def _go_through(self) -> None:
+        """The menu, and then rounds of proposals, up to the number of trials."""
+        settings = self.context.settings
         self._train(self._interrupted())
         entries = menu_entries(self.context.task, settings.trials, derived_seed(settings.seed, "menu"))
-        missing = [(n, entry) for n, entry in enumerate(entries) if n not in self._trials]
+        if self.context.store.stage(settings.study, MIXED) is None:
+            missing = [(n, entry) for n, entry in enumerate(entries) if n not in self._trials]
+        else:
+            missing = list(enumerate(entries[self._asked_of_menu :], start=len(self._trials)))
+        self._serve(missing)
+        while len(self._trials) < settings.trials:
+            self._propose(min(self._round, settings.trials - len(self._trials)))
+
+    def _race(self, keeper: Timekeeper) -> None:
+        """Menu and proposals in turn, in rounds that the time budget holds, so that either side has had its share.
+
+        At the least, the plain loss, another baseline and one proposal are tried.
+        """
+        context, settings = self.context, self.context.settings
+        context.store.save_stage(settings.study, MIXED, {"time_budget": settings.time_budget})
+        self._train(self._interrupted())
+        while len(self._trials) < settings.trials:
+            asked = self._asked_of_menu
+            searched = len(self._trials) - asked
+            room = settings.trials - len(self._trials)
+            menu_room = max(1, settings.trials // 2) - asked
+            reserved = keeper.plan_selection()
+            if not asked or not searched:
+                count = 2 * keeper.workers  # small: the first measurements of what a trial takes
+            else:
+                left = keeper.left - reserved
+                most = min(room, keeper.chunk * keeper.workers)
+                # Rounds shrink towards the end, so that the last ones fill the time without being cut.
+                shares = (left / 3, left)
+                count = next((n for s in shares if (n := self._affordable(keeper, most, s))), 0)
+                if not count:
+                    break
+            if asked <= searched and menu_room > 0:
+                entries = menu_entries(context.task, 2 * (asked + count), derived_seed(settings.seed, "menu"))
+                chosen = entries[asked : asked + min(count, menu_room)]
+                self._serve(list(enumerate(chosen, start=len(self._trials))))
+            else:
+                self._propose(min(count, room))
+
+    def _affordable(self, keeper: Timekeeper, most: int, seconds: float) -> int:
+        settings = self.context.settings
+        return keeper.affordable(most, len(settings.rates), settings.replicas, seconds)
+
+    @property
+    def _asked_of_menu(self) -> int:
+        return sum(trial.origin == "baseline" for trial in self._trials.values())
+
+    def _serve(self, missing: Sequence[tuple[int, MenuEntry]]) -> None:
+        """Try entries of the menu, each under its number."""
         screened = self._screen([entry.spec for _, entry in missing])
         menu = []
         for (number, entry), answer in zip(missing, screened, strict=True):
@@ -83,17 +155,13 @@ class Loop:
             )
         # A menu entry is trained whatever screening says of it, unless its twin already is.
         self._admit(menu, [replace(answer, reason="") for answer in screened])
-        while len(self._trials) < settings.trials and not self._out_of_time():
-            self._propose(min(self._round, settings.trials - len(self._trials)))
-        self.context.seconds["search"] = self.context.seconds.get("search", 0.0) + time.monotonic() - begun
-        return [self._trials[number] for number in sorted(self._trials)]
 
     def _propose(self, count: int) -> None:
         first = len(self._trials)
         settings = self.context.settings
         proposals = propose(
             self.context.space,
-            [_observation(trial) for _, trial in sorted(self._trials.items()) if trial.params],
+            list(self._observed.values()),
             count=count,
             seed=derived_seed(settings.seed, "proposal", first),
             maximize=self.context.metric.direction == "maximize",
@@ -174,8 +242,13 @@ class Loop:
         plain = context.task.plain.name
         owners: dict[int, list[TrialRecord]] = {}
         jobs = []
-        for start in range(0, len(fresh), context.chunk):
-            chunk = fresh[start : start + context.chunk]
+        sizes = [context.chunk] * -(-len(fresh) // context.chunk)
+        until = None
+        if context.keeper:
+            sizes = spread(len(fresh), context.chunk, context.keeper.workers)
+            until = context.keeper.search_end
+        for start, size in zip(accumulate(sizes, initial=0), sizes, strict=False):
+            chunk = fresh[start : start + size]
             job = context.job(
                 "search",
                 [(LossSpec.from_json(r.spec), settings.rates, r.name == plain) for r in chunk],
@@ -184,7 +257,7 @@ class Loop:
             owners[job.number] = chunk
             jobs.append(job)
         begun = time.monotonic()
-        for job, outcomes in context.executor.run(jobs):
+        for job, outcomes in context.run(jobs, until):
             pairs = zip(owners[job.number], outcomes, strict=True)
             each = (time.monotonic() - begun) / len(outcomes)
             self._tell([self._told(record, outcome, each) for record, outcome in pairs])
@@ -211,8 +284,17 @@ class Loop:
             return
         self._save(records)
         self._trials.update({record.number: record for record in records})
+        self._observe(records)
         self._track(records)
         self.context.observer.trials(records, self._best())
+
+    def _observe(self, records: Sequence[TrialRecord]) -> None:
+        """Take in what trials teach, once each: a round of a long study must not go through all trials again."""
+        for record in records:
+            if record.params:
+                self._observed[record.number] = _observation(record)
+            if record.value is not None:
+                self._top = max(self._top, self.context.metric.utility(record.value))
 
     def _track(self, records: Sequence[TrialRecord]) -> None:
         if records:
@@ -226,16 +308,17 @@ class Loop:
     def _remember(self) -> None:
         """Signatures are not stored: measure again those of the trials that were trained."""
         own = [t for _, t in sorted(self._trials.items()) if t.twin is None and _usable(t)]
-        for trial, answer in zip(own, self._screen([LossSpec.from_json(t.spec) for t in own]), strict=True):
-            self._signatures.setdefault(answer.signature, trial.number)
+        signatures = self._screen.signatures([LossSpec.from_json(t.spec) for t in own])
+        for trial, signature in zip(own, signatures, strict=True):
+            self._signatures.setdefault(signature, trial.number)
 
     def _best(self) -> float | None:
-        utilities = [self.context.metric.utility(t.value) for t in self._trials.values() if t.value is not None]
-        return self.context.value(max(utilities)) if utilities else None
+        return self.context.value(self._top) if self._top > -math.inf else None
 
-    def _out_of_time(self) -> bool:
-        budget = self.context.settings.time_budget
-        return budget is not None and time.monotonic() - self.context.started > budget * (1 - RESERVE)
+
+def round_size(trials: int) -> int:
+    """Proposals in one round: few where a study is small and learns from each, many where asking must cost little."""
+    return max(8, min(32, trials // 8), min(LARGEST_ROUND, trials // 16))
 
 
 def _usable(trial: TrialRecord) -> bool:
@@ -250,4 +333,5 @@ def _observation(trial: TrialRecord) -> Observation:
         value=trial.value,
         state=trial.state,
         rungs=trial.rungs,
+        key=trial.key,
     )

@@ -19,6 +19,10 @@ class Observer(Protocol):
         """A stage begins: ``search`` counts trials, the others count populations."""
         ...
 
+    def deadline(self, seconds: float) -> None:
+        """The study has a time budget, of which so many ``seconds`` are left; comes before the first stage."""
+        ...
+
     def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
         """Trials ended; ``best`` is the best value so far in the metric's own unit."""
         ...
@@ -36,6 +40,9 @@ class SilentObserver:
 
     def stage(self, name: str, total: int) -> None:
         """See `Observer.stage`."""
+
+    def deadline(self, seconds: float) -> None:
+        """See `Observer.deadline`."""
 
     def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
         """See `Observer.trials`."""

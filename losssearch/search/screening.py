@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -24,8 +25,20 @@ from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
 
 ROWS = 512
-STEPS = 60
+"""Rows that scales are measured on; a signature needs `SIGNED` of them, a descent `FREE`."""
+SIGNED = 128
+FREE = 256
+BATCH = 128
+"""Candidates that are measured at once, and fewer where there are many classes: more would cost memory for no speed."""
+
+CHECKS = (5, 60)
+"""Steps of the descent after which the metric is read. Most candidates improve it by the first and go no further."""
+
 PROGRESS = (0.0, 0.5, 1.0)
+VIEWS = 16
+"""Numbers that a gradient direction is known by: its products with as many random directions."""
+
+NOWHERE = "descending it on free outputs does not improve the metric"
 
 
 @dataclass(frozen=True)
@@ -43,86 +56,134 @@ class Screen:
     def __init__(self, model: StackedModel, replicas: Replicas, metric: str, task: str) -> None:
         probe = replicas.take([0])
         features, self._target = probe.features[:, :ROWS], probe.target[:, :ROWS]
+        self._free = probe.target[:, :FREE]
         self._prior = probe.class_prior
         seed = probe.seeds[0]
         parameters = {name: value[None, None] for name, value in model.initial(seed).items()}
         buffers = {name: value[None, None].clone() for name, value in model.buffers(seed).items()}
         with torch.no_grad():
             self._initial = model.forward(parameters, buffers, features, training=False, seed=0)
-        noise = torch.randn(self._initial.shape, generator=torch.Generator().manual_seed(seed))
-        self._probes = (self._initial, self._initial + noise, self._initial + 3 * noise)
+        generator = torch.Generator().manual_seed(seed)
+        signed = self._initial[:, :, :SIGNED]
+        noise = torch.randn(signed.shape, generator=generator)
+        self._noisy = torch.cat((signed + noise, signed + 3 * noise))
+        classes = signed[0, 0, 0].numel()
+        rows = (1 + len(self._noisy)) * len(PROGRESS) * signed.shape[2]
+        self._views = (
+            torch.randn((rows, VIEWS), generator=generator, dtype=torch.float64),
+            torch.randn((classes, VIEWS), generator=generator, dtype=torch.float64).sign(),
+        )
+        self._size = max(4, min(BATCH, 8_000_000 // (rows * classes)))
         self._judge = Judge(metric, task, probe)
+        self._before, _ = self._judge(self._initial[:, :, :FREE], self._free, torch.ones(1, dtype=torch.bool))
 
     def __call__(self, specs: Sequence[LossSpec]) -> list[Screened]:
         """Measure scales and judge every spec; one answer a spec, in order."""
-        if not specs:
-            return []
+        answers: list[Screened] = []
+        for batch in self._batches(specs):
+            measured = self._measure(batch)
+            leads = self._leads_somewhere([answer.spec for answer in measured])
+            answers += [
+                answer if answer.reason or leading else replace(answer, reason=NOWHERE)
+                for answer, leading in zip(measured, leads, strict=True)
+            ]
+        return answers
+
+    def signatures(self, specs: Sequence[LossSpec]) -> list[str]:
+        """The signatures that screening gives, without asking where the specs lead."""
+        return [answer.signature for batch in self._batches(specs) for answer in self._measure(batch)]
+
+    def _batches(self, specs: Sequence[LossSpec]) -> Iterator[Sequence[LossSpec]]:
+        return (specs[first : first + self._size] for first in range(0, len(specs), self._size))
+
+    def _measure(self, specs: Sequence[LossSpec]) -> list[Screened]:
+        """Scales and signatures; a reason where a gradient is of no use."""
         parts = [replace(part, scale=1.0) for spec in specs for part in spec.parts]
         unit = [LossSpec((replace(p, weighting=type(p.weighting)()),), "fixed") for p in parts]
-        sizes = iter(self._gradient_size(unit, (0.0,)).tolist())
+        sizes = iter(_sizes(self._gradients(unit, self._initial)).tolist())
         scaled = [[(part, next(sizes)) for part in spec.parts] for spec in specs]
-        broken = [
-            "a part has no usable gradient at initialisation" if any(not _usable(s) for _, s in own) else ""
-            for own in scaled
-        ]
         drafts = [
             replace(spec, parts=tuple(replace(p, scale=s if _usable(s) else 1.0) for p, s in own))
             for spec, own in zip(specs, scaled, strict=True)
         ]
-        totals = self._gradient_size(drafts, PROGRESS).tolist()
-        final = [
-            replace(d, parts=tuple(replace(p, scale=p.scale * (t if _usable(t) else 1.0)) for p in d.parts))
-            for d, t in zip(drafts, totals, strict=True)
-        ]
-        reasons = [
-            b or ("its gradient vanishes at initialisation" if not _usable(t) else "")
-            for b, t in zip(broken, totals, strict=True)
-        ]
-        leads = self._leads_somewhere(final).tolist()
-        signatures = self._signatures(final)
-        return [
-            Screened(
-                spec, signature, reason or ("" if lead else "descending it on free outputs does not improve the metric")
-            )
-            for spec, signature, reason, lead in zip(final, signatures, reasons, leads, strict=True)
-        ]
+        gradients = self._along_progress(drafts, self._initial)
+        totals = _sizes(gradients).tolist()
+        signatures = self._signatures(drafts, gradients)
+        answers = []
+        for draft, own, total, signature in zip(drafts, scaled, totals, signatures, strict=True):
+            reason = "" if _usable(total) else "its gradient vanishes at initialisation"
+            if any(not _usable(size) for _, size in own):
+                reason = "a part has no usable gradient at initialisation"
+            factor = total if _usable(total) else 1.0
+            spec = replace(draft, parts=tuple(replace(p, scale=p.scale * factor) for p in draft.parts))
+            answers.append(Screened(spec, signature, reason))
+        return answers
+
+    def _along_progress(self, specs: Sequence[LossSpec], outputs: Tensor) -> Tensor:
+        """Gradients at each of `PROGRESS`, [probes, specs, progress, rows, classes or 1]."""
+        scheduled = ["progress" in spec.reads for spec in specs]
+        probes, _, rows = outputs.shape[:3]
+        gradients = outputs.new_empty(probes, len(specs), len(PROGRESS), rows, outputs[0, 0, 0].numel())
+        for moves in (False, True):
+            chosen = [index for index, own in enumerate(scheduled) if own is moves]
+            if chosen:
+                # A loss that follows no schedule is the same at every progress.
+                times = PROGRESS if moves else PROGRESS[:1]
+                gradients[:, chosen] = self._gradients([specs[index] for index in chosen], outputs, times)
+        return gradients
+
+    def _gradients(
+        self, specs: Sequence[LossSpec], outputs: Tensor, progress: Sequence[float] = PROGRESS[:1]
+    ) -> Tensor:
+        loss = PopulationLoss(specs)
+        return torch.stack([self._gradient(loss, outputs, done) for done in progress], dim=2)
 
     def _gradient(self, loss: PopulationLoss, outputs: Tensor, progress: float) -> Tensor:
-        members = len(loss.specs)
-        leaf = outputs.expand(1, members, *outputs.shape[2:]).clone().requires_grad_()
-        learned = loss.initial[None]
-        values = loss(leaf, self._target, self._prior, learned, progress)
+        """The gradient [probes, specs, rows, classes or 1] on ``outputs`` [probes, 1 or specs, rows(, classes)]."""
+        probes, members = len(outputs), len(loss.specs)
+        leaf = outputs.expand(probes, members, *outputs.shape[2:]).clone().requires_grad_()
+        target = self._target[:, : outputs.shape[2]].expand(probes, -1)
+        prior = self._prior.expand(probes, -1)
+        values = loss(leaf, target, prior, loss.initial.expand(probes, -1, -1), progress)
         (gradient,) = torch.autograd.grad(values.sum(), leaf)
-        return gradient[0].unsqueeze(-1) if gradient.dim() == 3 else gradient[0]
+        return gradient.reshape(*outputs.shape[:1], members, outputs.shape[2], -1)
 
-    def _gradient_size(self, specs: Sequence[LossSpec], progress: tuple[float, ...]) -> Tensor:
-        """Sum over the batch of the norms of a sample's gradient, [specs]: the expected norm of one sample's."""
-        loss = PopulationLoss(specs)
-        sizes = [self._gradient(loss, self._initial, p).norm(dim=-1).sum(dim=-1) for p in progress]
-        return torch.stack(sizes).mean(dim=0)
-
-    def _signatures(self, specs: Sequence[LossSpec]) -> list[str]:
-        loss = PopulationLoss(specs)
-        directions = [self._gradient(loss, outputs, p).flatten(1) for outputs in self._probes for p in PROGRESS]
-        size = torch.cat(directions, dim=1).norm(dim=1, keepdim=True)
-        rounded = (torch.cat(directions, dim=1) / size * 1e4).round().nan_to_num().to(torch.int32).numpy()
+    def _signatures(self, specs: Sequence[LossSpec], gradients: Tensor) -> list[str]:
+        """Equal for gradients of one direction, and unlike where directions differ by more than rounding."""
+        probed = torch.cat((gradients[:, :, :, :SIGNED], self._along_progress(specs, self._noisy)))
+        flat = probed.transpose(0, 1).flatten(1, 3).double()
+        seen = torch.einsum("krc,rv,cv->kv", flat, *self._views) / flat.norm(dim=(1, 2))[:, None]
+        rounded = (seen * 1e4).round().nan_to_num().to(torch.int32).numpy()
         return [
             hashlib.sha256(row.tobytes() + json.dumps([_learning(spec), spec.decision]).encode()).hexdigest()[:16]
             for row, spec in zip(rounded, specs, strict=True)
         ]
 
-    def _leads_somewhere(self, specs: Sequence[LossSpec]) -> Tensor:
-        loss = PopulationLoss(specs)
-        outputs = self._initial.expand(1, len(specs), *self._initial.shape[2:]).clone()
-        tuned = torch.ones(len(specs), dtype=torch.bool)
-        before, _ = self._judge(outputs, self._target, tuned)
-        for step in range(STEPS):
-            gradient = self._gradient(loss, outputs, step / STEPS)
-            size = gradient.norm(dim=-1).mean(dim=-1)[:, None, None]
-            move = (0.1 * gradient / size.clamp_min(1e-12)).reshape(outputs.shape)
-            outputs = outputs - move.nan_to_num()
-        after, _ = self._judge(outputs, self._target, tuned)
-        return ((after > before) | ~torch.isfinite(before))[0]
+    def _leads_somewhere(self, specs: Sequence[LossSpec]) -> list[bool]:
+        """Whether descending a loss on free outputs improves the metric, read after each of `CHECKS` steps."""
+        leads = (~torch.isfinite(self._before)[0]).repeat(len(specs))
+        outputs = self._initial[:, :, :FREE]
+        outputs = outputs.expand(1, len(specs), *outputs.shape[2:])
+        waiting = torch.arange(len(specs))
+        for first, last in pairwise((0, *CHECKS)):
+            still = ~leads[waiting]
+            waiting, outputs = waiting[still], outputs[:, still]
+            if not len(waiting):
+                break
+            loss = PopulationLoss([specs[index] for index in waiting.tolist()])
+            for step in range(first, last):
+                gradient = self._gradient(loss, outputs, step / CHECKS[-1])
+                size = gradient.norm(dim=-1).mean(dim=-1)[..., None, None]
+                outputs = outputs - (0.1 * gradient / size.clamp_min(1e-12)).reshape(outputs.shape).nan_to_num()
+            after, _ = self._judge(outputs, self._free, torch.ones(len(waiting), dtype=torch.bool))
+            leads[waiting] = (after > self._before)[0]
+        return [bool(leading) for leading in leads]
+
+
+def _sizes(gradients: Tensor) -> Tensor:
+    """Mean over progress of the sum over rows of the norms of a sample's gradient, [specs], on the first probe."""
+    sizes: Tensor = gradients[0].norm(dim=-1).sum(dim=-1)
+    return sizes.mean(dim=-1)
 
 
 def _learning(spec: LossSpec) -> list[object]:

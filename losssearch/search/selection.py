@@ -10,15 +10,18 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 
 from losssearch.losses.spec import LossSpec
+from losssearch.search.budget import spread
 from losssearch.search.context import Context
+from losssearch.search.effort import FIELDS
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.training import Outcome, without_rungs
 
 SIDES = ("baseline", "searched")
-FIELDS = ((8, 3), (2, 6))
-"""For each round: how many of either side are kept for it, and on how many fresh draws they are trained."""
+MOST_DRAWS = 12
+"""Draws in the last round of re-evaluation at most, where a time budget leaves more time than was reserved."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,12 @@ def reevaluate(context: Context, trials: Sequence[TrialRecord]) -> dict[str, lis
     """
     field = {side: _entrants(context, trials, side) for side in SIDES}
     gone: dict[str, list[Contender]] = {side: [] for side in SIDES}
-    for number, (places, count) in enumerate(FIELDS, start=1):
+    keeper = context.keeper
+    fields = keeper.settle_selection().fields if keeper else FIELDS
+    for number, (places, planned) in enumerate(fields, start=1):
+        count = planned
+        if keeper and number == len(fields):
+            count = keeper.extra_draws(number - 1, 2 * places, planned, MOST_DRAWS)
         for side in SIDES:
             gone[side] = field[side][places:] + gone[side]
             field[side] = field[side][:places]
@@ -77,11 +85,14 @@ def _round(context: Context, field: dict[str, list[Contender]], number: int, cou
     settings = context.settings
     name = f"reevaluation-{number}"
     everyone = [contender for side in SIDES for contender in field[side]]
-    saved = context.store.stage(settings.study, f"{name}@{settings.trials}")
+    stage = f"{name}@{settings.trials}"
+    if context.keeper:  # what is re-evaluated, and how, then depends on time
+        stage = f"{name}@{','.join(str(c.trial.number) for c in everyone)}x{count}"
+    saved = context.store.stage(settings.study, stage)
     if saved is None:
         outcomes = train(context, name, everyone, count)
         saved = {str(c.trial.number): list(o.utilities) for c, o in zip(everyone, outcomes, strict=True)}
-        context.store.save_stage(settings.study, f"{name}@{settings.trials}", saved)
+        context.store.save_stage(settings.study, stage, saved)
     return {
         side: sorted(
             (replace(c, utilities=(*c.utilities, *saved[str(c.trial.number)])) for c in field[side]),
@@ -106,14 +117,19 @@ def train(
         context.executor.share(purpose, context.replicas(purpose, count, held))
         context.shared.add(purpose)
     plan = without_rungs(settings.plan)
-    chunks = [contenders[start : start + context.chunk] for start in range(0, len(contenders), context.chunk)]
+    sizes = [context.chunk] * -(-len(contenders) // context.chunk)
+    if context.keeper:
+        sizes = spread(len(contenders), context.chunk, context.keeper.workers)
+    starts = list(accumulate(sizes, initial=0))
+    chunks = [contenders[start:end] for start, end in pairwise(starts)]
     jobs = [
         context.job(purpose, [(c.spec, (c.trial.rate or settings.rates[0],), True) for c in chunk], plan, hold=hold)
         for chunk in chunks
     ]
     context.observer.stage(purpose, len(jobs))
     outcomes: dict[int, list[Outcome]] = {}
-    for job, found in context.executor.run(jobs):
+    until = context.keeper.stage_end(hold) if context.keeper else None
+    for job, found in context.run(jobs, until):
         outcomes[job.number] = found
         context.observer.advance()
     return [outcome for job in jobs for outcome in outcomes[job.number]]

@@ -38,7 +38,11 @@ def run_study(context: Context) -> Finished:
     trials = loop.run()
     selecting = time.monotonic()
     field = reevaluate(context, trials)
+    keeper = context.keeper
     finalists = _finalists(field)
+    if keeper:
+        keeper.settle_confirmation()
+        finalists = _fewer(finalists, keeper.effort.baselines, context.task.plain.name)
     referee = Referee(context)
     readings = referee.read([*finalists["searched"], *finalists["baseline"]])
     sound = {r.contender.trial.number: r for r in readings if r.outcome.state == "completed"}
@@ -53,6 +57,9 @@ def run_study(context: Context) -> Finished:
     verdict = referee.verdict(searched[0] if searched else None, baselines[0], plain)
     winner = searched[0] if verdict.recommended == "searched" else baselines[0]
     ablation = ablate(referee, winner, plain)
+    if keeper:
+        for line in keeper.notes():
+            context.observer.note(line)
     context.seconds["confirmation"] = time.monotonic() - selecting
     result = _result(context, loop, trials, referee, winner, searched, baselines, verdict) | {"ablation": ablation}
     spec = winner.contender.spec
@@ -64,7 +71,18 @@ def _finalists(field: dict[str, list[Contender]]) -> dict[str, list[Contender]]:
     best: dict[str, Contender] = {}
     for contender in field["baseline"]:
         best.setdefault(contender.trial.name, contender)
-    return {"searched": [c for c in field["searched"][:1] if c.utilities], "baseline": list(best.values())}
+    # Without a re-evaluation, which a short time budget leaves out, nobody has utilities.
+    measured = any(c.utilities for c in (*field["searched"], *field["baseline"]))
+    searched = [c for c in field["searched"][:1] if c.utilities or not measured]
+    return {"searched": searched, "baseline": list(best.values())}
+
+
+def _fewer(finalists: dict[str, list[Contender]], count: int, plain: str) -> dict[str, list[Contender]]:
+    """``count`` baselines at most; the best and the plain one first, to be sure of them."""
+    baselines = finalists["baseline"]
+    first = [c for index, c in enumerate(baselines) if index == 0 or c.trial.name == plain]
+    rest = [c for c in baselines if c not in first]
+    return finalists | {"baseline": [*first, *rest][: max(count, len(first))]}
 
 
 def _result(
@@ -108,7 +126,8 @@ def _result(
             "training_s": sum(t.seconds for t in trials if t.state in (TrialState.COMPLETED, TrialState.PRUNED)),
             "confirmation_s": context.seconds.get("confirmation", 0.0),
             "trials_per_minute": 60 * len(trials) / max(context.seconds.get("search", 0.0), 1e-9),
-        },
+        }
+        | ({"budget_s": settings.time_budget, "notes": context.keeper.notes()} if context.keeper else {}),
     }
 
 

@@ -80,18 +80,20 @@ class Referee:
 
     def read(self, contenders: Sequence[Contender]) -> list[Reading]:
         """Train the finalists on the confirmation draws and hold their outputs."""
-        outcomes = train(self.context, "confirmation", contenders, self.context.settings.confirm_seeds, hold=True)
+        keeper = self.context.keeper
+        seeds = keeper.effort.seeds if keeper else self.context.settings.confirm_seeds
+        outcomes = train(self.context, "confirmation", contenders, seeds, hold=True)
         return [Reading(c, o) for c, o in zip(contenders, outcomes, strict=True)]
 
     def values(self, reading: Reading, part: str) -> list[float]:
         """The metric on a held-out part, one value a seed, in its own unit."""
-        outputs = torch.from_numpy(reading.outcome.held[part])
+        outputs = torch.tensor(reading.outcome.held[part])
         target = self._target(part).expand(outputs.shape[0], -1)
         return [float(value) for value in self.context.metric(outputs, target)]
 
     def difference(self, first: Reading, second: Reading, part: str) -> Difference:
         """Paired difference of utility, ``first`` less ``second``, on a held-out part."""
-        a, b = (torch.from_numpy(reading.outcome.held[part]) for reading in (first, second))
+        a, b = (torch.tensor(reading.outcome.held[part]) for reading in (first, second))
         return paired_difference(
             self.context.metric,
             a,
@@ -144,12 +146,16 @@ def ablate(referee: Referee, winner: Reading, plain: Reading) -> list[dict[str, 
     spec = winner.contender.spec
     if len(spec.parts) == 1:
         without = [(spec.parts[0], plain)]
+    elif referee.context.keeper and not referee.context.keeper.affords_ablation(len(spec.parts)):
+        return []
     else:
         contenders = [_without(winner.contender, part) for part in spec.parts]
         without = list(zip(spec.parts, referee.read(contenders), strict=True))
     rows = []
     for part, reading in without:
-        if reading.outcome.state == "failed" or reading is winner:
+        # A training that was cut is no fair comparison for one that was not.
+        cut = reading.outcome.reason != winner.outcome.reason
+        if reading.outcome.state == "failed" or reading is winner or cut:
             continue
         found = referee.difference(winner, reading, "confirmation")
         rows.append(

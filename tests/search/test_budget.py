@@ -1,0 +1,310 @@
+"""Time budgets: the estimates, and whole studies against a clock that only the trainings move."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from losssearch.data import load, partition
+from losssearch.evaluation import get_metric
+from losssearch.execution import Job
+from losssearch.losses.spec import LossSpec
+from losssearch.search.budget import Budget, Pace, Timekeeper, Work, spread, work_of
+from losssearch.search.context import Context
+from losssearch.search.effort import FIELDS, ladder
+from losssearch.search.loop import Loop
+from losssearch.search.settings import StudySettings
+from losssearch.search.study import Finished, run_study
+from losssearch.space import load_space
+from losssearch.storage.records import StudyRecord, TrialState
+from losssearch.storage.sql import SqlStore
+from losssearch.tasks import get_task
+from losssearch.tracking.tracker import SilentTracker
+from losssearch.training import Outcome, TrainingPlan
+from losssearch.training.outcome import CUT
+
+PLAN = TrainingPlan(epochs=20, batch_size=32, rungs=(4, 10))
+
+
+class Clock:
+    """Stands still but where it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Machine:
+    """An executor whose trainings take their time on ``clock``, and end at their deadline as the trainer's do."""
+
+    workers = 0
+
+    def __init__(self, clock: Clock, *, step: float = 1e-4, member_step: float = 5e-6) -> None:
+        self.clock, self.step, self.member_step = clock, step, member_step
+        self.rows: dict[str, int] = {}
+        self.held: dict[str, dict[str, int]] = {}
+        self.draws: dict[str, int] = {}
+        self.jobs: list[Job] = []
+
+    def share(self, name: str, replicas: object) -> None:
+        self.rows[name], self.draws[name] = replicas.features.shape[1], replicas.count  # type: ignore[attr-defined]
+        self.held[name] = {key: target.shape[1] for key, (_, target) in replicas.held.items()}  # type: ignore[attr-defined]
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Outcome]]]:
+        for job in jobs:
+            self.jobs.append(job)
+            work = work_of(
+                job.plan,
+                self.rows[job.replicas],
+                len(job.candidates),
+                len(job.candidates[0][1]),
+                self.draws[job.replicas],
+            )
+            seconds = work.steps * self.step + work.member_steps * self.member_step
+            left = np.inf if job.deadline is None else job.deadline - time.time()
+            cut = seconds > left + 1e-3  # the real clock moves a little, too
+            self.clock.now += max(0.0, min(seconds, left))
+            yield job, [self._outcome(job, LossSpec.from_json(spec), cut) for spec, _, _ in job.candidates]
+
+    def _outcome(self, job: Job, spec: LossSpec, cut: bool) -> Outcome:
+        value, count = int(spec.key[:4], 16) / 65_536, self.draws[job.replicas]
+        held = {}
+        for part, rows in self.held[job.replicas].items() if job.hold else ():
+            torch.manual_seed(int(spec.key[:6], 16))
+            held[part] = torch.randn(count, rows, 3).numpy()
+        return Outcome(
+            "pruned" if cut and job.plan.rungs else "completed",
+            utilities=(value,) * count,
+            rate=job.candidates[0][1][0],
+            epochs=3,
+            held=held,
+            reason=f"{CUT} in epoch 1 of 20" if cut else "",
+        )
+
+    def close(self) -> None: ...
+
+
+class Listener:
+    """Keeps the notes and the deadline that it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.left: float | None = None
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def deadline(self, seconds: float) -> None:
+        self.left = seconds
+
+    def stage(self, name: str, total: int) -> None: ...
+
+    def trials(self, records: object, best: float | None) -> None: ...
+
+    def advance(self) -> None: ...
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The budget's clock; encoding is taken to cost nothing, as it would move the real clock only."""
+    made = Clock()
+    monkeypatch.setattr(Budget, "wall", lambda self, moment: time.time() + moment - made.now)
+    return made
+
+
+def context(folder: Path, clock: Clock, seconds: float | None, machine: Machine, *, trials: int = 5000) -> Context:
+    dataset, task, space = (
+        load("builtin:wine", target="target"),
+        get_task("multiclass"),
+        load_space("multiclass", "multiclass"),
+    )
+    settings = StudySettings(
+        study="study",
+        task="multiclass",
+        metric="accuracy",
+        space=space.to_json(),
+        model="linear",
+        plan=PLAN,
+        rates=(0.01, 0.02),
+        seed=0,
+        trials=trials,
+        fingerprint=dataset.fingerprint,
+        confirm_seeds=5,
+        replicas=2,
+        time_budget=seconds,
+    )
+    store = SqlStore(f"sqlite:///{folder}/study.db")
+    if "study" not in store.studies():
+        store.create_study(StudyRecord("study", settings.fixed(), "0", "2026-01-01T00:00:00+00:00"))
+    made = Context(
+        settings=settings,
+        dataset=dataset,
+        partition=partition(dataset, 0),
+        task=task,
+        metric=get_metric("accuracy", "multiclass"),
+        space=space,
+        model="linear",
+        store=store,
+        executor=machine,
+        tracker=SilentTracker(),
+        observer=Listener(),
+        started=clock.now,
+    )
+    if seconds is not None:
+        budget = Budget(clock.now, seconds, clock)
+        made.keeper = Timekeeper(budget, PLAN, workers=0, seeds=5, menu=len(task.menu))
+    return made
+
+
+def finish(run: Context, clock: Clock) -> tuple[Finished, float]:
+    begun = clock.now
+    return run_study(run), clock.now - begun
+
+
+@pytest.mark.parametrize("seconds", [20.0, 45.0])
+def test_training_ends_when_the_budget_less_its_closing_is_used(tmp_path: Path, clock: Clock, seconds: float) -> None:
+    run = context(tmp_path, clock, seconds, Machine(clock, step=4e-3, member_step=4e-3), trials=200)
+    finished, used = finish(run, clock)
+    assert run.keeper is not None
+    end = seconds - run.keeper.closing
+    assert used <= end + 0.02
+    if finished.result["trials"]["total"] < 200:
+        assert used >= 0.85 * end
+
+
+def test_a_long_budget_changes_nothing_of_the_selection(tmp_path: Path, clock: Clock) -> None:
+    machine = Machine(clock)
+    run = context(tmp_path, clock, 600.0, machine, trials=40)
+    finished, _ = finish(run, clock)
+    assert finished.result["trials"]["total"] == 40
+    assert finished.result["timing"]["notes"] == []
+    later = [job for job in machine.jobs if not job.plan.rungs]
+    assert sum(len(job.candidates) for job in later if job.replicas == "reevaluation-1") == 16
+    assert machine.draws["confirmation"] == 5
+
+
+def test_menu_and_proposals_come_in_turn(tmp_path: Path, clock: Clock) -> None:
+    run = context(tmp_path, clock, 30.0, Machine(clock, step=4e-3, member_step=4e-3))
+    trials = Loop(run).run()
+    assert [t.number for t in trials] == list(range(len(trials)))
+    baselines = sum(t.origin == "baseline" for t in trials)
+    assert abs(2 * baselines - len(trials)) <= 2 * run.chunk
+    assert trials[0].name == get_task("multiclass").plain.name
+    assert {t.origin for t in trials[:6]} == {"baseline", "searched"}
+
+
+def test_a_small_budget_makes_the_selection_smaller_and_says_so(tmp_path: Path, clock: Clock) -> None:
+    run = context(tmp_path, clock, 30.0, Machine(clock, step=5e-3, member_step=5e-3))
+    finished, _ = finish(run, clock)
+    (note,) = [n for n in finished.result["timing"]["notes"] if "smaller selection" in n]
+    assert note in run.observer.notes  # type: ignore[attr-defined]
+    assert run.keeper is not None
+    assert run.keeper.effort != ladder(5, 8)[0]
+    assert finished.result["timing"]["budget_s"] == 30.0
+
+
+@pytest.mark.parametrize("seconds", [1e-6, 1.0])
+def test_a_budget_that_holds_nothing_still_gives_a_verdict(tmp_path: Path, clock: Clock, seconds: float) -> None:
+    run = context(tmp_path, clock, seconds, Machine(clock, step=1.0, member_step=1.0))
+    finished, used = finish(run, clock)
+    assert used <= seconds
+    assert finished.result["verdict"]["recommended"] in ("baseline", "searched")
+    assert get_task("multiclass").plain.name in [b["name"] for b in finished.result["baselines"]]
+    assert any("cut" in note for note in finished.result["timing"]["notes"])
+    assert len(finished.result["best"]["confirmation"]["values"]) == 2
+
+
+def test_a_sudden_slowness_is_cut_and_not_waited_for(tmp_path: Path, clock: Clock) -> None:
+    machine = Machine(clock, step=4e-3, member_step=4e-3)
+    run = context(tmp_path, clock, 60.0, machine)
+    trials = Loop(run)
+    train = machine.run
+
+    def slower(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Outcome]]]:
+        if clock.now > 1020:
+            machine.step = machine.member_step = 1.0
+        return train(jobs)
+
+    machine.run = slower  # type: ignore[method-assign]
+    done = trials.run()
+    assert clock.now <= 1060
+    cut = [t for t in done if t.reason.startswith(CUT)]
+    assert cut
+    assert {t.state for t in cut} == {TrialState.PRUNED}
+
+
+def test_a_resume_goes_on_with_a_fresh_budget_and_repeats_no_trial(tmp_path: Path, clock: Clock) -> None:
+    machine = Machine(clock, step=4e-3, member_step=4e-3)
+    first = Loop(context(tmp_path, clock, 20.0, machine)).run()
+    clock.now += 500
+    second = Loop(context(tmp_path, clock, 20.0, machine)).run()
+    assert len(second) > len(first)
+    assert second[: len(first)] == first
+    assert [t.number for t in second] == list(range(len(second)))
+    names = [(t.name, t.key) for t in second if t.origin == "baseline"]
+    assert len(set(names)) == len(names)
+
+
+def test_a_resume_without_a_budget_brings_all_of_the_menu(tmp_path: Path, clock: Clock) -> None:
+    machine = Machine(clock, step=4e-3, member_step=4e-3)
+    first = Loop(context(tmp_path, clock, 10.0, machine, trials=40)).run()
+    assert len(first) < 40
+    whole = Loop(context(tmp_path, clock, None, machine, trials=40)).run()
+    assert len(whole) == 40
+    assert {b.name for b in get_task("multiclass").menu} <= {t.name for t in whole}
+    assert sum(t.origin == "baseline" for t in whole) == 20
+
+
+def test_the_watcher_is_told_the_time_left(tmp_path: Path, clock: Clock) -> None:
+    run = context(tmp_path, clock, 20.0, Machine(clock, step=4e-3, member_step=4e-3))
+    clock.now += 5
+    Loop(run).run()
+    assert run.observer.left == 15.0  # type: ignore[attr-defined]
+
+
+def test_pace_finds_what_steps_and_members_cost() -> None:
+    pace = Pace()
+    for steps, members in ((100, 40), (100, 8), (200, 64), (50, 1)):
+        pace.learn(Work(steps, steps * members), steps * 1e-3 + steps * members * 1e-4)
+    assert pace.seconds(Work(300, 300 * 30)) == pytest.approx(0.3 + 0.9, rel=0.02)
+
+
+def test_pace_of_one_measurement_scales_with_the_steps() -> None:
+    pace = Pace()
+    assert pace.seconds(Work(10, 10)) == 0.0
+    pace.learn(Work(100, 1600), 2.0)
+    assert pace.seconds(Work(100, 1600)) == pytest.approx(2.0, rel=0.01)
+    assert pace.seconds(Work(200, 3200)) == pytest.approx(4.0, rel=0.01)
+    assert 1.0 < pace.seconds(Work(100, 800)) < 2.0
+
+
+def test_work_counts_members_that_rungs_leave() -> None:
+    # 3 replicas, 10 steps an epoch: 8 candidates at 4 rates for 4 epochs, 4 at 2 for 6, 2 at 1 for 10.
+    found = work_of(PLAN, 320, 8, 4, 3)
+    assert found == Work(200, 10 * 3 * (4 * 32 + 6 * 8 + 10 * 2))
+    assert work_of(replace(PLAN, rungs=()), 320, 8, 1, 3) == Work(200, 200 * 24)
+
+
+def test_populations_are_even_and_keep_all_workers_busy() -> None:
+    assert spread(10, 4, 1) == [4, 3, 3]
+    assert spread(4, 16, 2) == [2, 2]
+    assert spread(3, 16, 8) == [1, 1, 1]
+    assert spread(0, 4, 2) == []
+
+
+def test_efforts_go_from_full_to_least() -> None:
+    steps = ladder(5, 8)
+    assert (steps[0].fields, steps[0].seeds, steps[0].baselines, steps[0].ablation) == (FIELDS, 5, 8, True)
+    assert (steps[-1].fields, steps[-1].seeds, steps[-1].baselines, steps[-1].ablation) == ((), 2, 2, False)
+    keeper = Timekeeper(Budget(0.0, 60.0, lambda: 0.0), PLAN, workers=2, seeds=5, menu=8)
+    keeper.pace.learn(Work(200, 2000), 1.0)
+    costs = [keeper.selection_seconds(step) for step in steps]
+    assert costs == sorted(costs, reverse=True)
