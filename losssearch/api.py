@@ -21,8 +21,6 @@ from losssearch.errors import DataError, InterruptedStudyError, LossSearchError,
 from losssearch.execution import one_thread
 from losssearch.export.bundle import load_loss, write_bundle
 from losssearch.models import ModelFactory
-from losssearch.report.figures import write_figures
-from losssearch.report.html import write_report
 from losssearch.report.leaderboard import as_records, leaderboard
 from losssearch.search.context import Context
 from losssearch.search.observer import Observer, SilentObserver
@@ -204,6 +202,9 @@ def run(options: Options, observer: Observer) -> SearchResult:
 
 def _publish(assembled: Assembled, finished: Finished) -> dict[str, Any]:
     """Write export, figures, report and ``result.json``, and tell store and tracker."""
+    from losssearch.report.figures import write_figures  # needed at the end alone, and slow to import
+    from losssearch.report.html import write_report
+
     context, out = assembled.context, assembled.out
     settings, dataset = context.settings, context.dataset
     result = finished.result
