@@ -6,7 +6,6 @@ stood: trials stored as running are trained again, in the same populations.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,12 +17,12 @@ from losssearch.losses.spec import LossSpec
 from losssearch.models import LoopedModule, build_model
 from losssearch.search.budget import Timekeeper, spread
 from losssearch.search.context import Context
+from losssearch.search.ledger import Ledger
 from losssearch.search.menu import MenuEntry, menu_entries
-from losssearch.search.proposal import Observation, encode_observation, propose
+from losssearch.search.proposal import encode_observation, propose
 from losssearch.search.screening import Screen, Screened
 from losssearch.search.settings import derived_seed
 from losssearch.storage.records import TrialRecord, TrialState
-from losssearch.training import Outcome
 
 ATTEMPTS = 3
 """How often a trial may be running when the program ends before it counts as failed."""
@@ -53,10 +52,7 @@ class Loop:
             context.model, replicas.features.shape[2], context.task.width(replicas.class_prior.shape[1])
         )
         self._screen = Screen(model, replicas, settings.metric, settings.task)
-        self._trials: dict[int, TrialRecord] = {t.number: t for t in context.store.trials(settings.study)}
-        self._observed: dict[int, Observation] = {}
-        self._top = -math.inf
-        self._observe(list(self._trials.values()))
+        self._ledger = Ledger(context)
         self._signatures: dict[str, int] = {}
         weights = sum(torch.Size(shape).numel() for shape in model.shapes.values())
         size = settings.plan.batch_size * weights * len(settings.rates) * settings.replicas
@@ -73,16 +69,14 @@ class Loop:
         if context.keeper:
             observer.deadline(context.keeper.budget.left)
         observer.stage("search", settings.trials)
-        done = [t for t in self._trials.values() if t.state is not TrialState.RUNNING]
-        observer.trials(done, self._best())
-        self._track(done)  # what a killed driver's tracker still held; what was tracked already is passed over
+        self._ledger.open()
         self._remember()
         if context.keeper:
             self._race(context.keeper)
         else:
             self._go_through()
         context.seconds["search"] = context.seconds.get("search", 0.0) + time.monotonic() - begun
-        return [self._trials[number] for number in sorted(self._trials)]
+        return self._ledger.ordered
 
     def _go_through(self) -> None:
         """The menu, and then rounds of proposals, up to the number of trials."""
@@ -90,12 +84,12 @@ class Loop:
         self._train(self._interrupted())
         entries = menu_entries(self.context.task, settings.trials, derived_seed(settings.seed, "menu"))
         if self.context.store.stage(settings.study, MIXED) is None:
-            missing = [(n, entry) for n, entry in enumerate(entries) if n not in self._trials]
+            missing = [(n, entry) for n, entry in enumerate(entries) if n not in self._ledger.trials]
         else:
-            missing = list(enumerate(entries[self._asked_of_menu :], start=len(self._trials)))
+            missing = list(enumerate(entries[self._ledger.menu_trials :], start=len(self._ledger)))
         self._serve(missing)
-        while len(self._trials) < settings.trials:
-            self._propose(min(self._round, settings.trials - len(self._trials)))
+        while len(self._ledger) < settings.trials:
+            self._propose(min(self._round, settings.trials - len(self._ledger)))
 
     def _race(self, keeper: Timekeeper) -> None:
         """Menu and proposals in turn, in rounds that the time budget holds, so that either side has had its share.
@@ -105,10 +99,10 @@ class Loop:
         context, settings = self.context, self.context.settings
         context.store.save_stage(settings.study, MIXED, {"time_budget": settings.time_budget})
         self._train(self._interrupted())
-        while len(self._trials) < settings.trials:
-            asked = self._asked_of_menu
-            searched = len(self._trials) - asked
-            room = settings.trials - len(self._trials)
+        while len(self._ledger) < settings.trials:
+            asked = self._ledger.menu_trials
+            searched = len(self._ledger) - asked
+            room = settings.trials - len(self._ledger)
             menu_room = max(1, settings.trials // 2) - asked
             reserved = keeper.plan_selection()
             if not asked or not searched:
@@ -124,17 +118,13 @@ class Loop:
             if asked <= searched and menu_room > 0:
                 entries = menu_entries(context.task, 2 * (asked + count), derived_seed(settings.seed, "menu"))
                 chosen = entries[asked : asked + min(count, menu_room)]
-                self._serve(list(enumerate(chosen, start=len(self._trials))))
+                self._serve(list(enumerate(chosen, start=len(self._ledger))))
             else:
                 self._propose(min(count, room))
 
     def _affordable(self, keeper: Timekeeper, most: int, seconds: float) -> int:
         settings = self.context.settings
         return keeper.affordable(most, len(settings.rates), settings.replicas, seconds)
-
-    @property
-    def _asked_of_menu(self) -> int:
-        return sum(trial.origin == "baseline" for trial in self._trials.values())
 
     def _serve(self, missing: Sequence[tuple[int, MenuEntry]]) -> None:
         """Try entries of the menu, each under its number."""
@@ -157,11 +147,11 @@ class Loop:
         self._admit(menu, [replace(answer, reason="") for answer in screened])
 
     def _propose(self, count: int) -> None:
-        first = len(self._trials)
+        first = len(self._ledger)
         settings = self.context.settings
         proposals = propose(
             self.context.space,
-            list(self._observed.values()),
+            self._ledger.observations,
             count=count,
             seed=derived_seed(settings.seed, "proposal", first),
             maximize=self.context.metric.direction == "maximize",
@@ -183,7 +173,7 @@ class Loop:
 
     def _admit(self, records: Sequence[TrialRecord], screened: Sequence[Screened]) -> None:
         """Sort out duplicates, equivalents and rejected ones, store all as asked, train the rest."""
-        keys = {trial.key: trial.number for trial in self._trials.values() if trial.twin is None and _usable(trial)}
+        keys = {trial.key: trial.number for trial in self._ledger.own()}
         admitted = []
         for record, answer in zip(records, screened, strict=True):
             twin = keys.get(record.key)
@@ -198,41 +188,26 @@ class Loop:
                 keys[record.key] = self._signatures[answer.signature] = record.number
                 admitted.append(record)
         waiting = [replace(r, state=TrialState.RUNNING) if r.state in REUSED else r for r in admitted]
-        self._save(waiting)
-        self._trials.update({record.number: record for record in admitted})
+        self._ledger.save(waiting)
+        self._ledger.trials.update({record.number: record for record in admitted})
         rejected = [record for record in admitted if record.state is TrialState.REJECTED]
-        self._tell(rejected)
+        self._ledger.tell(rejected)
         self._train([record for record in admitted if record.state is TrialState.RUNNING])
-        self._tell([self._reuse(record) for record in admitted if record.state in REUSED])
-
-    def _reuse(self, record: TrialRecord) -> TrialRecord:
-        """Take over what the twin reached."""
-        assert record.twin is not None  # noqa: S101  (only twins come here)
-        twin = self._trials[record.twin]
-        state = TrialState.DUPLICATE if twin.key == record.key else TrialState.EQUIVALENT
-        return replace(
-            record,
-            state=state,
-            value=twin.value,
-            values=twin.values,
-            rate=twin.rate,
-            epochs=twin.epochs,
-            rungs=twin.rungs,
-        )
+        self._ledger.tell([self._ledger.reused(record) for record in admitted if record.state in REUSED])
 
     def _interrupted(self) -> list[TrialRecord]:
         """Trials that ran when the program ended: those to train again; twins and hopeless ones are settled."""
-        running = [t for _, t in sorted(self._trials.items()) if t.state is TrialState.RUNNING]
+        running = [trial for trial in self._ledger.ordered if trial.state is TrialState.RUNNING]
         again = [replace(trial, attempts=trial.attempts + 1) for trial in running]
         hopeless = [t for t in again if t.attempts >= ATTEMPTS]
-        self._tell(
+        self._ledger.tell(
             [
                 replace(t, state=TrialState.FAILED, reason=f"the program ended {ATTEMPTS} times while it ran")
                 for t in hopeless
             ]
         )
         rest = [t for t in again if t.attempts < ATTEMPTS]
-        self._save(rest)
+        self._ledger.save(rest)
         return rest
 
     def _train(self, records: Sequence[TrialRecord]) -> None:
@@ -260,78 +235,19 @@ class Loop:
         for job, outcomes in context.run(jobs, until):
             pairs = zip(owners[job.number], outcomes, strict=True)
             each = (time.monotonic() - begun) / len(outcomes)
-            self._tell([self._told(record, outcome, each) for record, outcome in pairs])
+            self._ledger.tell([self._ledger.trained(record, outcome, each) for record, outcome in pairs])
             begun = time.monotonic()
         twins = [record for record in records if record.twin is not None]
-        self._tell([self._reuse(record) for record in twins])
-
-    def _told(self, record: TrialRecord, outcome: Outcome, seconds: float) -> TrialRecord:
-        values = self.context.values(outcome)
-        return replace(
-            record,
-            state=TrialState(outcome.state),
-            value=sum(values) / len(values) if values else None,
-            values=values,
-            rate=outcome.rate,
-            epochs=outcome.epochs,
-            rungs=tuple((epoch, self.context.value(utility)) for epoch, utility in outcome.rungs),
-            reason=outcome.reason,
-            seconds=seconds,
-        )
-
-    def _tell(self, records: Sequence[TrialRecord]) -> None:
-        if not records:
-            return
-        self._save(records)
-        self._trials.update({record.number: record for record in records})
-        self._observe(records)
-        self._track(records)
-        self.context.observer.trials(records, self._best())
-
-    def _observe(self, records: Sequence[TrialRecord]) -> None:
-        """Take in what trials teach, once each: a round of a long study must not go through all trials again."""
-        for record in records:
-            if record.params:
-                self._observed[record.number] = _observation(record)
-            if record.value is not None:
-                self._top = max(self._top, self.context.metric.utility(record.value))
-
-    def _track(self, records: Sequence[TrialRecord]) -> None:
-        if records:
-            formulas = {record.number: LossSpec.from_json(record.spec).formula() for record in records}
-            self.context.tracker.log_trials(list(records), formulas, self.context.settings.metric)
-
-    def _save(self, records: Sequence[TrialRecord]) -> None:
-        if records:
-            self.context.store.save_trials(self.context.settings.study, list(records))
+        self._ledger.tell([self._ledger.reused(record) for record in twins])
 
     def _remember(self) -> None:
         """Signatures are not stored: measure again those of the trials that were trained."""
-        own = [t for _, t in sorted(self._trials.items()) if t.twin is None and _usable(t)]
+        own = self._ledger.own()
         signatures = self._screen.signatures([LossSpec.from_json(t.spec) for t in own])
         for trial, signature in zip(own, signatures, strict=True):
             self._signatures.setdefault(signature, trial.number)
-
-    def _best(self) -> float | None:
-        return self.context.value(self._top) if self._top > -math.inf else None
 
 
 def round_size(trials: int) -> int:
     """Proposals in one round: few where a study is small and learns from each, many where asking must cost little."""
     return max(8, min(32, trials // 8), min(LARGEST_ROUND, trials // 16))
-
-
-def _usable(trial: TrialRecord) -> bool:
-    return trial.state in (TrialState.RUNNING, TrialState.COMPLETED, TrialState.PRUNED)
-
-
-def _observation(trial: TrialRecord) -> Observation:
-    return Observation(
-        number=trial.number,
-        params=trial.params,
-        distributions=trial.distributions,
-        value=trial.value,
-        state=trial.state,
-        rungs=trial.rungs,
-        key=trial.key,
-    )
