@@ -33,14 +33,16 @@ def resolve_model(model: str | ModelFactory) -> str | ModelFactory:
     module, colon, name = model.partition(":")
     if not colon:
         raise UnknownNameError("model", model, MODELS)
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.append(here)  # and stays there: the factory may import its neighbours when it is called
+    here = os.getcwd()
+    sys.path.insert(0, here)
     try:
         factory = getattr(importlib.import_module(module), name)
     except Exception as error:  # importing runs the user's code, which may raise anything
         raise OptionError(
             f"--model must name an importable package.module:factory, got {model!r}: {error!r}"
         ) from error
+    finally:
+        sys.path.remove(here)
     if not callable(factory):
         raise OptionError(f"--model must name a callable factory(features, outputs), got {model!r}")
     resolved: ModelFactory = factory

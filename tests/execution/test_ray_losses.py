@@ -39,7 +39,7 @@ cluster.PATIENCE = 4.0
 sys.exit(main(sys.argv[1:]))
 """
 
-SEARCH = ["search", "builtin:wine", "--target", "target", "--model", "my_model:factory", "--trials", "16"]
+SEARCH = ["search", "builtin:wine", "--target", "target", "--model", "my_model:factory", "--trials", "96"]
 SEARCH += ["--epochs", "4", "--confirm-seeds", "2", "--no-mlflow", "--quiet", "--out", "wine"]
 
 
@@ -107,7 +107,7 @@ def until_some_trials_ended(store: Path) -> None:
 def test_ends_in_one_line_and_leaves_nothing_running(
     victim: str, number: int, code: int, said: str, tmp_path: Path
 ) -> None:
-    process = start(tmp_path, "--workers", "2", pause=0.05)
+    process = start(tmp_path, "--workers", "2", pause=0.5)  # long enough to notice a loss
     until_some_trials_ended(tmp_path / "wine/study.db")
     others = below(process.pid)
     if victim:  # Ray's own agents look for a lost head for a minute, and then end by themselves
