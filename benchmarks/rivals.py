@@ -33,6 +33,7 @@ def cluster(workers: int) -> Iterator[None]:
     # Workers import this package.
     environment = {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path])), "OMP_NUM_THREADS": "1"}
     ray.init(
+        address="local",
         num_cpus=workers,
         include_dashboard=False,
         log_to_driver=False,
