@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from losssearch.data import streaming
 from losssearch.data.columns import read_columns
+from losssearch.data.groups import Groups, Sensitive, read_groups, sensitive_columns, without_columns
 from losssearch.data.schema import Column, Schema
 from losssearch.data.sources import Data, Source, read_source
 from losssearch.data.targets import MINIMUM_ROWS, Target, missing_values, read_target
@@ -28,9 +29,9 @@ class Dataset:
     ``features``: a data frame with the columns of ``schema``, or float32 [rows, columns] for arrays and
     flattened images. ``target``: class ids int64, or float64 for regression. ``classes``: the name of each
     id, empty for regression; a binary task has the positive class at id 1. ``task``: binary, multiclass or
-    regression. ``weight`` [rows] and ``group`` [rows], ids of sensitive groups, where there are any.
-    ``fingerprint``: 16 hexadecimal digits of the content, the same in every run. ``notes``: sentences that
-    say what was inferred and left out.
+    regression. ``weight`` [rows], where there is one. ``group`` [rows]: ids of the sensitive groups, and
+    ``groups`` their names, where there is a sensitive attribute. ``fingerprint``: 16 hexadecimal digits of the
+    content, the same in every run. ``notes``: sentences that say what was inferred and left out.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Dataset:
     fingerprint: str
     weight: NDArray[np.float32] | None = None
     group: NDArray[np.int64] | None = None
+    groups: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -68,6 +70,8 @@ def load(
     positive: object = None,
     drop_missing_target: bool = False,
     max_rows: int | None = None,
+    sensitive: Sensitive | None = None,
+    sensitive_as_feature: bool = False,
 ) -> Dataset:
     """Read data and infer what they are.
 
@@ -78,7 +82,8 @@ def load(
     ``drop_missing_target``: leave out rows without a target instead of refusing them. ``max_rows``: use a
     seeded sample of so many rows, the target's classes in their shares, where there are more; a rare class keeps
     50. Where it is left out, that many rows of a Parquet or Arrow file are used as fit a quarter of the memory.
-    A note says which share of the rows is used.
+    A note says which share of the rows is used. ``sensitive``: columns whose values, or combinations of values, are the
+    groups to be treated alike; they are no features unless ``sensitive_as_feature``. See `losssearch.data.groups`.
 
     Raises `DataError`, `OptionError` or `UnknownNameError`, each in one line: for a file that is missing or
     no table, a missing column, a target that is constant, not finite or missing in places, fewer than 50
@@ -86,9 +91,15 @@ def load(
     """
     if max_rows is not None and max_rows < MINIMUM_ROWS:
         raise OptionError(f"max_rows must be at least {MINIMUM_ROWS}, which the splits need, got {max_rows}")
-    source = read_source(data, target, (drop,) if isinstance(drop, str) else tuple(drop), max_rows)
+    named, dropped = sensitive_columns(sensitive), (drop,) if isinstance(drop, str) else tuple(drop)
+    if target is not None and target in named:
+        raise OptionError(f"the sensitive attribute must not be the target; {target!r} is both")
+    source = read_source(data, target, tuple(name for name in dropped if name not in named), max_rows)
     source = _thinned(source, max_rows)
     source, notes = _without_missing_target(source, drop_missing_target)
+    grouping = None if sensitive is None else read_groups(source, sensitive)
+    hidden = [name for name in named if name in dropped or not sensitive_as_feature]
+    source = without_columns(source, hidden)
     goal = read_target(source.target.reset_index(drop=True), source.where, task, positive)
     features, schema, read_notes = _read_features(source)
     if not schema.columns:
@@ -101,9 +112,23 @@ def load(
         classes=goal.classes,
         task=goal.task,
         schema=schema,
-        fingerprint=_fingerprint(features, schema, goal),
-        notes=(*goal.notes, *notes, *source.notes, *read_notes),
+        fingerprint=_fingerprint(features, schema, goal, grouping),
+        group=None if grouping is None else grouping.ids,
+        groups=() if grouping is None else grouping.names,
+        notes=(*goal.notes, *notes, *source.notes, *read_notes, *_said(grouping, hidden)),
     )
+
+
+def _said(grouping: Groups | None, hidden: Sequence[str]) -> tuple[str, ...]:
+    """What a user must know of the groups: how many, and whether the model sees the attribute."""
+    if grouping is None:
+        return ()
+    shown = ", ".join(
+        f"{name!r} ({count})" for name, count in zip(grouping.names, np.bincount(grouping.ids), strict=True)
+    )
+    seen = [name for name in grouping.columns if name not in hidden]
+    how = f"the model sees {', '.join(seen)}" if seen else "the model does not see the sensitive attribute"
+    return f"{len(grouping.names)} groups, by rows: {shown}; {how}", *grouping.notes
 
 
 def _thinned(source: Source, most: int | None) -> Source:
@@ -157,7 +182,9 @@ def _read_features(source: Source) -> tuple[pd.DataFrame | NDArray[np.float32], 
     return values, Schema(columns, source.shape), notes
 
 
-def _fingerprint(features: pd.DataFrame | NDArray[np.float32], schema: Schema, goal: Target) -> str:
+def _fingerprint(
+    features: pd.DataFrame | NDArray[np.float32], schema: Schema, goal: Target, grouping: Groups | None
+) -> str:
     header = [[column.name, column.kind] for column in schema.columns], schema.shape, goal.classes, goal.task
     digest = hashlib.sha256(json.dumps(header).encode())
     if isinstance(features, pd.DataFrame):
@@ -167,4 +194,6 @@ def _fingerprint(features: pd.DataFrame | NDArray[np.float32], schema: Schema, g
     else:
         digest.update(np.ascontiguousarray(features).astype("<f4").tobytes())
     digest.update(goal.values.astype("<f8").tobytes())
+    if grouping is not None:
+        digest.update(json.dumps(grouping.names).encode() + grouping.ids.astype("<i8").tobytes())
     return digest.hexdigest()[:16]

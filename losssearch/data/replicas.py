@@ -45,6 +45,12 @@ class Replicas:
     """R seeds, one a draw."""
     held: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     """Named parts that no training or validation row is in: features [R, H, D] and target [R, H]."""
+    group: Tensor | None = None
+    """[R, N], int64 ids of the sensitive groups of the training rows, where there is a sensitive attribute."""
+    validation_group: Tensor | None = None
+    """[R, V]."""
+    groups: int = 0
+    """How many sensitive groups there are, G."""
 
     @property
     def count(self) -> int:
@@ -116,7 +122,16 @@ def make_replicas(dataset: Dataset, draws: Sequence[Draw], held: Mapping[str, Ro
         target_scale=torch.tensor(scales, dtype=torch.float32),
         seeds=tuple(draw.seed for draw in draws),
         held={name: stacked[f"held {name}"] for name in held},
+        group=_groups(dataset, [draw.train[:train_rows] for draw in draws]),
+        validation_group=_groups(dataset, [draw.validation[:validation_rows] for draw in draws]),
+        groups=len(dataset.groups),
     )
+
+
+def _groups(dataset: Dataset, rows: Sequence[Rows]) -> Tensor | None:
+    if dataset.group is None:
+        return None
+    return torch.from_numpy(np.stack([dataset.group[members] for members in rows]))
 
 
 def _rows(dataset: Dataset, rows: Rows) -> Any:

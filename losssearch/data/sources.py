@@ -77,7 +77,7 @@ def _from_table(frame: pd.DataFrame, name: str, where: str, target: str | None, 
     files.refuse_duplicate_names(frame.columns, where)
     if target is None:
         raise OptionError(f"a target column must be named; {where} has {_listed(frame.columns)}")
-    _require_column(target, frame, where, "target column")
+    require_column(target, frame, where, "target column")
     features = _without(frame, drop, where).drop(columns=target)
     return Source(name, where, features, frame[target])
 
@@ -204,11 +204,12 @@ def _refuse_drop(drop: Sequence[str], why: str) -> None:
 
 def _without(frame: pd.DataFrame, drop: Sequence[str], where: str) -> pd.DataFrame:
     for column in drop:
-        _require_column(column, frame, where, "column to drop,")
+        require_column(column, frame, where, "column to drop,")
     return frame.drop(columns=list(drop))
 
 
-def _require_column(column: str, frame: pd.DataFrame, where: str, role: str) -> None:
+def require_column(column: str, frame: pd.DataFrame, where: str, role: str) -> None:
+    """Raise `DataError`, with the nearest names, where ``frame`` has no such column; ``role`` says what it is for."""
     if column not in frame.columns:
         raise DataError(f"{where} has no {role} {column!r}; {_nearest(column, frame.columns)}")
 

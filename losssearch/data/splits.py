@@ -1,8 +1,8 @@
 """Which rows serve what: search, confirmation and test parts, and draws of training and validation rows.
 
 Rows with equal features always fall on one side, and every class (for regression, every tenth of the
-target's range of ranks) falls on the sides in equal shares. Only raw output of PCG64 is used, whose stream
-numpy keeps the same in every version and on every platform.
+target's range of ranks) of every sensitive group falls on the sides in equal shares. Only raw output of PCG64
+is used, whose stream numpy keeps the same in every version and on every platform.
 """
 
 from __future__ import annotations
@@ -138,6 +138,9 @@ def _strata(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:
         bins = int(np.clip(len(rows) // 20, 2, 10))
         edges = np.quantile(values, np.arange(1, bins) / bins)
         values = np.searchsorted(edges, values, side="right")
+    if dataset.group is not None:
+        _, values = np.unique(values, return_inverse=True)
+        values = values * (int(dataset.group.max()) + 1) + dataset.group[rows]
     _, stratum, counts = np.unique(values, return_inverse=True, return_counts=True)
     rank = np.empty(len(counts), dtype=np.int64)
     rank[np.argsort(counts, kind="stable")] = np.arange(len(counts))

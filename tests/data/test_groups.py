@@ -1,0 +1,115 @@
+"""Sensitive groups: from columns to ids, small groups pooled, and shares kept in every part."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from losssearch.data import draws, load, make_replicas, partition
+from losssearch.errors import DataError, InputError, OptionError
+
+
+def _frame(rows: int = 600) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "score": random.normal(size=rows),
+            "sex": np.where(random.random(rows) < 0.4, "f", "m"),
+            "race": np.where(random.random(rows) < 0.05, "c", np.where(random.random(rows) < 0.5, "a", "b")),
+            "age": random.integers(18, 80, rows),
+            "label": random.integers(0, 2, rows),
+        }
+    )
+
+
+def test_each_combination_of_values_is_a_group() -> None:
+    frame = _frame(4_000)
+    data = load(frame, target="label", sensitive=["sex", "race"])
+    assert data.groups == ("f, a", "f, b", "f, c or m, c", "m, a", "m, b")
+    assert data.group is not None
+    expected = [f"{s}, {r}" if r != "c" else "f, c or m, c" for s, r in zip(frame.sex, frame.race, strict=True)]
+    assert [data.groups[i] for i in data.group] == expected
+
+
+def test_the_attribute_is_no_feature_unless_asked_for() -> None:
+    blind = load(_frame(), target="label", sensitive="sex")
+    seen = load(_frame(), target="label", sensitive="sex", sensitive_as_feature=True)
+    assert "sex" not in [column.name for column in blind.schema.columns]
+    assert "sex" in [column.name for column in seen.schema.columns]
+    assert any("does not see the sensitive attribute" in note for note in blind.notes)
+    assert any("the model sees sex" in note for note in seen.notes)
+    assert blind.fingerprint != seen.fingerprint != load(_frame(), target="label").fingerprint
+
+
+def test_a_dropped_column_may_still_be_sensitive() -> None:
+    data = load(_frame(), target="label", sensitive="sex", drop="sex", sensitive_as_feature=True)
+    assert data.groups == ("f", "m")
+    assert "sex" not in [column.name for column in data.schema.columns]
+
+
+def test_small_groups_are_pooled_and_named() -> None:
+    frame = _frame()
+    frame.loc[:30, "race"] = "d"
+    data = load(frame, target="label", sensitive="race")
+    assert data.groups == ("a", "d or c or b")  # 31 and 40 rows, and the next smallest to reach a hundred
+    assert np.bincount(data.group).min() >= 100  # type: ignore[arg-type]
+    assert any("pooled into one group" in note and "'d' (31 rows)" in note for note in data.notes)
+
+
+def test_a_number_is_cut() -> None:
+    data = load(_frame(), target="label", sensitive="age >= 50")
+    assert data.groups == ("age >= 50", "not age >= 50")
+    assert data.group is not None
+    np.testing.assert_array_equal(data.group == 0, _frame().age >= 50)
+
+
+def test_labels_may_come_beside_arrays() -> None:
+    frame = _frame()
+    data = load((frame[["score", "age"]].to_numpy(), frame.label.to_numpy()), sensitive=frame.sex)
+    assert data.groups == ("f", "m")
+
+
+def test_missing_values_are_a_group() -> None:
+    frame = _frame()
+    frame.loc[:150, "sex"] = None
+    assert load(frame, target="label", sensitive="sex").groups == ("f", "m", "missing")
+
+
+@pytest.mark.parametrize(
+    ("sensitive", "kind", "message"),
+    [
+        ("label", OptionError, "'label' is both"),
+        ("sexx", DataError, "did you mean 'sex'"),
+        ("age", DataError, "give a cut, such as 'age>="),
+        ("sex>=3", DataError, "needs numbers"),
+        ("constant", DataError, "has only 'x'"),
+        ("rare", DataError, "needs 100 rows to be estimated"),
+    ],
+)
+def test_what_cannot_be_groups_is_refused(sensitive: str, kind: type[InputError], message: str) -> None:
+    frame = _frame()
+    frame["constant"], frame["rare"] = "x", np.where(np.arange(len(frame)) < 20, "few", "many")
+    with pytest.raises(kind, match=message) as caught:
+        load(frame, target="label", sensitive=sensitive)
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_must_be_one_a_row() -> None:
+    frame = _frame()
+    with pytest.raises(OptionError, match="one a row: 600 rows, got 3"):
+        load((frame[["score"]].to_numpy(), frame.label.to_numpy()), sensitive=np.array(["a", "b", "a"]))
+
+
+def test_every_group_has_its_share_of_every_part() -> None:
+    data = load(_frame(2_000), target="label", sensitive="sex")
+    assert data.group is not None
+    parts = partition(data, 0)
+    for name, share in (("search", 0.6), ("confirmation", 0.2), ("test", 0.2)):
+        rows = getattr(parts, name)
+        np.testing.assert_allclose(np.bincount(data.group[rows]) / np.bincount(data.group), share, atol=0.01)
+    replicas = make_replicas(data, draws(data, parts.search, seed=0, count=2, purpose="search"))
+    assert replicas.groups == 2
+    assert replicas.group is not None
+    assert replicas.group.shape == replicas.target.shape
+    assert replicas.take([1]).group.shape == (1, replicas.target.shape[1])  # type: ignore[union-attr]
