@@ -1,0 +1,176 @@
+"""Train one model under differential privacy: per-sample clipping and noise (DP-SGD; Abadi et al. 2016).
+
+What is promised covers the optimiser's steps on the rows given. What was learned from the same rows by other means (the
+encoding, the class prior, the search that chose the loss, a tuned threshold) is not covered.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import grad, vmap
+
+from losssearch.errors import OptionError
+from losssearch.losses.inputs import named_inputs
+from losssearch.losses.part import learned_scalars, part_numbers, part_value
+from losssearch.losses.spec import LossSpec
+from losssearch.models import StackedModel
+
+PER_SAMPLE = frozenset({"logits", "logit", "labels", "class_prior", "prediction", "target", "progress"})
+"""What a loss of one sample may read: all that does not speak of other samples."""
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """A promise (ε, δ) of differential privacy, and the norm that each sample's gradient is clipped to."""
+
+    epsilon: float
+    delta: float = 1e-5
+    clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.epsilon <= 100:
+            raise OptionError(f"the epsilon of differential privacy must lie in (0, 100], got {self.epsilon:g}")
+        if not 0 < self.delta < 1:
+            raise OptionError(f"the delta of differential privacy must lie in (0, 1), got {self.delta:g}")
+        if not (self.clip > 0 and math.isfinite(self.clip)):
+            raise OptionError(f"the clipping norm must be above 0, got {self.clip:g}")
+
+
+@dataclass(frozen=True)
+class PrivateFit:
+    """The parameters of the trained model, and what they cost: ``epsilon`` spent at the ``delta`` asked for."""
+
+    parameters: Mapping[str, Tensor]
+    epsilon: float
+    delta: float
+    noise_multiplier: float
+    sample_rate: float
+    steps: int
+
+
+def require_per_sample(spec: LossSpec) -> None:
+    """Raise `OptionError` where a loss is not a mean over samples, so that no gradient belongs to one sample."""
+    for part in spec.parts:
+        shared = set(part.term.reads) - PER_SAMPLE
+        reason = (
+            f"{part.name} gives one value a batch"
+            if not part.term.per_sample
+            else f"{part.name} reads {', '.join(sorted(shared))}"
+            if shared
+            else f"{part.name} is averaged over the worst samples of a batch"
+            if part.reduction.kind != "mean"
+            else f"{part.name} learns scalars of its own"
+            if learned_scalars(part)
+            else ""
+        )
+        if reason:
+            raise OptionError(
+                f"private training needs a loss that is a mean over samples, each on its own, but {reason}: "
+                "leave out --private-epsilon, or search a space of such losses"
+            )
+
+
+def train_privately(
+    model: StackedModel,
+    spec: LossSpec,
+    features: Tensor,
+    target: Tensor,
+    class_prior: Tensor | None,
+    privacy: Privacy,
+    *,
+    epochs: int,
+    batch_size: int,
+    rate: float,
+    seed: int | None = None,
+) -> PrivateFit:
+    """Train ``model`` with the loss of ``spec`` on ``features`` ``[N, ...]`` and ``target`` ``[N]``.
+
+    Each step takes every row with probability ``batch_size / N`` (Poisson sampling, which the accountant assumes),
+    clips every row's gradient and adds Gaussian noise, as much as keeps the whole training within ``privacy``.
+    ``seed`` makes a test repeatable; without it sampling and noise come from the operating system, as privacy demands.
+
+    Raises `OptionError` for a loss that is no mean over samples, or where Opacus is missing.
+    """
+    require_per_sample(spec)
+    rows = len(target)
+    sample_rate = min(1.0, batch_size / rows)
+    steps = epochs * max(1, rows // batch_size)
+    noise = _noise_multiplier(privacy, sample_rate, steps)
+    generator = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)
+    start = model.initial(int(torch.randint(1 << 31, (), generator=generator)))
+    buffers = {name: value[None, None] for name, value in model.buffers(0).items()}
+    parameters = {name: value.clone().requires_grad_() for name, value in start.items()}
+    optimiser = torch.optim.Adam(list(parameters.values()), lr=rate)
+
+    def loss(own: dict[str, Tensor], row: Tensor, label: Tensor, progress: Tensor) -> Tensor:
+        stacked = {name: value[None, None] for name, value in own.items()}
+        output = model.forward(stacked, buffers, row[None, None], training=True, seed=0)[0, 0]
+        named = named_inputs(output, label[None], spec.reads, class_prior, progress)
+        values = [
+            part_value(part, named, {n: output.new_tensor(v) for n, v in part_numbers(part).items()}, {})
+            for part in spec.parts
+        ]
+        return torch.stack(values).sum()
+
+    each = vmap(grad(loss), in_dims=(None, 0, 0, None))
+    for step in range(steps):
+        taken = (torch.rand(rows, generator=generator) < sample_rate).nonzero()[:, 0]
+        summed = {name: torch.zeros_like(value) for name, value in parameters.items()}
+        if len(taken):
+            detached = {name: value.detach() for name, value in parameters.items()}
+            gradients = each(detached, features[taken], target[taken], torch.tensor(step / steps))
+            summed = _clipped_sum(gradients, privacy.clip)
+        for name, value in parameters.items():
+            shake = torch.randn(value.shape, generator=generator) * (noise * privacy.clip)
+            value.grad = (summed[name] + shake) / (rows * sample_rate)
+        optimiser.step()
+    fitted = {name: value.detach() for name, value in parameters.items()}
+    return PrivateFit(fitted, _spent(privacy, noise, sample_rate, steps), privacy.delta, noise, sample_rate, steps)
+
+
+def _clipped_sum(gradients: Mapping[str, Tensor], clip: float) -> dict[str, Tensor]:
+    """Sum over samples of their gradients, each scaled to a norm of ``clip`` at most; a broken one counts as zero."""
+    norm = torch.stack([value.flatten(1).square().sum(1) for value in gradients.values()]).sum(0).sqrt()
+    factor = torch.where(norm.isfinite(), clip / norm.clamp_min(clip), 0.0)
+    return {name: torch.einsum("n...,n->...", value.nan_to_num(), factor) for name, value in gradients.items()}
+
+
+def _noise_multiplier(privacy: Privacy, sample_rate: float, steps: int) -> float:
+    try:
+        from opacus.accountants.utils import get_noise_multiplier
+    except ImportError:
+        raise OptionError("private training needs Opacus: pip install 'losssearch[private]'") from None
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="Optimal order", category=UserWarning
+        )  # a looser bound, still a bound
+        try:
+            found = get_noise_multiplier(
+                target_epsilon=privacy.epsilon,
+                target_delta=privacy.delta,
+                sample_rate=sample_rate,
+                steps=steps,
+                accountant="rdp",
+            )
+        except ValueError as error:
+            raise OptionError(
+                f"no noise keeps epsilon {privacy.epsilon:g} over {steps} steps: allow a larger one ({error})"
+            ) from None
+    return float(found)
+
+
+def _spent(privacy: Privacy, noise: float, sample_rate: float, steps: int) -> float:
+    from opacus.accountants import RDPAccountant
+
+    accountant = RDPAccountant()
+    accountant.history = [(noise, sample_rate, steps)]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Optimal order", category=UserWarning)
+        return float(accountant.get_epsilon(privacy.delta))
