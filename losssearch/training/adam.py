@@ -2,49 +2,62 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
 class StackedAdam:
     """AdamW (Loshchilov & Hutter 2019, algorithm 2) for parameters ``[R, K, P]``.
 
-    ``rates`` is ``[K]``; ``decay`` is ``[P]``, the weight decay of each column. One fused step serves all
-    members, and no member's update reads another's gradient.
+    ``rates`` is ``[K]``; ``decay`` is ``[P]``, the weight decay of each column. No member's update reads
+    another's gradient.
+
+    PyTorch's fused step knows one rate. Adam moves parameters by as many rates as it moves parameters over
+    their rate at a rate of one: so these are what is stepped, all members in one call.
     """
 
     def __init__(self, parameters: Tensor, rates: Tensor, decay: Tensor, clip: float | None = None) -> None:
         self.parameters, self.rates, self.decay, self.clip = parameters, rates, decay, clip
         self.mean = torch.zeros_like(parameters)
         self.square = torch.zeros_like(parameters)
-        self._scratch = torch.empty_like(parameters)  # a fresh one a step would cost its page faults each time
+        self._over_rate = parameters / rates[:, None]
         self._decayed = _runs(decay)
-        self.steps = 0
+        self._steps = torch.zeros((), device=parameters.device)
 
     @torch.no_grad()
     def step(self, gradient: Tensor, factor: float) -> None:
         """Move the parameters against ``gradient`` ``[R, K, P]``, at ``factor`` × the members' rates."""
-        self.steps += 1
+        self._steps += 1
         if self.clip is not None:
             norm = gradient.norm(dim=-1, keepdim=True)
             gradient = gradient * (self.clip / (norm + 1e-12)).clamp(max=1.0)
-        rate = (self.rates * factor)[:, None]
-        unbiased = math.sqrt(1 - 0.999**self.steps)
         for columns, decay in self._decayed:
-            self.parameters[..., columns].mul_(1 - rate * decay)
-        self.mean.lerp_(gradient, 0.1)
-        self.square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-        torch.sqrt(self.square, out=self._scratch).add_(1e-8 * unbiased).div_(rate)
-        self.parameters.addcdiv_(self.mean, self._scratch, value=-unbiased / (1 - 0.9**self.steps))
+            self._over_rate[..., columns].mul_(1 - (factor * decay) * self.rates[:, None])
+        # What `torch.optim.AdamW(fused=True)` calls, without its bookkeeping around each parameter.
+        torch._fused_adamw_(
+            [self._over_rate],
+            [gradient],
+            [self.mean],
+            [self.square],
+            [],
+            [self._steps],
+            lr=factor,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=0.0,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+        torch.mul(self._over_rate, self.rates[:, None], out=self.parameters)
 
     def keep(self, parameters: Tensor, members: Tensor) -> None:
         """Go on with ``parameters`` and the state of ``members`` ``[kept]`` alone."""
         self.parameters = parameters
-        self.rates = self.rates[members]
+        self.rates, self._over_rate = self.rates[members], self._over_rate[:, members]
         self.mean, self.square = self.mean[:, members], self.square[:, members]
-        self._scratch = torch.empty_like(parameters)
 
 
 def _runs(decay: Tensor) -> list[tuple[slice, float]]:

@@ -10,6 +10,8 @@ from torch import Tensor
 from losssearch.losses.population import PopulationLoss
 from losssearch.models import StackedModel
 from losssearch.training.adam import StackedAdam
+from losssearch.training.memory import is_out_of_memory
+from losssearch.training.parts import Part, joined, parts
 
 
 class Members:
@@ -18,6 +20,9 @@ class Members:
     A member is one candidate at one learning rate. All members of a replica start alike.
     ``candidate`` ``[K]`` says whose member it is. ``best``, ``best_epoch`` ``[R, K]`` follow the best
     validation utility; ``diverged`` ``[R, K]`` marks what turned non-finite.
+
+    ``at_once``: how many members pass through the model together, all where left out. When memory runs out they
+    are halved, and what the step had begun is begun again; what comes of it is the same.
     """
 
     def __init__(
@@ -31,6 +36,7 @@ class Members:
         weight_decay: float,
         clip: float | None,
         device: torch.device,
+        at_once: int | None = None,
     ) -> None:
         self.model, self.loss, self.candidate = model, loss, candidate
         count, replicas = len(candidate), len(seeds)
@@ -43,7 +49,8 @@ class Members:
         columns = torch.tensor([*decay, 0.0], device=device).repeat_interleave(
             torch.tensor([*self.sizes, learned.shape[-1]], device=device)
         )
-        self._pass, self._gradient = model.new_pass(), torch.empty_like(self.flat)
+        self._at_once, self._gradient = at_once or count, torch.empty_like(self.flat)
+        self._parts = parts(model, loss, self._at_once)
         self.optimiser = StackedAdam(self.flat, rates, columns, clip)
         held = [model.buffers(seed) for seed in seeds]
         self.buffers = {
@@ -57,6 +64,10 @@ class Members:
         self.best = torch.full((replicas, count), -torch.inf, device=device)
         self.best_epoch = torch.zeros((replicas, count), dtype=torch.long, device=device)
         self.diverged = torch.zeros((replicas, count), dtype=torch.bool, device=device)
+        self.details: Tensor | None = None
+        """``[R, K, F]``: what the judge said beside the utility, at the best epoch."""
+        self.memory = loss.initial_memory.expand(replicas, -1, -1)
+        """``[R, K, M]``: what the terms carry from batch to batch."""
 
     def split(self, flat: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Named parameters ``[R, K, *shape]`` and learned scalars ``[R, K, L]`` of a flat tensor."""
@@ -65,32 +76,81 @@ class Members:
         return {name: piece.unflatten(-1, shape) for (name, shape), piece in shaped}, learned
 
     def step(
-        self, features: Tensor, target: Tensor, class_prior: Tensor, *, progress: float, factor: float, seed: int
+        self,
+        features: Tensor,
+        target: Tensor,
+        class_prior: Tensor,
+        *,
+        progress: float,
+        factor: float,
+        seed: int,
+        group: Tensor | None = None,
     ) -> None:
         """One optimiser step of all members on the mini-batch ``[R, batch, ...]`` of their replica."""
-        parameters, learned = self.split(self.flat)
-        outputs = self._pass.forward(parameters, self.buffers, features, training=True, seed=seed)
-        outputs, learned = outputs.requires_grad_(), learned.detach().requires_grad_()
-        losses = self.loss(outputs, target, class_prior, learned, progress)
-        # The gradient of the sum with respect to each loss is one, so a member that is not finite spoils no other.
-        slope, *rest = torch.autograd.grad(losses.sum(), (outputs, learned), materialize_grads=True)
-        gradients = self._pass.backward(slope)
-        torch.cat([*(gradients[name].flatten(2) for name in self.model.shapes), *rest], dim=-1, out=self._gradient)
+
+        def gradients(part: Part) -> Tensor:
+            own = part.members
+            parameters, learned = self.split(self.flat[:, own])
+            buffers = {name: value[:, own] for name, value in self.buffers.items()}
+            outputs = part.passage.forward(parameters, buffers, features, training=True, seed=seed)
+            outputs, learned = outputs.requires_grad_(), learned.detach().requires_grad_()
+            given, memory = (outputs, target, class_prior, learned, progress), self.memory[:, own]
+            losses = part.loss(*given, group=group, memory=memory, features=features)
+            after = part.loss.next_memory(*given, memory, group=group, features=features)
+            # The gradient of the sum with respect to each loss is one, so a member that is not finite spoils no other.
+            slope, *rest = torch.autograd.grad(losses.sum(), (outputs, learned), materialize_grads=True)
+            by_name = part.passage.backward(slope)
+            pieces = [*(by_name[name].flatten(2) for name in self.model.shapes), *rest]
+            torch.cat(pieces, dim=-1, out=self._gradient[:, own])
+            return after
+
+        before = {name: value.clone() for name, value in self.buffers.items()}
+        while True:
+            try:
+                memory = [gradients(part) for part in self._parts]
+                break
+            except (RuntimeError, MemoryError) as error:
+                self._make_room(error)
+            for name, value in before.items():  # nothing else has changed before the optimiser moves
+                self.buffers[name].copy_(value)
+        self.memory = joined(memory)
         self.optimiser.step(self._gradient, factor)
 
     @torch.no_grad()
     def outputs(self, features: Tensor, *, best: bool = False, rows: int = 128) -> Tensor:
         """Outputs ``[R, K, N(, C)]`` of the present or the best parameters, computed ``rows`` at a time."""
         flat, buffers = (self.best_flat, self.best_buffers) if best else (self.flat, self.buffers)
-        parameters, _ = self.split(flat)
-        pieces = [
-            self._pass.forward(parameters, buffers, piece, training=False, seed=0).clone()
-            for piece in features.split(rows, dim=1)
-        ]
-        return torch.cat(pieces, dim=2)
 
-    def record(self, utility: Tensor, epoch: int, patience: int) -> None:
-        """Take in the validation utilities ``[R, K]`` of an epoch; a stopped or diverged member stays as it is."""
+        def of(part: Part) -> Tensor:
+            parameters, _ = self.split(flat[:, part.members])
+            held = {name: value[:, part.members] for name, value in buffers.items()}
+            found = [
+                part.passage.forward(parameters, held, piece, training=False, seed=0).clone()
+                for piece in features.split(rows, dim=1)
+            ]
+            return torch.cat(found, dim=2)
+
+        while True:
+            try:
+                return joined([of(part) for part in self._parts])
+            except (RuntimeError, MemoryError) as error:
+                self._make_room(error)
+
+    def _make_room(self, error: Exception) -> None:
+        """Take half as many members at once from here on; raises ``error`` where that would not help."""
+        if self._at_once == 1 or not is_out_of_memory(error):
+            raise error
+        self._parts = []  # with the memory that their passes hold
+        self._at_once = -(-min(self._at_once, len(self.candidate)) // 2)
+        if self.flat.is_cuda:
+            torch.cuda.empty_cache()
+        self._parts = parts(self.model, self.loss, self._at_once)
+
+    def record(self, utility: Tensor, epoch: int, patience: int, details: Tensor | None = None) -> None:
+        """Take in the validation utilities ``[R, K]`` of an epoch, and what a judge says beside ``[R, K, F]``.
+
+        A stopped or diverged member stays as it is.
+        """
         running = epoch - self.best_epoch <= patience
         self.diverged |= running & ~torch.isfinite(self.flat).all(dim=-1)
         running &= ~self.diverged
@@ -98,6 +158,8 @@ class Members:
         self.best = torch.where(improved, utility, self.best)
         self.best_epoch = torch.where(improved, epoch, self.best_epoch)
         self.best_flat = torch.where(improved[..., None], self.flat, self.best_flat)
+        if details is not None:
+            self.details = details if self.details is None else torch.where(improved[..., None], details, self.details)
         for name, value in self.buffers.items():
             chosen = improved.reshape(*improved.shape, *[1] * (value.dim() - 2))
             self.best_buffers[name] = torch.where(chosen, value, self.best_buffers[name])
@@ -113,12 +175,15 @@ class Members:
     def keep(self, members: Tensor) -> None:
         """Compact: go on with ``members`` ``[kept]`` alone, their state unchanged."""
         self.candidate = self.candidate[members]
-        self.loss = PopulationLoss([self.loss.specs[int(m)] for m in members], self.flat.device)
+        loss, kept = self.loss, [self.loss.specs[int(m)] for m in members]
+        self.loss = PopulationLoss(kept, self.flat.device, groups=loss.groups, classes=loss.classes)
+        self.memory = self.memory[:, members]
         self.flat = self.flat[:, members]
-        self._pass, self._gradient = self.model.new_pass(), torch.empty_like(self.flat)
+        self._parts, self._gradient = parts(self.model, self.loss, self._at_once), torch.empty_like(self.flat)
         self.optimiser.keep(self.flat, members)
         self.best_flat = self.best_flat[:, members]
         self.buffers = {name: value[:, members] for name, value in self.buffers.items()}
         self.best_buffers = {name: value[:, members] for name, value in self.best_buffers.items()}
         self.best, self.best_epoch = self.best[:, members], self.best_epoch[:, members]
         self.diverged = self.diverged[:, members]
+        self.details = None if self.details is None else self.details[:, members]

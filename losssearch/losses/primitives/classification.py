@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from losssearch.losses.domains import Float
+from losssearch.losses.softmax import log_softmax
 from losssearch.losses.term import loss_term
 
 _LOG_ZERO = 4.0
@@ -33,7 +34,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: Tensor) -> Tenso
     ``-(1 - s) log p_y - s mean_c log p_c``. Shapes: logits [batch, classes], labels [batch] → [batch].
     Limits: s = 0 is plain cross-entropy.
     """
-    log_p = F.log_softmax(logits, -1)
+    log_p = log_softmax(logits)
     return -(1 - smoothing) * _of_label(log_p, labels) - smoothing * log_p.mean(-1)
 
 
@@ -72,11 +73,10 @@ def focal(logits: Tensor, labels: Tensor, *, gamma: Tensor) -> Tensor:
     Rewards work on samples that are still wrong. ``-(1 - p_y)^γ log p_y``. Shapes: logits
     [batch, classes], labels [batch] → [batch]. Limits: γ = 0 is cross-entropy.
     """
-    log_p = F.log_softmax(logits, -1)
-    is_label = labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)
-    # log(1 - p_y) from the other classes: from p_y itself its gradient is infinite once p_y rounds to 1
-    log_rest = log_p.masked_fill(is_label, -torch.inf).logsumexp(-1)
-    return -torch.exp(gamma * log_rest) * _of_label(log_p, labels)
+    log_p = _of_label(log_softmax(logits), labels)
+    # from zero on, a power below one has an infinite gradient: it stops where p_y would round to 1
+    rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).eps)
+    return -(rest**gamma) * log_p
 
 
 @loss_term(reference="Leng et al. 2022, Poly-1", shift_invariant=True, epsilon=Float(-1.0, 6.0, default=1.0))
@@ -86,7 +86,7 @@ def poly1(logits: Tensor, labels: Tensor, *, epsilon: Tensor) -> Tensor:
     ``-log p_y + ε (1 - p_y)``; ε > 0 pushes harder on confident samples, ε < 0 less. Shapes: logits
     [batch, classes], labels [batch] → [batch]. Limits: ε = 0 is cross-entropy.
     """
-    log_p = _of_label(F.log_softmax(logits, -1), labels)
+    log_p = _of_label(log_softmax(logits), labels)
     return -log_p - epsilon * torch.expm1(log_p)
 
 
@@ -97,7 +97,7 @@ def generalised_cross_entropy(logits: Tensor, labels: Tensor, *, q: Tensor) -> T
     ``(1 - p_y^q) / q``. Shapes: logits [batch, classes], labels [batch] → [batch].
     Limits: q → 0 is cross-entropy; q = 1 is ``1 - p_y``, half the absolute error of the probabilities.
     """
-    return -torch.expm1(q * _of_label(F.log_softmax(logits, -1), labels)) / q
+    return -torch.expm1(q * _of_label(log_softmax(logits), labels)) / q
 
 
 @loss_term(
@@ -112,5 +112,5 @@ def symmetric_cross_entropy(logits: Tensor, labels: Tensor, *, alpha: Tensor, be
     ``-α log p_y + 4 β (1 - p_y)``, log 0 taken as -4. Shapes: logits [batch, classes], labels [batch]
     → [batch]. Limits: α times `poly1` with ε = 4 β / α.
     """
-    log_p = _of_label(F.log_softmax(logits, -1), labels)
+    log_p = _of_label(log_softmax(logits), labels)
     return -alpha * log_p - _LOG_ZERO * beta * torch.expm1(log_p)

@@ -6,10 +6,10 @@ A class that the training part lacks has prior 0; the formulas stay finite there
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from losssearch.losses.domains import Float
+from losssearch.losses.softmax import log_softmax
 from losssearch.losses.term import loss_term
 
 _SMALLEST_PRIOR = 1e-6
@@ -36,7 +36,7 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, class_prior: Tensor, 
     log_weight = -power * log_prior
     weight = torch.exp(log_weight - torch.logsumexp(log_weight + log_prior, -1))
     index = labels.unsqueeze(-1)
-    log_p = F.log_softmax(logits, -1).gather(-1, index).squeeze(-1)
+    log_p = log_softmax(logits).gather(-1, index).squeeze(-1)
     return -weight.expand_as(logits).gather(-1, index).squeeze(-1) * log_p
 
 
@@ -48,7 +48,7 @@ def logit_adjustment(logits: Tensor, labels: Tensor, class_prior: Tensor, *, tau
     class_prior [classes] → [batch]. Limits: τ = 0 is cross-entropy; τ = 1 is balanced softmax and is
     consistent for balanced accuracy.
     """
-    log_p = F.log_softmax(logits + tau * _log_prior(class_prior, logits), -1)
+    log_p = log_softmax(logits + tau * _log_prior(class_prior, logits))
     return -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
 
 
@@ -71,5 +71,5 @@ def ldam(logits: Tensor, labels: Tensor, class_prior: Tensor, *, max_margin: Ten
     rarity = torch.where(prior > 0, torch.exp(-0.25 * _log_prior(class_prior, logits)), 0.0)
     margin = max_margin * rarity / rarity.amax(-1, keepdim=True)
     is_label = labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)
-    log_p = F.log_softmax(sharpness * (logits - torch.where(is_label, margin, 0.0)), -1)
+    log_p = log_softmax(sharpness * (logits - torch.where(is_label, margin, 0.0)))
     return -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1) / sharpness

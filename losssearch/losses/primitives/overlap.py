@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from losssearch.losses.domains import Float
+from losssearch.losses.softmax import softmax
 from losssearch.losses.term import loss_term
 
 
 def _soft_tversky(logits: Tensor, labels: Tensor, alpha: Tensor | float, beta: Tensor | float) -> Tensor:
     """One minus the Tversky index, averaged over the classes in the batch."""
-    p = torch.softmax(logits, -1)
+    p = softmax(logits)
     is_label = (labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)).to(logits.dtype)
     count = is_label.sum(0)
     hit = (p * is_label).sum(0)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from losssearch.losses.domains import Choice, Float
+from losssearch.losses.softmax import softmax
 from losssearch.losses.term import loss_term
 
 
@@ -41,7 +42,7 @@ def one_vs_rest_auc(logits: Tensor, labels: Tensor) -> Tensor:
     sample j of another, computed without the pairs. Shapes: logits [batch, classes], labels [batch]
     → scalar. Classes that the batch lacks take no part.
     """
-    p = torch.softmax(logits, -1)
+    p = softmax(logits)
     inside = (labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)).to(logits.dtype)
     outside = 1 - inside
     inside_count, outside_count = inside.sum(0), outside.sum(0)
