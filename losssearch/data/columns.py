@@ -23,7 +23,7 @@ LARGEST = 1e100
 """Numbers of a greater size count as infinite: their sums and squares would be."""
 
 _DATE_LIKE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
-_DATE_FORMATS = ("ISO8601", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y")
+DATE_FORMATS = ("ISO8601", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y")
 _LEADING_ZERO = re.compile(r"[-+]?0\d")
 _ROW_NAME = re.compile(r"(^|[_\s.-])(id|uuid|index|rownum|row_number)$", re.IGNORECASE)
 _SCALARS = (str, bool, int, float, np.generic, Decimal, datetime, date, pd.Timedelta)
@@ -113,7 +113,7 @@ def _text(text: pd.Series) -> tuple[pd.Series, ColumnKind]:
     if numbers.notna().all() and not distinct.str.match(_LEADING_ZERO).any():
         return text.map(dict(zip(distinct, numbers.astype("float64"), strict=True))).astype("float64"), "numeric"
     if distinct.str.match(_DATE_LIKE).all():
-        for form in _DATE_FORMATS:
+        for form in DATE_FORMATS:
             dates = pd.to_datetime(distinct, format=form, errors="coerce", utc=True)
             if dates.notna().all():
                 return _dates(text.map(dict(zip(distinct, dates, strict=True)))), "date"

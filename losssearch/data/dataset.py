@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from losssearch.data import streaming
 from losssearch.data.columns import read_columns
 from losssearch.data.groups import Groups, Sensitive, read_groups, sensitive_columns, without_columns
+from losssearch.data.large import Stored, row_keys, row_numbers, store
 from losssearch.data.schema import Column, Schema
 from losssearch.data.sources import Data, Source, read_source
 from losssearch.data.targets import MINIMUM_ROWS, Target, missing_values, read_target
@@ -31,7 +32,8 @@ class Dataset:
     id, empty for regression; a binary task has the positive class at id 1. ``task``: binary, multiclass or
     regression. ``weight`` [rows], where there is one. ``group`` [rows]: ids of the sensitive groups, and
     ``groups`` their names, where there is a sensitive attribute. ``fingerprint``: 16 hexadecimal digits of the
-    content, the same in every run. ``notes``: sentences that say what was inferred and left out.
+    content, the same in every run. ``notes``: sentences that say what was inferred and left out. ``stored``: all rows
+    of a table that does not fit memory, on disk; the others are then a sample of it.
     """
 
     name: str
@@ -45,17 +47,23 @@ class Dataset:
     group: NDArray[np.int64] | None = None
     groups: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    stored: Stored | None = None
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """How many rows there are in memory."""
         return len(self.target)
+
+    @property
+    def all_rows(self) -> int:
+        """How many rows there are, in memory or on disk."""
+        return self.rows if self.stored is None else self.stored.file.rows
 
     @cached_property
     def row_keys(self) -> NDArray[np.uint64]:
         """A number for each row [rows]; rows with equal features have equal numbers."""
         if isinstance(self.features, pd.DataFrame):
-            return np.asarray(pd.util.hash_pandas_object(self.features, index=False), dtype=np.uint64)
+            return row_keys(self.features)
         contiguous = np.ascontiguousarray(self.features)
         digests = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in contiguous)
         return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
@@ -70,6 +78,8 @@ def load(
     positive: object = None,
     drop_missing_target: bool = False,
     max_rows: int | None = None,
+    memory: int | None = None,
+    stream: bool = True,
     sensitive: Sensitive | None = None,
     sensitive_as_feature: bool = False,
 ) -> Dataset:
@@ -81,8 +91,9 @@ def load(
     ``drop``: columns that must not be features. ``positive``: the positive class of a binary target.
     ``drop_missing_target``: leave out rows without a target instead of refusing them. ``max_rows``: use a
     seeded sample of so many rows, the target's classes in their shares, where there are more; a rare class keeps
-    50. Where it is left out, that many rows of a Parquet or Arrow file are used as fit a quarter of the memory.
-    A note says which share of the rows is used. ``sensitive``: columns whose values, or combinations of values, are the
+    50. Where it is left out, a Parquet or Arrow file that does not fit ``memory`` bytes (a quarter of the machine's)
+    is streamed: see `losssearch.data.large`. Without ``stream``, or with sensitive groups, a sample that fits is used
+    instead. A note says which rows are used. ``sensitive``: columns whose values, or combinations of values, are the
     groups to be treated alike; they are no features unless ``sensitive_as_feature``. See `losssearch.data.groups`.
 
     Raises `DataError`, `OptionError` or `UnknownNameError`, each in one line: for a file that is missing or
@@ -94,17 +105,21 @@ def load(
     named, dropped = sensitive_columns(sensitive), (drop,) if isinstance(drop, str) else tuple(drop)
     if target is not None and target in named:
         raise OptionError(f"the sensitive attribute must not be the target; {target!r} is both")
-    source = read_source(data, target, tuple(name for name in dropped if name not in named), max_rows)
+    unnamed = tuple(name for name in dropped if name not in named)
+    source = read_source(data, target, unnamed, max_rows, memory=memory, stream=stream and sensitive is None)
     source = _thinned(source, max_rows)
     source, notes = _without_missing_target(source, drop_missing_target)
     grouping = None if sensitive is None else read_groups(source, sensitive)
     hidden = [name for name in named if name in dropped or not sensitive_as_feature]
     source = without_columns(source, hidden)
     goal = read_target(source.target.reset_index(drop=True), source.where, task, positive)
+    source = _without_row_numbers(source)
     features, schema, read_notes = _read_features(source)
     if not schema.columns:
         reasons = f" ({'; '.join(read_notes)})" if read_notes else ""
         raise DataError(f"there must be a feature besides the target; {source.where} has none left{reasons}")
+    if source.large is not None:
+        return _streamed(source, features, goal, schema, (*goal.notes, *source.notes, *read_notes), drop_missing_target)
     return Dataset(
         name=source.name,
         features=features,
@@ -117,6 +132,46 @@ def load(
         groups=() if grouping is None else grouping.names,
         notes=(*goal.notes, *notes, *source.notes, *read_notes, *_said(grouping, hidden)),
     )
+
+
+def _streamed(
+    source: Source,
+    features: pd.DataFrame | NDArray[np.float32],
+    goal: Target,
+    schema: Schema,
+    notes: tuple[str, ...],
+    drop_missing_target: bool,
+) -> Dataset:
+    """All rows of a file to disk, and a part of its sample as the rows in memory."""
+    assert source.large is not None  # noqa: S101  (the caller looked)
+    assert isinstance(features, pd.DataFrame)  # noqa: S101  (files that can be streamed hold tables)
+    assert isinstance(source.features, pd.DataFrame)  # noqa: S101
+    labels = source.target.reset_index(drop=True)
+    stored, kept, fingerprint, said = store(
+        source.large, source.features, features, labels, goal, schema, drop_missing_target=drop_missing_target
+    )
+    return Dataset(
+        name=source.name,
+        features=features.iloc[kept].reset_index(drop=True),
+        target=goal.values[kept],
+        classes=goal.classes,
+        task=goal.task,
+        schema=schema,
+        fingerprint=fingerprint,
+        notes=(*said, *notes),
+        stored=stored,
+    )
+
+
+def _without_row_numbers(source: Source) -> Source:
+    """The source without columns that number the rows of the file that it is a sample of."""
+    if source.large is None or not isinstance(source.features, pd.DataFrame):
+        return source
+    names = row_numbers(source.features, source.large.rows)
+    if not names:
+        return source
+    note = f"ignored {', '.join(map(repr, names))}: row numbers or identifiers"
+    return replace(source, features=source.features.drop(columns=names), notes=(*source.notes, note))
 
 
 def _said(grouping: Groups | None, hidden: Sequence[str]) -> tuple[str, ...]:
@@ -154,16 +209,14 @@ def _without_missing_target(source: Source, allowed: bool) -> tuple[Source, tupl
     name = f"target {str(source.target.name)!r} of {source.where}"
     if count == len(missing):
         raise DataError(f"a target must have values; {name} has none in {count} rows")
-    if not allowed:
+    if not allowed and source.large is None:  # rows of a sample say nothing; the whole file is read yet
         first = int(missing.argmax()) + 1
         raise DataError(
             f"every row must have a target; {name} lacks {count} of {len(missing)}, the first in row {first}: "
             "leave them out with --drop-missing-target"
         )
-    kept = Source(
-        source.name, source.where, source.features[~missing], source.target[~missing], source.shape, source.notes
-    )
-    return kept, (f"left out {count} rows without a target",)
+    kept = replace(source, features=source.features[~missing], target=source.target[~missing])
+    return kept, (f"left out {count} rows without a target",) if source.large is None else ()
 
 
 def _read_features(source: Source) -> tuple[pd.DataFrame | NDArray[np.float32], Schema, tuple[str, ...]]:

@@ -6,7 +6,9 @@ import csv
 import gzip
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 from zipfile import BadZipFile
@@ -44,26 +46,58 @@ def suffix_of(path: Path) -> str:
     raise DataError(f"{path} has a suffix that says nothing of its format: {path.suffix!r}; readable are {known}")
 
 
+@dataclass(frozen=True)
+class LargeFile:
+    """A file with more rows than fit memory, to be read in pieces."""
+
+    path: Path
+    suffix: str
+    rows: int
+
+
 def read_large_table(
-    path: Path, suffix: str, target: str | None, max_rows: int | None
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The table in a file, or a sample of it with a note where it has more rows than ``max_rows`` or fit memory.
+    path: Path,
+    suffix: str,
+    target: str | None,
+    max_rows: int | None,
+    *,
+    memory: int | None = None,
+    stream: bool = True,
+) -> tuple[pd.DataFrame, tuple[str, ...], LargeFile | None]:
+    """The table in a file; or a sample, where it has more rows than ``max_rows`` or than fit ``memory`` bytes.
+
+    A sample comes with a note; or, where all rows are to be read in pieces later (``stream``), with the file.
 
     Raises `DataError` where the file holds no table.
     """
     if suffix not in streaming.STREAMED:
-        return read_table(path, suffix), ()
-    try:
+        return read_table(path, suffix), (), None
+    with unreadable_told(path):
         rows, schema = streaming.shape_of(path, suffix)
-        most = max_rows or streaming.rows_in_memory(schema)
-        if rows <= most or (target is not None and target not in schema.names):
-            return read_table(path, suffix), ()  # a missing column is told where it is missed
+        most = max_rows or streaming.rows_in_memory(schema, memory)
+        if rows <= most:
+            return read_table(path, suffix), (), None
         refuse_duplicate_names(schema.names, str(path))
+        if target is not None and target not in schema.names:
+            return pd.DataFrame(schema.empty_table().to_pandas()), (), None  # told where it is missed
+        large = None
+        if stream and max_rows is None and target is not None:
+            large = LargeFile(path, suffix, rows)
+            most = streaming.sample_size(rows, most)
         frame = streaming.sample_file(path, suffix, target, most)
+    if large is not None:
+        return frame, (), large
+    why = "as max_rows asks" if max_rows else "all would take more than the memory for data"
+    return frame, (streaming.said(len(frame), rows, why),), None
+
+
+@contextmanager
+def unreadable_told(path: Path) -> Iterator[None]:
+    """Turn what readers of files raise into a `DataError` of one line."""
+    try:
+        yield
     except _UNREADABLE as error:
         raise DataError(f"{path} is not a table: {_one_line(error)}") from error
-    why = "as max_rows asks" if max_rows else f"all would take more than {streaming.SHARE:.0%} of the memory"
-    return frame, (streaming.said(len(frame), rows, why),)
 
 
 def read_table(path: Path, suffix: str) -> pd.DataFrame:

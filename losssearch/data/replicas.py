@@ -13,8 +13,13 @@ from torch import Tensor
 
 from losssearch.data.dataset import Dataset
 from losssearch.data.encoding import Encoder
+from losssearch.data.large import Stored
 from losssearch.data.splits import Draw, Rows
+from losssearch.data.stream import Stream, tally
 from losssearch.errors import OptionError
+
+PROBED = 4096
+"""Training rows that stay in memory where the others are on disk; screening reads the first 512."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +30,9 @@ class Replicas:
     in the target's unit is ``target_mean + target_scale * value``. For classification the targets are class
     ids, the mean is 0 and the scale 1. Encoded width D is that of the widest replica; the others end in
     columns of zeros.
+
+    Where the training rows lie on disk, ``stream`` gives them in batches, and ``features``, ``target`` and ``group``
+    hold `PROBED` of them.
     """
 
     features: Tensor
@@ -51,11 +59,18 @@ class Replicas:
     """[R, V]."""
     groups: int = 0
     """How many sensitive groups there are, G."""
+    stream: Stream | None = None
+    """The training rows, where they lie on disk."""
 
     @property
     def count(self) -> int:
         """How many replicas there are, R."""
         return len(self.seeds)
+
+    @property
+    def rows(self) -> int:
+        """Training rows of a replica, N, in memory or on disk."""
+        return self.features.shape[1] if self.stream is None else self.stream.rows
 
     @property
     def width(self) -> int:
@@ -71,11 +86,13 @@ class Replicas:
         """The replicas at these indices, in this order."""
         chosen = torch.as_tensor(list(indices), dtype=torch.int64, device=self.features.device)
         taken = self._map(lambda tensor: tensor[chosen])
-        return replace(taken, seeds=tuple(self.seeds[index] for index in indices))
+        stream = None if self.stream is None else self.stream.take(indices)
+        return replace(taken, seeds=tuple(self.seeds[index] for index in indices), stream=stream)
 
     def to(self, device: str | torch.device) -> Replicas:
-        """The replicas on a device."""
-        return self._map(lambda tensor: tensor.to(device))
+        """The replicas on a device; rows on disk stay there, and come in batches on the device."""
+        moved = self._map(lambda tensor: tensor.to(device))
+        return moved if self.stream is None else replace(moved, stream=self.stream.to(device))
 
     def _map(self, change: Any) -> Replicas:
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
@@ -95,6 +112,8 @@ def make_replicas(dataset: Dataset, draws: Sequence[Draw], held: Mapping[str, Ro
     if not draws:
         raise OptionError("replicas need at least one draw")
     held = held or {}
+    if dataset.stored is not None:
+        return _streamed(dataset, dataset.stored, draws, held)
     train_rows = min(len(draw.train) for draw in draws)
     validation_rows = min(len(draw.validation) for draw in draws)
     names = ("train", "validation", *(f"held {name}" for name in held))
@@ -125,6 +144,49 @@ def make_replicas(dataset: Dataset, draws: Sequence[Draw], held: Mapping[str, Ro
         group=_groups(dataset, [draw.train[:train_rows] for draw in draws]),
         validation_group=_groups(dataset, [draw.validation[:validation_rows] for draw in draws]),
         groups=len(dataset.groups),
+    )
+
+
+def _streamed(dataset: Dataset, stored: Stored, draws: Sequence[Draw], held: Mapping[str, Rows]) -> Replicas:
+    """Replicas that train on all rows on disk but those, and their equals, that a draw does not train on."""
+    serves = np.ones((len(draws), stored.keys + 1), dtype=bool)
+    for own, draw in zip(serves, draws, strict=True):
+        others = np.ones(dataset.rows, dtype=bool)
+        others[draw.train] = False
+        own[stored.place[others]] = False
+    known = tally(stored.file, serves, len(dataset.classes))
+    means, scales = [0.0] * len(draws), [1.0] * len(draws)
+    if not dataset.classes:
+        means, scales = known.mean.tolist(), [float(scale) or 1.0 for scale in known.std]
+    probed = min(PROBED, *(len(draw.train) for draw in draws))
+    validation_rows = min(len(draw.validation) for draw in draws)
+
+    def part(rows: Sequence[Rows]) -> tuple[Tensor, Tensor]:
+        found = [dataset.target[own] for own in rows]
+        if not dataset.classes:
+            found = [
+                ((own - mean) / scale).astype(np.float32) for own, mean, scale in zip(found, means, scales, strict=True)
+            ]
+        return torch.from_numpy(np.stack([stored.encoded[own] for own in rows])), torch.from_numpy(np.stack(found))
+
+    seeds = tuple(draw.seed for draw in draws)
+    return Replicas(
+        *part([draw.train[:probed] for draw in draws]),
+        *part([draw.validation[:validation_rows] for draw in draws]),
+        class_prior=torch.from_numpy((known.counts / known.rows[:, None]).astype(np.float32)),
+        target_mean=torch.tensor(means, dtype=torch.float32),
+        target_scale=torch.tensor(scales, dtype=torch.float32),
+        seeds=seeds,
+        held={name: part([rows] * len(draws)) for name, rows in held.items()},
+        stream=Stream(
+            file=stored.file,
+            rows=int(known.rows.min()),
+            serves=torch.from_numpy(serves),
+            seeds=seeds,
+            means=tuple(means),
+            scales=tuple(scales),
+            classes=len(dataset.classes),
+        ),
     )
 
 

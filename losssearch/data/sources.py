@@ -29,7 +29,8 @@ class Source:
     """Features and target as they came, row by row.
 
     ``features`` is a data frame, or an array [rows, ...]. ``shape`` is that of one image, empty for a table.
-    ``where`` names the source in messages.
+    ``where`` names the source in messages. ``large``: the file of which these rows are but a sample, where all its
+    rows are to be streamed.
     """
 
     name: str
@@ -38,12 +39,22 @@ class Source:
     target: pd.Series
     shape: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    large: files.LargeFile | None = None
 
 
-def read_source(data: object, target: str | None, drop: Sequence[str], max_rows: int | None = None) -> Source:
+def read_source(
+    data: object,
+    target: str | None,
+    drop: Sequence[str],
+    max_rows: int | None = None,
+    *,
+    memory: int | None = None,
+    stream: bool = False,
+) -> Source:
     """Find the data and part the target from the features; columns in ``drop`` are left out.
 
-    A Parquet or Arrow file with more rows than ``max_rows``, or than fit memory, is sampled.
+    A Parquet or Arrow file with more rows than ``max_rows``, or than fit ``memory`` bytes (a quarter of the machine's
+    where left out), is sampled; with ``stream``, such a sample of a file that does not fit memory names the file.
 
     Raises `DataError` for data that cannot be read or lack a named column, `OptionError` for arguments that
     do not fit together, `UnknownNameError` for an unknown built-in set.
@@ -67,9 +78,9 @@ def read_source(data: object, target: str | None, drop: Sequence[str], max_rows:
     stem = path.name[: -len(suffix)] or path.name
     if suffix in files.ARRAY_SUFFIXES:
         return _from_archive(files.read_arrays(path), stem, str(path), target, drop)
-    frame, notes = files.read_large_table(path, suffix, target, max_rows)
+    frame, notes, large = files.read_large_table(path, suffix, target, max_rows, memory=memory, stream=stream)
     source = _from_table(frame, stem, str(path), target, drop)
-    return replace(source, notes=(*notes, *source.notes))
+    return replace(source, notes=(*notes, *source.notes), large=large)
 
 
 def _from_table(frame: pd.DataFrame, name: str, where: str, target: str | None, drop: Sequence[str]) -> Source:

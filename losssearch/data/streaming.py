@@ -1,4 +1,4 @@
-"""Tables larger than memory: a stratified sample of a Parquet or Arrow file, read batch by batch.
+"""Parquet and Arrow files read batch by batch, and a stratified sample of one.
 
 Which rows are drawn depends on the file's content and on the number of rows asked for, not on how the file is cut
 into row groups or batches, and not on a study's seed: all studies of a file with one limit see the same rows.
@@ -31,6 +31,9 @@ TEXT_WIDTH, TEXT_BYTES = 10, 64
 """Indicators that a text column is taken to give, and bytes that pandas takes for one of its values."""
 
 BATCH = 1 << 16
+LEAST_SAMPLE, MOST_SAMPLE = 1000, 300_000
+"""Rows of a sample that stands for a table that is streamed: 40,000 in each of the confirmation and test parts."""
+
 MOST_STRATA = 1000
 LEAST_OF_CLASS = 50
 """Rows that a class keeps, if it has them, however rare it is."""
@@ -96,9 +99,15 @@ def memory() -> int:
     return min(limits, default=8 << 30)
 
 
-def rows_in_memory(schema: pa.Schema, share: float = SHARE) -> int:
-    """How many rows of this schema fit into a share of the memory."""
-    return max(1000, int(share * memory() / max(1, row_bytes(schema))))
+def rows_in_memory(schema: pa.Schema, limit: int | None = None) -> int:
+    """How many rows of this schema fit into ``limit`` bytes; into `SHARE` of the memory where that is left out."""
+    room = SHARE * memory() if limit is None else limit
+    return max(LEAST_SAMPLE, int(room / max(1, row_bytes(schema))))
+
+
+def sample_size(rows: int, fitting: int) -> int:
+    """Rows of the sample of a table that is streamed: at most half of it, and no more than fit memory."""
+    return max(3 * LEAST_SAMPLE // 2, min(MOST_SAMPLE, fitting, rows // 2))
 
 
 def sample_file(path: Path, suffix: str, target: str | None, most: int) -> pd.DataFrame:

@@ -78,7 +78,7 @@ def test_a_measured_target_is_sampled_evenly(tmp_path: Path, frame: pd.DataFrame
     assert dataset.target.std() == pytest.approx(1, abs=0.05)
 
 
-def test_without_a_limit_a_table_larger_than_memory_is_sampled(
+def test_without_a_limit_a_table_larger_than_memory_is_streamed(
     tmp_path: Path, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(frame, tmp_path / "t.parquet", 4096)
@@ -86,8 +86,9 @@ def test_without_a_limit_a_table_larger_than_memory_is_sampled(
     schema = parquet.read_schema(path)
     monkeypatch.setattr(streaming, "memory", lambda: 4 * 5000 * streaming.row_bytes(schema))
     dataset = load(path, target="y")
-    assert dataset.rows == pytest.approx(5000, abs=60)
-    assert any("25% of the memory" in note for note in dataset.notes)
+    assert dataset.all_rows == ROWS
+    assert dataset.rows == pytest.approx(5000 * 2 / 3, abs=60)
+    assert any("20,000 rows are streamed from disk" in note for note in dataset.notes)
 
 
 def test_small_tables_are_left_alone(tmp_path: Path, frame: pd.DataFrame) -> None:

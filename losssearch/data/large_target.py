@@ -1,0 +1,64 @@
+"""The target of a table that is read in pieces: each piece as the sample of the whole table was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from losssearch.data.columns import LARGEST, read_column
+from losssearch.data.targets import Target, missing_values
+from losssearch.errors import DataError
+
+ReadTarget: TypeAlias = Callable[[pd.Series, int], tuple[NDArray[np.float64], NDArray[np.bool_]]]
+"""From a piece's target and the row that it begins at to class ids or numbers, and where it has no value."""
+
+
+def target_reader(labels: pd.Series, goal: Target, where: str) -> ReadTarget:
+    """What reads pieces of a target of which ``labels`` are a sample, and ``goal`` is what the sample was read as.
+
+    The reader raises `DataError` for a class that the sample does not have, for text where the sample has numbers,
+    and for numbers that are not finite.
+    """
+    name = f"target {str(labels.name)!r} of {where}"
+    if not goal.classes:
+        return lambda piece, begin: _numbers(piece, begin, name)
+    first = ~labels.duplicated().to_numpy()
+    known = dict(zip(labels[first].tolist(), goal.values[first].tolist(), strict=True))
+    return lambda piece, begin: _ids(piece, begin, known, name)
+
+
+def _numbers(piece: pd.Series, begin: int, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    values, kind = read_column(piece.reset_index(drop=True), name)
+    if kind not in ("numeric", "boolean"):
+        raise DataError(f"regression needs numbers; {name} holds other values from row {begin + 1} on")
+    numbers = values.to_numpy(dtype=np.float64)
+    infinite = np.abs(numbers) > LARGEST
+    if infinite.any():
+        raise DataError(
+            f"a target must be finite; {name} has an infinite value in row {begin + int(infinite.argmax()) + 1}"
+        )
+    return numbers, np.isnan(numbers)
+
+
+def _ids(
+    piece: pd.Series, begin: int, known: dict[Any, int], name: str
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    codes, distinct = pd.factorize(piece)
+    values = pd.Series(distinct)
+    absent = missing_values(values) if len(values) else np.zeros(0, dtype=bool)
+    ids = []
+    for place, (value, missing) in enumerate(zip(values.tolist(), absent.tolist(), strict=True)):
+        if not missing and value not in known:
+            row = begin + int((codes == place).argmax()) + 1
+            raise DataError(
+                f"a target with so many classes cannot be streamed: {name} has {value!r:.80} in row {row}, which a "
+                "sample of the table does not have; use --max-rows"
+            )
+        ids.append(-1 if missing else known[value])
+    # Code -1, of a missing value, takes the last.
+    found = np.array([*ids, -1], dtype=np.float64)[codes]
+    return found, found < 0
