@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from losssearch.export.bundle import load_loss
     from losssearch.losses import terms
     from losssearch.losses.compose import compose
+    from losssearch.training.handle import TrialHandle
 
 __version__ = "0.1.0"
 
-__all__ = ["LossSearchError", "SearchResult", "__version__", "compose", "load_loss", "search", "terms"]
+__all__ = ["LossSearchError", "SearchResult", "TrialHandle", "__version__", "compose", "load_loss", "search", "terms"]
 
 _HOME = {
     "LossSearchError": "losssearch.errors",
     "SearchResult": "losssearch.api",
+    "TrialHandle": "losssearch.training.handle",
     "compose": "losssearch.losses.compose",
     "load_loss": "losssearch.export.bundle",
     "search": "losssearch.api",

@@ -12,7 +12,7 @@ import pytest
 
 import losssearch as ls
 
-PUBLIC = {"LossSearchError", "SearchResult", "__version__", "compose", "load_loss", "search", "terms"}
+PUBLIC = {"LossSearchError", "SearchResult", "TrialHandle", "__version__", "compose", "load_loss", "search", "terms"}
 HEAVY = ("torch", "ray", "mlflow", "optuna", "sqlalchemy", "sklearn", "pandas", "numpy", "scipy", "matplotlib")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from losssearch.errors import ModelError
 from losssearch.execution.arrays import unpack
 from losssearch.execution.job import Job, run_job
 from losssearch.training import Outcome
@@ -29,17 +30,24 @@ class Worker:
         torch.set_num_threads(1)
         self._held: OrderedDict[tuple[str, bool, str], Any] = OrderedDict()
         self._model: tuple[str, Any] = "", None
+        self._terms: set[str] = set()
 
     def ready(self) -> int:
         """This process's number, as a sign that it has started."""
         return os.getpid()
 
-    def run(self, job: Job, replicas: Sequence[Any], model: Sequence[Any], folders: Sequence[str]) -> list[Outcome]:
-        """Train the population of ``job`` on the shared ``replicas``; ``model`` holds a user's factory, or nothing."""
+    def run(
+        self, job: Job, replicas: Sequence[Any], model: Sequence[Any], folders: Sequence[str], terms: Sequence[Any]
+    ) -> list[Outcome]:
+        """Train the population of ``job`` on the shared ``replicas``.
+
+        ``model`` holds a user's factory or training function, or nothing; ``terms`` those that are the user's own.
+        """
         for folder in folders:
             # On this machine, what a user's code imports only when it runs lies beside it.
             if folder not in sys.path and os.path.isdir(folder):
                 sys.path.append(folder)
+        self._enter(terms)
         factory = self._factory(model[0]) if model else job.model
         # A user's module may write to its input, so it gets a copy; the built-in ones read the object store itself.
         data = self._replicas(replicas[0], bool(model), job.device)
@@ -49,8 +57,22 @@ class Worker:
         import ray
 
         if self._model[0] != reference.hex():
-            self._model = reference.hex(), ray.get(reference)
+            try:
+                self._model = reference.hex(), ray.get(reference)
+            except Exception as error:
+                said = " ".join(str(error).split())[-300:]
+                raise ModelError(
+                    f"a user's model or training function must load in a worker, where it raised: {said}"
+                ) from error
         return self._model[1]
+
+    def _enter(self, terms: Sequence[Any]) -> None:
+        import ray
+
+        for reference in terms:
+            if reference.hex() not in self._terms:
+                self._terms.add(reference.hex())
+                ray.get(reference).enter()
 
     def _replicas(self, reference: Any, copy: bool, device: str) -> Any:
         import ray

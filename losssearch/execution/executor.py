@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from losssearch.data.replicas import Replicas
-from losssearch.execution.job import Job, run_job
+from losssearch.execution.job import Draws, Job, run_job
 from losssearch.training import Outcome
 
 
@@ -15,7 +14,7 @@ class Executor(Protocol):
 
     workers: int
 
-    def share(self, name: str, replicas: Replicas) -> None:
+    def share(self, name: str, replicas: Draws) -> None:
         """Make a set of replicas known to all workers under ``name``."""
         ...
 
@@ -34,9 +33,9 @@ class InProcessExecutor:
     workers = 0
 
     def __init__(self) -> None:
-        self._replicas: dict[str, Replicas] = {}
+        self._replicas: dict[str, Draws] = {}
 
-    def share(self, name: str, replicas: Replicas) -> None:
+    def share(self, name: str, replicas: Draws) -> None:
         """See `Executor.share`."""
         self._replicas[name] = replicas
 

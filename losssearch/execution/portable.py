@@ -1,4 +1,4 @@
-"""A user's function in a form that processes can call which cannot import its module."""
+"""A user's function, or loss term, in a form that processes can use which cannot import its module."""
 
 from __future__ import annotations
 
@@ -6,15 +6,47 @@ import functools
 import inspect
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from torch import Tensor
+
+from losssearch.execution.job import Job
+from losssearch.losses.term import LossTerm, adopt_term, loss_term, registry
+
 INSTALLED = tuple({Path(path).resolve() for path in sysconfig.get_paths().values()})
 """Where the standard library and installed packages lie."""
+
+
+@dataclass(frozen=True)
+class PortableTerm:
+    """What ``@loss_term`` was given for a term; a `LossTerm` itself is pickled as its name."""
+
+    function: Callable[..., Tensor]
+    declared: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, term: LossTerm) -> PortableTerm:
+        """The declaration of ``term``."""
+        parameters = inspect.signature(loss_term).parameters.values()
+        facts = {p.name: getattr(term, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
+        return cls(term.function, {**facts, **term.domains, **term.learned})
+
+    def enter(self) -> None:
+        """Declare the term in this process, where it has none of the name."""
+        adopt_term(self.function, self.declared)
+
+
+def foreign_terms(job: Job) -> list[LossTerm]:
+    """The terms of the job's candidates that were declared outside this package, by name."""
+    names = {part["term"] for spec, _, _ in job.candidates for part in spec["parts"]}
+    terms = [registry[name] for name in sorted(names)]
+    return [term for term in terms if term.function.__module__.partition(".")[0] != "losssearch"]
 
 
 def home(function: Any) -> Path | None:

@@ -7,15 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pickle import PicklingError
 from typing import Any
 
-from losssearch.data.replicas import Replicas
 from losssearch.errors import ConnectionLostError, OptionError
 from losssearch.execution.actor import Worker
 from losssearch.execution.arrays import pack
 from losssearch.execution.cluster import INTERVAL, SAVED, Pulse, connect, disconnect, quieten
-from losssearch.execution.job import Job
-from losssearch.execution.portable import by_value
+from losssearch.execution.job import Draws, Job
+from losssearch.execution.portable import PortableTerm, by_value, foreign_terms
 from losssearch.execution.resources import WorkerResources
 from losssearch.training import Outcome
 
@@ -67,6 +67,7 @@ class RayExecutor:
         self._local = not address
         self._replicas: dict[str, Any] = {}
         self._model: tuple[Any, list[Any], list[str]] = None, [], []
+        self._terms: dict[str, tuple[list[Any], list[str]]] = {}
         self._alive: list[Any] = []
         self._idle: list[Any] = []
         self._starting: dict[Any, Any] = {}
@@ -75,7 +76,7 @@ class RayExecutor:
         self._heard, self._noted = time.monotonic(), False
         self._refill()
 
-    def share(self, name: str, replicas: Replicas) -> None:
+    def share(self, name: str, replicas: Draws) -> None:
         """See `Executor.share`."""
         self._replicas[name] = self._ray.put(pack(replicas))
 
@@ -153,21 +154,34 @@ class RayExecutor:
 
     def _submit(self, worker: Any, job: Job) -> Any:
         replicas = [self._replicas[job.replicas]]
+        terms, folders = self._needed_terms(job)
         if isinstance(job.model, str):
-            return worker.run.remote(job, replicas, [], [])
+            return worker.run.remote(job, replicas, [], folders, terms)
         if self._model[0] is not job.model:
-            self._model = job.model, *self._ship(job.model)
-        _, model, folders = self._model
-        return worker.run.remote(replace(job, model=""), replicas, model, folders)
+            what = "a model factory" if job.rules is None else "a training function"
+            self._model = job.model, *self._ship(job.model, job.model, what)
+        _, model, beside = self._model
+        return worker.run.remote(replace(job, model=""), replicas, model, [*beside, *folders], terms)
 
-    def _ship(self, model: Any) -> tuple[list[Any], list[str]]:
-        """A user's factory in the object store, with its code, and the folder that it came from."""
-        with by_value(model) as folder:
+    def _needed_terms(self, job: Job) -> tuple[list[Any], list[str]]:
+        """The terms of a job's losses that are not ours, so that no worker knows them."""
+        references: list[Any] = []
+        folders: list[str] = []
+        for term in foreign_terms(job):
+            if term.name not in self._terms:
+                self._terms[term.name] = self._ship(PortableTerm.of(term), term.function, f"the term {term.name}")
+            references += self._terms[term.name][0]
+            folders += self._terms[term.name][1]
+        return references, folders
+
+    def _ship(self, value: Any, function: Any, what: str) -> tuple[list[Any], list[str]]:
+        """Something of a user's in the object store, with the code beside ``function``, and the folder of that."""
+        with by_value(function) as folder:
             try:
-                reference = self._ray.put(model)
-            except (TypeError, AttributeError, self._ray.exceptions.RayError) as error:
+                reference = self._ray.put(value)
+            except (TypeError, AttributeError, PicklingError, self._ray.exceptions.RayError) as error:
                 raise OptionError(
-                    "a model factory must be picklable to reach Ray workers (--workers 0 trains in this process); "
+                    f"{what} must be picklable to reach Ray workers (--workers 0 trains in this process); "
                     f"{str(error).splitlines()[0]}"
                 ) from error
         return [reference], [str(folder)] if folder else []

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from losssearch.errors import OptionError
+from losssearch.errors import OptionError, shown
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -45,25 +46,45 @@ class WorkerResources:
         return ", ".join([*parts, *([f"{self.memory / UNITS['G']:.1f} GiB"] if self.memory else [])])
 
 
+DECLARED = ("num_cpus", "num_gpus", "memory")
+"""What may be declared, named as Ray names it: cores, GPUs, and memory in bytes or as a text such as ``"2G"``."""
+
+
+def declared_resources(asked: Mapping[str, float | str] | None, function: object) -> dict[str, float | None]:
+    """What each name of `DECLARED` is: as ``asked``, else as an attribute of a user's ``function`` says, else None.
+
+    ``function`` is a model factory or a training function. Raises `OptionError` for another name, or for a value that
+    is no number.
+    """
+    asked = asked or {}
+    if unknown := sorted(set(map(str, asked)) - set(DECLARED)):
+        raise OptionError(f"resources are {', '.join(DECLARED)}; got {shown(unknown)}")
+    found: dict[str, float | None] = {}
+    for name in DECLARED:
+        value = asked.get(name, getattr(function, name, None))
+        if name == "memory" and isinstance(value, str):
+            value = parse_memory(value)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise OptionError(f"{name} of a worker's resources must be a number, got {shown(value)}")
+        found[name] = value
+    return found
+
+
 def worker_resources(
     model: object, *, cpus: float | None = None, gpus: float | None = None, memory: int | None = None
 ) -> WorkerResources:
-    """What a worker needs: as asked, else as the model's factory declares, else one core.
+    """What a worker needs: as asked, else as the model's factory or the training function declares, else one core.
 
-    A factory declares its needs by attributes named as Ray names them: ``num_cpus``, ``num_gpus`` and
-    ``memory`` (bytes, or a text such as ``"2G"``).
+    ``model`` is that factory or function, or what `declared_resources` gave.
 
     Raises `OptionError` for a value that is no number or out of range.
     """
-    declared = {name: getattr(model, name, None) for name in ("num_cpus", "num_gpus", "memory")}
-    if isinstance(declared["memory"], str):
-        declared["memory"] = parse_memory(declared["memory"])
-    for name, value in declared.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise OptionError(f"the model factory's {name} must be a number, got {value!r:.80}")
+    declared = dict(model) if isinstance(model, Mapping) else declared_resources(None, model)
     chosen = {"cpus": (cpus, "num_cpus"), "gpus": (gpus, "num_gpus"), "memory": (memory, "memory")}
     asked = {name: declared[attribute] if value is None else value for name, (value, attribute) in chosen.items()}
     reserved = asked["memory"]
+    if reserved is not None and not 0 < reserved < 1 << 63:
+        raise OptionError(f"memory per worker must be above 0 bytes, got {shown(reserved)}")
     return WorkerResources(
         cpus=1.0 if asked["cpus"] is None else float(asked["cpus"]),
         gpus=float(asked["gpus"] or 0.0),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from losssearch.errors import OptionError
+from losssearch.errors import ModelError, OptionError
 from losssearch.models.stacked import AutogradPass, Tensors, as_output
 
 ModelFactory = Callable[[int, int], nn.Module]
@@ -38,10 +40,41 @@ class _FromModule:
         self.module = self._make(0)
         named = list(self.module.named_parameters())
         self.shapes = {name: tuple(value.shape) for name, value in named if value.requires_grad}
+        self._probed = False
         self.decayed = frozenset(name for name, shape in self.shapes.items() if len(shape) > 1)
 
     def _make(self, seed: int) -> nn.Module:
         return _make(*self._recipe, seed)
+
+    def accept(self) -> Self:
+        """The model after it was tried: what it raises from now on is told to its user as a `ModelError`."""
+        self._probed = True
+        return self
+
+    @contextmanager
+    def blamed(self, features: Tensor) -> Iterator[None]:
+        """Say which layer of the user's module raised, and on what; before `accept`, let it through as it is."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            if not self._probed:
+                raise
+            said = " ".join(str(error).split())[:300]
+            raise ModelError(
+                f"the model must work on batches [rows, {', '.join(map(str, features.shape[2:]))}] of any number of "
+                f"rows; on one of {features.shape[1]} its {self._culprit(error)} raised {type(error).__name__}: {said}"
+            ) from error
+
+    def _culprit(self, error: Exception) -> str:
+        """The innermost module on the way to the error."""
+        names = {id(layer): (name, type(layer).__name__) for name, layer in self.module.named_modules()}
+        found, trace = ("", type(self.module).__name__), error.__traceback__
+        while trace is not None:
+            found = names.get(id(trace.tb_frame.f_locals.get("self")), found)
+            trace = trace.tb_next
+        return f"layer {found[0]} ({found[1]})" if found[0] else f"forward ({found[1]})"
 
     def initial(self, seed: int) -> dict[str, Tensor]:
         """See `StackedModel.initial`."""
@@ -70,7 +103,8 @@ class VectorisedModule(_FromModule):
             output: Tensor = functional_call(self.module, member, (batch,))
             return output
 
-        outputs: Tensor = vmap(vmap(one, in_dims=(0, None)))({**parameters, **buffers}, features)
+        with self.blamed(features):
+            outputs: Tensor = vmap(vmap(one, in_dims=(0, None)))({**parameters, **buffers}, features)
         return as_output(outputs) if outputs.dim() == 4 else outputs
 
 
@@ -89,10 +123,11 @@ class LoopedModule(_FromModule):
         for r in range(replicas):
             for k in range(members):
                 state = {name: value[r, k] for name, value in (*parameters.items(), *buffers.items())}
-                with torch.random.fork_rng(devices=[]):
+                with torch.random.fork_rng(devices=[]), self.blamed(features):
                     torch.manual_seed(seed + r)  # the same dropout for the members of a replica
                     rows.append(functional_call(self.module, state, (features[r],)))
-        outputs = torch.stack(rows).unflatten(0, (replicas, members))
+        with self.blamed(features):
+            outputs = torch.stack(rows).unflatten(0, (replicas, members))
         return as_output(outputs) if outputs.dim() == 4 else outputs
 
 
@@ -121,10 +156,10 @@ def from_module(factory: ModelFactory, features: int, width: int) -> VectorisedM
         raise OptionError(f"the model must put out {rule} for a batch of 4, got {found}")
     stochastic = any(isinstance(layer, DROPOUT) for layer in looped.module.modules())
     if stochastic or any(True for _ in looped.module.buffers()):
-        return looped
+        return looped.accept()
     vectorised = VectorisedModule(factory, features, width)
     try:
         outputs(vectorised)
     except RuntimeError:  # vmap's refusal of data-dependent control flow or in-place writes
-        return looped
-    return vectorised
+        return looped.accept()
+    return vectorised.accept()

@@ -29,7 +29,9 @@ class WithNorm(nn.Module):
         return self.last(self.norm(x))
 
 
-every_model = pytest.mark.parametrize("model", [*MODELS, plain, WithNorm], ids=str)
+every_model = pytest.mark.parametrize(
+    "model", [*MODELS, plain, WithNorm], ids=lambda model: model if isinstance(model, str) else model.__name__
+)
 
 
 def drawn(model: StackedModel, replicas: int, members: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

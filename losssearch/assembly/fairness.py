@@ -1,0 +1,102 @@
+"""What a user demands of groups: constraints or a front, checked and put into terms of losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from losssearch.assembly.options import Options
+from losssearch.data import Dataset
+from losssearch.data.groups import sensitive_columns
+from losssearch.errors import OptionError, UnknownNameError
+from losssearch.evaluation import metrics_for
+from losssearch.evaluation.fairness import Constraint, gaps_for, get_gap, parse_constraint, parse_constraints
+from losssearch.search.observer import Observer
+from losssearch.space import SearchSpace
+from losssearch.space.binding import Values, bind
+from losssearch.tasks import Task
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """The demands of a study, as its settings have them; all empty without a sensitive attribute."""
+
+    sensitive: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    front: str = ""
+    metric: str | None = None
+    """The metric that the objectives name."""
+
+    def statistics(self, task: str) -> list[str]:
+        """What the gaps compare, as the loss terms name it."""
+        gaps = [self.front] if self.front else [c.name for c in parse_constraints(self.constraints, task)]
+        return [get_gap(name, task).statistic for name in gaps]
+
+    @property
+    def demanded(self) -> bool:
+        """Whether groups matter at all."""
+        return bool(self.constraints or self.front)
+
+
+def read_fairness(options: Options, task: Task) -> Fairness:
+    """Check the options against each other and the kind of task; raise `OptionError` or `UnknownNameError`."""
+    metric, front = _objectives(options.objectives, task)
+    if metric and options.metric and metric != options.metric:
+        raise OptionError(f"--metric and --objective must name one metric, got {options.metric} and {metric}")
+    constraints = parse_constraints(options.constraints, task.kind)
+    if (constraints or front) and options.sensitive is None:
+        raise OptionError(
+            "a constraint or a front between groups needs --sensitive, the column that says who is in which"
+        )
+    if constraints and front:
+        raise OptionError("--constraint keeps a limit and --objective draws the trade-off: give one of them")
+    if options.group_thresholds and not constraints:
+        raise OptionError("--group-thresholds needs a --constraint that they are to keep")
+    if options.group_thresholds and task.kind != "binary":
+        raise OptionError(f"--group-thresholds are for binary tasks, this one is {task.kind}")
+    sensitive = () if options.sensitive is None else sensitive_columns(options.sensitive) or ("group",)
+    return Fairness(sensitive, tuple(map(str, constraints)), front, metric)
+
+
+def _objectives(names: Sequence[str], task: Task) -> tuple[str | None, str]:
+    """The metric and the gap among the objectives."""
+    gaps = [name for name in names if name in gaps_for(task.kind)]
+    metrics = [name for name in names if name not in gaps]
+    for name in metrics:
+        if "(" not in name and name not in metrics_for(task.kind):
+            raise UnknownNameError("objective", name, [*metrics_for(task.kind), *gaps_for(task.kind)])
+    if len(gaps) > 1 or len(metrics) > 1:
+        raise OptionError(f"--objective takes one metric and one gap between groups, got {', '.join(names)}")
+    if gaps and get_gap(gaps[0], task.kind).compare != "difference":
+        raise OptionError(
+            f"the gap of a front must be a difference, such as demographic_parity_difference; got {gaps[0]}"
+        )
+    return (metrics[0] if metrics else None), (gaps[0] if gaps else "")
+
+
+def bound_space(space: SearchSpace, fairness: Fairness, task: Task) -> SearchSpace:
+    """The space with the statistics and limits of the constraints filled in."""
+    if fairness.front:
+        gap = parse_constraint(f"{fairness.front} <= 0", task.kind)
+        return bind(space, [_values(gap)])
+    return bind(space, [_values(constraint) for constraint in parse_constraints(fairness.constraints, task.kind)])
+
+
+def _values(constraint: Constraint) -> Values:
+    """A constraint as the loss terms see it; where its limit has another unit than theirs, the aim is no gap at all."""
+    gap, limit = constraint.gap, 0.0
+    if gap.compare == "difference" and gap.shares is not None:
+        limit = constraint.limit
+    elif gap.compare == "ratio":
+        limit = 1 - constraint.limit
+    return {"statistic": gap.statistic, "limit": limit}
+
+
+def warn(fairness: Fairness, dataset: Dataset, observer: Observer) -> None:
+    """Tell what a user of groups should know before the study starts."""
+    if fairness.sensitive and not fairness.demanded:
+        observer.note("a sensitive attribute without --constraint or --objective: groups are reported, not made alike")
+    if dataset.group is not None and len(dataset.groups) > 8:
+        observer.note(
+            f"{len(dataset.groups)} groups: differences between so many are large by chance; the result says how large"
+        )

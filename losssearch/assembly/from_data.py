@@ -1,0 +1,148 @@
+"""A study on a dataset."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from losssearch.assembly.fairness import bound_space, read_fairness, warn
+from losssearch.assembly.options import Options
+from losssearch.assembly.record import place
+from losssearch.assembly.surroundings import Assembled, open_surroundings
+from losssearch.assembly.workers import device_of, resources_of, workers_asked
+from losssearch.data import Dataset, load, partition
+from losssearch.data.sources import Data
+from losssearch.data.splits import SMALL
+from losssearch.errors import OptionError
+from losssearch.evaluation import get_metric
+from losssearch.execution.resources import parse_memory
+from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted, resolve_model
+from losssearch.search.budget import TRIALS, trials_of
+from losssearch.search.context import Context
+from losssearch.search.observer import Observer
+from losssearch.search.settings import StudySettings
+from losssearch.space import load_space
+from losssearch.tasks import fair_task, get_task
+from losssearch.tracking.tracker import DatasetInfo
+from losssearch.training import RATES, default_plan
+from losssearch.training.boosting import BOOSTED_RATES, boosted_plan
+
+SMALL_JOB = 6e11
+"""Floating-point operations below which a cluster's start would cost more than it saves (about 20 s of one core)."""
+
+FUNCTION_ONLY = ("direction", "classes", "class_prior")
+"""Options that say of a training function what a dataset says itself."""
+
+
+def replicas_for(rows: int) -> int:
+    """On how many draws a search judges each candidate: few rows need many."""
+    return next(count for limit, count in ((SMALL, 5), (20_000, 3), (100_000, 2), (1 << 62, 1)) if rows < limit)
+
+
+def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled:
+    """Check everything, and only then write anything; raise `InputError` for what cannot be used."""
+    if given := [name for name in FUNCTION_ONLY if getattr(options, name) is not None]:
+        raise OptionError(f"{', '.join(given)} must be given with train=FUNCTION alone: a dataset says it itself")
+    dataset = load(
+        data,
+        target=options.target,
+        task=options.task,
+        drop=options.drop,
+        positive=options.positive,
+        drop_missing_target=options.drop_missing_target,
+        max_rows=options.max_rows,
+        memory=None if options.data_memory is None else parse_memory(options.data_memory),
+        stream=not is_boosted(options.model) and options.sensitive is None,
+        sensitive=options.sensitive,
+        sensitive_as_feature=options.sensitive_as_feature or options.group_thresholds,
+    )
+    task = get_task(dataset.task)
+    fairness = read_fairness(options, task)
+    if fairness.demanded:
+        task = fair_task(task, fairness.statistics(task.kind))
+    metric = get_metric(options.metric or fairness.metric or task.metric, task.kind)
+    space = load_space(options.space or task.space, task.kind, grouped=bool(fairness.sensitive))
+    space = bound_space(space, fairness, task)
+    parts = partition(dataset, options.seed)
+    trees = is_boosted(options.model)  # grown on the CPU, whatever else the machine has
+    device = device_of("cpu" if trees and options.device == "auto" else options.device)
+    study, out = place(options, f"{dataset.name}-{metric.name}")
+    rows = round(0.8 * len(parts.search)) if dataset.rows < SMALL else round(0.75 * len(parts.search))
+    rows += dataset.all_rows - dataset.rows
+    settings = StudySettings(
+        study=study,
+        task=task.kind,
+        metric=metric.name,
+        space=space.to_json(),
+        model=_model_name(options.model),
+        plan=(boosted_plan if trees else default_plan)(rows, options.epochs),
+        rates=(BOOSTED_RATES if trees else RATES) if options.rates is None else tuple(options.rates),
+        seed=options.seed,
+        trials=trials_of(options.trials, options.time_budget),
+        fingerprint=dataset.fingerprint,
+        confirm_seeds=options.confirm_seeds,
+        time_budget=options.time_budget,
+        replicas=replicas_for(dataset.all_rows) if options.draws is None else options.draws,
+        sensitive=fairness.sensitive,
+        sensitive_as_feature=options.sensitive_as_feature or options.group_thresholds,
+        constraints=fairness.constraints,
+        front=fairness.front,
+        confidence=options.confidence,
+    )
+    if not settings.rates:
+        raise OptionError("rates must hold at least one learning rate")
+    factory = resolve_model(options.model)
+    model = build_model(factory, len(dataset.schema.columns), task.width(len(dataset.classes)))
+    if isinstance(model, LoopedModule):
+        observer.note("the model cannot be stacked (buffers, dropout or control flow): members train one by one")
+    workers = _workers(options, settings, dataset, device, observer)
+    for line in dataset.notes:
+        observer.note(line)
+    warn(fairness, dataset, observer)
+    info = DatasetInfo(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        rows=dataset.all_rows,
+        features=len(dataset.schema.columns),
+        target=options.target or "target",
+        source=data if isinstance(data, str) else dataset.name,
+    )
+    resources = resources_of(options, factory, workers, device)
+    opened = open_surroundings(options, settings, out, info, (workers, resources), observer)
+    context = Context(
+        settings=settings,
+        dataset=dataset,
+        partition=parts,
+        task=task,
+        metric=metric,
+        space=space,
+        model=factory,
+        store=opened.store,
+        executor=opened.executor,
+        tracker=opened.tracker,
+        observer=observer,
+        device=device,
+        started=time.monotonic() if options.started is None else options.started,
+    )
+    return Assembled(context, out, opened.result)
+
+
+def _model_name(model: str | ModelFactory) -> str:
+    return model if isinstance(model, str) else f"{model.__module__}:{getattr(model, '__qualname__', repr(model))}"
+
+
+def _workers(options: Options, settings: StudySettings, dataset: Dataset, device: str, observer: Observer) -> int:
+    asked = workers_asked(options)
+    if asked is not None:
+        return asked
+    if device == "cuda":
+        observer.note("one CUDA device: training in this process")
+        return 0
+    columns = len(dataset.schema.columns) * 3  # encoded, roughly
+    trainings = min(settings.trials, TRIALS) * len(settings.rates) * settings.replicas * 0.4
+    operations = trainings * settings.plan.epochs * dataset.all_rows * 0.45 * 6 * (columns * 64 + 64 * 64)
+    cores = len(os.sched_getaffinity(0))
+    if operations < SMALL_JOB or cores == 1:
+        observer.note("a small study: training in this process, without a Ray cluster (--workers N asks for one)")
+        return 0
+    return cores

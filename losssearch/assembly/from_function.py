@@ -1,0 +1,153 @@
+"""A study that calls a user's training function."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import cast
+
+from losssearch.assembly.options import Options
+from losssearch.assembly.record import place
+from losssearch.assembly.surroundings import Assembled, open_surroundings
+from losssearch.assembly.workers import device_of, resources_of, workers_asked
+from losssearch.errors import OptionError, UnknownNameError, shown
+from losssearch.evaluation import get_metric
+from losssearch.evaluation.record import Direction
+from losssearch.execution.resources import WorkerResources
+from losssearch.search.budget import trials_of
+from losssearch.search.observer import Observer
+from losssearch.search.settings import StudySettings
+from losssearch.search.user_study import FunctionContext, NamedMetric, one_decision
+from losssearch.space import load_space
+from losssearch.tasks import TASKS, get_task
+from losssearch.tracking.tracker import DatasetInfo
+from losssearch.training import TrainingPlan
+from losssearch.training.user_function import TrainFunction
+
+EPOCHS = 20
+"""What a function is told to train for, where the user says nothing."""
+
+DATA_ONLY = {
+    "target": None,
+    "model": "mlp",
+    "drop": (),
+    "positive": None,
+    "drop_missing_target": False,
+    "max_rows": None,
+    "sensitive": None,
+    "sensitive_as_feature": False,
+    "constraints": (),
+    "objectives": (),
+    "group_thresholds": False,
+}
+"""Options of data and model, which a training function brings itself, with their defaults."""
+
+
+def assemble_function(options: Options, train: TrainFunction, observer: Observer) -> Assembled:
+    """Check everything, and only then write anything; raise `InputError` for what cannot be used."""
+    if not callable(train):
+        raise OptionError(f"train must be a function of (loss, trial), got {shown(train)}")
+    if given := [name for name, default in DATA_ONLY.items() if getattr(options, name) not in (default, [])]:
+        raise OptionError(
+            f"a training function brings its own data and model: leave out {', '.join(given)}, or give data instead"
+        )
+    if options.task is None:
+        raise OptionError(
+            f"a training function must come with task= ({', '.join(TASKS)}): it says what a loss reads, and which "
+            "losses are the menu"
+        )
+    task = one_decision(get_task(options.task))
+    source = getattr(train, "__qualname__", type(train).__qualname__)
+    prior = class_prior_of(options)
+    metric = metric_of(options)
+    space = load_space(options.space or task.space, task.kind)
+    device = device_of(options.device)
+    study, out = place(options, f"{source.rpartition('.')[2]}-{metric.name}")
+    epochs = EPOCHS if options.epochs is None else options.epochs
+    settings = StudySettings(
+        study=study,
+        task=task.kind,
+        metric=metric.name,
+        space=space.to_json(),
+        model=f"{getattr(train, '__module__', type(train).__module__)}:{source}",
+        plan=TrainingPlan(epochs=epochs, batch_size=1, patience=max(1, epochs)),
+        rates=() if options.rates is None else tuple(options.rates),
+        seed=options.seed,
+        trials=trials_of(options.trials, options.time_budget),
+        fingerprint="",
+        confirm_seeds=options.confirm_seeds,
+        time_budget=options.time_budget,
+        replicas=1 if options.draws is None else options.draws,
+        data={"direction": metric.direction, "class_prior": list(prior)},
+    )
+    workers = _workers(options, observer)
+    resources = resources_of(options, train, workers, device)
+    info = DatasetInfo(name=source, fingerprint="", rows=0, features=0, target="", source=settings.model)
+    opened = open_surroundings(options, settings, out, info, (workers, resources), observer)
+    context = FunctionContext(
+        settings=settings,
+        task=task,
+        metric=metric,
+        space=space,
+        function=train,
+        source=source,
+        class_prior=prior,
+        threads=max(1, math.floor(resources.cpus)),
+        store=opened.store,
+        executor=opened.executor,
+        tracker=opened.tracker,
+        observer=observer,
+        device=_where(options, device, workers, resources),
+        started=time.monotonic() if options.started is None else options.started,
+    )
+    return Assembled(context, out, opened.result)
+
+
+def metric_of(options: Options) -> NamedMetric:
+    """The metric by the user's name for it: any name, and of one that the catalogue knows, its direction."""
+    name, asked = options.metric, options.direction
+    if not name or not isinstance(name, str):
+        raise OptionError("a training function must come with metric=NAME: what its values are called")
+    if asked not in (None, "maximize", "minimize"):
+        raise OptionError(f"direction must be maximize or minimize, got {shown(asked)}")
+    try:
+        known = get_metric(name, options.task or "")
+    except (OptionError, UnknownNameError):
+        return NamedMetric(name, cast("Direction", asked or "maximize"))
+    if asked not in (None, known.direction):
+        raise OptionError(f"{name} is a metric to {known.direction}, got direction={asked}: give yours another name")
+    return NamedMetric(name, known.direction, known.unit)
+
+
+def class_prior_of(options: Options) -> tuple[float, ...]:
+    """The share of each class, even where the user says only how many there are; empty for regression."""
+    given, classes = options.class_prior, options.classes
+    if options.task == "regression":
+        if given is not None or classes is not None:
+            raise OptionError("classes and class_prior are for tasks with classes, not for regression")
+        return ()
+    if classes is None:
+        classes = 2 if options.task == "binary" else None if given is None else len(given)
+    if classes is None:
+        raise OptionError("task multiclass must come with classes=N, or with class_prior, the share of each class")
+    if isinstance(classes, bool) or not isinstance(classes, int) or not 2 <= classes <= 100_000:
+        raise OptionError(f"classes must be a whole number of at least 2, got {shown(classes)}")
+    if options.task == "binary" and classes != 2:
+        raise OptionError(f"task binary has 2 classes, got {classes}")
+    shares = [1.0 / classes] * classes if given is None else [float(share) for share in given]
+    if len(shares) != classes or not all(0 < share < math.inf for share in shares):
+        raise OptionError(f"class_prior must be {classes} shares above 0, got {shown(list(given or ()))}")
+    return tuple(share / sum(shares) for share in shares)
+
+
+def _workers(options: Options, observer: Observer) -> int:
+    asked = workers_asked(options)
+    if asked is None:
+        observer.note("the training function is called in this process; workers=N calls it in N processes at once")
+        return 0
+    return asked
+
+
+def _where(options: Options, device: str, workers: int, resources: WorkerResources) -> str:
+    """A worker that was given a GPU uses it, also where this machine has none."""
+    return "auto" if options.device == "auto" and workers and resources.gpus else device

@@ -1,0 +1,61 @@
+"""What a user asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from losssearch.data.groups import Sensitive
+from losssearch.data.sources import Data
+from losssearch.models import ModelFactory
+from losssearch.training.user_function import TrainFunction
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `losssearch.search` was asked for; see there. Either ``data`` or ``train`` is given."""
+
+    data: Data | None = None
+    train: TrainFunction | None = None
+    target: str | None = None
+    metric: str | None = None
+    direction: str | None = None
+    task: str | None = None
+    classes: int | None = None
+    class_prior: Sequence[float] | None = None
+    model: str | ModelFactory = "mlp"
+    space: str | Path | None = None
+    drop: Sequence[str] = ()
+    positive: object = None
+    drop_missing_target: bool = False
+    max_rows: int | None = None
+    sensitive: Sensitive | None = None
+    sensitive_as_feature: bool = False
+    constraints: Sequence[str] = ()
+    objectives: Sequence[str] = ()
+    confidence: float = 0.95
+    group_thresholds: bool = False
+    data_memory: str | None = None
+    trials: int | None = None
+    time_budget: float | None = None
+    epochs: int | None = None
+    rates: Sequence[float] | None = None
+    draws: int | None = None
+    confirm_seeds: int = 5
+    workers: int | None = None
+    ray_address: str | None = None
+    cpus_per_worker: float | None = None
+    gpus_per_worker: float | None = None
+    memory_per_worker: str | None = None
+    resources: Mapping[str, float | str] | None = None
+    device: str = "auto"
+    study: str | None = None
+    resume: bool = False
+    storage: str | None = None
+    tracking_uri: str | None = None
+    mlflow: bool = True
+    out: str | Path | None = None
+    seed: int = 0
+    started: float | None = None
+    """When the clock of a time budget began, of ``time.monotonic``; now where left out."""

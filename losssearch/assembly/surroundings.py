@@ -1,0 +1,62 @@
+"""Store, tracker and executor of a study: opened together, and closed together where one of them does not open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from losssearch.assembly.options import Options
+from losssearch.assembly.record import enter, open_record, open_tracker
+from losssearch.assembly.workers import executor_of
+from losssearch.execution import Executor
+from losssearch.execution.resources import WorkerResources
+from losssearch.search.context import StudyContext
+from losssearch.search.observer import Observer
+from losssearch.search.settings import StudySettings
+from losssearch.storage.sql import SqlStore
+from losssearch.storage.store import Store
+from losssearch.tracking.tracker import DatasetInfo, SilentTracker, Tracker
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a study reads and writes; ``result`` is that of a finished study that was resumed."""
+
+    store: Store
+    tracker: Tracker
+    executor: Executor
+    result: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A study ready to run: ``result`` is that of a finished study that was resumed."""
+
+    context: StudyContext
+    out: Path
+    result: dict[str, Any] | None
+
+
+def open_surroundings(
+    options: Options,
+    settings: StudySettings,
+    out: Path,
+    info: DatasetInfo,
+    workers: tuple[int, WorkerResources],
+    observer: Observer,
+) -> Surroundings:
+    """The first writing of a study: all that could be checked was checked before."""
+    out.mkdir(parents=True, exist_ok=True)
+    store = SqlStore(options.storage or f"sqlite:///{out / 'study.db'}", create=not options.resume)
+    tracker: Tracker = SilentTracker()
+    try:
+        result = enter(store, settings, options)
+        tracker = open_tracker(options, out)  # sets itself up in its own thread, while the executor starts
+        executor = executor_of(options, *workers, observer)
+        open_record(tracker, settings, info, store)
+    except BaseException:
+        tracker.close("FAILED")
+        store.close()
+        raise
+    return Surroundings(store, tracker, executor, result)

@@ -1,0 +1,50 @@
+"""Who trains: devices, workers and what each is given."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from losssearch.assembly.options import Options
+from losssearch.errors import OptionError
+from losssearch.execution import Executor, InProcessExecutor
+from losssearch.execution.resources import WorkerResources, declared_resources, parse_memory, worker_resources
+from losssearch.search.observer import Observer
+
+
+def device_of(name: str) -> str:
+    """The device that ``--device`` means on this machine."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise OptionError(f"--device must be auto, cpu or cuda, got {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise OptionError("--device cuda needs a CUDA device and a PyTorch built for it; none was found")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def workers_asked(options: Options) -> int | None:
+    """How many workers the user asked for, one a core of a standing cluster's driver; None where nothing was said."""
+    if options.workers is None:
+        return (os.cpu_count() or 1) if options.ray_address else None
+    if not 0 <= options.workers <= 4096:
+        raise OptionError(f"--workers must lie in [0, 4096], got {options.workers}")
+    return options.workers
+
+
+def resources_of(options: Options, function: object, workers: int, device: str) -> WorkerResources:
+    """As asked, else as the user's ``function`` declares, else one core and, on CUDA, a share of the device."""
+    declared = declared_resources(options.resources, function)
+    gpus = options.gpus_per_worker
+    if gpus is None and device == "cuda" and workers and declared.get("num_gpus") is None:
+        gpus = 1 / workers
+    memory = None if options.memory_per_worker is None else parse_memory(options.memory_per_worker)
+    return worker_resources(declared, cpus=options.cpus_per_worker, gpus=gpus, memory=memory)
+
+
+def executor_of(options: Options, workers: int, resources: WorkerResources, observer: Observer) -> Executor:
+    """This process, or workers on a cluster, which is started or joined here."""
+    if workers == 0:
+        return InProcessExecutor()
+    from losssearch.execution.ray import RayExecutor
+
+    return RayExecutor(workers, options.ray_address, resources=resources, note=observer.note)

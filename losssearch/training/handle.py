@@ -1,0 +1,138 @@
+"""What a user's training function knows of its trial, and tells of it."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+Bar: TypeAlias = tuple[tuple[int, float], ...]
+"""Pairs (step, utility)."""
+
+
+class Refused(Exception):  # noqa: N818  (says what happened to a value, and never leaves its trial)
+    """A value that cannot be the metric: the trial fails with this message."""
+
+
+class TrialHandle:
+    """One training of one loss, as a user's function sees it.
+
+    Attributes:
+        number: the trial's number in the study; the same for all trainings of one loss.
+        stage: ``"search"``, ``"reevaluation-1"``, ``"reevaluation-2"`` or ``"confirmation"``.
+        draw: which of the stage's trainings with this loss this is, from 0; a fold number, where folds are used.
+        seed: the draw's seed, the same for every loss, so that losses are compared on the same luck. PyTorch, NumPy
+            and ``random`` are seeded with it before the function is called; split and shuffle the data by it, too.
+        device: where to train.
+        rate: the learning rate to train with, or None where the study sweeps none.
+        epochs: how many epochs a training should take; a function may train otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        number: int = 0,
+        stage: str = "search",
+        draw: int = 0,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        rate: float | None = None,
+        epochs: int = 1,
+        sign: float = 1.0,
+        bar: Bar = (),
+        deadline: float | None = None,
+    ) -> None:
+        self.number, self.stage, self.draw, self.seed = number, stage, draw, seed
+        self.device, self.rate, self.epochs = torch.device(device), rate, epochs
+        self.rungs: list[tuple[int, float]] = []
+        self.best_step, self.stopped, self.late = 0, False, False
+        self._sign, self._bar, self._deadline = sign, dict(bar), deadline
+        self._best, self._count, self._last = -math.inf, 0, -math.inf
+        self._behind, self._problem = False, ""
+
+    @property
+    def progress(self) -> float:
+        """The share of training done, in [0, 1]: values reported so far, over `epochs`. For ``loss(…, progress=…)``."""
+        return min(1.0, self._count / self.epochs)
+
+    def report(self, step: int, value: float) -> None:
+        """Tell the metric after an epoch; steps must rise. A value that is not finite fails the trial at once."""
+        if not step > self._last:
+            self._refuse(f"steps of trial.report must rise, got {step} after {self._last:g}")
+        utility = self._utility(value, "trial.report's value")
+        self._last, self._count, self.stopped = step, self._count + 1, False
+        if utility > self._best:
+            self._best, self.best_step = utility, int(step)
+        # The first value says little; after it, each doubling is kept, so that long trainings store few.
+        if self._count > 1 and self._count & (self._count - 1) == 0:
+            self.rungs.append((int(step), self._best))
+            self._behind = self._behind or self._best < self._bar.get(int(step), -math.inf)
+
+    def should_stop(self) -> bool:
+        """Whether to end this training now and return: others are ahead of it, or the study's time is up.
+
+        A searched loss is behind where its best value so far is worse than the median that the menu's losses had
+        reached at the same step. Looked at after the second reported value, the fourth, the eighth and so on.
+        """
+        self.late = self.late or (self._deadline is not None and time.time() > self._deadline)
+        self.stopped = self._behind
+        return self.stopped or self.late
+
+    def settle(self, answer: object) -> float:
+        """The utility of this training: of the function's answer, or of the best value reported where it gave None."""
+        if self._problem:
+            raise Refused(self._problem)
+        if answer is not None:
+            return self._utility(answer, "the training function's answer")
+        if not self._count:
+            raise Refused("the training function must return its metric, or tell it by trial.report; it did neither")
+        return self._best
+
+    def _utility(self, value: object, what: str) -> float:
+        number = number_of(value)
+        if number is None:
+            self._refuse(f"{what} must be a number, got {value!r:.80}")
+        elif not math.isfinite(number):
+            self._refuse(f"{what} must be finite, got {number}")
+        else:
+            return self._sign * number
+        return math.nan
+
+    def _refuse(self, problem: str) -> None:
+        self._problem = problem  # kept, for the function may catch what is raised here
+        raise Refused(problem)
+
+
+def number_of(value: object) -> float | None:
+    """A number, a NumPy scalar or a tensor of one element as a float; None for anything else."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.item() if value.size == 1 else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device, threads: int) -> Iterator[None]:
+    """PyTorch, NumPy and ``random`` seeded, PyTorch on so many threads; as they were before, afterwards."""
+    before = torch.get_num_threads()
+    plain, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002  (what users' loops draw from)
+    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002  (same)
+            with torch.enable_grad():
+                yield
+    finally:
+        torch.set_num_threads(before)
+        random.setstate(plain)
+        np.random.set_state(numbers)  # noqa: NPY002  (same)

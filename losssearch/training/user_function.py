@@ -1,0 +1,169 @@
+"""Candidates trained by a user's own function: what it is called with, and what its answer counts for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import torch
+from torch import nn
+
+from losssearch.losses.compose import ComposedLoss
+from losssearch.losses.part import learned_scalars
+from losssearch.losses.spec import LossSpec
+from losssearch.training.handle import Bar, Refused, TrialHandle, seeded
+from losssearch.training.outcome import CUT, Outcome
+
+TrainFunction: TypeAlias = Callable[[nn.Module, TrialHandle], float | None]
+"""Trains the user's model with the loss module; gives the metric, or None where the best reported value counts."""
+
+BEHIND = "stopped early, behind the menu's median"
+"""The reason of a trial that the function ended because `TrialHandle.should_stop` said so."""
+
+
+@dataclass(frozen=True)
+class FunctionDraws:
+    """What stands for replicas where the data are the user's: a stage of the study and the ``seeds`` of its draws."""
+
+    stage: str
+    seeds: tuple[int, ...]
+
+    def to(self, device: object) -> FunctionDraws:
+        """Itself: there is nothing to move."""
+        return self
+
+
+@dataclass(frozen=True)
+class FunctionRules:
+    """How a user's function is called, and how its values are read.
+
+    ``sign``: 1 where the metric is to be maximised, -1 where minimised. ``epochs``: what `TrialHandle.epochs` says.
+    ``class_prior``: the share of each class, empty for regression. ``threads``: PyTorch's, in every process alike.
+    ``bar``: by step, the utility that a run's best value must have reached there.
+    """
+
+    sign: float
+    epochs: int
+    class_prior: tuple[float, ...] = ()
+    threads: int = 1
+    bar: Bar = ()
+
+
+@dataclass
+class _Run:
+    """One call of the function: ``value`` is a utility, None where it failed for the ``reason``."""
+
+    value: float | None = None
+    epochs: int = 0
+    rungs: dict[int, float] = field(default_factory=dict)
+    learned: tuple[float, ...] = ()
+    behind: bool = False
+    cut: bool = False
+    reason: str = ""
+
+
+def train_with_function(
+    function: TrainFunction,
+    candidates: Sequence[tuple[LossSpec, tuple[float, ...], bool]],
+    draws: FunctionDraws,
+    rules: FunctionRules,
+    *,
+    numbers: Sequence[int],
+    device: str = "cpu",
+    deadline: float | None = None,
+) -> list[Outcome]:
+    """Call ``function`` for each candidate, at each of its learning rates (once where it has none), on each draw.
+
+    ``candidates`` are triples (spec, rates, protected); a protected one is not held to the bar. ``numbers`` are those
+    of their trials. An exception of the function fails its candidate and no other.
+    """
+    outcomes = []
+    for (spec, rates, protected), number in zip(candidates, numbers, strict=True):
+        own = replace(rules, bar=()) if protected else rules
+        call = _Call(function, spec, draws, own, number, device, deadline)
+        outcomes.append(_best([(rate, call.runs(rate)) for rate in rates or (None,)], spec))
+    return outcomes
+
+
+@dataclass(frozen=True)
+class _Call:
+    function: TrainFunction
+    spec: LossSpec
+    draws: FunctionDraws
+    rules: FunctionRules
+    number: int
+    device: str
+    deadline: float | None
+
+    def runs(self, rate: float | None) -> list[_Run]:
+        """One run a draw; none after the first that failed, as a candidate needs them all."""
+        runs: list[_Run] = []
+        for draw, seed in enumerate(self.draws.seeds):
+            runs.append(self._run(rate, draw, seed))
+            if runs[-1].value is None:
+                break
+        return runs
+
+    def _run(self, rate: float | None, draw: int, seed: int) -> _Run:
+        rules, device = self.rules, torch.device(_resolved(self.device))
+        prior = torch.tensor(rules.class_prior) if rules.class_prior else None
+        handle = TrialHandle(
+            number=self.number,
+            stage=self.draws.stage,
+            draw=draw,
+            seed=seed,
+            device=device,
+            rate=rate,
+            epochs=rules.epochs,
+            sign=rules.sign,
+            bar=rules.bar,
+            deadline=self.deadline,
+        )
+        try:
+            with seeded(seed, device, rules.threads):
+                loss = ComposedLoss(self.spec, prior).to(device)
+                answer = self.function(loss, handle)
+            utility = handle.settle(answer)
+            learned = tuple(float(scalar.detach()) for scalar in loss.learned.values())
+        except Exception as error:  # noqa: BLE001  (the function is the user's: it may raise anything)
+            return _Run(reason=_said(error))
+        return _Run(utility, handle.best_step, dict(handle.rungs), learned, handle.stopped, handle.late)
+
+
+def _best(tried: Sequence[tuple[float | None, list[_Run]]], spec: LossSpec) -> Outcome:
+    """The outcome of a candidate: that of its best rate, by the mean over draws; the first of equals."""
+    sound = [(rate, [run.value for run in runs if run.value is not None], runs) for rate, runs in tried]
+    sound = [entry for entry in sound if len(entry[1]) == len(entry[2])]
+    if not sound:
+        return Outcome("failed", reason=tried[-1][1][-1].reason)
+    rate, utilities, runs = max(sound, key=lambda entry: sum(entry[1]) / len(entry[1]))
+    behind, cut = any(run.behind for run in runs), any(run.cut for run in runs)
+    count = sum(len(learned_scalars(part)) for part in spec.parts)
+    return Outcome(
+        state="pruned" if behind else "completed",
+        utilities=tuple(utilities),
+        rate=rate,
+        epochs=max(run.epochs for run in runs),
+        rungs=_together([run.rungs for run in runs]),
+        learned=tuple(sum(run.learned[i] for run in runs) / len(runs) for i in range(count)),
+        reason=CUT if cut else BEHIND if behind else "",
+    )
+
+
+def _together(rungs: Sequence[dict[int, float]]) -> tuple[tuple[int, float], ...]:
+    """Means over the draws, at the steps that all of them reported."""
+    common = set(rungs[0]).intersection(*rungs[1:])
+    return tuple((step, sum(own[step] for own in rungs) / len(rungs)) for step in sorted(common))
+
+
+def _resolved(device: str) -> str:
+    """``auto`` is decided where the function runs: the driver may have no GPU where a worker has one."""
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _said(error: Exception) -> str:
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, Refused) else f"the training function raised {type(error).__name__}: {text}"
