@@ -44,12 +44,12 @@ class Course:
 
 
 def courses(quick: bool) -> list[Course]:
-    """What is measured; with MLflow fewer trials, as it writes about a hundred a second."""
+    """What is measured."""
     trials = 2_000 if quick else 20_000
     found = [Course("sqlite", trials)]
     if address := os.environ.get(POSTGRES):
         found.append(Course("postgresql", trials, storage=address))
-    return [*found, Course("sqlite_mlflow", 500 if quick else 5_000, mlflow=True)]
+    return [*found, Course("sqlite_mlflow", trials, mlflow=True)]
 
 
 def measure(quick: bool) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

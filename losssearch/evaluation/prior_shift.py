@@ -5,6 +5,9 @@ At ``tau = 0`` the most likely class is predicted, at ``tau = 1`` the one that g
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import combinations
+
 import torch
 from torch import Tensor
 
@@ -35,12 +38,15 @@ def fit_worst_class_recall(logits: Tensor, target: Tensor, class_prior: Tensor) 
 
 def fit_macro_f1(logits: Tensor, target: Tensor, class_prior: Tensor) -> Tensor:
     """The ``tau`` ``[M]`` with the highest macro F1 of logits ``[M, N, C]``."""
-    slopes = log_prior(class_prior)
-    predicted = []
-    for index in range(logits.shape[-1]):
-        first, last = _winning(logits, torch.full_like(target, index).long(), slopes)
-        predicted.append(_covered(first, last, torch.zeros_like(first), 1))
-    return _best(macro_f1(0, *_recalls(logits, target, class_prior), torch.cat(predicted, -1)))
+    classes, target = logits.shape[-1], target.long()
+    # At every tau: rows predicted to be of the class, and those of them that are.
+    predicted, hits = [], []
+    for index, (first, last) in enumerate(_all_winning(logits, log_prior(class_prior))):
+        held = first <= last
+        predicted.append(_points_in(first, last, held))
+        hits.append(_points_in(first, last, held & (target == index)))
+    support = _support(target, classes)
+    return _best(macro_f1(0, torch.stack(hits, -1), support, torch.stack(predicted, -1)))
 
 
 def _best(quality: Tensor) -> Tensor:
@@ -49,39 +55,87 @@ def _best(quality: Tensor) -> Tensor:
 
 def _recalls(logits: Tensor, target: Tensor, class_prior: Tensor) -> tuple[Tensor, Tensor]:
     """Right predictions at every ``tau`` ``[M, POINTS, C]``, and rows ``[M, 1, C]``, of each class."""
-    target = target.long()
+    classes, target = logits.shape[-1], target.long()
     first, last = _winning(logits, target, log_prior(class_prior))
-    support = torch.zeros(len(target), logits.shape[-1], dtype=torch.float64, device=logits.device)
-    support.scatter_add_(1, target, torch.ones_like(target, dtype=torch.float64))
-    return _covered(first, last, target, logits.shape[-1]), support.unsqueeze(1)
+    held = first <= last
+    hits = [_points_in(first, last, held & (target == index)) for index in range(classes)]
+    return torch.stack(hits, -1), _support(target, classes)
+
+
+def _support(target: Tensor, classes: int) -> Tensor:
+    support = torch.zeros(len(target), classes, dtype=torch.float64, device=target.device)
+    return support.scatter_add_(1, target, torch.ones_like(target, dtype=torch.float64)).unsqueeze(1)
+
+
+# Shifted logits are lines in ``tau``, so a class wins on one interval of the grid, and all of it comes from comparing
+# the lines in pairs instead of a prediction at every grid point. Lines lie classes first, ``[C, M, N]``: what is done
+# to a pair is then done to long rows.
 
 
 def _winning(logits: Tensor, chosen: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
-    """The first and last grid point at which the ``chosen`` class ``[M, N]`` has the highest shifted logit.
-
-    Shifted logits are lines in ``tau``, so a class wins on one interval: all of it comes from one pass over
-    the classes instead of a prediction at every grid point. An empty interval has first > last.
-    """
-    index = chosen.unsqueeze(-1)
-    # A tie goes to the class that comes first, as argmax has it: over those the lead must be above a hair.
-    earlier = torch.arange(logits.shape[-1], device=logits.device) < index
-    lead = logits.gather(-1, index) - logits - 32 * torch.finfo(logits.dtype).eps * earlier
-    slopes = slopes.to(logits.dtype)
-    slope = slopes.gather(-1, chosen).unsqueeze(-1) - slopes.unsqueeze(1)
-    # The chosen class stays ahead of another while lead - tau * slope >= 0.
-    crossing = lead / torch.where(slope == 0, 1.0, slope)
-    upper = torch.where(slope > 0, crossing, torch.inf).amin(-1)
-    lower = torch.where(slope < 0, crossing, -torch.inf).amax(-1)
-    behind = ((slope == 0) & (lead < 0)).any(-1)
-    first = ((lower - LOW) / STEP).ceil().clamp(0, POINTS).long()
-    last = ((upper - LOW) / STEP).floor().clamp(-1, POINTS - 1).long()
-    return torch.where(behind, POINTS, first), last
+    """First and last grid point ``[M, N]`` at which the ``chosen`` class ``[M, N]`` has the highest shifted logit."""
+    lines, slopes = logits.movedim(-1, 0).contiguous(), slopes.to(logits.dtype)
+    own, own_slope = lines.gather(0, chosen.unsqueeze(0)).squeeze(0), slopes.gather(-1, chosen)
+    lower, upper, behind = _open(own)
+    for index, line in enumerate(lines):
+        # A tie goes to the class that comes first, as argmax has it: over those the lead must be above a hair.
+        lead = own - line - _hair(logits) * (index < chosen)
+        slope = own_slope - slopes[:, index, None]
+        # The chosen class stays ahead of the other while lead - tau * slope >= 0.
+        crossing = lead / torch.where(slope == 0, 1.0, slope)
+        upper = torch.minimum(upper, torch.where(slope > 0, crossing, torch.inf))
+        lower = torch.maximum(lower, torch.where(slope < 0, crossing, -torch.inf))
+        behind |= (slope == 0) & (lead < 0)
+    return _on_grid(lower, upper, behind)
 
 
-def _covered(first: Tensor, last: Tensor, groups: Tensor, count: int) -> Tensor:
-    """How many intervals ``[M, N]`` of each group hold each grid point: ``[M, POINTS, count]``."""
-    held = (first <= last).double()
-    changes = torch.zeros(len(first), (POINTS + 1) * count, dtype=torch.float64, device=first.device)
-    changes.scatter_add_(1, first * count + groups, held)
-    changes.scatter_add_(1, (last + 1) * count + groups, -held)
-    return changes.reshape(len(first), POINTS + 1, count).cumsum(1)[:, :-1]
+def _all_winning(logits: Tensor, slopes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each class in turn what `_winning` gives where it is the chosen one, from one pass over the pairs."""
+    lines, slopes = logits.movedim(-1, 0).contiguous(), slopes.to(logits.dtype)
+    bounds = [_open(line) for line in lines]
+    for a, b in combinations(range(len(lines)), 2):
+        slope = (slopes[:, a] - slopes[:, b]).unsqueeze(1)
+        lead = lines[a] - lines[b]
+        safe = torch.where(slope == 0, 1.0, slope)
+        of_a, of_b = lead / safe, (lead + _hair(logits)) / safe
+        (low_a, high_a, behind_a), (low_b, high_b, behind_b) = bounds[a], bounds[b]
+        rising, falling = slope > 0, slope < 0
+        if bool(rising.all()):  # as in most pairs: then nothing is to be told apart
+            torch.minimum(high_a, of_a, out=high_a)
+            torch.maximum(low_b, of_b, out=low_b)
+        elif bool(falling.all()):
+            torch.maximum(low_a, of_a, out=low_a)
+            torch.minimum(high_b, of_b, out=high_b)
+        else:
+            torch.minimum(high_a, torch.where(rising, of_a, torch.inf), out=high_a)
+            torch.maximum(low_b, torch.where(rising, of_b, -torch.inf), out=low_b)
+            torch.maximum(low_a, torch.where(falling, of_a, -torch.inf), out=low_a)
+            torch.minimum(high_b, torch.where(falling, of_b, torch.inf), out=high_b)
+            behind_a |= (slope == 0) & (lead < 0)
+            behind_b |= (slope == 0) & (-lead - _hair(logits) < 0)
+    return (_on_grid(*own) for own in bounds)
+
+
+def _hair(logits: Tensor) -> float:
+    return 32 * torch.finfo(logits.dtype).eps
+
+
+def _open(line: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Bounds of ``tau`` that nothing narrows yet, and nowhere behind."""
+    return torch.full_like(line, -torch.inf), torch.full_like(line, torch.inf), torch.zeros_like(line, dtype=torch.bool)
+
+
+def _on_grid(lower: Tensor, upper: Tensor, behind: Tensor) -> tuple[Tensor, Tensor]:
+    """First and last grid point between bounds of ``tau``, as floats; first > last where there is none."""
+    first = ((lower - LOW) / STEP).ceil_().clamp_(0, POINTS)
+    last = ((upper - LOW) / STEP).floor_().clamp_(-1, POINTS - 1)
+    return first.masked_fill_(behind, POINTS), last
+
+
+def _points_in(first: Tensor, last: Tensor, held: Tensor) -> Tensor:
+    """How many of the intervals ``[M, N]`` that are ``held`` cover each grid point: ``[M, POINTS]``, float64."""
+    member, row = held.nonzero(as_tuple=True)
+    width = POINTS + 1
+    begins = torch.bincount(member * width + first[member, row].long(), minlength=len(first) * width)
+    ends = torch.bincount(member * width + last[member, row].long() + 1, minlength=len(first) * width)
+    return (begins - ends).reshape(len(first), width).cumsum(1)[:, :-1].double()

@@ -14,6 +14,9 @@ from torch import Tensor
 RANGE = 3.0
 """Bound on the absolute logarithm of a temperature."""
 
+SAMPLE = 128
+"""Rows that a first guess of a temperature is made on."""
+
 _Slope = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
@@ -31,17 +34,67 @@ def fit_binary_log_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 def fit_multiclass_log_loss(logits: Tensor, target: Tensor) -> Tensor:
     """The temperature ``[M]`` with the lowest log loss of logits ``[M, N, C]``."""
-    logits = logits - logits.mean(-1, keepdim=True)
-    of_label = logits.gather(-1, target.long().unsqueeze(-1)).squeeze(-1)
+    # Classes first: sums over them are then sums of long rows. Less the largest, so that nothing overflows.
+    below = (logits - logits.amax(-1, keepdim=True)).movedim(-1, 0).contiguous()
+    of_label = below.gather(0, target.long().unsqueeze(0)).squeeze(0)
+    low = torch.full((len(logits),), math.exp(-RANGE), dtype=torch.float64, device=logits.device)
+    start = torch.ones_like(low)
+    rows = below.shape[2]
+    if rows >= 8 * SAMPLE:
+        # A good start, found on few rows, leaves little to do on all of them.
+        stride = rows // SAMPLE
+        start = _cubic(below[..., ::stride].contiguous(), of_label[:, ::stride], low, 1 / low, start)
+    return 1 / _cubic(below, of_label, low, 1 / low, start)
 
-    def slope(inverse: Tensor) -> tuple[Tensor, Tensor]:
-        p = (logits * inverse.to(logits.dtype)[:, None, None]).softmax(-1)
-        weighted = p * logits
-        expected = weighted.sum(-1)
-        variance = (weighted * logits).sum(-1) - expected.square()
-        return (expected - of_label).sum(1, dtype=torch.float64), variance.sum(1, dtype=torch.float64)
 
-    return _fit_convex(slope, logits)
+def _cubic(below: Tensor, of_label: Tensor, low: Tensor, high: Tensor, inverse: Tensor) -> Tensor:
+    """The bottom ``[M]`` of the log loss of ``below`` ``[C, M, N]``, convex in the inverse temperature.
+
+    Halley's method, whose error shrinks with its cube; a step that leaves the bracket is replaced by a bisection, one
+    that leaves the range by its end. Only members that have not settled are worked on.
+    """
+    ends = low[0], high[0]
+    low, high, inverse = low.clone(), high.clone(), inverse.clone()
+    members = torch.arange(len(inverse), device=inverse.device)
+    for _ in range(60):
+        x = inverse[members]
+        first, second, third = _moments(below, of_label, x)
+        low[members] = torch.where(first < 0, x, low[members])
+        high[members] = torch.where(first < 0, high[members], x)
+        safe = second.clamp(min=1e-300)
+        newton = first / safe
+        bend = 1 - 0.5 * newton * third / safe
+        step = x - newton / torch.where(bend > 0.5, bend, 1.0)
+        step = step.clamp(*ends)
+        inside = (step > low[members]) & (step < high[members])
+        at_end = ((x == ends[0]) & (first >= 0)) | ((x == ends[1]) & (first <= 0))
+        # An end of the range may be stepped on once: whether the bottom lies beyond shows there.
+        untried = ((step == ends[0]) & (first > 0)) | ((step == ends[1]) & (first < 0))
+        new = torch.where(inside | untried, step, (low[members] * high[members]).sqrt())
+        new = torch.where((first == 0) | at_end, x, new)
+        inverse[members] = new
+        moving = (new / x).log().abs() >= 1e-3
+        if not bool(moving.any()):
+            break
+        if not bool(moving.all()):
+            members, below, of_label = members[moving], below[:, moving], of_label[moving]
+    return inverse
+
+
+def _moments(below: Tensor, of_label: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The first three derivatives ``[M]`` of the log loss by the inverse temperature ``[M]``."""
+    powers = below * inverse.to(below.dtype)[:, None]
+    powers.exp_()
+    total = powers.sum(0)
+    means = []
+    for _ in range(3):
+        powers.mul_(below)
+        means.append(powers.sum(0).div_(total))
+    mean, square, cube = means
+    variance = square - mean.square()
+    skew = cube - mean * (3 * variance + mean.square())
+    first = (mean - of_label).sum(1, dtype=torch.float64)
+    return first, variance.sum(1, dtype=torch.float64), skew.sum(1, dtype=torch.float64)
 
 
 def fit_brier(logits: Tensor, target: Tensor) -> Tensor:

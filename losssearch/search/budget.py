@@ -19,6 +19,12 @@ from losssearch.search.effort import Effort, ladder
 from losssearch.training import Outcome, TrainingPlan
 from losssearch.training.outcome import CUT
 
+TRIALS = 128
+"""Trials of a study that names neither their number nor a time budget."""
+
+UNLIMITED = 2**31 - 1
+"""Trials of a study that its time budget alone ends."""
+
 SELECTION_SHARE = 0.45
 """Share of the time for training that selection and confirmation may take from the search."""
 
@@ -30,6 +36,13 @@ CLOSING = 2.0
 
 OVERHEAD = 8.0
 """Members that one step's fixed cost is worth, until it was measured."""
+
+
+def trials_of(asked: int | None, time_budget: float | None) -> int:
+    """The number of trials of a study: as asked, else as many as the time budget holds, else `TRIALS`."""
+    if asked is not None:
+        return asked
+    return TRIALS if time_budget is None else UNLIMITED
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ class Work:
 
 def work_of(plan: TrainingPlan, rows: int, candidates: int, rates: int, replicas: int) -> Work:
     """The work of a population that nobody leaves but at a rung."""
-    each = max(1, rows // plan.batch_size)
+    each, rates = max(1, rows // plan.batch_size), max(1, rates)
     total, begun = 0.0, 0
     for end in (*plan.rungs, plan.epochs):
         total += (end - begun) * candidates * rates * replicas

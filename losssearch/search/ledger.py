@@ -7,70 +7,87 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from losssearch.losses.spec import LossSpec
-from losssearch.search.context import Context
+from losssearch.search.context import StudyContext
+from losssearch.search.history import History
 from losssearch.search.proposal import Observation
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.training import Outcome
 
+OWN = (TrialState.RUNNING, TrialState.COMPLETED, TrialState.PRUNED)
+"""States of a trial that was or is being trained itself, and whose result another may take over."""
+
+_CODES = {state: code for code, state in enumerate(TrialState, start=1)}
+
 
 class Ledger:
-    """All trials of a study by number; what is told here is stored first."""
+    """All trials of a study; what is told here is stored first.
 
-    def __init__(self, context: Context) -> None:
+    It keeps a few bytes a trial and the observations that proposals need; the store keeps the rest.
+    """
+
+    def __init__(self, context: StudyContext) -> None:
         self.context = context
-        self.trials: dict[int, TrialRecord] = {t.number: t for t in context.store.trials(context.settings.study)}
-        self._observed: dict[int, Observation] = {}
+        self.keys: dict[str, int] = {}
+        """Numbers of the trials in a state of `OWN` that are no twins, by the key of their loss."""
+        self.menu_trials = 0
+        """How many trials were the menu's."""
+        self.left_running: list[TrialRecord] = []
+        """Trials that the store held as running when it was opened."""
+        self._codes = bytearray()
+        self._count = 0
+        self._history = History(maximize=context.metric.direction == "maximize")
         self._top = -math.inf
-        self._observe(list(self.trials.values()))
+        stored = context.store.trials(context.settings.study)
+        self._enter(stored)
+        self._observe(stored)
+        self.left_running = [trial for trial in stored if trial.state is TrialState.RUNNING]
 
     def __len__(self) -> int:
-        return len(self.trials)
+        return self._count
+
+    def __contains__(self, number: int) -> bool:
+        return number < len(self._codes) and self._codes[number] > 0
 
     @property
     def ordered(self) -> list[TrialRecord]:
-        """Every trial, by number."""
-        return [self.trials[number] for number in sorted(self.trials)]
+        """Every trial, by number, from the store."""
+        return self.context.store.trials(self.context.settings.study)
 
     @property
     def observations(self) -> list[Observation]:
         """What the proposer may learn from."""
-        return list(self._observed.values())
+        return self._history.observations
+
+    @property
+    def tried(self) -> set[str]:
+        """The keys of all that it must not propose again."""
+        return self._history.tried
 
     @property
     def best(self) -> float | None:
         """The best value so far in the metric's own unit."""
         return self.context.value(self._top) if self._top > -math.inf else None
 
-    @property
-    def menu_trials(self) -> int:
-        """How many trials were the menu's."""
-        return sum(trial.origin == "baseline" for trial in self.trials.values())
-
-    def own(self) -> list[TrialRecord]:
-        """Trials that were or are being trained themselves, by number."""
-        states = (TrialState.RUNNING, TrialState.COMPLETED, TrialState.PRUNED)
-        return [trial for trial in self.ordered if trial.twin is None and trial.state in states]
-
     def open(self) -> None:
         """Show observer and tracker what the store holds already.
 
         A killed driver's tracker may still have held some of it; what was tracked before is passed over.
         """
-        done = [trial for trial in self.trials.values() if trial.state is not TrialState.RUNNING]
+        done = [trial for trial in self.ordered if trial.state is not TrialState.RUNNING]
         self.context.observer.trials(done, self.best)
         self._track(done)
 
-    def save(self, records: Sequence[TrialRecord]) -> None:
-        """Write records to the store."""
+    def save(self, records: Sequence[TrialRecord], admitted: Sequence[TrialRecord] | None = None) -> None:
+        """Write records to the store; ``admitted`` are the same as they count here, where that differs."""
         if records:
             self.context.store.save_trials(self.context.settings.study, list(records))
+        self._enter(records if admitted is None else admitted)
 
     def tell(self, records: Sequence[TrialRecord]) -> None:
         """Take in trials that ended."""
         if not records:
             return
         self.save(records)
-        self.trials.update({record.number: record for record in records})
         self._observe(records)
         self._track(records)
         self.context.observer.trials(records, self.best)
@@ -86,31 +103,42 @@ class Ledger:
             rate=outcome.rate,
             epochs=outcome.epochs,
             rungs=tuple((epoch, self.context.value(utility)) for epoch, utility in outcome.rungs),
+            details=outcome.details,
             reason=outcome.reason,
             seconds=seconds,
         )
 
-    def reused(self, record: TrialRecord) -> TrialRecord:
-        """The record with what its twin reached."""
-        assert record.twin is not None  # noqa: S101  (only twins come here)
-        twin = self.trials[record.twin]
-        state = TrialState.DUPLICATE if twin.key == record.key else TrialState.EQUIVALENT
-        return replace(
-            record,
-            state=state,
-            value=twin.value,
-            values=twin.values,
-            rate=twin.rate,
-            epochs=twin.epochs,
-            rungs=twin.rungs,
-        )
+    def reused(self, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """The records with what their twins reached."""
+        if not records:
+            return []
+        numbers = {record.twin for record in records if record.twin is not None}
+        found = self.context.store.trials(self.context.settings.study, sorted(numbers))
+        twins = {twin.number: twin for twin in found}
+        return [_taken_over(record, twins[record.twin]) for record in records if record.twin is not None]
+
+    def _enter(self, records: Sequence[TrialRecord]) -> None:
+        """Note what state each record is in now."""
+        for record in records:
+            number = record.number
+            if number >= len(self._codes):
+                self._codes.extend(bytes(number + 1 - len(self._codes)))
+            if not self._codes[number]:
+                self._count += 1
+                self.menu_trials += record.origin == "baseline"
+            self._codes[number] = _CODES[record.state]
+            if record.twin is None and record.state in OWN:
+                self.keys[record.key] = number
+            elif self.keys.get(record.key) == number:
+                del self.keys[record.key]
 
     def _observe(self, records: Sequence[TrialRecord]) -> None:
         """Take in what trials teach, once each: a round of a long study must not go through all trials again."""
         for record in records:
+            excess = self.context.excess(record)
             if record.params:
-                self._observed[record.number] = _observation(record)
-            if record.value is not None:
+                self._history.add(_observation(record, excess))
+            if record.value is not None and excess <= 0:
                 self._top = max(self._top, self.context.metric.utility(record.value))
 
     def _track(self, records: Sequence[TrialRecord]) -> None:
@@ -119,7 +147,20 @@ class Ledger:
             self.context.tracker.log_trials(list(records), formulas, self.context.settings.metric)
 
 
-def _observation(trial: TrialRecord) -> Observation:
+def _taken_over(record: TrialRecord, twin: TrialRecord) -> TrialRecord:
+    return replace(
+        record,
+        state=TrialState.DUPLICATE if twin.key == record.key else TrialState.EQUIVALENT,
+        value=twin.value,
+        values=twin.values,
+        rate=twin.rate,
+        epochs=twin.epochs,
+        rungs=twin.rungs,
+        details=twin.details,
+    )
+
+
+def _observation(trial: TrialRecord, excess: float) -> Observation:
     return Observation(
         number=trial.number,
         params=trial.params,
@@ -128,4 +169,5 @@ def _observation(trial: TrialRecord) -> Observation:
         state=trial.state,
         rungs=trial.rungs,
         key=trial.key,
+        excess=excess,
     )

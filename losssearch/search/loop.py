@@ -11,27 +11,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-import torch
-
 from losssearch.losses.spec import LossSpec
-from losssearch.models import LoopedModule, build_model
-from losssearch.search.budget import Timekeeper, spread
-from losssearch.search.context import Context
-from losssearch.search.ledger import Ledger
+from losssearch.search.budget import UNLIMITED, Timekeeper, spread
+from losssearch.search.context import StudyContext
+from losssearch.search.ledger import OWN, Ledger
 from losssearch.search.menu import MenuEntry, menu_entries
 from losssearch.search.proposal import encode_observation, propose
-from losssearch.search.screening import Screen, Screened
+from losssearch.search.screening import Screened
 from losssearch.search.settings import derived_seed
 from losssearch.storage.records import TrialRecord, TrialState
 
 ATTEMPTS = 3
 """How often a trial may be running when the program ends before it counts as failed."""
 
-STEP_SIZE = 60_000_000
-"""Weights × rows that one step of a population should hold: enough to keep a core busy, few enough to share out."""
-
 LARGEST_ROUND = 256
 """Proposals in one round at most: more save no time, and learn less from what came before."""
+
+LARGEST_SERVING = 1_024
+"""Entries of the menu that are screened and stored at once at most: so many lie in memory, however long the menu is."""
+
+IDLE_ROUNDS = 16
+"""Rounds in a row with nothing new to train after which a search without a number of trials takes all as tried."""
 
 MIXED = "time-budget"
 """Stage whose presence in the store says that menu and proposals were numbered in turn."""
@@ -42,24 +42,12 @@ REUSED = (TrialState.DUPLICATE, TrialState.EQUIVALENT)
 class Loop:
     """Runs the trials of a study until their number, or the time budget, is reached."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: StudyContext) -> None:
         self.context = context
-        settings = context.settings
-        replicas = context.replicas("search", settings.replicas)
-        context.executor.share("search", replicas)
-        self.rows = {"train": replicas.features.shape[1], "validation": replicas.validation_features.shape[1]}
-        model = build_model(
-            context.model, replicas.features.shape[2], context.task.width(replicas.class_prior.shape[1])
-        )
-        self._screen = Screen(model, replicas, settings.metric, settings.task)
+        self._screen = context.screen()
         self._ledger = Ledger(context)
         self._signatures: dict[str, int] = {}
-        weights = sum(torch.Size(shape).numel() for shape in model.shapes.values())
-        size = settings.plan.batch_size * weights * len(settings.rates) * settings.replicas
-        context.chunk = 1 if isinstance(model, LoopedModule) else max(4, min(16, STEP_SIZE // size))
-        if context.keeper:
-            context.keeper.rows, context.keeper.chunk = self.rows["train"], context.chunk
-        self._round = max(context.chunk, round_size(settings.trials))
+        self._round = max(context.chunk, round_size(context.settings.trials))
 
     def run(self) -> list[TrialRecord]:
         """Run what is missing; all trials of the study, by number."""
@@ -68,7 +56,7 @@ class Loop:
         begun = time.monotonic()
         if context.keeper:
             observer.deadline(context.keeper.budget.left)
-        observer.stage("search", settings.trials)
+        observer.stage("search", 0 if settings.trials == UNLIMITED else settings.trials)
         self._ledger.open()
         self._remember()
         if context.keeper:
@@ -84,10 +72,11 @@ class Loop:
         self._train(self._interrupted())
         entries = menu_entries(self.context.task, settings.trials, derived_seed(settings.seed, "menu"))
         if self.context.store.stage(settings.study, MIXED) is None:
-            missing = [(n, entry) for n, entry in enumerate(entries) if n not in self._ledger.trials]
+            missing = [(n, entry) for n, entry in enumerate(entries) if n not in self._ledger]
         else:
             missing = list(enumerate(entries[self._ledger.menu_trials :], start=len(self._ledger)))
-        self._serve(missing)
+        for first in range(0, len(missing), LARGEST_SERVING):
+            self._serve(missing[first : first + LARGEST_SERVING])
         while len(self._ledger) < settings.trials:
             self._propose(min(self._round, settings.trials - len(self._ledger)))
 
@@ -99,7 +88,11 @@ class Loop:
         context, settings = self.context, self.context.settings
         context.store.save_stage(settings.study, MIXED, {"time_budget": settings.time_budget})
         self._train(self._interrupted())
+        idle = 0
         while len(self._ledger) < settings.trials:
+            if settings.trials == UNLIMITED and idle >= IDLE_ROUNDS:
+                context.observer.note(f"the last {idle} rounds brought no loss that was new: the search ends early")
+                break
             asked = self._ledger.menu_trials
             searched = len(self._ledger) - asked
             room = settings.trials - len(self._ledger)
@@ -118,16 +111,17 @@ class Loop:
             if asked <= searched and menu_room > 0:
                 entries = menu_entries(context.task, 2 * (asked + count), derived_seed(settings.seed, "menu"))
                 chosen = entries[asked : asked + min(count, menu_room)]
-                self._serve(list(enumerate(chosen, start=len(self._ledger))))
+                fresh = self._serve(list(enumerate(chosen, start=len(self._ledger))))
             else:
-                self._propose(min(count, room))
+                fresh = self._propose(min(count, room))
+            idle = 0 if fresh else idle + 1
 
     def _affordable(self, keeper: Timekeeper, most: int, seconds: float) -> int:
         settings = self.context.settings
         return keeper.affordable(most, len(settings.rates), settings.replicas, seconds)
 
-    def _serve(self, missing: Sequence[tuple[int, MenuEntry]]) -> None:
-        """Try entries of the menu, each under its number."""
+    def _serve(self, missing: Sequence[tuple[int, MenuEntry]]) -> int:
+        """Try entries of the menu, each under its number; how many were trained."""
         screened = self._screen([entry.spec for _, entry in missing])
         menu = []
         for (number, entry), answer in zip(missing, screened, strict=True):
@@ -144,9 +138,10 @@ class Loop:
                 )
             )
         # A menu entry is trained whatever screening says of it, unless its twin already is.
-        self._admit(menu, [replace(answer, reason="") for answer in screened])
+        return self._admit(menu, [replace(answer, reason="") for answer in screened])
 
-    def _propose(self, count: int) -> None:
+    def _propose(self, count: int) -> int:
+        """Try so many proposals; how many were trained."""
         first = len(self._ledger)
         settings = self.context.settings
         proposals = propose(
@@ -155,6 +150,7 @@ class Loop:
             count=count,
             seed=derived_seed(settings.seed, "proposal", first),
             maximize=self.context.metric.direction == "maximize",
+            tried=self._ledger.tried,
         )
         screened = self._screen([proposal.spec for proposal in proposals])
         records = [
@@ -169,11 +165,11 @@ class Loop:
             )
             for offset, (proposal, answer) in enumerate(zip(proposals, screened, strict=True))
         ]
-        self._admit(records, screened)
+        return self._admit(records, screened)
 
-    def _admit(self, records: Sequence[TrialRecord], screened: Sequence[Screened]) -> None:
-        """Sort out duplicates, equivalents and rejected ones, store all as asked, train the rest."""
-        keys = {trial.key: trial.number for trial in self._ledger.own()}
+    def _admit(self, records: Sequence[TrialRecord], screened: Sequence[Screened]) -> int:
+        """Sort out duplicates, equivalents and rejected ones, store all as asked, train the rest; their number."""
+        keys = dict(self._ledger.keys)
         admitted = []
         for record, answer in zip(records, screened, strict=True):
             twin = keys.get(record.key)
@@ -188,17 +184,18 @@ class Loop:
                 keys[record.key] = self._signatures[answer.signature] = record.number
                 admitted.append(record)
         waiting = [replace(r, state=TrialState.RUNNING) if r.state in REUSED else r for r in admitted]
-        self._ledger.save(waiting)
-        self._ledger.trials.update({record.number: record for record in admitted})
+        self._ledger.save(waiting, admitted)
         rejected = [record for record in admitted if record.state is TrialState.REJECTED]
         self._ledger.tell(rejected)
-        self._train([record for record in admitted if record.state is TrialState.RUNNING])
-        self._ledger.tell([self._ledger.reused(record) for record in admitted if record.state in REUSED])
+        fresh = [record for record in admitted if record.state is TrialState.RUNNING]
+        self._train(fresh)
+        self._ledger.tell(self._ledger.reused([record for record in admitted if record.state in REUSED]))
+        return len(fresh)
 
     def _interrupted(self) -> list[TrialRecord]:
         """Trials that ran when the program ended: those to train again; twins and hopeless ones are settled."""
-        running = [trial for trial in self._ledger.ordered if trial.state is TrialState.RUNNING]
-        again = [replace(trial, attempts=trial.attempts + 1) for trial in running]
+        again = [replace(trial, attempts=trial.attempts + 1) for trial in self._ledger.left_running]
+        self._ledger.left_running = []
         hopeless = [t for t in again if t.attempts >= ATTEMPTS]
         self._ledger.tell(
             [
@@ -214,7 +211,6 @@ class Loop:
         """Train ``records`` in populations of a fixed size and tell each population's results at once."""
         fresh = [record for record in records if record.twin is None]
         context, settings = self.context, self.context.settings
-        plain = context.task.plain.name
         owners: dict[int, list[TrialRecord]] = {}
         jobs = []
         sizes = [context.chunk] * -(-len(fresh) // context.chunk)
@@ -226,8 +222,9 @@ class Loop:
             chunk = fresh[start : start + size]
             job = context.job(
                 "search",
-                [(LossSpec.from_json(r.spec), settings.rates, r.name == plain) for r in chunk],
+                [(LossSpec.from_json(r.spec), settings.rates, context.protects(r)) for r in chunk],
                 settings.plan,
+                trials=[record.number for record in chunk],
             )
             owners[job.number] = chunk
             jobs.append(job)
@@ -238,11 +235,13 @@ class Loop:
             self._ledger.tell([self._ledger.trained(record, outcome, each) for record, outcome in pairs])
             begun = time.monotonic()
         twins = [record for record in records if record.twin is not None]
-        self._ledger.tell([self._ledger.reused(record) for record in twins])
+        self._ledger.tell(self._ledger.reused(twins))
 
     def _remember(self) -> None:
         """Signatures are not stored: measure again those of the trials that were trained."""
-        own = self._ledger.own()
+        # Failed ones too: what is equivalent to them is as hopeless, before and after a resume.
+        states = (*OWN, TrialState.FAILED)
+        own = [trial for trial in self._ledger.ordered if trial.twin is None and trial.state in states]
         signatures = self._screen.signatures([LossSpec.from_json(t.spec) for t in own])
         for trial, signature in zip(own, signatures, strict=True):
             self._signatures.setdefault(signature, trial.number)

@@ -16,7 +16,10 @@ class Observer(Protocol):
         ...
 
     def stage(self, name: str, total: int) -> None:
-        """A stage begins: ``search`` counts trials, the others count populations."""
+        """A stage begins: ``search`` counts trials, the others count populations.
+
+        ``total`` is 0 where only a time budget ends the search.
+        """
         ...
 
     def deadline(self, seconds: float) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -65,7 +65,8 @@ class Observation:
     ``params`` and ``distributions`` (Optuna's JSON) are those of its `Proposal`. ``state`` is ``"completed"``,
     ``"pruned"``, ``"running"`` or ``"failed"`` (as is any other word); ``value`` the metric of a completed one, and
     ``rungs`` pairs (epoch, value) of a pruned one. A trial with no parameters, which the space cannot express, teaches
-    nothing. ``key`` is that of its spec; where it is empty the spec is rebuilt to find it.
+    nothing. ``key`` is that of its spec; where it is empty the spec is rebuilt to find it. ``excess`` is how far it is
+    beyond the constraints, at most 0 where it keeps them; such trials count before all others.
     """
 
     number: int
@@ -75,12 +76,17 @@ class Observation:
     state: str
     rungs: Sequence[tuple[int, float]] = field(default=())
     key: str = ""
+    excess: float = 0.0
 
     @property
     def score(self) -> float | None:
         """The value of a trial that ran to its end, if finite."""
         known = self.state == "completed" and self.value is not None and math.isfinite(self.value)
         return self.value if known else None
+
+    def standing(self, sign: float) -> tuple[float, float, int]:
+        """What completed trials are sorted by, best first; ``sign`` is -1 where the metric is maximised."""
+        return max(0.0, self.excess), sign * (self.score or 0.0), self.number
 
 
 @dataclass(frozen=True)
@@ -93,16 +99,23 @@ class Proposal:
 
 
 def propose(
-    space: SearchSpace, history: Sequence[Observation], *, count: int, seed: int, maximize: bool
+    space: SearchSpace,
+    history: Sequence[Observation],
+    *,
+    count: int,
+    seed: int,
+    maximize: bool,
+    tried: Collection[str] = (),
 ) -> list[Proposal]:
     """The next ``count`` candidates; the same space, history and seed give the same ones.
 
-    The order of ``history`` does not matter: trials count by their number. Trials that failed or were rejected count as
+    The order of ``history`` does not matter: trials count by their number. ``tried`` are the keys of trials that
+    `losssearch.search.history` left out of it. Trials that failed or were rejected count as
     worse than all others. Raises `SpecError` where the history's parameters are not of this space.
     """
     told = sorted((trial for trial in history if trial.params), key=lambda trial: trial.number)
     ranked = _ranked(told, maximize)
-    batch = _Batch(space, count, {trial.key or space.spec(trial.params).key for trial in told})
+    batch = _Batch(space, count, {trial.key or space.spec(trial.params).key for trial in told}.union(tried))
     started = sum(trial.state in ("completed", "pruned") for trial in told) >= STARTUP
     batch.offer(space.portfolio)
     # Numbers grow from batch to batch, so each batch draws anew; a seed sequence keeps the streams of two seeds apart.
@@ -176,8 +189,7 @@ class _Batch:
 def _ranked(told: Sequence[Observation], maximize: bool) -> list[Observation]:
     """The trials that ran to their end, best first, earlier ones first among equals."""
     sign = -1.0 if maximize else 1.0
-    scored = [(sign * trial.score, trial.number, trial) for trial in told if trial.score is not None]
-    return [trial for _, _, trial in sorted(scored, key=lambda entry: entry[:2])]
+    return sorted((trial for trial in told if trial.score is not None), key=lambda trial: trial.standing(sign))
 
 
 def _bounded(told: Sequence[Observation], ranked: Sequence[Observation]) -> list[Observation]:
@@ -219,6 +231,7 @@ def _frozen(trial: Observation) -> optuna.trial.FrozenTrial:
         params=dict(trial.params),
         distributions={name: _read(text) for name, text in trial.distributions.items()},
         intermediate_values={epoch: value for epoch, value in rungs if math.isfinite(value)},
+        constraints={"excess": trial.excess} if trial.excess and math.isfinite(trial.excess) else None,
     )
 
 

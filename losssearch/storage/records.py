@@ -45,6 +45,9 @@ class TrialRecord:
     epochs: int | None = None
     rungs: tuple[tuple[int, float], ...] = ()
     twin: int | None = None
+    details: tuple[tuple[float, ...], ...] = ()
+    """One tuple a replica. Under constraints: the metric, the worst excess over a limit in units of it, and the gap of
+    each constraint. For a front: the best utility within each limit."""
     reason: str = ""
     attempts: int = 0
     seconds: float = 0.0

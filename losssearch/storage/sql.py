@@ -18,6 +18,8 @@ from losssearch.storage.records import StudyRecord, TrialRecord
 
 T = TypeVar("T")
 
+_NUMBERS_A_CALL = 500
+
 
 class SqlStore:
     """A `Store` in the database that ``url`` names: ``sqlite:///FILE`` or ``postgresql+psycopg://…``.
@@ -79,13 +81,20 @@ class SqlStore:
         if rows:
             self._write(study, lambda connection: self._upsert(connection, schema.trial, rows))
 
-    def trials(self, study: str) -> list[TrialRecord]:
-        """All trials of a study, ordered by number."""
+    def trials(self, study: str, numbers: Sequence[int] | None = None) -> list[TrialRecord]:
+        """All trials of a study, or those of ``numbers`` that are there, ordered by number."""
 
         def read(connection: Connection) -> list[TrialRecord]:
             _require(connection, study)
             found = select(schema.trial).where(schema.trial.c.study == study).order_by(schema.trial.c.number)
-            return [schema.trial_record(row) for row in connection.execute(found).mappings()]
+            if numbers is None:
+                return [schema.trial_record(row) for row in connection.execute(found).mappings()]
+            records = []
+            wanted = sorted(set(numbers))
+            for first in range(0, len(wanted), _NUMBERS_A_CALL):
+                some = found.where(schema.trial.c.number.in_(wanted[first : first + _NUMBERS_A_CALL]))
+                records += [schema.trial_record(row) for row in connection.execute(some).mappings()]
+            return records
 
         return self._database.run(read, reads=True)
 

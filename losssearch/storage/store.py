@@ -33,8 +33,8 @@ class Store(Protocol):
         """Write trials; one whose number is there already is replaced."""
         ...
 
-    def trials(self, study: str) -> list[TrialRecord]:
-        """All trials of a study, ordered by number."""
+    def trials(self, study: str, numbers: Sequence[int] | None = None) -> list[TrialRecord]:
+        """All trials of a study, or those of ``numbers`` that are there, ordered by number."""
         ...
 
     def save_stage(self, study: str, stage: str, payload: Mapping[str, Any]) -> None:

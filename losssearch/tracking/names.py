@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from losssearch.storage.records import TrialRecord
 
+PLAIN = (str, float, int, type(None))
 
+
+@lru_cache(4096)
 def legal(name: str) -> str:
     """``name`` with only the characters that trackers take: ``cost(fp=1,fn=5)`` is ``cost_fp_1_fn_5``."""
     return re.sub(r"[^\w.\-/]+", "_", name, flags=re.ASCII).strip("_")[:250] or "_"
@@ -34,16 +38,23 @@ def curve(record: TrialRecord) -> list[tuple[int, float]]:
     return [(epoch, float(value)) for epoch, value in sorted(points.items()) if math.isfinite(value)]
 
 
+def spread_of(values: Sequence[float]) -> float:
+    """The standard deviation of two values or more, as a sample's; nan where one is not finite."""
+    mean = math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
 def finite(metrics: Mapping[str, float | None]) -> dict[str, float]:
     """Metrics under legal names, without those that are not finite numbers."""
     return {legal(name): float(value) for name, value in metrics.items() if value is not None and math.isfinite(value)}
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
+    # The plain types first: asking an abstract class costs many times more.
+    if isinstance(value, dict) or (not isinstance(value, PLAIN) and isinstance(value, Mapping)):
         for key, item in value.items():
             yield from _leaves(item, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, Sequence) and not isinstance(value, str):
+    elif isinstance(value, list | tuple) or (not isinstance(value, PLAIN) and isinstance(value, Sequence)):
         for index, item in enumerate(value):
             yield from _leaves(item, f"{name}.{index}" if name else str(index))
     else:

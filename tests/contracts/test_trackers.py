@@ -57,7 +57,7 @@ def client(tracking: tuple[str, Path]) -> MlflowClient:
     return MlflowClient(tracking[0])
 
 
-@pytest.fixture(params=["silent", "mlflow", "background"])
+@pytest.fixture(params=["silent", "mlflow", "client", "background"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -68,7 +68,9 @@ def new(kind: str, tracking: tuple[str, Path], tmp_path: Path) -> Iterator[Calla
     made: list[Tracker] = []
 
     def make() -> Tracker:
-        tracker: Tracker = SilentTracker() if kind == "silent" else MlflowTracker(tracking[0], kind, tracking[1])
+        tracker: Tracker = SilentTracker()
+        if kind != "silent":
+            tracker = MlflowTracker(tracking[0], kind, tracking[1], direct=kind != "client")
         made.append(BackgroundTracker(tracker, tmp_path / "spool.jsonl") if kind == "background" else tracker)
         return made[-1]
 
@@ -103,7 +105,7 @@ def test_a_whole_study_passes_through(new: Callable[[], Tracker], kind: str, tmp
     assert not list(tmp_path.iterdir())
 
 
-that_records = pytest.mark.parametrize("kind", ["mlflow", "background"], indirect=True)
+that_records = pytest.mark.parametrize("kind", ["mlflow", "client", "background"], indirect=True)
 
 
 @that_records
