@@ -46,14 +46,16 @@ def write_bundle(
     verdict_text: str = "",
     target_mean: float = 0.0,
     target_scale: float = 1.0,
+    groups: int = 0,
 ) -> dict[str, Path | None]:
     """Write the bundle of ``spec`` to ``directory``, replacing a bundle that is there as a whole.
 
     ``class_prior`` [classes] is the share of each class in the searched data, None for regression;
     ``learned`` the learned scalars by their names in the composed loss's state, their initial values where
     missing; ``metric`` and ``data`` those of ``result.json``; ``target_mean`` and ``target_scale`` the
-    searched data's standardisation, in the target's own units. Returns the paths under ``python``, ``spec``,
-    ``weights``, ``pt2`` and ``report``, None for what the bundle does not hold.
+    searched data's standardisation, in the target's own units; ``groups`` how many sensitive groups there are.
+    Returns the paths under ``python``, ``spec``, ``weights``, ``pt2`` and ``report``, None for what the bundle
+    does not hold.
 
     Raises `OptionError` where ``directory`` holds something else than a bundle, `SpecError` where a fact is
     missing or does not fit the spec. Nothing is left half-written.
@@ -72,6 +74,7 @@ def write_bundle(
         target_mean=float(target_mean),
         target_scale=float(target_scale),
         version=__version__,
+        groups=groups,
     )
     weights = _weights(facts)
     files = {
@@ -108,6 +111,7 @@ def _spec_json(facts: LossFacts, weights: bytes | None) -> bytes:
         "task": facts.task,
         "classes": facts.classes if facts.task != "regression" else None,
         "class_prior": facts.class_prior,
+        "groups": facts.groups,
         "target": {"mean": facts.target_mean, "scale": facts.target_scale} if facts.task == "regression" else None,
         "formula": facts.spec.formula(),
         "spec": facts.spec.to_json(),

@@ -23,7 +23,7 @@ def check() -> tuple[float, float]:
     """Relative differences from the searched loss on a small example: of the value, and of the gradient."""
 {example}
     output.requires_grad_()
-    value = loss(output, target{progress})
+    value = loss(output, target{beside}{progress})
     (gradient,) = torch.autograd.grad(value, output)
     expected = torch.tensor([float(number) for number in EXPECTED_GRADIENT.split()], dtype=torch.float64)
     of_value = abs(value.item() - EXPECTED_VALUE) / max(abs(EXPECTED_VALUE), 1e-9)
@@ -51,19 +51,45 @@ def example_block(facts: LossFacts) -> str:
     output, target, prior = _example(facts)
     loss = facts.module().double()
     output.requires_grad_()
-    value = loss(output, target, class_prior=prior, progress=0.5)
+    value = loss(output, target, class_prior=prior, progress=0.5, **_beside(facts, len(target)))
     (gradient,) = torch.autograd.grad(value, output)
     numbers = " ".join(repr(number) for number in gradient.flatten().tolist())
     return _BLOCK.format(
         value=value.item(),
         gradient=textwrap.fill(numbers, 112, break_on_hyphens=False, break_long_words=False),
         example="\n".join(f"    {line}" for line in lines),
+        beside="".join(f", {name}" for name in facts.beside()),
         progress=", progress=0.5" if facts.scheduled else "",
     )
 
 
+def _beside(facts: LossFacts, rows: int) -> dict[str, torch.Tensor]:
+    """What fairness terms read, as `_beside_lines` writes it."""
+    group = torch.arange(rows) // 2 % max(facts.groups, 1)
+    features = torch.arange(2.0 * rows, dtype=torch.float64).cos().reshape(rows, 2)
+    return {name: tensor for name, tensor in (("group", group), ("features", features)) if name in facts.beside()}
+
+
+def _beside_lines(facts: LossFacts, rows: int) -> list[str]:
+    lines = {
+        "group": f"group = torch.arange({rows}) // 2 % {max(facts.groups, 1)}",
+        "features": f"features = torch.arange({2.0 * rows}, dtype=torch.float64).cos().reshape({rows}, 2)",
+    }
+    return [lines[name] for name in facts.beside()]
+
+
+def _shown_classes(facts: LossFacts) -> int:
+    # What a loss carries has a row for each of its classes.
+    return facts.classes if facts.memories() else min(facts.classes, SHOWN_CLASSES)
+
+
 def _example_lines(facts: LossFacts) -> list[str]:
     """The example as source; `_example` computes the same."""
+    output, *_ = _example(facts)
+    return [*_plain_lines(facts), *_beside_lines(facts, len(output))]
+
+
+def _plain_lines(facts: LossFacts) -> list[str]:
     if facts.task == "regression":
         return [
             "loss = Loss().double()",
@@ -76,7 +102,7 @@ def _example_lines(facts: LossFacts) -> list[str]:
             "output = 2 * torch.arange(1, 13, dtype=torch.float64).sin()",
             "target = torch.arange(12) % 3 % 2",
         ]
-    shown = min(facts.classes, SHOWN_CLASSES)
+    shown = _shown_classes(facts)
     rows = max(8, shown)
     short = facts.reads_prior and shown < facts.classes
     made = [
@@ -96,7 +122,7 @@ def _example(facts: LossFacts) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
         return 2 * torch.arange(1, 13, dtype=torch.float64).sin(), target, None
     if facts.task == "binary":
         return 2 * torch.arange(1, 13, dtype=torch.float64).sin(), torch.arange(12) % 3 % 2, None
-    shown = min(facts.classes, SHOWN_CLASSES)
+    shown = _shown_classes(facts)
     rows = max(8, shown)
     output = 2 * torch.arange(1, rows * shown + 1, dtype=torch.float64).sin().reshape(rows, shown)
     if not facts.reads_prior or shown == facts.classes:

@@ -11,7 +11,7 @@ import torch
 
 from losssearch.errors import SpecError
 from losssearch.losses.compose import ComposedLoss
-from losssearch.losses.part import learned_scalars
+from losssearch.losses.part import learned_scalars, memory_rows
 from losssearch.losses.spec import LossSpec
 
 
@@ -21,6 +21,7 @@ class LossFacts:
 
     ``class_prior``: share of each class in the searched data's training part, [classes]; None for regression.
     ``learned``: learned scalars, named as in the state of the composed loss (``learned.0_alpha`` or ``0_alpha``).
+    ``groups``: how many sensitive groups the searched data has, 0 without a sensitive attribute.
     ``target_mean``, ``target_scale``: the searched data's standardisation of a regression target.
     """
 
@@ -36,6 +37,7 @@ class LossFacts:
     target_mean: float = 0.0
     target_scale: float = 1.0
     version: str = ""
+    groups: int = 0
 
     def __post_init__(self) -> None:
         if self.task not in ("binary", "multiclass", "regression"):
@@ -47,6 +49,8 @@ class LossFacts:
             )
         if self.reads_prior and self.class_prior is None:
             raise SpecError(f"this loss reads class_prior: give the shares of all {self.classes} classes")
+        if self.spec.reads & {"group", "memory"} and self.groups < 1:
+            raise SpecError(f"this loss reads sensitive groups: give how many there are, got {self.groups}")
         expected = {
             f"{index}_{name}": initial
             for index, part in enumerate(self.spec.parts)
@@ -82,11 +86,24 @@ class LossFacts:
     def module(self) -> ComposedLoss:
         """The searched loss itself: the class prior as a buffer, the learned scalars as they were found."""
         prior = None if self.class_prior is None else torch.tensor(self.class_prior, dtype=torch.float32)
-        loss = ComposedLoss(self.spec, prior)
+        loss = ComposedLoss(self.spec, prior, groups=self.groups, classes=self.classes)
         with torch.no_grad():
             for name, value in self.learned.items():
                 loss.learned[name].fill_(value)
         return loss
+
+    def beside(self) -> tuple[str, ...]:
+        """What ``forward`` takes beside output and target, in order."""
+        needs = {"group": "group", "features": "distance"}
+        return tuple(name for name, read in needs.items() if read in self.spec.reads)
+
+    def memories(self) -> dict[int, tuple[str, int]]:
+        """Attribute and rows of what each part carries from batch to batch, by the part's number."""
+        return {
+            index: (f"memory_{index + 1}", memory_rows(part, self.classes))
+            for index, part in enumerate(self.spec.parts)
+            if part.term.memory
+        }
 
     def learned_names(self) -> dict[tuple[int, str], str]:
         """Attribute of every learned scalar: term and name, with the part's number where that is not unique."""

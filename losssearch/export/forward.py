@@ -18,11 +18,17 @@ _SHAPES = {
 }
 
 
+_BESIDE = {
+    "group": "``group``: ids of the sensitive groups [batch], or memberships [batch, groups], float.",
+    "features": "``features`` [batch, ...]: what tells how alike two samples are, as the model reads it.",
+}
+
+
 def forward_body(facts: LossFacts) -> list[str]:
     """The lines of the method, indented for a class."""
     progress = ", *, progress: float | Tensor | None = None" if facts.scheduled else ""
     body = [
-        f'"""{_SHAPES[facts.task]}"""',
+        *_docstring(facts),
         "if output.dtype in (torch.float16, torch.bfloat16):",
         "    output = output.float()",
         *_inputs(facts),
@@ -33,10 +39,19 @@ def forward_body(facts: LossFacts) -> list[str]:
     names = [f"part_{index + 1}" for index in range(len(facts.spec.parts))] if len(facts.spec.parts) > 1 else ["value"]
     for index, (name, part) in enumerate(zip(names, facts.spec.parts, strict=True)):
         own = {key[1]: f"self.{attribute}" for key, attribute in attributes.items() if key[0] == index}
-        body += _part(part, name, own)
+        body += _part(part, name, own, facts.memories().get(index, ("", 0))[0])
     body.append(f"return {' + '.join(names)}")
-    lines = [f"    def forward(self, output: Tensor, target: Tensor{progress}) -> Tensor:"]
-    return lines + [f"        {line}" for line in body]
+    beside = "".join(f", {name}: Tensor" for name in facts.beside())
+    lines = [f"    def forward(self, output: Tensor, target: Tensor{beside}{progress}) -> Tensor:"]
+    return lines + [f"        {line}" if line else "" for line in body]
+
+
+def _docstring(facts: LossFacts) -> list[str]:
+    shapes = _SHAPES[facts.task]
+    if not facts.beside():
+        return [f'"""{shapes}"""']
+    more = [_BESIDE[name] for name in facts.beside()]
+    return [f'"""{shapes}', "", *more, '"""']
 
 
 def _inputs(facts: LossFacts) -> list[str]:
@@ -50,7 +65,7 @@ def _inputs(facts: LossFacts) -> list[str]:
             "    prediction = (prediction - self.target_mean) / self.target_scale",
             "    target = (target - self.target_mean) / self.target_scale",
         ]
-    else:
+    elif "labels" in reads:
         lines.append("labels = target.reshape(output.shape[0]).long()")
     if facts.task == "multiclass":
         lines += ["logits = output"] * ("logits" in reads)
@@ -62,6 +77,14 @@ def _inputs(facts: LossFacts) -> list[str]:
             lines.append("logits = output if two_scores else torch.stack((-logit / 2, logit / 2), dim=-1)")
     if facts.reads_prior:
         lines.append("class_prior = self.class_prior.to(output.dtype)")
+    if "group" in reads:
+        lines += [
+            "if not group.is_floating_point():",
+            "    group = group.unsqueeze(-1) == torch.arange(self.groups, device=group.device)",
+            "group = group.to(output.dtype)",
+        ]
+    if "distance" in reads:
+        lines.append("distance = pairwise_distance(features.flatten(1)).to(output.dtype)")
     if facts.scheduled:
         lines.append("progress = self.progress if progress is None else progress")
         lines.append("progress = torch.as_tensor(progress, dtype=output.dtype, device=output.device)")
@@ -75,8 +98,8 @@ def makes_numbers(spec: LossSpec) -> bool:
     return numeric or any(part.reduction.kind == "cvar" for part in spec.parts)
 
 
-def _part(part: Part, name: str, own: dict[str, str]) -> list[str]:
-    """Evaluate, reduce, scale and weigh one part; ``own`` are its learned scalars."""
+def _part(part: Part, name: str, own: dict[str, str], memory: str) -> list[str]:
+    """Evaluate, reduce, scale and weigh one part; ``own`` are its learned scalars, ``memory`` what it carries."""
     term = part.term
     arguments = list(term.reads)
     for key, value in part.hyperparameters.items():
@@ -85,6 +108,16 @@ def _part(part: Part, name: str, own: dict[str, str]) -> list[str]:
     arguments += [f"{key}={own[key]}" for key in term.learned]
     direct = DIRECT.get(part.name)
     lines = _call("losses", part.name, arguments) if direct is None else [f"losses = {direct.source(part)}"]
+    if term.memory:
+        update = _call("memory", term.memory.update.__name__, arguments)
+        lines = [
+            f"memory = self.{memory}.to(output.dtype)",
+            *lines,
+            "if self.training:",
+            "    with torch.no_grad():",
+            *(f"        {line}" for line in update),
+            f"    self.{memory} = memory.to(self.{memory}.dtype)",
+        ]
     reduced = "losses.mean()"
     if direct is not None and part.reduction.kind == "mean":
         lines, reduced = [], direct.source(part)

@@ -77,6 +77,7 @@ def _facts(file: Path, content: dict[str, Any]) -> LossFacts:
         target_mean=float(target["mean"]),
         target_scale=float(target["scale"]),
         version=str(content.get("version", "")),
+        groups=int(content.get("groups") or 0),
     )
     if set(learned) != {f"learned.{name}" for name in facts.learned}:
         names = ", ".join(facts.learned) or "nothing"

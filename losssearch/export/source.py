@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
+
+from torch import Tensor
 
 from losssearch.export.definitions import Import, collect
 from losssearch.export.example import example_block
@@ -10,8 +13,9 @@ from losssearch.export.facts import LossFacts, plain
 from losssearch.export.forward import WIDTH, forward_body, makes_numbers
 from losssearch.export.usage import usage_lines
 from losssearch.losses.direct import DIRECT
+from losssearch.losses.inputs import pairwise_distance
 from losssearch.losses.part import learned_scalars
-from losssearch.losses.spec import LossSpec
+from losssearch.losses.spec import LossSpec, Part
 
 _BASE_IMPORTS = frozenset(
     {Import("sys", None, "sys"), Import("torch", None, "torch"), Import("torch", "Tensor", "Tensor")}
@@ -26,6 +30,9 @@ def loss_source(facts: LossFacts) -> str:
     """
     parts = facts.spec.parts
     functions = [(part.term.function.__module__, part.name) for part in parts if part.name not in DIRECT]
+    functions += [(update.__module__, update.__name__) for part in parts if (update := _update(part))]
+    if "distance" in facts.spec.reads:
+        functions.append((pairwise_distance.__module__, pairwise_distance.__name__))
     if any(part.reduction.kind == "cvar" for part in parts):
         functions.append((learned_scalars.__module__, "mean_of_worst"))
     sources = collect(functions)
@@ -36,7 +43,7 @@ def loss_source(facts: LossFacts) -> str:
         _module_docstring(facts),
         "from __future__ import annotations",
         _import_block(_BASE_IMPORTS | sources.imports | own),
-        f"FORMULA = {_quoted(ascii_formula(facts.spec))}",
+        f"FORMULA = {_text(ascii_formula(facts.spec), 10)}",
     ]
     if facts.reads_prior:
         blocks.append(f"CLASS_PRIOR = {_tuple(facts.class_prior or (), 14)}")
@@ -44,9 +51,22 @@ def loss_source(facts: LossFacts) -> str:
     return "\n\n".join(blocks) + "\n\n\n" + "\n\n\n".join(definitions) + "\n"
 
 
+def _update(part: Part) -> Callable[..., Tensor] | None:
+    return part.term.memory.update if part.term.memory else None
+
+
 def ascii_formula(spec: LossSpec) -> str:
     """The formula in characters that every terminal prints."""
     return spec.formula().replace("·", " * ").replace("→", " -> ").encode("ascii", "replace").decode()
+
+
+def _text(text: str, indent: int) -> str:
+    """A string as source, in several pieces where it does not fit on one line."""
+    if indent + len(_quoted(text)) <= WIDTH:
+        return _quoted(text)
+    pieces = textwrap.wrap(text, WIDTH - 8, break_long_words=False, break_on_hyphens=False)
+    spaced = [*(f"{piece} " for piece in pieces[:-1]), pieces[-1]]
+    return "(\n" + "".join(f"    {_quoted(piece)}\n" for piece in spaced) + ")"
 
 
 def _quoted(text: str) -> str:
@@ -92,7 +112,8 @@ def _import_order(name: str) -> tuple[int, str]:
 
 def _module_docstring(facts: LossFacts) -> str:
     metric = facts.metric
-    paragraphs = [f"A training loss for {facts.task} models, chosen by search.", f"    {ascii_formula(facts.spec)}"]
+    formula = textwrap.fill(ascii_formula(facts.spec), WIDTH - 8, break_long_words=False, break_on_hyphens=False)
+    paragraphs = [f"A training loss for {facts.task} models, chosen by search.", textwrap.indent(formula, "    ")]
     if metric:
         sense = "lower" if str(metric.get("direction", "")).startswith("min") else "higher"
         goal = f"{plain(metric.get('name', ''))} ({sense} is better)"
@@ -135,6 +156,14 @@ def _loss_class(facts: LossFacts) -> str:
                 else "."
             )
         )
+    if "group" in facts.spec.reads:
+        arguments.append(f"groups: int = {facts.groups}")
+        setup.append("self.groups = groups")
+        notes.append("``groups``: how many sensitive groups your data has; by default as many as the searched data.")
+    for attribute, rows in facts.memories().values():
+        setup.append(f'self.register_buffer("{attribute}", torch.zeros({rows}, groups))')
+    if facts.memories():
+        notes.append("It carries statistics of the groups from batch to batch; `eval` mode leaves them as they are.")
     if facts.scheduled:
         setup.append('self.register_buffer("progress", torch.zeros(()), persistent=False)')
         notes.append("Its weights follow training progress: call `set_progress`, or pass ``progress``; 0 until told.")

@@ -3,8 +3,8 @@
 `terms` is the catalogue: every term by name. Importing this package fills it.
 """
 
-from losssearch.losses import adaptive, primitives
+from losssearch.losses import adaptive, fairness, primitives
 from losssearch.losses.term import LossTerm, TermModule, loss_term
 from losssearch.losses.term import registry as terms
 
-__all__ = ["LossTerm", "TermModule", "adaptive", "loss_term", "primitives", "terms"]
+__all__ = ["LossTerm", "TermModule", "adaptive", "fairness", "loss_term", "primitives", "terms"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from losssearch.errors import SpecError
 from losssearch.losses.direct import DIRECT
 from losssearch.losses.domains import Choice
-from losssearch.losses.inputs import named_inputs
-from losssearch.losses.part import UNCERTAINTY, learned_scalars, mean_of_worst
+from losssearch.losses.inputs import BESIDE, memberships, named_inputs, pairwise_distance
+from losssearch.losses.part import UNCERTAINTY, learned_scalars, mean_of_worst, memory_rows
 from losssearch.losses.spec import LossSpec, Part
 
 _UNREAD = torch.zeros(())
@@ -31,11 +33,19 @@ class _Prepared:
         self.share = (part.reduction.share,) if part.reduction.kind == "cvar" else ()
 
     def value(
-        self, named: Mapping[str, Tensor], numbers: Iterator[Tensor], progress: Tensor, learned: Mapping[str, Tensor]
+        self,
+        named: Mapping[str, Tensor],
+        numbers: Iterator[Tensor],
+        progress: Tensor,
+        learned: Mapping[str, Tensor],
+        remember: Callable[[Tensor], None] | None,
     ) -> Tensor:
-        """Weighted, reduced and scaled; takes its own from the iterator of ``numbers``."""
+        """Weighted, reduced and scaled; takes its own from the iterator of ``numbers``.
+
+        Where the term has a memory, ``remember`` is told the next.
+        """
         part, weighting, scale = self.part, self.part.weighting, self.part.scale
-        value = self._reduced(named, numbers, learned)
+        value = self._reduced(named, numbers, learned, remember)
         if weighting.kind == "uncertainty":
             return torch.exp(-learned[UNCERTAINTY]) * (value / scale) + learned[UNCERTAINTY] / 2
         if weighting.kind == "linear":
@@ -43,14 +53,25 @@ class _Prepared:
         factor = weighting.start / scale
         return value if factor == 1.0 else factor * value
 
-    def _reduced(self, named: Mapping[str, Tensor], numbers: Iterator[Tensor], learned: Mapping[str, Tensor]) -> Tensor:
+    def _reduced(
+        self,
+        named: Mapping[str, Tensor],
+        numbers: Iterator[Tensor],
+        learned: Mapping[str, Tensor],
+        remember: Callable[[Tensor], None] | None,
+    ) -> Tensor:
         term = self.part.term
         if self.direct:
             losses = self.direct(self.part, named)
             return mean_of_worst(losses, next(numbers)) if self.share else losses
         given: dict[str, Tensor | str] = {name: next(numbers) for name in self.numbers}
         given.update(self.choices)
-        losses = term(*[named[name] for name in term.reads], **given, **{name: learned[name] for name in term.learned})
+        given.update({name: learned[name] for name in term.learned})
+        read = [named[name] for name in term.reads]
+        losses = term(*read, **given)
+        if remember and term.memory:
+            with torch.no_grad():
+                remember(term.memory.update(*read, **given))
         if self.share:
             return mean_of_worst(losses, next(numbers))
         return losses.mean() if term.per_sample else losses
@@ -60,14 +81,18 @@ class ComposedLoss(nn.Module):
     """The loss that a spec describes.
 
     Learned scalars are parameters: give ``loss.parameters()`` to the optimiser beside the model's.
-    ``class_prior`` ``[classes]`` is kept as a buffer for the terms that read it.
+    ``class_prior`` ``[classes]`` is kept as a buffer for the terms that read it. What fairness terms carry from
+    mini-batch to mini-batch are buffers too, moved by every call in training mode; they have a column for each of
+    ``groups`` sensitive groups, and some a row for each of ``classes``.
     """
 
     class_prior: Tensor | None
 
-    def __init__(self, spec: LossSpec, class_prior: Tensor | None = None) -> None:
+    def __init__(
+        self, spec: LossSpec, class_prior: Tensor | None = None, *, groups: int = 0, classes: int | None = None
+    ) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self.groups = spec, groups
         self.register_buffer("class_prior", class_prior)
         self.learned = nn.ParameterDict(
             {
@@ -81,33 +106,87 @@ class ComposedLoss(nn.Module):
         # One tensor of all numbers that terms compute with: each small tensor made in `forward` costs a step dearly.
         numbers = [value for part in self._parts for value in (*part.numbers.values(), *part.share)]
         self._numbers = torch.tensor(numbers, dtype=torch.float64)
+        if "memory" in self._reads and not groups:
+            raise SpecError("a term of this loss carries statistics of groups: give their number, groups=")
+        if classes is None:
+            classes = 2 if class_prior is None else len(class_prior)
+        for index, part in enumerate(spec.parts):
+            if part.term.memory:
+                self.register_buffer(f"memory_{index}", torch.zeros(memory_rows(part, classes), groups))
 
     def forward(
-        self, output: Tensor, target: Tensor, *, class_prior: Tensor | None = None, progress: float | Tensor = 0.0
+        self,
+        output: Tensor,
+        target: Tensor,
+        *,
+        class_prior: Tensor | None = None,
+        progress: float | Tensor = 0.0,
+        group: Tensor | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
         """The loss of a batch: ``output`` ``[batch]``, ``[batch, 1]`` or ``[batch, classes]``; a scalar.
 
-        ``progress`` in [0, 1] is the share of training done; only scheduled weights read it.
+        ``progress`` in [0, 1] is the share of training done; only scheduled weights read it. Fairness terms read
+        ``group``, ids ``[batch]`` or memberships ``[batch, groups]``, and some ``features`` ``[batch, ...]``.
         """
         prior = self.class_prior if class_prior is None else class_prior
         done = _UNREAD
         if "progress" in self._reads:
             done = torch.as_tensor(progress, dtype=output.dtype, device=output.device)
         named = named_inputs(output, target, self._reads, prior, done)
+        if self._reads & BESIDE:
+            named |= self._beside(output, group, features)
         numbers = iter(self._numbers.to(output.device, output.dtype).unbind() if len(self._numbers) else ())
         total: Tensor | None = None
         for index, part in enumerate(self._parts):
             learned = {name: self.learned[f"{index}_{name}"] for name in part.learned}
-            value = part.value(named, numbers, done, learned)
+            remember = None
+            if part.part.term.memory:
+                named["memory"] = self.get_buffer(f"memory_{index}").to(output.dtype)
+                remember = partial(self._remember, f"memory_{index}") if self.training else None
+            value = part.value(named, numbers, done, learned, remember)
             total = value if total is None else total + value
         assert total is not None  # noqa: S101  (a spec has at least one part)
         return total
+
+    def _beside(self, output: Tensor, group: Tensor | None, features: Tensor | None) -> dict[str, Tensor]:
+        """What fairness terms read beside outputs and targets; raises `SpecError` where it is missing."""
+        found: dict[str, Tensor] = {}
+        if "group" in self._reads:
+            if group is None:
+                raise SpecError("a term of this loss reads group: give ids [batch] or memberships [batch, groups]")
+            found["group"] = memberships(group, self.groups).to(output.dtype)
+        if "distance" in self._reads:
+            if features is None:
+                raise SpecError("a term of this loss reads distances: give features, a tensor [batch, ...]")
+            found["distance"] = pairwise_distance(features.flatten(1)).to(output.dtype)
+        for name, tensor in found.items():
+            if tensor.shape[0] != output.shape[0]:
+                raise SpecError(
+                    f"{name} must have a row a sample, got {list(tensor.shape)} for {output.shape[0]} outputs"
+                )
+        return found
+
+    def _remember(self, name: str, memory: Tensor) -> None:
+        # In place it would change what the backward pass still reads.
+        setattr(self, name, memory.to(self.get_buffer(name).dtype))
 
     def extra_repr(self) -> str:
         """The formula."""
         return self.spec.formula()
 
 
-def compose(spec: LossSpec | Mapping[str, object], *, class_prior: Tensor | None = None) -> ComposedLoss:
-    """Build the module of a spec, or of its JSON form; raise `SpecError` with the rule that it breaks."""
-    return ComposedLoss(spec if isinstance(spec, LossSpec) else LossSpec.from_json(spec), class_prior)
+def compose(
+    spec: LossSpec | Mapping[str, object],
+    *,
+    class_prior: Tensor | None = None,
+    groups: int = 0,
+    classes: int | None = None,
+) -> ComposedLoss:
+    """Build the module of a spec, or of its JSON form; raise `SpecError` with the rule that it breaks.
+
+    ``groups``: how many sensitive groups there are, for fairness terms; ``classes``: how many classes, where it is
+    neither two nor the length of ``class_prior``.
+    """
+    read = spec if isinstance(spec, LossSpec) else LossSpec.from_json(spec)
+    return ComposedLoss(read, class_prior, groups=groups, classes=classes)

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from losssearch.errors import SpecError
 
 CLASSIFICATION = frozenset({"logits", "logit", "labels"})
+BESIDE = frozenset({"group", "memory", "distance"})
+"""What fairness terms read beside outputs and targets."""
 
 
 def named_inputs(
-    output: Tensor, target: Tensor, reads: frozenset[str], class_prior: Tensor | None, progress: Tensor
+    output: Tensor,
+    target: Tensor,
+    reads: frozenset[str],
+    class_prior: Tensor | None,
+    progress: Tensor,
+    group: Tensor | None = None,
+    memory: Tensor | None = None,
+    distance: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Name the tensors of one batch of one member.
 
     ``output``: ``[batch]`` or ``[batch, 1]`` (a binary logit or a prediction), or ``[batch, classes]``.
     A binary logit z is also shown as the two class scores (-z/2, z/2), so that terms over classes serve
-    both kinds of task. Raises `SpecError` where a term reads ``class_prior`` and there is none, or where the
-    shapes do not fit: broadcasting would give a number that means nothing.
+    both kinds of task. ``group``, ``memory`` and ``distance`` are given as `READABLE` says. Raises `SpecError`
+    where a term reads ``class_prior`` and there is none, or where the shapes do not fit: broadcasting would
+    give a number that means nothing.
     """
     if output.dim() not in (1, 2):
         raise SpecError(f"an output must be [batch], [batch, 1] or [batch, classes], got {list(output.shape)}")
@@ -36,13 +48,40 @@ def named_inputs(
         raise SpecError(f"class_prior must be [{classes}], one share a class, got {list(class_prior.shape)}")
     score = output.reshape(output.shape[0]) if single else output
     named = {"progress": progress}
+    for name, tensor in (("group", group), ("memory", memory), ("distance", distance)):
+        if tensor is not None:
+            named[name] = tensor.to(output.dtype)
     if class_prior is not None:
         named["class_prior"] = class_prior.to(output.dtype)
     if reads & CLASSIFICATION:
         named["labels"] = target.reshape(output.shape[0]).long()
-        named["logits"] = torch.stack((-score / 2, score / 2), dim=-1) if single else score
-        named["logit"] = score if single else score[..., -1] - score[..., 0]
+        named["logits"] = torch.stack((-score / 2, score / 2)).mT if single else score
+        if "logit" in reads:
+            named["logit"] = score if single else score[..., -1] - score[..., 0]
     else:
         named["prediction"] = score
         named["target"] = target.reshape(output.shape[0]).to(output.dtype)
     return named
+
+
+def memberships(group: Tensor, groups: int) -> Tensor:
+    """``[..., batch, groups]`` float, from ids ``[..., batch]`` in [0, groups) or from memberships given as they are.
+
+    An id outside [0, groups) belongs to no group. Raises `SpecError` where neither fits.
+    """
+    if group.is_floating_point():
+        if groups and group.shape[-1] != groups:
+            raise SpecError(f"memberships must have {groups} columns, one a group, got {list(group.shape)}")
+        return group
+    if not groups:
+        raise SpecError("group ids need the number of groups: give groups=, or memberships [batch, groups]")
+    return (group.unsqueeze(-1) == torch.arange(groups, device=group.device)).to(torch.get_default_dtype())
+
+
+def pairwise_distance(features: Tensor) -> Tensor:
+    """Root mean square difference ``[..., batch, batch]`` of the features ``[..., batch, features]`` of each pair.
+
+    From the differences themselves: products would leave rounding errors where two rows are equal.
+    """
+    apart: Tensor = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
+    return apart / math.sqrt(features.shape[-1])

@@ -63,14 +63,35 @@ def reduced(
 ) -> Tensor:
     """The term over one batch, reduced to a scalar, before scale and weight."""
     term = part.term
-    hyperparameters: dict[str, Tensor | str] = {
-        name: str(value) if isinstance(term.domains[name], Choice) else numbers[f"hyper.{name}"]
-        for name, value in part.hyperparameters.items()
-    }
-    losses = term(*(named[name] for name in term.reads), **hyperparameters, **{n: learned[n] for n in term.learned})
+    losses = term(*(named[name] for name in term.reads), **_hyperparameters(part, numbers, learned))
     if not term.per_sample:
         return losses
     return mean_of_worst(losses, numbers["share"]) if part.reduction.kind == "cvar" else losses.mean()
+
+
+def next_memory(
+    part: Part, named: Mapping[str, Tensor], numbers: Mapping[str, Tensor], learned: Mapping[str, Tensor]
+) -> Tensor:
+    """The memory ``[rows, groups]`` of a part that has one, after one batch."""
+    term = part.term
+    assert term.memory is not None  # noqa: S101  (asked of parts that have one)
+    return term.memory.update(*(named[name] for name in term.reads), **_hyperparameters(part, numbers, learned))
+
+
+def memory_rows(part: Part, classes: int) -> int:
+    """How many rows of memory the part has; 0 where it carries nothing from batch to batch."""
+    return part.term.memory_rows(classes, part.hyperparameters)
+
+
+def _hyperparameters(
+    part: Part, numbers: Mapping[str, Tensor], learned: Mapping[str, Tensor]
+) -> dict[str, Tensor | str]:
+    term = part.term
+    given: dict[str, Tensor | str] = {
+        name: str(value) if isinstance(term.domains[name], Choice) else numbers[f"hyper.{name}"]
+        for name, value in part.hyperparameters.items()
+    }
+    return {**given, **{name: learned[name] for name in term.learned}}
 
 
 def weighted(

@@ -6,19 +6,28 @@ that use it in all replicas; what need not be under ``vmap``, where each operati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
-from losssearch.losses.inputs import named_inputs
-from losssearch.losses.part import learned_scalars, part_kind, part_numbers, reduced, weighted
+from losssearch.errors import SpecError
+from losssearch.losses.inputs import memberships, named_inputs, pairwise_distance
+from losssearch.losses.part import (
+    learned_scalars,
+    memory_rows,
+    next_memory,
+    part_kind,
+    part_numbers,
+    reduced,
+    weighted,
+)
 from losssearch.losses.spec import LossSpec, Part
 
-_Entry = tuple[int, Part, int]
-"""A member, one of its parts, and the column of the part's first learned scalar."""
+_Entry = tuple[int, Part, int, int]
+"""A member, one of its parts, and the columns of the part's first learned scalar and first number of memory."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,11 @@ class _Group:
 
     part: Part
     evaluate: Callable[..., Tensor]
-    """Reduced values [entries] of outputs, target and class prior [entries, ...], progress, numbers and scalars."""
+    """Reduced values [entries] of outputs, target and class prior [entries, ...], progress, numbers and scalars.
+
+    Then, where the term reads them, group, memory and distance, [entries, ...]."""
+    remember: Callable[..., Tensor]
+    """The next memory [entries, rows, groups] of the same."""
     rows: Tensor
     """[entries], places in the outputs of all members, [R·K]."""
     whole: bool
@@ -37,81 +50,175 @@ class _Group:
     numbers: dict[str, Tensor]
     learned: dict[str, Tensor]
     """Name to the column of each entry in the learned scalars of its member, [entries]."""
+    memory: Tensor
+    """Columns [entries, rows, groups] of each entry in the memory of its member; no rows where it has none."""
+
+    def beside(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What fairness terms read of ``given``, [entries, ...], as far as this kind's term reads it."""
+        found: dict[str, Tensor] = {
+            name: given[name].index_select(0, self.replicas)
+            for name in ("group", "distance")
+            if name in given and name in self.part.term.reads
+        }
+        if self.part.term.memory:
+            found["memory"] = given["memory"][self.rows[:, None, None], self.memory]
+        return found
 
 
 class PopulationLoss:
     """The losses of ``K`` members, each trained in ``R`` replicas.
 
-    ``initial`` is ``[K, L]``: the initial learned scalars of every member, padded with zeros to the longest.
+    ``initial`` is ``[K, L]``: the initial learned scalars of every member, padded with zeros to the longest;
+    ``initial_memory`` ``[K, M]`` likewise what its terms carry from batch to batch, all zeros. ``groups`` is the number
+    of sensitive groups, 0 without; ``classes`` that of classes (2 for a binary task), which only memories depend on.
+
+    Raises `SpecError` where a term reads the group and there are none.
     """
 
-    def __init__(self, specs: Sequence[LossSpec], device: torch.device | str = "cpu") -> None:
-        self.specs = tuple(specs)
+    def __init__(
+        self, specs: Sequence[LossSpec], device: torch.device | str = "cpu", *, groups: int = 0, classes: int = 2
+    ) -> None:
+        self.specs, self.groups, self.classes = tuple(specs), groups, classes
         scalars = [[v for part in spec.parts for v in learned_scalars(part).values()] for spec in specs]
         longest = max(map(len, scalars))
         self.initial = torch.tensor([row + [0.0] * (longest - len(row)) for row in scalars], device=device)
+        reads = frozenset[str]().union(*(spec.reads for spec in specs))
+        if "group" in reads and not groups:
+            raise SpecError("a term of these losses reads group: name the sensitive attribute")
+        self._reads_distance = "distance" in reads
         self._kinds: dict[tuple[object, ...], list[_Entry]] = {}
+        remembered = [0] * len(self.specs)
         for member, spec in enumerate(specs):
             column = 0
             for part in spec.parts:
-                self._kinds.setdefault(part_kind(part), []).append((member, part, column))
+                self._kinds.setdefault(part_kind(part), []).append((member, part, column, remembered[member]))
                 column += len(learned_scalars(part))
+                remembered[member] += memory_rows(part, classes) * groups
+        self.initial_memory = torch.zeros(len(self.specs), max(remembered), device=device)
         self._groups: dict[int, list[_Group]] = {}
 
     def __call__(
-        self, outputs: Tensor, target: Tensor, class_prior: Tensor, learned: Tensor, progress: float
+        self,
+        outputs: Tensor,
+        target: Tensor,
+        class_prior: Tensor,
+        learned: Tensor,
+        progress: float,
+        *,
+        group: Tensor | None = None,
+        memory: Tensor | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
         """Losses ``[R, K]`` of one mini-batch.
 
         ``outputs`` ``[R, K, batch]`` or ``[R, K, batch, classes]``; ``target`` ``[R, batch]``;
-        ``class_prior`` ``[R, classes]``; ``learned`` ``[R, K, L]``; ``progress`` in [0, 1].
+        ``class_prior`` ``[R, classes]``; ``learned`` ``[R, K, L]``; ``progress`` in [0, 1]. Where a term reads them:
+        ``group`` ids ``[R, batch]`` or memberships ``[R, batch, groups]``, ``memory`` ``[R, K, M]`` (zeros where None)
+        and ``features`` ``[R, batch, ...]``.
         """
         shape, done = outputs.shape[:2], outputs.new_tensor(progress)
         outputs, learned = outputs.flatten(0, 1), learned.flatten(0, 1)
+        beside = self._beside(shape, group, memory, features)
         total = outputs.new_zeros(len(outputs))
-        for group in self._of(shape[0]):
-            chosen = outputs if group.whole else outputs.index_select(0, group.rows)
-            labels, prior = target.index_select(0, group.replicas), class_prior.index_select(0, group.replicas)
-            numbers = {name: value.to(outputs.dtype) for name, value in group.numbers.items()}
-            scalars = {name: learned[group.rows, columns] for name, columns in group.learned.items()}
-            values = group.evaluate(chosen, labels, prior, done, numbers, scalars)
-            values = weighted(group.part, values, done, numbers, scalars)
-            total = total.index_add(0, group.rows, values)
+        for kind in self._of(shape[0]):
+            chosen = outputs if kind.whole else outputs.index_select(0, kind.rows)
+            labels, prior = target.index_select(0, kind.replicas), class_prior.index_select(0, kind.replicas)
+            numbers = {name: value.to(outputs.dtype) for name, value in kind.numbers.items()}
+            scalars = {name: learned[kind.rows, columns] for name, columns in kind.learned.items()}
+            values = kind.evaluate(chosen, labels, prior, done, numbers, scalars, kind.beside(beside))
+            values = weighted(kind.part, values, done, numbers, scalars)
+            total = total.index_add(0, kind.rows, values)
         return total.view(shape)
+
+    @torch.no_grad()
+    def next_memory(
+        self,
+        outputs: Tensor,
+        target: Tensor,
+        class_prior: Tensor,
+        learned: Tensor,
+        progress: float,
+        memory: Tensor,
+        *,
+        group: Tensor | None = None,
+        features: Tensor | None = None,
+    ) -> Tensor:
+        """The memory ``[R, K, M]`` after this mini-batch; takes what the call takes."""
+        if not memory.shape[-1]:
+            return memory
+        shape, done = outputs.shape[:2], outputs.new_tensor(progress)
+        outputs, learned = outputs.flatten(0, 1), learned.flatten(0, 1)
+        beside, after = self._beside(shape, group, memory, features), memory.flatten(0, 1).clone()
+        for kind in self._of(shape[0]):
+            if kind.part.term.memory is None:
+                continue
+            chosen, labels = outputs.index_select(0, kind.rows), target.index_select(0, kind.replicas)
+            numbers = {name: value.to(outputs.dtype) for name, value in kind.numbers.items()}
+            scalars = {name: learned[kind.rows, columns] for name, columns in kind.learned.items()}
+            prior = class_prior.index_select(0, kind.replicas)
+            values = kind.remember(chosen, labels, prior, done, numbers, scalars, kind.beside(beside))
+            after[kind.rows[:, None, None], kind.memory] = values.to(after.dtype)
+        return after.view_as(memory)
+
+    def _beside(
+        self, shape: torch.Size, group: Tensor | None, memory: Tensor | None, features: Tensor | None
+    ) -> dict[str, Tensor]:
+        """What fairness terms read: by replica, the memory by member."""
+        found: dict[str, Tensor] = {}
+        if self.groups and group is not None:
+            found["group"] = memberships(group, self.groups)
+        if self.initial_memory.shape[1]:
+            kept = self.initial_memory.expand(*shape, -1) if memory is None else memory
+            found["memory"] = kept.flatten(0, 1)
+        if self._reads_distance and features is not None:
+            found["distance"] = pairwise_distance(features.flatten(2))
+        return found
 
     def _of(self, replicas: int) -> list[_Group]:
         """The groups for so many replicas, made when first asked for."""
         if replicas not in self._groups:
             members, device = len(self.specs), self.initial.device
-            self._groups[replicas] = [_group(found, replicas, members, device) for found in self._kinds.values()]
+            self._groups[replicas] = [
+                _group(found, replicas, members, device, self.groups, self.classes) for found in self._kinds.values()
+            ]
         return self._groups[replicas]
 
 
-def _group(entries: list[_Entry], replicas: int, members: int, device: torch.device) -> _Group:
-    part, own = entries[0][1], torch.tensor([member for member, _, _ in entries], device=device)
-    columns = torch.tensor([column for _, _, column in entries], device=device).repeat(replicas)
+def _group(
+    entries: list[_Entry], replicas: int, members: int, device: torch.device, groups: int, classes: int
+) -> _Group:
+    part, own = entries[0][1], torch.tensor([member for member, *_ in entries], device=device)
+    columns = torch.tensor([column for _, _, column, _ in entries], device=device).repeat(replicas)
+    kept = torch.tensor([start for *_, start in entries], device=device).repeat(replicas)
+    cells = torch.arange(memory_rows(part, classes) * groups, device=device).view(-1, max(groups, 1))
     replica = torch.arange(replicas, device=device)
     reads = frozenset(part.term.reads)
 
-    def one(
-        output: Tensor,
-        labels: Tensor,
-        prior: Tensor,
-        progress: Tensor,
-        numbers: dict[str, Tensor],
-        learned: dict[str, Tensor],
-    ) -> Tensor:
-        return reduced(part, named_inputs(output, labels, reads, prior, progress), numbers, learned)
+    def over(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def one(
+            output: Tensor,
+            labels: Tensor,
+            prior: Tensor,
+            progress: Tensor,
+            numbers: dict[str, Tensor],
+            learned: dict[str, Tensor],
+            beside: dict[str, Tensor],
+        ) -> Tensor:
+            return function(part, named_inputs(output, labels, reads, prior, progress, **beside), numbers, learned)
+
+        return vmap(one, in_dims=(0, 0, 0, None, 0, 0, 0))
 
     return _Group(
         part=part,
-        evaluate=vmap(one, in_dims=(0, 0, 0, None, 0, 0)),
+        evaluate=over(reduced),
+        remember=over(next_memory),
         rows=(replica[:, None] * members + own).flatten(),
-        whole=[member for member, _, _ in entries] == list(range(members)),
+        whole=[member for member, *_ in entries] == list(range(members)),
         replicas=replica.repeat_interleave(len(entries)),
         numbers={
-            name: torch.tensor([part_numbers(part)[name] for _, part, _ in entries], device=device).repeat(replicas)
+            name: torch.tensor([part_numbers(part)[name] for _, part, *_ in entries], device=device).repeat(replicas)
             for name in part_numbers(part)
         },
         learned={name: columns + offset for offset, name in enumerate(learned_scalars(part))},
+        memory=kept[:, None, None] + cells,
     )

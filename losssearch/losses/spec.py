@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from losssearch.errors import SpecError, UnknownNameError, shown
-from losssearch.losses import adaptive, primitives  # noqa: F401  (fills the registry)
+from losssearch.losses import adaptive, fairness, primitives  # noqa: F401  (fills the registry)
 from losssearch.losses.term import LossTerm, registry
 
 Decision = Literal["tuned", "fixed"]

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,9 @@ READABLE: Mapping[str, str] = MappingProxyType(
         "prediction": "model output [batch], in units of the standardised target",
         "target": "standardised target [batch]",
         "progress": "share of training done, scalar in [0, 1]",
+        "group": "how far each sample belongs to each sensitive group [batch, groups]; one-hot, soft or continuous",
+        "memory": "what the term carried from earlier mini-batches [rows, groups]; zeros at the start",
+        "distance": "root mean square difference of the features of each pair of samples [batch, batch]",
     }
 )
 """The tensors that a term may read, by their fixed names, for one member of a population."""
@@ -38,12 +41,27 @@ TermReduction = Literal["mean", "sum", "none"]
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What a term carries from mini-batch to mini-batch beside the model.
+
+    ``rows(classes, choices)``: how many rows the memory has, given the number of classes (2 for a binary task) and the
+    term's choices. ``update``: a function of what the term itself takes that gives the next memory ``[rows, groups]``;
+    nothing is differentiated through it.
+    """
+
+    rows: Callable[[int, Mapping[str, str]], int]
+    update: Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
 class LossTerm:
     """The record of one term.
 
     ``per_sample``: the function gives ``[batch]``; otherwise a scalar for the whole batch.
     ``nonnegative``: its value is never below zero. ``shift_invariant``: adding one number to all logits
-    of a sample changes nothing. ``family``: the module that the term stands in.
+    of a sample changes nothing. ``family``: the module that the term stands in. ``scaled``: whether its weight is in
+    units of its gradient at initialisation; a fairness term's gradient may be 0 there, and its weight is absolute.
+    ``memory``: what it carries between mini-batches, where it reads one.
     """
 
     name: str
@@ -56,6 +74,8 @@ class LossTerm:
     per_sample: bool = True
     nonnegative: bool = True
     shift_invariant: bool = False
+    scaled: bool = True
+    memory: Memory | None = None
     summary: str = field(default="", compare=False)
 
     def __call__(self, *tensors: Tensor, **hyperparameters: Tensor | str) -> Tensor:
@@ -68,6 +88,11 @@ class LossTerm:
     def fits(self, offered: frozenset[str]) -> bool:
         """Whether a task that offers these tensors gives this term all that it reads."""
         return offered.issuperset(self.reads)
+
+    def memory_rows(self, classes: int, hyperparameters: Mapping[str, float | int | str]) -> int:
+        """How many rows of memory the term has at these choices; 0 where it carries nothing."""
+        choices = {name: value for name, value in hyperparameters.items() if isinstance(value, str)}
+        return self.memory.rows(classes, choices) if self.memory else 0
 
     @property
     def defaults(self) -> dict[str, float | int | str]:
@@ -129,6 +154,7 @@ class TermModule(nn.Module):
 
 
 _registry: dict[str, LossTerm] = {}
+_adopted: set[str] = set()
 
 registry: Mapping[str, LossTerm] = MappingProxyType(_registry)
 """Every term by name; complete once ``losssearch.losses`` is imported."""
@@ -146,12 +172,14 @@ def loss_term(
     per_sample: bool = True,
     nonnegative: bool = True,
     shift_invariant: bool = False,
+    scaled: bool = True,
+    memory: Memory | None = None,
     **declared: Float | Int | Choice | Learned,
 ) -> Callable[[Callable[..., Tensor]], LossTerm]:
     """Declare a term: positional parameters are what it reads, keyword-only ones are ``declared``.
 
-    ``per_sample``, ``nonnegative`` and ``shift_invariant`` are the facts of `LossTerm`. Raises `SpecError`
-    at import on a duplicate name, an unknown tensor name, a missing docstring or reference, or a signature
+    ``per_sample``, ``nonnegative``, ``shift_invariant``, ``scaled`` and ``memory`` are the facts of `LossTerm`. Raises
+    `SpecError` at import on a duplicate name, an unknown tensor name, a missing docstring or reference, or a signature
     that does not match the declaration.
     """
 
@@ -163,7 +191,7 @@ def loss_term(
             raise SpecError(f"{name}'s parameters must be named one by one, without defaults; got {', '.join(odd)}")
         reads = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-        if name in _registry:
+        if name in _registry and name not in _adopted:
             raise SpecError(f"term names must be unique, got a second {name!r}")
         if unknown := set(reads) - set(READABLE):
             raise SpecError(f"{name} may read {', '.join(READABLE)}; got {', '.join(sorted(unknown))}")
@@ -175,6 +203,12 @@ def loss_term(
             raise SpecError(f"{name} must declare each of {', '.join(wrong)} as Float, Int, Choice or Learned")
         if not (function.__doc__ and reference):
             raise SpecError(f"{name} needs a docstring and a reference")
+        if (memory is None) is ("memory" in reads):
+            raise SpecError(f"{name} must read memory just where it declares one")
+        if memory and (own := list(inspect.signature(memory.update).parameters)) != [*reads, *keywords]:
+            raise SpecError(
+                f"the update of {name}'s memory must take what the term takes, {[*reads, *keywords]}, got {own}"
+            )
         term = LossTerm(
             name=name,
             function=function,
@@ -186,9 +220,21 @@ def loss_term(
             per_sample=per_sample,
             nonnegative=nonnegative,
             shift_invariant=shift_invariant,
+            scaled=scaled,
+            memory=memory,
             summary=function.__doc__.strip().splitlines()[0],
         )
         _registry[name] = term
         return term
 
     return register
+
+
+def adopt_term(function: Callable[..., Tensor], declared: Mapping[str, Any]) -> None:
+    """Declare a term that another process declared, where this one has none of its name.
+
+    Where this process imports the term's module later on, the declaration there takes the place of this one.
+    """
+    if function.__name__ not in _registry:
+        loss_term(**declared)(function)
+        _adopted.add(function.__name__)

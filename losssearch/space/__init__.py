@@ -1,5 +1,6 @@
 """Search spaces: a YAML file says which losses a study may try; sampling turns a trial's answers into a spec."""
 
+from losssearch.space.binding import bind
 from losssearch.space.loading import bundled_spaces, check_space, load_space
 from losssearch.space.space import SearchSpace, Slot
 from losssearch.space.trials import Draw, Replay, Step, Trial
@@ -11,6 +12,7 @@ __all__ = [
     "Slot",
     "Step",
     "Trial",
+    "bind",
     "bundled_spaces",
     "check_space",
     "load_space",

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from losssearch.errors import InputError, UnknownNameError
 from losssearch.losses.domains import Domain, Float
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import LossTerm, registry
-from losssearch.space.ranges import narrow
+from losssearch.space.ranges import constrained_by, narrow
 from losssearch.space.source import Node, RuleError
-from losssearch.space.space import BASE, SHARE, WEIGHT, WEIGHTINGS, SearchSpace, Slot
+from losssearch.space.space import (
+    BASE,
+    CONSTRAINT,
+    SHARE,
+    WEIGHT,
+    WEIGHTINGS,
+    Constrained,
+    SearchSpace,
+    Slot,
+)
 from losssearch.tasks import TASKS, Task
 
 MAX_PARTS = 8
 """The most slots, and the most parts, that a space may have: as many as a spec may have parts."""
 _KEYS = ("task", "max_parts", "slots", "conditions", "portfolio")
-_SLOT_KEYS = ("terms", "reductions", "weight", "weighting")
+_SLOT_KEYS = ("terms", "reductions", "weight", "weighting", "required")
 _REDUCTIONS: tuple[Literal["mean"], Literal["cvar"]] = ("mean", "cvar")
 D = TypeVar("D", bound=Domain)
 
@@ -111,29 +120,41 @@ class _Builder:
         keys = _SLOT_KEYS[:2] if name == BASE else _SLOT_KEYS
         entries = self._map(node, f"slot {name}", keys)
         terms: dict[str, dict[str, Domain]] = {}
+        constrained: dict[str, dict[str, Constrained]] = {}
         found = self._map(entries["terms"], f"the terms of slot {name}") if "terms" in entries else {}
         if not found:
             self._fail(entries.get("terms", node), f"a slot has at least one term, got none in {name}")
         for term, ranges in found.items():
             if term not in registry:
                 self._fail(ranges, str(UnknownNameError("term", term, registry)))
-            elif task is not None and not registry[term].fits(task.offers):
-                missing = ", ".join(sorted(set(registry[term].reads) - task.offers))
+            elif task is not None and not registry[term].fits(offers := task.with_groups().offers):
+                missing = ", ".join(sorted(set(registry[term].reads) - offers))
                 self._fail(ranges, f"{term} reads {missing}, which task {task.kind} does not offer")
             else:
-                terms[term] = self._ranges(registry[term], ranges)
+                terms[term], constrained[term] = self._ranges(registry[term], ranges)
         reductions, share = self._reductions(entries, terms)
         if name == BASE:
             return Slot(name, terms, reductions=reductions, share=share)
         weight = self._narrow(WEIGHT, entries.get("weight"), "weight")
-        return Slot(name, terms, weight, self._weighting(entries), reductions, share)
+        bound = {term: found for term, found in constrained.items() if found}
+        return Slot(name, terms, weight, self._weighting(entries), reductions, share, self._required(entries), bound)
 
-    def _ranges(self, term: LossTerm, node: Node) -> dict[str, Domain]:
+    def _required(self, entries: Mapping[str, Node]) -> bool:
+        node = entries.get("required")
+        if node is not None and not isinstance(node.value, bool):
+            self._fail(node, f"required is true or false, got {node.plain()!r}")
+        return node is not None and node.value is True
+
+    def _ranges(self, term: LossTerm, node: Node) -> tuple[dict[str, Domain], dict[str, Constrained]]:
         given = {} if node.value is None else self._map(node, term.name)
         for key, value in given.items():
             if key not in term.domains:
                 self._fail(value, str(UnknownNameError(f"hyperparameter of {term.name}", key, term.domains)))
-        return {key: self._narrow(d, given.get(key), f"{term.name}.{key}") for key, d in term.domains.items()}
+        constrained = {key: found for key, value in given.items() if (found := constrained_by(value))}
+        ranges = {
+            key: self._narrow(domain, given.get(key), f"{term.name}.{key}") for key, domain in term.domains.items()
+        }
+        return ranges, {key: found for key, found in constrained.items() if key in ranges}
 
     def _narrow(self, domain: D, node: Node | None, label: str) -> D:
         try:
@@ -190,7 +211,7 @@ class _Builder:
         specs: list[LossSpec] = []
         for node in self._list(entries.get("portfolio"), "portfolio"):
             try:
-                spec = LossSpec.from_json(node.plain())
+                spec = LossSpec.from_json(_without_constraint(node.plain()))
             except InputError as error:
                 self._fail(node, f"portfolio: {error}")
                 continue
@@ -201,6 +222,20 @@ class _Builder:
             else:
                 specs.append(spec)
         return tuple(specs)
+
+
+def _without_constraint(data: Any) -> Any:
+    """A portfolio's loss with the term's defaults where it names the constraint, until `bind` fills it in."""
+    parts = data.get("parts") if isinstance(data, Mapping) else None
+    if not isinstance(parts, list):
+        return data
+    kept = [
+        {key: value for key, value in part.items() if not (isinstance(value, str) and value.startswith(CONSTRAINT))}
+        if isinstance(part, Mapping)
+        else part
+        for part in parts
+    ]
+    return {**data, "parts": kept}
 
 
 def _kind(node: Node) -> str:

@@ -6,9 +6,11 @@ from importlib import resources
 from pathlib import Path
 
 from losssearch.errors import SpaceError, UnknownNameError
+from losssearch.losses.term import registry
 from losssearch.space.checking import build
 from losssearch.space.source import Node, RuleError, read_nodes, read_question, read_text
 from losssearch.space.space import SearchSpace
+from losssearch.tasks.task import GROUPED
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -19,13 +21,14 @@ def bundled_spaces() -> tuple[str, ...]:
     return tuple(sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")))
 
 
-def load_space(name_or_path: str | Path, task: str | None = None) -> SearchSpace:
+def load_space(name_or_path: str | Path, task: str | None = None, *, grouped: bool = False) -> SearchSpace:
     """Load a bundled space by name, or a space file by path.
 
-    With ``task``, the space must be for that kind of task. Raises `UnknownNameError` for a name that is not bundled,
+    With ``task``, the space must be for that kind of task, and have fairness terms only if the study is ``grouped``,
+    that is, names a sensitive attribute. Raises `UnknownNameError` for a name that is not bundled,
     and `SpaceError`, beginning ``FILE:LINE:``, with the first rule that the file breaks and the number of others.
     """
-    space, problems = _load(name_or_path, task)
+    space, problems = _load(name_or_path, task, grouped)
     if space is None:
         first, *others = problems
         more = f" (and {len(others)} more)" if others else ""
@@ -33,15 +36,15 @@ def load_space(name_or_path: str | Path, task: str | None = None) -> SearchSpace
     return space
 
 
-def check_space(name_or_path: str | Path, task: str | None = None) -> list[str]:
+def check_space(name_or_path: str | Path, task: str | None = None, *, grouped: bool = False) -> list[str]:
     """Every rule that the file breaks, each beginning ``FILE:LINE:``, in the order of lines; empty for a good file.
 
     Raises `UnknownNameError` for a name that is not bundled.
     """
-    return _load(name_or_path, task)[1]
+    return _load(name_or_path, task, grouped)[1]
 
 
-def _load(name_or_path: str | Path, task: str | None) -> tuple[SearchSpace | None, list[str]]:
+def _load(name_or_path: str | Path, task: str | None, grouped: bool) -> tuple[SearchSpace | None, list[str]]:
     path, shown = _locate(name_or_path)
     space: SearchSpace | None = None
     problems: list[RuleError] = []
@@ -52,6 +55,10 @@ def _load(name_or_path: str | Path, task: str | None) -> tuple[SearchSpace | Non
         space = build(root, problems, name=path.stem, question=read_question(text))
         if task is not None and space is not None and space.task != task:
             problems.append(_other_task(root, space.task, task))
+        if task is not None and space is not None and not grouped and space.reads & GROUPED:
+            fair = sorted(term for term in space.terms if GROUPED.intersection(registry[term].reads))
+            needs = f"{', '.join(fair)} need a sensitive attribute, and the study names none; give --sensitive COLUMN"
+            problems.append(RuleError(0, needs))
     except RuleError as problem:
         problems.append(problem)
     ordered = sorted(problems, key=lambda problem: problem.line)

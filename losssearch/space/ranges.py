@@ -1,7 +1,8 @@
 """The range of a hyperparameter as a space file writes it, within the term's own.
 
 A number fixes the hyperparameter; ``[low, high]`` and ``{low: , high: , log: }`` narrow it, and what is left out stays
-the term's. Of a choice, a name fixes it and a list of names narrows it.
+the term's. Of a choice, a name fixes it and a list of names narrows it. ``$constraint.limit`` in place of a value, or
+as the upper end of a range, stands for what the study's constraint says.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses.domains import Choice, Domain, Float, Int
 from losssearch.space.source import Node, RuleError
+from losssearch.space.space import CONSTRAINT, Constrained
 
 
 def narrow(domain: Domain, node: Node, label: str) -> Domain:
@@ -16,12 +18,31 @@ def narrow(domain: Domain, node: Node, label: str) -> Domain:
 
     ``label`` names the hyperparameter in messages. Its default moves to the nearest end where it falls outside.
     """
-    if node.value is None:
+    constrained = constrained_by(node)
+    if node.value is None or (constrained and constrained[0] == "value"):
         return domain
+    if constrained and isinstance(domain, Float):
+        low, _, log = _ends(domain, node, label)
+        return Float(domain.check(label, low), domain.default, default=domain.default, log=log)
     try:
         return _choice(domain, node, label) if isinstance(domain, Choice) else _numbers(domain, node, label)
     except SpecError as error:
         raise RuleError(node.line, str(error)) from None
+
+
+def constrained_by(node: Node) -> Constrained | None:
+    """What of the study's constraint the range is, if anything."""
+    value = node.plain()
+    for end, found in (("value", value), ("high", _upper(value))):
+        if isinstance(found, str) and found.startswith(CONSTRAINT):
+            return ("value" if end == "value" else "high"), found.removeprefix(CONSTRAINT)
+    return None
+
+
+def _upper(value: object) -> object:
+    if isinstance(value, list):
+        return value[-1] if len(value) == 2 else None
+    return value.get("high") if isinstance(value, dict) else None
 
 
 def _choice(domain: Choice, node: Node, label: str) -> Choice:

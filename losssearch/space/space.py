@@ -9,7 +9,8 @@ The parameters of a trial, for slots ``base`` and ``auxiliary``::
     base.term            "focal"                a term of the slot; asked only where there is a choice
     base.focal.gamma     1.5                    one for each hyperparameter whose range is not a single value
     base.reduction       "mean" | "cvar"        with base.share for the latter
-    auxiliary            "absent" | "present"   whether the slot is used; the following only where it is
+    auxiliary            "absent" | "present"   whether the slot is used, not asked where it always is; the following
+                                                only where it is
     auxiliary.term, auxiliary.<term>.<hyperparameter>, auxiliary.reduction, auxiliary.share
     auxiliary.weighting  one of `WEIGHTINGS`
     auxiliary.weight     0.3                    relative to base's 1
@@ -23,11 +24,12 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from losssearch.errors import SpecError
 from losssearch.losses.domains import Choice, Domain, Float, Int
 from losssearch.losses.spec import LossSpec, Part, Reduction, Weighting
+from losssearch.losses.term import registry
 from losssearch.space.trials import Replay, Trial
 
 BASE = "base"
@@ -43,6 +45,12 @@ UNIT = Float(1.0, 1.0, default=1.0)
 USE = ("absent", "present")
 
 
+CONSTRAINT = "$constraint."
+"""How a space file names a value of the study's constraint."""
+Constrained: TypeAlias = tuple[Literal["value", "high"], str]
+"""What a value of the constraint is to a hyperparameter, its value or the end of its range, and the value's name."""
+
+
 @dataclass(frozen=True)
 class Slot:
     """A place in the loss: the terms that may stand in it, each with its ranges, and how the part is weighted."""
@@ -53,6 +61,10 @@ class Slot:
     weightings: tuple[str, ...] = ("constant",)
     reductions: tuple[Literal["mean", "cvar"], ...] = ("mean",)
     share: Float = SHARE
+    required: bool = False
+    constrained: Mapping[str, Mapping[str, Constrained]] = field(default_factory=dict)
+    repeats: bool = False
+    """Whether a term of an earlier slot may stand here again: it serves another constraint."""
 
     def part(self, trial: Trial, term: str) -> Part:
         """The part with ``term`` that the trial's answers describe."""
@@ -98,11 +110,16 @@ class Slot:
 
     def to_json(self) -> dict[str, Any]:
         """The slot in the form of a space file."""
-        terms = {term: {k: _domain_json(d) for k, d in sorted(ranges.items())} for term, ranges in self.terms.items()}
+        terms = {
+            term: {k: _domain_json(d, self.constrained.get(term, {}).get(k)) for k, d in sorted(ranges.items())}
+            for term, ranges in self.terms.items()
+        }
         reductions = {kind: _domain_json(self.share) if kind == "cvar" else None for kind in self.reductions}
         data = {"terms": dict(sorted(terms.items())), "reductions": reductions}
         if self.name != BASE:
             data |= {"weight": _domain_json(self.weight), "weighting": list(self.weightings)}
+        if self.required:
+            data["required"] = True
         return data
 
 
@@ -123,6 +140,16 @@ class SearchSpace:
     question: str = field(default="", compare=False)
 
     @property
+    def reads(self) -> frozenset[str]:
+        """The tensors that some term reads."""
+        return frozenset(read for term in self.terms for read in registry[term].reads)
+
+    @property
+    def constrained(self) -> bool:
+        """Whether some range is that of a constraint, which `bind` fills in."""
+        return any(slot.constrained for slot in self.slots)
+
+    @property
     def terms(self) -> frozenset[str]:
         """The names of all terms that may stand in a slot."""
         return frozenset(term for slot in self.slots for term in slot.terms)
@@ -131,18 +158,20 @@ class SearchSpace:
         """The spec that the trial's answers describe."""
         parts: list[Part] = []
         for slot in self.slots:
-            if slot.name != BASE and (len(parts) == self.max_parts or _choose(trial, slot.name, USE) == "absent"):
+            if slot.name != BASE and (len(parts) == self.max_parts or not _used(trial, slot)):
                 continue
             term = _choose(trial, f"{slot.name}.term", tuple(sorted(slot.terms)))
-            if self._allows(term, parts):
+            if self._allows(slot, term, parts):
                 parts.append(slot.part(trial, term))
         if any(part.weighting.kind == "uncertainty" for part in parts):
             parts[0] = replace(parts[0], weighting=Weighting("uncertainty"))
         return LossSpec(tuple(parts), "tuned")
 
-    def _allows(self, term: str, parts: Sequence[Part]) -> bool:
+    def _allows(self, slot: Slot, term: str, parts: Sequence[Part]) -> bool:
         present = {part.name for part in parts}
-        return term not in present and not any(term in rule and rule & present for rule in self.never_together)
+        return (slot.repeats or term not in present) and not any(
+            term in rule and rule & present for rule in self.never_together
+        )
 
     def spec(self, params: Mapping[str, object]) -> LossSpec:
         """Rebuild the spec from a trial's parameters; raises `SpecError` if one is missing or out of its range.
@@ -194,6 +223,10 @@ class SearchSpace:
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _used(trial: Trial, slot: Slot) -> bool:
+    return slot.required or _choose(trial, slot.name, USE) == "present"
+
+
 def _choose(trial: Trial, name: str, options: Sequence[str]) -> str:
     return options[0] if len(options) == 1 else trial.suggest_categorical(name, options)
 
@@ -209,7 +242,11 @@ def _ask(trial: Trial, name: str, domain: Domain) -> Any:
     return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
 
 
-def _domain_json(domain: Domain) -> object:
+def _domain_json(domain: Domain, constrained: Constrained | None = None) -> object:
+    if constrained is not None:
+        end, key = constrained
+        named = f"{CONSTRAINT}{key}"
+        return named if end == "value" or isinstance(domain, Choice) else {"low": domain.low, "high": named}
     if isinstance(domain, Choice):
         return list(domain.options)
     if isinstance(domain, Int):

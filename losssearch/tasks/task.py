@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from losssearch.errors import UnknownNameError
-from losssearch.losses.spec import Decision, LossSpec, Part
+from losssearch.losses.domains import Domain, Float
+from losssearch.losses.spec import Decision, LossSpec, Part, Weighting
+from losssearch.losses.term import registry
 
 SHARED = frozenset({"progress"})
+GROUPED = frozenset({"group", "memory", "distance"})
+"""What a study with a sensitive attribute offers beside the rest."""
+
+
+WEIGHT = Float(0.1, 5.0, default=0.7, log=True)
+"""How much a penalty counts beside a term whose gradient has unit size at the start."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """An entry of the menu: a loss that a good practitioner would try, tuned over ``tunable``."""
+    """An entry of the menu: a loss that a good practitioner would try, tuned over ``tunable``.
+
+    ``penalties`` stand beside the term; their common ``weight`` may be tuned too.
+    """
 
     name: str
     term: str
     decision: Decision = "tuned"
     fixed: Mapping[str, float | int | str] = field(default_factory=dict)
     tunable: tuple[str, ...] = ()
+    penalties: tuple[Part, ...] = ()
+    weight: Float = WEIGHT
 
     def spec(self, hyperparameters: Mapping[str, float | int | str] | None = None) -> LossSpec:
         """The baseline as a spec, with ``hyperparameters`` in place of its defaults."""
-        return LossSpec((Part(self.term, {**self.fixed, **(hyperparameters or {})}),), self.decision)
+        values = {**self.fixed, **(hyperparameters or {})}
+        weight = float(values.pop("weight", self.weight.default))
+        beside = tuple(replace(part, weighting=Weighting("constant", weight, weight)) for part in self.penalties)
+        return LossSpec((Part(self.term, values), *beside), self.decision)
+
+    def domain(self, name: str) -> Domain:
+        """The range of one of ``tunable``."""
+        return self.weight if name == "weight" else registry[self.term].domains[name]
 
 
 @dataclass(frozen=True)
@@ -42,6 +62,10 @@ class Task:
     def plain(self) -> Baseline:
         """The default loss of the field, with nothing tuned after training."""
         return self.menu[0]
+
+    def with_groups(self) -> Task:
+        """The task of a study with a sensitive attribute: fairness terms fit as well."""
+        return replace(self, offers=self.offers | GROUPED)
 
     def width(self, classes: int) -> int:
         """How many numbers a model puts out for one sample."""

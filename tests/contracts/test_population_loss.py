@@ -20,7 +20,7 @@ from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec, Part, Reduction, Weighting
 from losssearch.tasks import TASKS
 
-REPLICAS, BATCH, CLASSES = 2, 14, 4
+REPLICAS, BATCH, CLASSES, GROUPS = 2, 14, 4, 3
 PROGRESS = 0.3
 WIDTH = {"binary": 1, "multiclass": CLASSES, "regression": 1}
 
@@ -33,6 +33,8 @@ class Inputs:
     target: Tensor
     class_prior: Tensor
     learned: Tensor
+    group: Tensor
+    features: Tensor
 
 
 def inputs(task: str, population: PopulationLoss, source: torch.Generator) -> Inputs:
@@ -49,18 +51,26 @@ def inputs(task: str, population: PopulationLoss, source: torch.Generator) -> In
         target=labels if classes else number,
         class_prior=prior / prior.sum(-1, keepdim=True),
         learned=(population.initial + noise).requires_grad_(),
+        group=torch.randint(GROUPS, (REPLICAS, BATCH), generator=source),
+        features=torch.randn(REPLICAS, BATCH, 2, generator=source, dtype=torch.float64),
     )
 
 
 def together(population: PopulationLoss, given: Inputs, progress: float = PROGRESS) -> tuple[Tensor, Tensor, Tensor]:
-    values = population(given.outputs, given.target, given.class_prior, given.learned, progress)
+    """Of the second of two equal batches, so that what terms carry from batch to batch is not zero."""
+    batch = (given.outputs, given.target, given.class_prior, given.learned, progress)
+    beside = {"group": given.group, "features": given.features}
+    blank = population.initial_memory.double().expand(REPLICAS, -1, -1)
+    memory = population.next_memory(*batch, blank, **beside)
+    assert memory.shape == blank.shape
+    values = population(*batch, memory=memory, **beside)
     gradients = torch.autograd.grad(values.sum(), (given.outputs, given.learned), materialize_grads=True)
     return values.detach(), *gradients
 
 
 def alone(spec: LossSpec, given: Inputs, r: int, k: int, progress: float = PROGRESS) -> tuple[Tensor, Tensor, Tensor]:
     """Value and gradients of one member of one replica, by a module of its own."""
-    loss = ComposedLoss(spec).double()
+    loss = ComposedLoss(spec, groups=GROUPS, classes=classes_of(given)).double()
     names = [f"{index}_{name}" for index, part in enumerate(spec.parts) for name in learned_scalars(part)]
     assert set(names) == set(loss.learned)
     parameters = [loss.learned[name] for name in names]
@@ -68,16 +78,26 @@ def alone(spec: LossSpec, given: Inputs, r: int, k: int, progress: float = PROGR
         for column, parameter in enumerate(parameters):
             parameter.copy_(given.learned[r, k, column])
     output = given.outputs[r, k].detach().requires_grad_()
-    value = loss(output, given.target[r], class_prior=given.class_prior[r], progress=progress)
-    gradient, *learned = torch.autograd.grad(value, (output, *parameters))
+    beside = {"group": given.group[r], "features": given.features[r], "class_prior": given.class_prior[r]}
+    loss(output, given.target[r], progress=progress, **beside)
+    value = loss(output, given.target[r], progress=progress, **beside)
+    gradient, *learned = torch.autograd.grad(value, (output, *parameters), materialize_grads=True)
     filled = torch.zeros_like(given.learned[r, k])
     for column, slope in enumerate(learned):
         filled[column] = slope
     return value.detach(), gradient, filled
 
 
+def classes_of(given: Inputs) -> int:
+    return max(given.class_prior.shape[-1], 2)
+
+
+def population_of(task: str, specs: Sequence[LossSpec]) -> PopulationLoss:
+    return PopulationLoss(specs, groups=GROUPS, classes=CLASSES if task == "multiclass" else 2)
+
+
 def check(task: str, specs: Sequence[LossSpec], seed: int = 0) -> None:
-    population = PopulationLoss(specs)
+    population = population_of(task, specs)
     given = inputs(task, population, torch.Generator().manual_seed(seed))
     found = together(population, given)
     assert found[0].shape == (REPLICAS, len(specs))
@@ -118,7 +138,7 @@ def drawn_part(name: str, source: torch.Generator, *, plain: bool = False) -> Pa
 
 
 def fitting(task: str) -> list[str]:
-    return [name for name, term in terms.items() if term.fits(TASKS[task].offers)]
+    return [name for name, term in terms.items() if term.fits(TASKS[task].with_groups().offers)]
 
 
 @pytest.mark.parametrize(("task", "name"), [(task, name) for task in TASKS for name in fitting(task)])
@@ -194,7 +214,7 @@ def test_a_member_that_is_not_finite_changes_no_other(task: str, poison: float) 
     """To the bit, values and gradients; also for members that share all of its terms."""
     source, names = torch.Generator().manual_seed(5), fitting(task)
     mixed = [LossSpec(tuple(drawn_part(name, source) for name in names[at : at + 2])) for at in range(0, len(names), 2)]
-    population = PopulationLoss([mixed[0], *mixed])
+    population = population_of(task, [mixed[0], *mixed])
     given = inputs(task, population, source)
     before = together(population, given)
     with torch.no_grad():

@@ -81,6 +81,13 @@ def test_trials_are_ordered_and_the_last_write_counts(store: SqlStore) -> None:
     ]
 
 
+def test_some_trials_are_found_by_their_numbers(store: SqlStore) -> None:
+    store.save_trials("adult", [replace(TRIAL, number=n) for n in range(1200)])
+    assert [trial.number for trial in store.trials("adult", [7, 3, 7, 5000])] == [3, 7]
+    assert store.trials("adult", []) == []
+    assert [trial.number for trial in store.trials("adult", range(1199, -1, -1))] == list(range(1200))
+
+
 def test_stages_tracking_and_result_are_kept(store: SqlStore, open_store: Callable[[], SqlStore]) -> None:
     assert store.stage("adult", "confirmation") is None
     assert store.study("adult").result is None

@@ -14,6 +14,8 @@ from losssearch.losses import LossTerm, terms
 from losssearch.losses.domains import Choice
 
 OUTPUTS = ("logits", "logit", "prediction")
+SAMPLES = ("logits", "logit", "labels", "prediction", "target", "group", "distance")
+GROUPS = 3
 EXTREME = 1e4
 Values = dict[str, Tensor | str]
 
@@ -38,8 +40,23 @@ def inputs(
         "prediction": torch.randn(batch, generator=source, dtype=torch.float64),
         "target": torch.randn(batch, generator=source, dtype=torch.float64),
         "progress": torch.rand((), generator=source, dtype=torch.float64),
+        "group": torch.eye(GROUPS, dtype=torch.float64)[torch.randint(GROUPS, (batch,), generator=source)],
+        "distance": distance(torch.randn(batch, 2, generator=source, dtype=torch.float64)),
+        "memory": torch.zeros(term.memory_rows(classes, term.defaults), GROUPS, dtype=torch.float64),
     }
     return [made[name] if name == "labels" else made[name].to(dtype) for name in term.reads]
+
+
+def distance(features: Tensor) -> Tensor:
+    return (features[:, None] - features).square().mean(-1).sqrt()
+
+
+def remembering(term: LossTerm, tensors: list[Tensor], source: torch.Generator) -> list[Tensor]:
+    """The same, with a memory as a few batches leave it."""
+    return [
+        torch.rand(t.shape, generator=source, dtype=t.dtype) if name == "memory" else t
+        for name, t in zip(term.reads, tensors, strict=True)
+    ]
 
 
 def output_index(term: LossTerm) -> int:
@@ -70,13 +87,15 @@ def corners(term: LossTerm) -> Iterator[Values]:
     for name, learned in term.learned.items():
         names.append(name)
         ends.append((learned.initial - 8, learned.initial, learned.initial + 8))
+    if term.memory:  # whose rows are those of the default choices; the others have their own tests
+        ends = [(term.defaults[n],) if isinstance(e[0], str) else e for n, e in zip(names, ends, strict=True)]
     for chosen in itertools.product(*ends):
         yield {n: v if isinstance(v, str) else torch.tensor(v) for n, v in zip(names, chosen, strict=True)}
 
 
 def extremes(term: LossTerm) -> list[Tensor]:
     """A batch with every combination of saturated and neutral outputs, and every label."""
-    if "target" in term.reads:
+    if "prediction" in term.reads:
         pairs = list(itertools.product((-EXTREME, -1.0, 0.0, 1e-6, 1.0, EXTREME), (-10.0, 0.0, 1.0)))
         made = {"prediction": torch.tensor([p for p, _ in pairs]), "target": torch.tensor([t for _, t in pairs])}
     elif "logits" in term.reads:
@@ -86,7 +105,11 @@ def extremes(term: LossTerm) -> list[Tensor]:
         pairs = list(itertools.product((-EXTREME, -50.0, 0.0, 50.0, EXTREME), (0, 1)))
         made = {"logit": torch.tensor([z for z, _ in pairs]), "labels": torch.tensor([y for _, y in pairs])}
     classes = 3 if "logits" in term.reads else 2
+    batch = len(made.get("target", made.get("labels", torch.empty(0))))
     made |= {"class_prior": torch.eye(classes)[0], "progress": torch.tensor(0.5)}
+    made |= {"group": torch.eye(GROUPS)[torch.arange(batch) % GROUPS]}
+    made |= {"distance": distance(torch.arange(batch)[:, None] % 5 * EXTREME)}
+    made |= {"memory": torch.zeros(term.memory_rows(classes, term.defaults), GROUPS)}
     return [made[name] for name in term.reads]
 
 
@@ -110,7 +133,7 @@ def test_gives_one_value_a_sample_or_one_a_batch(term: LossTerm) -> None:
 @pytest.mark.parametrize("replicas", [None, 2])
 def test_population_equals_loop(term: LossTerm, replicas: int | None) -> None:
     source, members, at = generator(), 3, output_index(term)
-    shared = [inputs(term, source) for _ in range(replicas or 1)]
+    shared = [remembering(term, inputs(term, source), source) for _ in range(replicas or 1)]
     outputs = torch.stack([torch.stack([inputs(term, source)[at] for _ in range(members)]) for _ in shared])
     outputs.requires_grad_()
     drawn = [values(term, source) for _ in range(members)]
@@ -142,7 +165,8 @@ def test_first_and_second_derivatives_are_right(term: LossTerm, draw: int) -> No
     source = generator().manual_seed(draw)
     tensors, drawn = inputs(term, source, batch=5), values(term, source)
     at, numbers = output_index(term), [k for k, v in drawn.items() if isinstance(v, Tensor)]
-    for choices in itertools.product(*(d.options for d in term.domains.values() if isinstance(d, Choice))):
+    every = [(d.default,) if term.memory else d.options for d in term.domains.values() if isinstance(d, Choice)]
+    for choices in itertools.product(*every):
         named = dict(zip((k for k, d in term.domains.items() if isinstance(d, Choice)), choices, strict=True))
 
         def loss(output: Tensor, *moved: Tensor, named: dict[str, str] = named) -> Tensor:
@@ -214,7 +238,7 @@ def test_is_shift_invariant_where_declared(term: LossTerm) -> None:
     torch.testing.assert_close(term(*moved, **hyper), term(*tensors, **hyper))
 
 
-@every_term
+@pytest.mark.parametrize("term", [t for t in terms.values() if t.scaled], ids=lambda t: t.name)
 def test_a_better_output_never_costs_more(term: LossTerm) -> None:
     """At the defaults, more score for the label, or a prediction closer to the target, lowers the loss."""
     tensors = inputs(term, generator(), batch=200)
@@ -236,7 +260,8 @@ def test_order_of_the_batch_does_not_matter(term: LossTerm) -> None:
     tensors, hyper = inputs(term, source), values(term, source)
     order = torch.randperm(12, generator=source)
     shuffled = [
-        t[order] if name not in ("class_prior", "progress") else t for name, t in zip(term.reads, tensors, strict=True)
+        (t[order][:, order] if name == "distance" else t[order]) if name in SAMPLES else t
+        for name, t in zip(term.reads, tensors, strict=True)
     ]
     torch.testing.assert_close(term(*shuffled, **hyper).mean(), term(*tensors, **hyper).mean())
 
@@ -265,7 +290,7 @@ def test_learned_scalars_get_a_gradient(term: LossTerm) -> None:
 def test_the_record_is_complete(term: LossTerm) -> None:
     assert terms[term.name] is term
     assert term.function.__module__ in (
-        f"losssearch.losses.{kind}.{term.family}" for kind in ("primitives", "adaptive")
+        f"losssearch.losses.{kind}.{term.family}" for kind in ("primitives", "adaptive", "fairness")
     )
     assert len(term.summary) > 20
     assert "Shapes:" in term.function.__doc__

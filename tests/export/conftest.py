@@ -33,6 +33,14 @@ MIXED: Mapping[str, tuple[str, list[dict[str, Any]]]] = {
             {"term": "binary_cross_entropy", "weight": {"learned": "uncertainty"}},
         ],
     ),
+    "two constraints": (
+        "binary",
+        [
+            {"term": "binary_cross_entropy", "weight": 0.2},
+            {"term": "group_disparity", "statistic": "equalized_odds", "mechanism": "proxy", "weight": 0.5},
+            {"term": "group_disparity", "statistic": "precision", "mechanism": "augmented", "decay": 0.7},
+        ],
+    ),
     "cvar": (
         "regression",
         [
@@ -56,21 +64,33 @@ def every_loss() -> dict[str, tuple[str, LossSpec]]:
         f"{name} in {kind}": (kind, LossSpec.from_json({"parts": [{"term": name, "scale": 0.37}]}))
         for name, term in terms.items()
         for kind, task in TASKS.items()
-        if term.fits(task.offers)
+        if term.fits(task.with_groups().offers)
     }
     return found | {name: (task, LossSpec.from_json({"parts": parts})) for name, (task, parts) in MIXED.items()}
 
 
 def facts_of(task: str, spec: LossSpec, **more: Any) -> LossFacts:
     """Facts with learned scalars away from their initial values, as a search leaves them."""
-    blank = LossFacts(spec, task, classes=3 if task == "multiclass" else 2, class_prior=PRIORS[task])
+    blank = LossFacts(spec, task, classes=3 if task == "multiclass" else 2, class_prior=PRIORS[task], groups=3)
     learned = {name: 0.25 * (place + 1) for place, name in enumerate(blank.learned)}
     settings: dict[str, Any] = {"learned": learned, "version": "0.1.0", "study": "demo", **more}
-    return LossFacts(spec, task, classes=blank.classes, class_prior=PRIORS[task], **settings)
+    return LossFacts(spec, task, classes=blank.classes, class_prior=PRIORS[task], groups=3, **settings)
+
+
+def plain_losses() -> list[str]:
+    """The names of those that need no sensitive attribute."""
+    return [name for name, (task, spec) in every_loss().items() if spec.reads <= TASKS[task].offers]
+
+
+@pytest.fixture(params=plain_losses(), scope="session")
+def facts(request: pytest.FixtureRequest) -> LossFacts:
+    """Each loss in turn that needs no sensitive attribute."""
+    task, spec = every_loss()[request.param]
+    return facts_of(task, spec)
 
 
 @pytest.fixture(params=list(every_loss()), scope="session")
-def facts(request: pytest.FixtureRequest) -> LossFacts:
+def any_facts(request: pytest.FixtureRequest) -> LossFacts:
     """Each loss in turn."""
     task, spec = every_loss()[request.param]
     return facts_of(task, spec)

@@ -34,23 +34,25 @@ def write_learning(directory: Path) -> dict[str, Path | None]:
     return write_bundle(directory, LEARNING, task="regression", learned={"learned.0_shape": torch.tensor(0.7)})
 
 
-def test_a_bundle_round_trips(facts: LossFacts, tmp_path: Path) -> None:
+def test_a_bundle_round_trips(any_facts: LossFacts, tmp_path: Path) -> None:
     paths = write_bundle(
         tmp_path / "export",
-        facts.spec,
-        task=facts.task,
-        classes=facts.classes,
-        class_prior=facts.class_prior,
-        learned=facts.learned,
+        any_facts.spec,
+        task=any_facts.task,
+        classes=any_facts.classes,
+        class_prior=any_facts.class_prior,
+        learned=any_facts.learned,
+        groups=any_facts.groups,
     )
-    assert (paths["weights"] is not None) == bool(facts.learned)
+    assert (paths["weights"] is not None) == bool(any_facts.learned)
     loss = load_loss(tmp_path / "export")
-    assert loss.spec == facts.spec
-    expected = facts.module()
+    assert loss.spec == any_facts.spec
+    expected = any_facts.module()
     torch.testing.assert_close(dict(loss.state_dict()), dict(expected.state_dict()))
-    output = torch.linspace(-2, 2, 12).reshape(-1, facts.classes if facts.task == "multiclass" else 1)
+    output = torch.linspace(-2, 2, 12).reshape(-1, any_facts.classes if any_facts.task == "multiclass" else 1)
     target = torch.arange(output.shape[0]) % 2
-    assert loss(output, target, progress=0.5) == expected(output, target, progress=0.5)
+    beside = {"progress": 0.5, "group": target, "features": output}
+    assert loss(output, target, **beside) == expected(output, target, **beside)
 
 
 def test_what_a_bundle_holds(tmp_path: Path) -> None:

@@ -28,32 +28,41 @@ def batch(facts: LossFacts, seed: int = 0) -> tuple[Tensor, Tensor]:
     return output, torch.arange(17) % facts.classes
 
 
+def beside(facts: LossFacts) -> dict[str, Tensor]:
+    features = torch.randn(17, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    made = {"group": torch.arange(17) // 2 % 3, "features": features}
+    return {name: made[name] for name in facts.beside()}
+
+
 def value_and_gradients(
-    loss: nn.Module, scalars: list[nn.Parameter], output: Tensor, target: Tensor, **progress: float
+    loss: nn.Module, scalars: list[nn.Parameter], output: Tensor, target: Tensor, **more: Any
 ) -> list[Tensor]:
+    """Of the second of two batches, when a loss that carries something carries it."""
+    loss(output.flip(0), target, **more)
     output = output.clone().requires_grad_()
-    value = loss(output, target, **progress)
+    value = loss(output, target, **more)
     return [value.detach(), *torch.autograd.grad(value, [output, *scalars])]
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.35, 1.0])
-def test_equals_the_searched_loss(facts: LossFacts, progress: float) -> None:
-    exported, searched = executed(facts)["Loss"]().double(), facts.module().double()
-    output, target = batch(facts)
-    known = {"progress": progress} if facts.scheduled else {}
-    own = [getattr(exported, name) for name in facts.learned_names().values()]
-    theirs = [searched.learned[f"{index}_{name}"] for index, name in facts.learned_names()]
+def test_equals_the_searched_loss(any_facts: LossFacts, progress: float) -> None:
+    exported, searched = executed(any_facts)["Loss"]().double(), any_facts.module().double()
+    output, target = batch(any_facts)
+    known = {"progress": progress} if any_facts.scheduled else {}
+    own = [getattr(exported, name) for name in any_facts.learned_names().values()]
+    theirs = [searched.learned[f"{index}_{name}"] for index, name in any_facts.learned_names()]
     assert len(own) == len(list(exported.parameters()))
-    found = value_and_gradients(exported, own, output, target, **known)
-    expected = value_and_gradients(searched, theirs, output, target, progress=progress)
-    assert len(found) == len(expected) == 2 + len(facts.learned)
+    given = beside(any_facts)
+    found = value_and_gradients(exported, own, output, target, **known, **given)
+    expected = value_and_gradients(searched, theirs, output, target, progress=progress, **given)
+    assert len(found) == len(expected) == 2 + len(any_facts.learned)
     assert expected[1].abs().max() > 0
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6 * float(b.abs().max()))
 
 
-def test_the_file_checks_itself(facts: LossFacts) -> None:
-    of_value, of_gradient = executed(facts)["check"]()
+def test_the_file_checks_itself(any_facts: LossFacts) -> None:
+    of_value, of_gradient = executed(any_facts)["check"]()
     assert max(of_value, of_gradient) <= 1e-12
 
 

@@ -251,7 +251,7 @@ def test_equals_the_term_alone(source: torch.Generator) -> None:
     """`LossTerm.module` and `compose` are two ways to one loss."""
 
     def inputs(name: str) -> tuple[Tensor, Tensor]:
-        if "target" in terms[name].reads:
+        if "prediction" in terms[name].reads:
             return torch.randn(BATCH, generator=source), torch.randn(BATCH, generator=source)
         classes = 2 if "logit" in terms[name].reads else CLASSES
         return torch.randn(BATCH, classes, generator=source), torch.arange(BATCH) % classes
@@ -262,5 +262,11 @@ def test_equals_the_term_alone(source: torch.Generator) -> None:
         score = output[:, 1] - output[:, 0] if "logit" in term.reads else output
         named = {"logits": output, "logit": score, "prediction": output}
         named |= {"labels": target, "target": target, "class_prior": prior, "progress": torch.tensor(0.0)}
+        features, ids = torch.randn(BATCH, 3, generator=source), torch.arange(BATCH) % 3
+        classes = output.shape[-1] if output.dim() == 2 else 2
+        named |= {"group": torch.eye(3)[ids], "memory": torch.zeros(term.memory_rows(classes, term.defaults), 3)}
+        named |= {"distance": (features[:, None] - features).square().mean(-1).sqrt()}
         alone = term.module()(*(named[read] for read in term.reads))
-        torch.testing.assert_close(loss(name)(output, target, class_prior=prior), alone)
+        composed = compose({"parts": [{"term": name}]}, groups=3, classes=classes)
+        found = composed(output, target, class_prior=prior, group=ids, features=features)
+        torch.testing.assert_close(found, alone)

@@ -13,7 +13,7 @@ from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses import term as term_module
 from losssearch.losses import terms
 from losssearch.losses.domains import Choice, Float, Learned
-from losssearch.losses.term import loss_term
+from losssearch.losses.term import Memory, loss_term
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +119,41 @@ def test_a_term_travels_by_its_name(scratch_registry: dict[str, Any]) -> None:
 def test_the_catalogue_cannot_be_written() -> None:
     with pytest.raises(TypeError):
         terms["squared"] = None  # type: ignore[index]
+
+
+def carries(prediction: Tensor, memory: Tensor, *, rate: Tensor) -> Tensor:
+    """Carries something from batch to batch."""
+    return prediction + memory.sum() * rate
+
+
+def next_carries(prediction: Tensor, memory: Tensor, *, rate: Tensor) -> Tensor:
+    return memory + rate
+
+
+def next_other(prediction: Tensor, memory: Tensor) -> Tensor:
+    return memory
+
+
+RATE = Float(0, 1, default=0.5)
+
+
+def test_a_memory_says_how_it_goes_on() -> None:
+    memory = Memory(lambda classes, choices: 2 * classes, next_carries)
+    term = loss_term(reference="made up", memory=memory, rate=RATE)(carries)
+    assert term.memory_rows(3, term.defaults) == 6
+    assert terms["squared"].memory_rows(3, {}) == 0
+
+
+@pytest.mark.parametrize(
+    ("function", "memory", "declared", "message"),
+    [
+        (carries, None, {"rate": RATE}, "carries must read memory just where it declares one"),
+        (undeclared, Memory(lambda c, o: 1, next_carries), POWER, "undeclared must read memory just where"),
+        (carries, Memory(lambda c, o: 1, next_other), {"rate": RATE}, "update of carries's memory must take what"),
+    ],
+)
+def test_a_wrong_memory_is_refused(
+    function: Callable[..., Tensor], memory: Memory | None, declared: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        loss_term(reference="made up", memory=memory, **declared)(function)

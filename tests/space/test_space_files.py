@@ -144,7 +144,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_unknown_name_gives_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown search space 'binry'; did you mean binary\?"):
+    with pytest.raises(UnknownNameError, match=r"unknown search space 'binry'; did you mean binary, binary_fair\?"):
         load_space("binry")
 
 

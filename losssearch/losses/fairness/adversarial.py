@@ -1,0 +1,109 @@
+"""An adversary that guesses the group from the model's output, and is trained beside it by its own steps.
+
+Its weights are the term's memory, one row for each thing that it sees and one column for each group. The model is given
+the reverse of its gradient: it descends what the adversary climbs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from losssearch.losses.domains import Choice, Float
+from losssearch.losses.term import Memory, loss_term
+
+_RATE = Float(0.001, 5.0, default=0.5, log=True)
+
+
+def advantage(seen: Tensor, group: Tensor, weights: Tensor) -> Tensor:
+    """Entropy of the groups in the batch less the adversary's cross-entropy, a scalar: what its guesses have learned.
+
+    ``seen`` ``[batch, rows]``, ``weights`` ``[rows, groups]``.
+    """
+    share = group / group.sum(-1, keepdim=True).clamp_min(1e-6)
+    prior = share.mean(0)
+    entropy = -torch.where(prior > 0, prior * torch.where(prior > 0, prior, 1.0).log(), 0.0).sum()
+    return entropy + (share * F.log_softmax(seen @ weights, -1)).sum(-1).mean()
+
+
+def next_adversary(seen: Tensor, group: Tensor, weights: Tensor, rate: Tensor) -> Tensor:
+    """The weights after one step down its cross-entropy."""
+    share = group / group.sum(-1, keepdim=True).clamp_min(1e-6)
+    slope = seen.T @ (torch.softmax(seen @ weights, -1) - share) / seen.shape[0]
+    return (weights - rate * slope).detach()
+
+
+def seen_scores(scores: Tensor) -> Tensor:
+    """A constant, the scores and their squares ``[batch, 1 + 2 columns]``, about 0 and of size one."""
+    return torch.cat((torch.ones_like(scores[:, :1]), scores, scores.square()), -1)
+
+
+def seen_classes(logits: Tensor, labels: Tensor, sees: str) -> Tensor:
+    """What an adversary of a classifier sees ``[batch, rows]``."""
+    scores = seen_scores(2 * torch.softmax(logits, -1) - 1)
+    if sees == "output":
+        return scores
+    classes = torch.arange(logits.shape[-1], device=logits.device)
+    of_label = (labels.unsqueeze(-1) == classes).to(logits.dtype)
+    return (of_label[:, :, None] * scores[:, None]).flatten(1)
+
+
+def _class_rows(classes: int, choices: Mapping[str, str]) -> int:
+    return (1 + 2 * classes) * (classes if choices["sees"] == "output_and_label" else 1)
+
+
+def _prediction_rows(classes: int, choices: Mapping[str, str]) -> int:
+    return 3
+
+
+def next_adversarial(
+    logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, sees: str, rate: Tensor
+) -> Tensor:
+    """The memory of `adversarial` after a batch."""
+    return next_adversary(seen_classes(logits, labels, sees), group, memory, rate)
+
+
+@loss_term(
+    reference="Zhang et al. 2018, Mitigating unwanted biases with adversarial learning; Ganin et al. 2016, eq. 9",
+    shift_invariant=True,
+    per_sample=False,
+    nonnegative=False,
+    scaled=False,
+    memory=Memory(_class_rows, next_adversarial),
+    sees=Choice("output", "output_and_label", default="output"),
+    rate=_RATE,
+)
+def adversarial(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, sees: str, rate: Tensor) -> Tensor:
+    """What an adversary can tell of the group from the model's output.
+
+    Entropy of the groups less the adversary's cross-entropy; a softmax regression on probabilities and their squares,
+    which takes one step of ``rate`` a batch. Seeing the output alone it drives to equal positive rates, with the label
+    beside it to equalised odds. Shapes: logits [batch, classes], labels [batch], group [batch, groups] → scalar.
+    Limits: at most 0 where output and group are independent.
+    """
+    return advantage(seen_classes(logits, labels, sees), group, memory)
+
+
+def next_adversarial_regression(prediction: Tensor, group: Tensor, memory: Tensor, *, rate: Tensor) -> Tensor:
+    """The memory of `adversarial_regression` after a batch."""
+    return next_adversary(seen_scores(prediction.tanh()[:, None]), group, memory, rate)
+
+
+@loss_term(
+    reference="Zhang et al. 2018, Mitigating unwanted biases with adversarial learning; Ganin et al. 2016, eq. 9",
+    per_sample=False,
+    nonnegative=False,
+    scaled=False,
+    memory=Memory(_prediction_rows, next_adversarial_regression),
+    rate=_RATE,
+)
+def adversarial_regression(prediction: Tensor, group: Tensor, memory: Tensor, *, rate: Tensor) -> Tensor:
+    """What an adversary can tell of the group from the prediction.
+
+    As `adversarial`; it sees the hyperbolic tangent of the prediction and its square. Shapes: prediction [batch],
+    group [batch, groups] → scalar.
+    """
+    return advantage(seen_scores(prediction.tanh()[:, None]), group, memory)

@@ -1,0 +1,51 @@
+"""Weights that make group and label independent in the training data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from losssearch.losses.domains import Float
+from losssearch.losses.term import Memory, loss_term
+
+
+def label_counts(labels: Tensor, group: Tensor, memory: Tensor) -> Tensor:
+    """Rows ``[classes, groups]`` of each label and group that were seen up to this batch."""
+    classes = torch.arange(memory.shape[0], device=labels.device)
+    return memory + (labels.unsqueeze(-1) == classes).to(group.dtype).T @ group
+
+
+def _rows(classes: int, choices: Mapping[str, str]) -> int:
+    return classes
+
+
+def next_reweighed_cross_entropy(
+    logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, power: Tensor
+) -> Tensor:
+    """The memory of `reweighed_cross_entropy` after a batch."""
+    return label_counts(labels, group, memory).detach()
+
+
+@loss_term(
+    reference="Kamiran and Calders 2012, section 4.2",
+    shift_invariant=True,
+    memory=Memory(_rows, next_reweighed_cross_entropy),
+    power=Float(0.0, 2.0, default=1.0),
+)
+def reweighed_cross_entropy(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, power: Tensor) -> Tensor:
+    """Cross-entropy with weights under which group and label would be independent.
+
+    ``-w log p_y`` with ``w = (P(g) P(y) / P(g, y))^power``, the shares counted over all batches so far. Shapes: logits
+    [batch, classes], labels [batch], group [batch, groups] → [batch]. Limits: power = 0 is cross-entropy.
+    """
+    counts = label_counts(labels, group, memory)
+    expected = counts.sum(0) * counts.sum(1, keepdim=True) / counts.sum().clamp_min(1e-6)
+    held = (counts > 0) & (expected > 0)
+    ratio = torch.where(held, expected / torch.where(held, counts, 1.0), 1.0)
+    classes = torch.arange(memory.shape[0], device=labels.device)
+    of_label = (labels.unsqueeze(-1) == classes).to(group.dtype) @ (power * ratio.log()).exp()
+    weight = (of_label * group).sum(-1) / group.sum(-1).clamp_min(1e-6)
+    return weight * F.cross_entropy(logits, labels, reduction="none")

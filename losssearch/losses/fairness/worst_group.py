@@ -1,0 +1,149 @@
+"""Terms on the group that a model serves worst."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from losssearch.losses.domains import Float
+from losssearch.losses.fairness.window import group_rates, next_window, window_rows, window_sums
+from losssearch.losses.term import Memory, loss_term
+
+_STEP = Float(1e-4, 1.0, default=0.01, log=True)
+_LIMIT = Float(0.0, 10.0, default=0.3)
+_DECAY = Float(0.0, 0.999, default=0.9)
+
+
+def group_means(losses: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean loss ``[groups]`` of the samples of each group, 0 for an empty one, and which groups have samples."""
+    size = group.sum(0)
+    present = size > 0
+    return torch.where(present, losses @ group / torch.where(present, size, 1.0), 0.0), present
+
+
+def adversarial_mixture(losses: Tensor, group: Tensor, memory: Tensor) -> Tensor:
+    """Group losses under the weights that the batches so far have led to; a scalar."""
+    means, _ = group_means(losses, group)
+    return (torch.softmax(memory[0], -1) * means).sum()
+
+
+def next_mixture(losses: Tensor, group: Tensor, memory: Tensor, step: Tensor) -> Tensor:
+    """The logarithm of the weights ``[1, groups]``, normalised, after a step of exponentiated gradient ascent."""
+    means, _ = group_means(losses, group)
+    return torch.log_softmax(memory + step * means, -1).detach()
+
+
+def worst_beyond(losses: Tensor, group: Tensor, memory: Tensor, decay: Tensor, limit: Tensor) -> Tensor:
+    """Largest mean loss of a group in the window, beyond ``limit``; a scalar."""
+    numerator, denominator, _ = window_sums(_forms(losses), group, memory, decay)
+    rates, _, _ = group_rates(numerator, denominator, torch.zeros_like(limit))
+    return torch.relu(rates.amax() - limit.to(rates.dtype))
+
+
+def _forms(losses: Tensor) -> tuple[Tensor, Tensor]:
+    return losses[None], torch.ones_like(losses)[None]
+
+
+def _one_row(classes: int, choices: Mapping[str, str]) -> int:
+    return 1
+
+
+def _window_of_losses(classes: int, choices: Mapping[str, str]) -> int:
+    return window_rows(1)
+
+
+def next_group_dro(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, step: Tensor) -> Tensor:
+    """The memory of `group_dro` after a batch."""
+    return next_mixture(F.cross_entropy(logits, labels, reduction="none"), group, memory, step)
+
+
+@loss_term(
+    reference="Sagawa et al. 2020, algorithm 1",
+    shift_invariant=True,
+    per_sample=False,
+    memory=Memory(_one_row, next_group_dro),
+    step=_STEP,
+)
+def group_dro(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, step: Tensor) -> Tensor:
+    """Cross-entropy of the groups under weights that grow where it is large.
+
+    ``Σ_g q_g L_g``, and every batch multiplies ``q_g`` by ``exp(step · L_g)``. Shapes: logits [batch, classes], labels
+    [batch], group [batch, groups] → scalar. Limits: step → 0 is the mean over groups of their cross-entropy.
+    """
+    return adversarial_mixture(F.cross_entropy(logits, labels, reduction="none"), group, memory)
+
+
+def next_group_dro_regression(
+    prediction: Tensor, target: Tensor, group: Tensor, memory: Tensor, *, step: Tensor
+) -> Tensor:
+    """The memory of `group_dro_regression` after a batch."""
+    return next_mixture((prediction - target).square(), group, memory, step)
+
+
+@loss_term(
+    reference="Sagawa et al. 2020, algorithm 1",
+    per_sample=False,
+    memory=Memory(_one_row, next_group_dro_regression),
+    step=_STEP,
+)
+def group_dro_regression(prediction: Tensor, target: Tensor, group: Tensor, memory: Tensor, *, step: Tensor) -> Tensor:
+    """Squared error of the groups under weights that grow where it is large.
+
+    As `group_dro`. Shapes: prediction [batch], target [batch], group [batch, groups] → scalar.
+    """
+    return adversarial_mixture((prediction - target).square(), group, memory)
+
+
+def next_bounded_group_loss(
+    logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, limit: Tensor, decay: Tensor
+) -> Tensor:
+    """The memory of `bounded_group_loss` after a batch."""
+    return next_window(_forms(F.cross_entropy(logits, labels, reduction="none")), group, memory, decay)
+
+
+@loss_term(
+    reference="Agarwal et al. 2019, definition 2",
+    shift_invariant=True,
+    per_sample=False,
+    scaled=False,
+    memory=Memory(_window_of_losses, next_bounded_group_loss),
+    limit=_LIMIT,
+    decay=_DECAY,
+)
+def bounded_group_loss(
+    logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, limit: Tensor, decay: Tensor
+) -> Tensor:
+    """Cross-entropy of the worst group, beyond a limit.
+
+    ``max(max_g L_g - limit, 0)`` over an exponential window of mini-batches. Shapes: logits [batch, classes], labels
+    [batch], group [batch, groups] → scalar. Limits: 0 while every group keeps the limit.
+    """
+    return worst_beyond(F.cross_entropy(logits, labels, reduction="none"), group, memory, decay, limit)
+
+
+def next_bounded_group_loss_regression(
+    prediction: Tensor, target: Tensor, group: Tensor, memory: Tensor, *, limit: Tensor, decay: Tensor
+) -> Tensor:
+    """The memory of `bounded_group_loss_regression` after a batch."""
+    return next_window(_forms((prediction - target).square()), group, memory, decay)
+
+
+@loss_term(
+    reference="Agarwal et al. 2019, definition 2",
+    per_sample=False,
+    scaled=False,
+    memory=Memory(_window_of_losses, next_bounded_group_loss_regression),
+    limit=_LIMIT,
+    decay=_DECAY,
+)
+def bounded_group_loss_regression(
+    prediction: Tensor, target: Tensor, group: Tensor, memory: Tensor, *, limit: Tensor, decay: Tensor
+) -> Tensor:
+    """Squared error of the worst group, beyond a limit.
+
+    As `bounded_group_loss`. Shapes: prediction [batch], target [batch], group [batch, groups] → scalar.
+    """
+    return worst_beyond((prediction - target).square(), group, memory, decay, limit)
