@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from losssearch.errors import OptionError, UnknownNameError
+from losssearch.models.boosted import BOOSTED, is_boosted, require_package
 from losssearch.models.feedforward import FeedForward
 from losssearch.models.module import ModelFactory, from_module
 from losssearch.models.stacked import StackedModel
@@ -26,13 +27,17 @@ MODELS: Mapping[str, Callable[[int, int], StackedModel]] = MappingProxyType(
 def resolve_model(model: str | ModelFactory) -> str | ModelFactory:
     """Check a model's name, or import ``package.module:factory`` (also from the working directory).
 
-    Raises `UnknownNameError` with the nearest names, or `OptionError` where the import fails.
+    Raises `UnknownNameError` with the nearest names, or `OptionError` where the import fails or boosted trees
+    lack their package.
     """
+    if isinstance(model, str) and is_boosted(model):
+        require_package(model)
+        return model
     if not isinstance(model, str) or model in MODELS:
         return model
     module, colon, name = model.partition(":")
     if not colon:
-        raise UnknownNameError("model", model, MODELS)
+        raise UnknownNameError("model", model, [*MODELS, *BOOSTED])
     here = os.getcwd()
     sys.path.insert(0, here)
     try:
@@ -50,6 +55,9 @@ def resolve_model(model: str | ModelFactory) -> str | ModelFactory:
 
 
 def build_model(model: str | ModelFactory, features: int, width: int) -> StackedModel:
-    """The stacked model of a built-in name or of a factory that `resolve_model` gave."""
-    resolved = resolve_model(model)
+    """The stacked model of a built-in name or of a factory that `resolve_model` gave.
+
+    Boosted trees are none: theirs is the linear model, on whose untrained outputs losses are screened.
+    """
+    resolved = "linear" if is_boosted(model) else resolve_model(model)
     return MODELS[resolved](features, width) if isinstance(resolved, str) else from_module(resolved, features, width)

@@ -1,0 +1,80 @@
+"""From a spec to the pieces of an objective: how each part curves is measured once, on a grid of scores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from losssearch.losses.compose import ComposedLoss
+from losssearch.losses.spec import LossSpec
+from losssearch.training.boosting.objective import Piece, diagonal
+
+PROBE_ROWS = 257
+"""A prime, so that a tensor of so many squared numbers can only be one over pairs."""
+
+
+def pieces_of(spec: LossSpec, class_prior: Tensor | None, classes: int, groups: int = 0) -> list[Piece]:
+    """The parts of ``spec`` as pieces, each with a state of its own; ``classes`` is 0 for regression."""
+    pieces = []
+    for part in spec.parts:
+        single = replace(spec, parts=(part,))
+        prior = None if class_prior is None else class_prior.double()
+        kind = kind_of(single, prior, classes, groups)
+        pieces.append(Piece(_loss(single, prior, classes, groups), kind, _read_beside(single)))
+    return pieces
+
+
+def kind_of(single: LossSpec, class_prior: Tensor | None, classes: int, groups: int = 0) -> str:
+    """How the one part of ``single`` curves; see `losssearch.training.boosting.objective`."""
+    reads = _read_beside(single)
+    if "features" in reads:
+        return "pairs"
+    loss = _loss(single, class_prior, classes, groups).eval()
+    scores, target = _grid(classes)
+    leaf = scores.requires_grad_()
+    context: dict[str, Tensor] = {"progress": torch.tensor(0.5)} if "progress" in reads else {}
+    if "group" in reads:
+        context["group"] = torch.eye(groups, dtype=torch.float64)[torch.arange(PROBE_ROWS) % groups]
+    sizes: list[int] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda kept: _noted(kept, sizes), lambda kept: kept):
+        value = loss(leaf, target, **context)
+    term = single.parts[0].term
+    if not term.per_sample:
+        return "pairs" if any(size and size % PROBE_ROWS**2 == 0 for size in sizes) else "batch"
+    if term.learned:
+        return "bent"  # its shape changes while it is trained
+    (slope,) = torch.autograd.grad(value, leaf, create_graph=True, materialize_grads=True)
+    second, slope = diagonal(slope, leaf).detach(), slope.detach()
+    concave = second < -1e-9 * second.abs().max()
+    # The ends of the grid are moderate, so there only a loss that goes straight on is this flat.
+    flat = (second < (1e-6 if classes else 1e-3) * slope.abs()) & (slope.abs() > 1e-9 * slope.abs().max())
+    return "bent" if bool((concave | flat).any()) else "convex"
+
+
+def _loss(single: LossSpec, class_prior: Tensor | None, classes: int, groups: int) -> ComposedLoss:
+    return ComposedLoss(single, class_prior, groups=groups, classes=classes or None).double()
+
+
+def _read_beside(single: LossSpec) -> frozenset[str]:
+    """What the piece takes by keyword: distances are made of features."""
+    found = single.reads & {"progress", "group"}
+    return found | {"features"} if "distance" in single.reads else found
+
+
+def _grid(classes: int) -> tuple[Tensor, Tensor]:
+    """Scores and targets over what a training may meet, in random order."""
+    generator = torch.Generator().manual_seed(0)
+    if classes > 2:
+        scores = 2 * torch.randn(PROBE_ROWS, classes, generator=generator, dtype=torch.float64)
+        return scores, torch.arange(PROBE_ROWS) % classes
+    reach = 4.0 if classes else 8.0
+    order = torch.randperm(PROBE_ROWS, generator=generator)
+    scores = torch.linspace(-reach, reach, PROBE_ROWS, dtype=torch.float64)[order]
+    return scores, torch.arange(PROBE_ROWS) % 2 if classes else torch.zeros(PROBE_ROWS, dtype=torch.float64)
+
+
+def _noted(kept: Tensor, sizes: list[int]) -> Tensor:
+    sizes.append(kept.numel())
+    return kept
