@@ -1,0 +1,83 @@
+"""The rivals that are one known loss each, with what a practitioner would tune about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from losssearch.losses.domains import Float
+from losssearch.losses.spec import LossSpec, Part
+from losssearch.losses.term import registry
+
+
+@dataclass(frozen=True)
+class Family:
+    """A known loss: ``tuned`` names the hyperparameters that are searched over the term's own ranges."""
+
+    term: str
+    tuned: tuple[str, ...] = ()
+    fixed: Mapping[str, float] = field(default_factory=dict)
+
+    def spec(self, values: Mapping[str, float] | None = None) -> LossSpec:
+        """The loss at ``values``, else at its defaults; threshold, temperature or shift are tuned after training."""
+        return LossSpec((Part(self.term, {**self.fixed, **(values or {})}),))
+
+    def domains(self) -> dict[str, Float]:
+        """The ranges of what is tuned."""
+        found = {name: registry[self.term].domains[name] for name in self.tuned}
+        return {name: domain for name, domain in found.items() if isinstance(domain, Float)}
+
+
+_SHARED = {
+    "class_weighted": Family("weighted_cross_entropy", ("power",)),
+    "focal": Family("focal", ("gamma",)),
+    "logit_adjustment": Family("logit_adjustment", ("tau",)),
+    "ldam": Family("ldam", ("max_margin",)),
+    "gce": Family("generalised_cross_entropy", ("q",)),
+    "sce": Family("symmetric_cross_entropy", ("alpha", "beta")),
+}
+FAMILIES: Mapping[str, Mapping[str, Family]] = {
+    "binary": {
+        **_SHARED,
+        "label_smoothing": Family("binary_cross_entropy", ("smoothing",), {"smoothing": 0.1}),
+        "squared_hinge": Family("squared_hinge"),
+    },
+    "multiclass": {**_SHARED, "label_smoothing": Family("cross_entropy", ("smoothing",), {"smoothing": 0.1})},
+    "regression": {
+        "absolute": Family("absolute"),
+        "huber": Family("huber", ("delta",)),
+        "quantile": Family("quantile", ("quantile",)),
+        "log_cosh": Family("log_cosh"),
+        "expectile": Family("asymmetric_squared", ("asymmetry",)),
+        "biweight": Family("tukey_biweight", ("cutoff",)),
+    },
+}
+"""Rivals of their own, by kind of task. The menu chooses among them and the default loss."""
+
+DEFAULT: Mapping[str, Family] = {
+    "binary": Family("binary_cross_entropy"),
+    "multiclass": Family("cross_entropy"),
+    "regression": Family("squared"),
+}
+"""The loss that everybody starts with."""
+
+PLAIN, PLAIN_TUNED, MENU, OPTUNA = "plain", "plain_tuned", "menu", "optuna"
+OURS, SEARCHED, AGAINST = "losssearch", "searched", "against"
+TREES, OPTIMUM, ML3 = "trees", "optimum", "ml3"
+
+OUTSIDE = frozenset({TREES, OPTIMUM, SEARCHED, AGAINST})
+"""Shown, but not ranked: another model, a loss that nobody could know, parts of our own result."""
+
+EVERYWHERE = (PLAIN, PLAIN_TUNED, MENU, OPTUNA, OURS)
+"""Ranked methods that every scenario has; the others belong to one kind of task."""
+
+
+def methods_for(task: str) -> tuple[str, ...]:
+    """All methods of a kind of task, in the order of the tables."""
+    ml3 = (ML3,) if task == "regression" else ()
+    return (PLAIN, PLAIN_TUNED, *FAMILIES[task], MENU, OPTUNA, *ml3, OURS, SEARCHED, AGAINST, TREES, OPTIMUM)
+
+
+def plain(task: str) -> LossSpec:
+    """The default loss with nothing tuned after training."""
+    return LossSpec(DEFAULT[task].spec().parts, "fixed")

@@ -1,0 +1,119 @@
+"""One outer split of a scenario: what a method is given, and the rows that judge it.
+
+The outer training part (75 %; 80 % below 1,000 rows) is disturbed as the scenario says; the test part is clean. The
+product is handed the training part as a frame and its labels, and never sees the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.quality import synthetic
+from benchmarks.quality.corruption import add_outliers, long_tail, mislabel
+from benchmarks.quality.scenarios import Scenario, SkippedScenarioError, unmet
+from benchmarks.quality.tables import Table, read_table
+from losssearch.data import Dataset, draws, load, make_replicas
+from losssearch.data.replicas import Replicas
+from losssearch.data.streaming import draw
+from losssearch.evaluation import Metric, get_metric
+from losssearch.tasks import Task, get_task
+
+SEED = 5_021
+"""Of the outer splits: the same for everyone."""
+
+FEWEST = 10
+"""A class with fewer rows is left out: the parts of a study could not all hold it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A scenario at one outer split. ``dataset`` holds the training rows first, then the test rows."""
+
+    scenario: Scenario
+    repeat: int
+    dataset: Dataset
+    given: Table
+    metric: Metric
+    task: Task
+
+    @cached_property
+    def train(self) -> NDArray[np.int64]:
+        """Row numbers of the outer training part."""
+        return np.arange(len(self.given.target))
+
+    @cached_property
+    def test(self) -> NDArray[np.int64]:
+        """Row numbers of the outer test part."""
+        return np.arange(len(self.given.target), self.dataset.rows)
+
+    def replicas(self, purpose: str, count: int, *, hold: bool = False) -> Replicas:
+        """Draws of training and validation rows out of the outer training part; with ``hold``, the test rows too."""
+        drawn = draws(self.dataset, self.train, seed=SEED + self.repeat, count=count, purpose=purpose)
+        return make_replicas(self.dataset, drawn, held={"test": self.test} if hold else {})
+
+    @property
+    def test_target(self) -> NDArray[Any]:
+        """The clean target of the test rows: class ids, or numbers."""
+        return np.asarray(self.dataset.target[self.test])
+
+
+def make_problem(scenario: Scenario, repeat: int) -> Problem:
+    """Read, split and disturb the data; the same for the same scenario and repeat.
+
+    Raises `SkippedScenarioError` where the data are absent or the product lacks what the scenario needs.
+    """
+    table = read_table(scenario, seed=repeat)
+    if reason := unmet(scenario, table.task):
+        raise SkippedScenarioError(f"{scenario.name}: {reason}")
+    table = _thinned(_without_rare_classes(table), scenario.rows)
+    clean = _load(table)
+    outer = draws(clean, np.arange(clean.rows), seed=SEED, count=repeat + 1, purpose="outer")[repeat]
+    given, judged = table.take(outer.train), table.take(outer.validation)
+    if table.task != "regression":
+        given = given.take(long_tail(given.target, scenario.longtail, repeat))
+    given = Table(given.features, _disturbed(given.target, scenario, repeat), given.task, given.positive)
+    dataset = _load(_joined(given, judged))
+    return Problem(scenario, repeat, dataset, given, get_metric(scenario.metric, table.task), get_task(table.task))
+
+
+def _disturbed(target: pd.Series, scenario: Scenario, repeat: int) -> pd.Series:
+    target = add_outliers(mislabel(target, scenario.noise, repeat), scenario.outliers, repeat)
+    scheme, _, family = scenario.data.partition(":")
+    return synthetic.disturb(family, target, repeat) if scheme == "synthetic" else target
+
+
+def _load(table: Table) -> Dataset:
+    return load((table.features, table.target), task=table.task, positive=table.positive)
+
+
+def _joined(first: Table, second: Table) -> Table:
+    target = pd.concat([first.target, second.target], ignore_index=True)
+    if isinstance(first.features, np.ndarray):
+        return Table(np.concatenate([first.features, second.features]), target, first.task, first.positive)
+    frames = [pd.DataFrame(part.features) for part in (first, second)]
+    return Table(pd.concat(frames, ignore_index=True), target, first.task, first.positive)
+
+
+def _without_rare_classes(table: Table) -> Table:
+    if table.task == "regression":
+        return table
+    counts = table.target.value_counts()
+    rare = counts.index[counts < FEWEST]
+    if len(counts) - len(rare) < 2:
+        raise SkippedScenarioError(f"two classes must have {FEWEST} rows, one or none has")
+    return table.take(np.flatnonzero(~table.target.isin(rare).to_numpy())) if len(rare) else table
+
+
+def _thinned(table: Table, most: int) -> Table:
+    if len(table.target) <= most:
+        return table
+    strata = np.zeros(len(table.target), dtype=np.int64)
+    if table.task != "regression":
+        strata = pd.factorize(table.target, use_na_sentinel=False)[0].astype(np.int64)
+    return table.take(draw(lambda: iter([strata]), most))

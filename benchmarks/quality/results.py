@@ -1,0 +1,95 @@
+"""The stored lines as a table: one entry a scenario, repeat and method."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.quality.unit import Line, read_lines
+
+
+@dataclass
+class Results:
+    """What the units of a folder say. ``tests`` holds utilities: above is better, whatever the metric."""
+
+    facts: dict[str, Line] = field(default_factory=dict)
+    """Kind, task, metric and direction by scenario."""
+    tests: dict[tuple[str, str], dict[int, float]] = field(default_factory=dict)
+    """Mean utility over seeds by (scenario, method) and repeat."""
+    less: dict[tuple[str, str, str], dict[int, Line]] = field(default_factory=dict)
+    """Differences by (scenario, ours, other) and repeat."""
+    validations: dict[tuple[str, str], dict[int, float]] = field(default_factory=dict)
+    choices: dict[tuple[str, str], dict[int, Line]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    failed: list[Line] = field(default_factory=list)
+    missing: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def scenarios(self) -> list[str]:
+        """Names of the scenarios with a result."""
+        return list(self.facts)
+
+    def mean(self, scenario: str, method: str) -> float:
+        """Mean utility over the repeats; nan without one."""
+        values = self.tests.get((scenario, method), {})
+        return statistics.fmean(values.values()) if values else math.nan
+
+    def shown(self, scenario: str, method: str) -> float:
+        """The mean in the metric's own unit."""
+        sign = 1 if self.facts[scenario]["direction"] == "maximize" else -1
+        return sign * self.mean(scenario, method)
+
+    def repeats(self, scenario: str) -> int:
+        """How many repeats the scenario has."""
+        return max((len(v) for (name, _), v in self.tests.items() if name == scenario), default=0)
+
+    def gain(self, scenario: str, ours: str, other: str) -> float:
+        """By how much ours is better over common repeats: points of a score (x 100), or percent of an error."""
+        first, second = self.tests.get((scenario, ours), {}), self.tests.get((scenario, other), {})
+        common = sorted(set(first) & set(second))
+        if not common:
+            return math.nan
+        a, b = (statistics.fmean(values[r] for r in common) for values in (first, second))
+        if self.facts[scenario]["direction"] == "maximize":
+            return 100 * (a - b)
+        return 100 * (a - b) / max(abs(b), 1e-12)
+
+
+def read_results(folder: Path, order: Iterable[str]) -> Results:
+    """Everything that lies in a folder of units, in the order of the list of scenarios."""
+    place = {name: index for index, name in enumerate(order)}
+    files = sorted((folder / "units").glob("*.jsonl"))
+    lines = [line for file in files for line in _with_names(file)]
+    lines.sort(key=lambda line: place.get(line["scenario"], len(place)))
+    results = Results()
+    for line in lines:
+        _take(results, line)
+    return results
+
+
+def _with_names(file: Path) -> list[Line]:
+    scenario, _, repeat = file.stem.rpartition("-")
+    return [{"scenario": scenario, "repeat": int(repeat), **line} for line in read_lines(file)]
+
+
+def _take(results: Results, line: Line) -> None:
+    name, repeat = line["scenario"], line["repeat"]
+    if line["type"] == "skipped":
+        results.skipped[name] = line["reason"]
+    elif line["type"] == "failed":
+        results.failed.append(line)
+    elif line["type"] == "choice":
+        results.choices.setdefault((name, line["method"]), {})[repeat] = line
+    elif line["type"] == "missing":
+        results.missing[name, line["method"]] = line["reason"]
+    else:
+        results.facts.setdefault(name, {key: line[key] for key in ("kind", "task", "metric", "direction", "rows")})
+        sign = 1 if line["direction"] == "maximize" else -1
+        results.tests.setdefault((name, line["method"]), {})[repeat] = sign * statistics.fmean(line["test"])
+        mean = sign * statistics.fmean(line["validation"])
+        results.validations.setdefault((name, line["method"]), {})[repeat] = mean
+        for ours, difference in line["ours_less"].items():
+            results.less.setdefault((name, ours, line["method"]), {})[repeat] = difference
