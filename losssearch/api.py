@@ -6,26 +6,31 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from torch import nn
 
 from losssearch.assembly import RUNS, Assembled, Options, assemble
 from losssearch.data import Data
-from losssearch.data.splits import Partition
-from losssearch.errors import DataError, InterruptedStudyError, LossSearchError, OptionError
+from losssearch.data.groups import Sensitive
+from losssearch.errors import ConstraintUnmetError, DataError, InterruptedStudyError, LossSearchError, OptionError
 from losssearch.execution import one_thread
+from losssearch.export.boosting import write_objective
 from losssearch.export.bundle import load_loss, write_bundle
-from losssearch.models import ModelFactory
+from losssearch.models import BOOSTED, ModelFactory
 from losssearch.report.leaderboard import as_records, leaderboard
-from losssearch.search.context import Context
+from losssearch.search.budget import UNLIMITED
+from losssearch.search.context import Context, StudyContext
 from losssearch.search.observer import Observer, SilentObserver
 from losssearch.search.settings import parse_duration
 from losssearch.search.study import Finished, run_study
+from losssearch.search.user_study import FunctionContext
+from losssearch.search.user_verdict import run_function_study
+from losssearch.training.user_function import TrainFunction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +88,9 @@ class SearchResult:
     def export(self, directory: str | Path, form: str = "python") -> Path:
         """Write the recommended loss: the bundle to ``directory``, or its spec alone (``form="json"``).
 
+        ``form`` may also be ``lightgbm`` or ``xgboost``: the loss as a custom objective for boosted trees, in
+        ``objective.py``; it equals what a study with that model trains with.
+
         Raises `OptionError` where ``directory`` holds something else than a bundle.
         """
         source, place = self.out / "export", Path(directory)
@@ -94,6 +102,9 @@ class SearchResult:
         if form == "json":
             shutil.copyfile(source / "loss.json", place / "loss.json")
             return place / "loss.json"
+        if form in BOOSTED:
+            rate = self._content["best"]["learning_rate"] if self._content["model"] in BOOSTED else None
+            return write_objective(source, place, form, rate=rate)
         shutil.copytree(source, place, dirs_exist_ok=True)
         return place
 
@@ -102,26 +113,40 @@ class SearchResult:
 
 
 def search(
-    data: Data,
+    data: Data | None = None,
     *,
+    train: TrainFunction | None = None,
     target: str | None = None,
     metric: str | None = None,
+    direction: str | None = None,
     task: str | None = None,
+    classes: int | None = None,
+    class_prior: Sequence[float] | None = None,
     model: str | ModelFactory = "mlp",
     space: str | Path | None = None,
     drop: tuple[str, ...] | list[str] = (),
     positive: object = None,
     drop_missing_target: bool = False,
     max_rows: int | None = None,
-    trials: int = 128,
+    data_memory: str | None = None,
+    sensitive: Sensitive | None = None,
+    sensitive_as_feature: bool = False,
+    constraints: str | Sequence[str] = (),
+    objectives: Sequence[str] = (),
+    confidence: float = 0.95,
+    group_thresholds: bool = False,
+    trials: int | None = None,
     time_budget: str | float | None = None,
     epochs: int | None = None,
+    rates: Sequence[float] | None = None,
+    draws: int | None = None,
     confirm_seeds: int = 5,
     workers: int | None = None,
     ray_address: str | None = None,
     cpus_per_worker: float | None = None,
     gpus_per_worker: float | None = None,
     memory_per_worker: str | None = None,
+    resources: Mapping[str, float | str] | None = None,
     device: str = "auto",
     study: str | None = None,
     resume: bool = False,
@@ -136,24 +161,46 @@ def search(
 
     Args:
         data: a file, ``builtin:NAME``, ``openml:ID``, a data frame, or a pair (X, y) of arrays or tensors.
+        train: in place of data, a function ``train(loss, trial)`` that trains a model of its own with the loss module
+            and gives the metric; ``trial`` is a `losssearch.training.handle.TrialHandle`. Needs ``metric``, any name,
+            and ``task``.
         target: the column to predict; not needed for a pair.
         metric: the metric that matters; the task's own where left out.
+        direction: of a training function's metric, ``maximize`` (where left out) or ``minimize``.
         task: ``binary``, ``multiclass`` or ``regression``; inferred from the target where left out.
-        model: ``linear``, ``mlp``, ``residual_mlp``, or a factory called with (features, outputs).
+        classes: of a training function's data, how many classes there are.
+        class_prior: of a training function's data, the share of each class; equal shares where left out.
+        model: ``linear``, ``mlp``, ``residual_mlp``, ``lightgbm``, ``xgboost``, or a factory called with
+            (features, outputs).
         space: a bundled search space or a YAML file; the task's own where left out.
         drop: columns that must not be features.
         positive: the positive class of a binary target.
         drop_missing_target: leave out rows without a target instead of refusing them.
-        max_rows: use a stratified sample of so many rows at most; where left out, what memory allows.
-        trials: how many losses to try; half of them are baselines.
+        max_rows: use a stratified sample of so many rows at most; where left out, all.
+        data_memory: memory that a table may take, such as ``"2G"``, before a Parquet or Arrow file is streamed from
+            disk; a quarter of the machine's where left out.
+        sensitive: columns whose groups are to be treated alike, or cuts such as ``"age>=25"``; no features, unless
+            ``sensitive_as_feature``. With arrays: one label a row.
+        sensitive_as_feature: let the model see the sensitive attribute.
+        constraints: what must hold between the groups, such as ``"demographic_parity_difference <= 0.05"``.
+        objectives: a metric and a gap between groups, of which to draw the whole trade-off.
+        confidence: with which a constraint is to hold on new data.
+        group_thresholds: tune one decision threshold a group as well; predictions then need the attribute.
+        trials: how many losses to try, half of them baselines; 128 where left out, or as many as ``time_budget`` holds.
         time_budget: seconds, or a duration such as ``"10m"``, in which to end.
-        epochs: of each training; from the number of rows where left out.
+        epochs: of each training; from the number of rows where left out (20 for a training function).
+        rates: learning rates that every loss is trained at, the best of which counts; a training function chooses its
+            own where they are left out.
+        draws: on how many draws of rows and seed the search judges each loss; from the number of rows where left out
+            (1 for a training function).
         confirm_seeds: fresh seeds and splits of the confirmation.
         workers: Ray workers; 0 trains in this process; where left out, all cores, or 0 for a small study.
         ray_address: a standing Ray cluster.
         cpus_per_worker: cores that Ray keeps free for each worker; 1 where left out.
         gpus_per_worker: GPUs, or a share of one, for each worker.
         memory_per_worker: memory for each worker, such as ``"2G"``.
+        resources: the same three as ``{"num_cpus": …, "num_gpus": …, "memory": …}``; where left out, what a model
+            factory or training function has as attributes of these names.
         device: ``auto``, ``cpu`` or ``cuda``.
         study: the study's name.
         resume: go on with a study that was stopped.
@@ -166,11 +213,14 @@ def search(
 
     Raises:
         InputError: something cannot be used; nothing was written.
+        ConstraintUnmetError: the study finished, but no candidate meets the constraint; its ``result`` is the closest.
         ConnectionLostError: a worker, store or tracking server was lost; the state is saved.
         InterruptedStudyError: Ctrl-C; the state is saved.
     """
     options = {name: value for name, value in locals().items() if name != "observer"}
     options["started"] = time.monotonic()
+    if isinstance(constraints, str):
+        options["constraints"] = (constraints,)
     if isinstance(time_budget, str):
         options["time_budget"] = parse_duration(time_budget)
     return run(Options(**options), observer or SilentObserver())
@@ -184,20 +234,30 @@ def run(options: Options, observer: Observer) -> SearchResult:
     try:
         if assembled.result is not None:
             observer.note("the study is finished already: this is its result")
-            status = "FINISHED"
-            return SearchResult(assembled.result, out)
-        with one_thread():
-            result = _publish(assembled, run_study(context))
+            result = assembled.result
+        else:
+            with one_thread():
+                result = _publish(assembled, _finish(context))
         status = "FINISHED"
-        return SearchResult(result, out)
     except KeyboardInterrupt:
         status = "KILLED"
         done = sum(trial.state.value != "running" for trial in context.store.trials(context.settings.study))
-        raise InterruptedStudyError(
-            f"stopped after {done} of {context.settings.trials} trials; all is saved in {out}, --resume goes on"
-        ) from None
+        of = f"{done} of {context.settings.trials}" if context.settings.trials < UNLIMITED else str(done)
+        raise InterruptedStudyError(f"stopped after {of} trials; all is saved in {out}, --resume goes on") from None
     finally:
         _close(context, status)
+    if unmet := result["verdict"].get("unmet"):
+        raise ConstraintUnmetError(unmet, SearchResult(result, out))
+    return SearchResult(result, out)
+
+
+def _finish(context: StudyContext) -> Finished:
+    match context:
+        case Context():
+            return run_study(context)
+        case FunctionContext():
+            return run_function_study(context)
+    raise TypeError(f"a study of {type(context).__name__} has no way to run")
 
 
 def _publish(assembled: Assembled, finished: Finished) -> dict[str, Any]:
@@ -206,22 +266,22 @@ def _publish(assembled: Assembled, finished: Finished) -> dict[str, Any]:
     from losssearch.report.html import write_report
 
     context, out = assembled.context, assembled.out
-    settings, dataset = context.settings, context.dataset
-    result = finished.result
-    prior, mean, scale = _facts(context, context.partition)
+    settings, facts = context.settings, context.facts()
+    result, prior = finished.result, facts.class_prior
     paths = write_bundle(
         out / "export",
         finished.spec,
         task=settings.task,
-        classes=max(2, len(dataset.classes)),
+        classes=2 if prior is None else len(prior),
         class_prior=prior,
         learned=finished.learned,
         metric=result["metric"],
         data=result["data"],
         study=settings.study,
         verdict_text=result["verdict"]["text"],
-        target_mean=mean,
-        target_scale=scale,
+        target_mean=facts.target_mean,
+        target_scale=facts.target_scale,
+        groups=facts.groups,
     )
     tracking = context.store.study(settings.study).tracking
     result["mlflow"] = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "run_id")}
@@ -241,19 +301,11 @@ def _publish(assembled: Assembled, finished: Finished) -> dict[str, Any]:
     context.store.save_result(settings.study, result)
     _write_json(out / "result.json", result)
     _write_json(out / "leaderboard.json", as_records(leaderboard(result)))
-    metrics = {f"test_{result['metric']['name']}": result["best"]["test"]["mean"]}
+    part = "test" if result["best"]["test"] else "validation"
+    metrics = {f"{part}_{result['metric']['name']}": result["best"][part]["mean"]}
     artifacts = [out / "leaderboard.json", out / "result.json", report, out / "export", out / "figures"]
     context.tracker.log_result(result, artifacts, metrics)
     return result
-
-
-def _facts(context: Context, parts: Partition) -> tuple[torch.Tensor | None, float, float]:
-    """Class prior, and mean and scale of a regression target, over the search part."""
-    target = torch.as_tensor(context.dataset.target[parts.search])
-    if context.settings.task == "regression":
-        return None, float(target.double().mean()), float(target.double().std(correction=0))
-    counts = torch.bincount(target, minlength=len(context.dataset.classes))
-    return counts / counts.sum(), 0.0, 1.0
 
 
 def _write_json(path: Path, content: Any) -> None:
@@ -262,7 +314,7 @@ def _write_json(path: Path, content: Any) -> None:
     os.replace(draft, path)
 
 
-def _close(context: Context, status: Literal["FINISHED", "KILLED", "FAILED"]) -> None:
+def _close(context: StudyContext, status: Literal["FINISHED", "KILLED", "FAILED"]) -> None:
     try:
         context.executor.close()
         context.tracker.close(status)

@@ -5,6 +5,7 @@
     │   ├── DataError                a file, column, row or target
     │   ├── OptionError              an option or argument
     │   ├── UnknownNameError         a name that no registry holds; carries the nearest names
+    │   ├── ModelError               a user's model or training function raised, or gave what cannot be used
     │   ├── SpaceError               a search space file; carries file and line
     │   └── SpecError                a loss spec
     ├── ConstraintUnmetError    3    the study finished and no candidate meets the constraint
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 def shown(value: object) -> str:
@@ -55,11 +57,16 @@ class UnknownNameError(InputError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
         nearest = difflib.get_close_matches(name, self.known, n=3, cutoff=0.5)
-        hint = f"did you mean {', '.join(nearest)}?" if nearest else f"known: {', '.join(self.known)}"
+        more = f" and {len(self.known) - 20} more" if len(self.known) > 20 else ""
+        hint = f"did you mean {', '.join(nearest)}?" if nearest else f"known: {', '.join(self.known[:20])}{more}"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 
     def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:
         return type(self), (self.kind, self.name, self.known)
+
+
+class ModelError(InputError):
+    """A user's model or training function raised, or gave what cannot be used."""
 
 
 class SpaceError(InputError):
@@ -71,9 +78,13 @@ class SpecError(InputError):
 
 
 class ConstraintUnmetError(LossSearchError):
-    """The study finished, but no candidate meets the constraint."""
+    """The study finished, but no candidate meets the constraint; ``result`` is what it came to all the same."""
 
     exit_code = 3
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        self.result = result
+        super().__init__(message)
 
 
 class ConnectionLostError(LossSearchError):

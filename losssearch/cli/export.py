@@ -14,16 +14,22 @@ class Format(StrEnum):
 
     python = "python"
     json = "json"
+    lightgbm = "lightgbm"
+    xgboost = "xgboost"
 
 
 def export(
     study: Annotated[str, typer.Argument(metavar="STUDY|DIR", help="A study's name or folder.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")],
     form: Annotated[
-        Format, typer.Option("--format", help="python: the whole bundle; json: the spec alone.")
+        Format,
+        typer.Option(
+            "--format",
+            help="python: the whole bundle; json: the spec alone; lightgbm, xgboost: an objective for boosted trees.",
+        ),
     ] = Format.python,
 ) -> None:
-    """Write the recommended loss: a bundle that needs torch alone, or its spec as JSON."""
+    """Write the recommended loss: a bundle that needs torch alone, its spec as JSON, or an objective for trees."""
     from losssearch.api import open_result
     from losssearch.cli.output import note
 

@@ -54,7 +54,7 @@ class Progress:
     def stage(self, name: str, total: int) -> None:
         """See `losssearch.search.observer.Observer`."""
         self._bars.start()  # not before: an error in the input is then one line, without an empty bar above it
-        self._task = self._bars.add_task(TITLES.get(name, name), total=total, best="")
+        self._task = self._bars.add_task(TITLES.get(name, name), total=total or None, best="")
 
     def deadline(self, seconds: float) -> None:
         """See `losssearch.search.observer.Observer`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,11 @@ def search(
         bool, typer.Option("--drop-missing-target", help="Leave out rows without a target.")
     ] = False,
     max_rows: Annotated[
-        int | None, typer.Option(min=50, help="Use a stratified sample of so many rows. Default: what memory allows.")
+        int | None, typer.Option(min=50, help="Use a stratified sample of so many rows. Default: all.")
+    ] = None,
+    data_memory: Annotated[
+        str | None,
+        typer.Option(metavar="2G", help="Stream a larger Parquet or Arrow table. Default: a quarter of the memory."),
     ] = None,
     space: Annotated[
         str | None, typer.Option(metavar="NAME|FILE.yaml", help="Search space. Default: the task's own.")
@@ -37,10 +42,40 @@ def search(
         str,
         typer.Option(
             metavar="NAME|package.module:factory",
-            help="linear, mlp, residual_mlp, or your own factory(features, outputs).",
+            help="linear, mlp, residual_mlp, lightgbm, xgboost, or your own factory(features, outputs).",
         ),
     ] = "mlp",
-    trials: Annotated[int, typer.Option(help="Losses to try; half of them are baselines.")] = 128,
+    sensitive: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COL[,COL…]", help="Columns, or cuts such as age>=25, whose groups are to be treated alike."
+        ),
+    ] = None,
+    sensitive_as_feature: Annotated[
+        bool,
+        typer.Option("--sensitive-as-feature", help="Let the model see the sensitive columns. Default: it does not."),
+    ] = False,
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'GAP <= X'", help="What must hold between groups: 'demographic_parity_difference <= 0.05'."
+        ),
+    ] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A metric and, given again, a gap: draws the whole trade-off of the two."),
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option(help="Confidence with which a constraint is to hold on new data.")
+    ] = 0.95,
+    group_thresholds: Annotated[
+        bool,
+        typer.Option("--group-thresholds", help="Tune a threshold a group too; predictions then need the attribute."),
+    ] = False,
+    trials: Annotated[
+        int | None,
+        typer.Option(help="Losses to try; half of them are baselines. Default: 128, or what the time budget holds."),
+    ] = None,
     time_budget: Annotated[
         str | None, typer.Option(metavar="10m", help="Stop in time to end within this long.")
     ] = None,
@@ -79,6 +114,7 @@ def search(
     from losssearch.cli.output import write_json
     from losssearch.cli.progress import Progress, interruptible
     from losssearch.cli.summary import print_summary
+    from losssearch.errors import ConstraintUnmetError
     from losssearch.search.observer import SilentObserver
     from losssearch.search.settings import parse_duration
 
@@ -89,10 +125,17 @@ def search(
         task=task,
         model=model,
         space=space,
-        drop=[name.strip() for entry in drop or () for name in entry.split(",") if name.strip()],
+        drop=_listed(drop),
         positive=positive,
         drop_missing_target=drop_missing_target,
         max_rows=max_rows,
+        data_memory=data_memory,
+        sensitive=_listed(sensitive) or None,
+        sensitive_as_feature=sensitive_as_feature,
+        constraints=tuple(constraint or ()),
+        objectives=_listed(objective),
+        confidence=confidence,
+        group_thresholds=group_thresholds,
         trials=trials,
         time_budget=parse_duration(time_budget) if time_budget is not None else None,
         epochs=epochs,
@@ -112,13 +155,20 @@ def search(
         seed=seed,
         started=started,
     )
-    with interruptible():
-        if quiet or as_json:
-            result = run(options, SilentObserver())
-        else:
-            with Progress() as progress:
-                result = run(options, progress)
+    unmet: ConstraintUnmetError | None = None
+    with interruptible(), nullcontext() if quiet or as_json else Progress() as progress:
+        try:
+            result = run(options, progress or SilentObserver())
+        except ConstraintUnmetError as error:
+            unmet, result = error, error.result
     if as_json:
         write_json(result.to_json())
     elif not quiet:
         print_summary(result.to_json(), result.out)
+    if unmet:
+        raise unmet
+
+
+def _listed(entries: list[str] | None) -> list[str]:
+    """Names that may come one by one or parted by commas."""
+    return [name.strip() for entry in entries or () for name in entry.split(",") if name.strip()]

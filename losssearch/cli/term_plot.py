@@ -2,7 +2,8 @@
 
 A classification term is drawn against the score z of class 1, one curve a class, class 1 being the rarer one;
 a regression term against the error. A term that gives one value a batch is drawn on a batch of one sample of
-each class, both at the same margin.
+each class, both at the same margin; where it compares groups, each sample is a group of its own, and a second sample
+without error stands beside a regression's. What a term carries from batch to batch is empty.
 """
 
 from __future__ import annotations
@@ -56,13 +57,18 @@ def _at(term: LossTerm, point: Tensor) -> Tensor:
     """The value at one point: [1], or [2] for the two labels."""
     sign = torch.tensor([1.0, 1.0] if term.per_sample else [-1.0, 1.0], dtype=point.dtype)
     logit = point * sign
+    pair = bool({"group", "distance"}.intersection(term.reads))
+    prediction = torch.stack((point, torch.zeros_like(point))) if pair else point.reshape(1)
     offered = {
         "logit": logit,
         "logits": torch.stack([-logit / 2, logit / 2], dim=-1),
         "labels": torch.tensor([0, 1]),
         "class_prior": torch.tensor([1 - RARE_SHARE, RARE_SHARE], dtype=point.dtype),
-        "prediction": point.reshape(1),
-        "target": torch.zeros(1, dtype=point.dtype),
+        "prediction": prediction,
+        "target": torch.zeros_like(prediction),
+        "group": torch.eye(2, dtype=point.dtype),
+        "distance": 1 - torch.eye(2, dtype=point.dtype),
+        "memory": torch.zeros(term.memory_rows(2, term.defaults), 2, dtype=point.dtype),
         "progress": torch.tensor(0.5, dtype=point.dtype),
     }
     tuned = {

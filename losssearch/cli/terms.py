@@ -57,7 +57,7 @@ def _select(every: Any, family: str | None, task: str | None) -> list[LossTerm]:
     if task is not None:
         from losssearch.tasks import get_task
 
-        offers = get_task(task).offers
+        offers = get_task(task).with_groups().offers
         chosen = [term for term in chosen if term.fits(offers)]
     return chosen
 
@@ -90,6 +90,8 @@ def _show(term: LossTerm) -> None:
         "tunes", "\n".join(f"{key}: {range_text(domain)}" for key, domain in term.domains.items()) or "nothing"
     )
     facts.add_row("learns", "\n".join(_learned(term)) or "nothing")
+    if term.memory:
+        facts.add_row("carries", "statistics of the groups, from batch to batch")
     facts.add_row("source", term.reference)
     screen = console()
     screen.print(term.name, style="bold")
@@ -130,5 +132,6 @@ def _record(term: LossTerm) -> dict[str, Any]:
         "learned": {name: asdict(value) for name, value in term.learned.items()},
         "per_sample": term.per_sample,
         "nonnegative": term.nonnegative,
+        "memory": term.memory is not None,
         "reference": term.reference,
     }

@@ -6,17 +6,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor
 
 from losssearch.data.replicas import Replicas
 from losssearch.evaluation import evaluate, get_metric
+from losssearch.execution.fair_judge import Demands, fair_judge
 from losssearch.losses.spec import LossSpec
-from losssearch.models import ModelFactory, build_model
+from losssearch.models import ModelFactory, build_model, is_boosted
 from losssearch.tasks import get_task
-from losssearch.training import Candidate, Outcome, TrainingPlan, train_population
+from losssearch.training import Candidate, Evaluate, Outcome, TrainingPlan, train_population
+from losssearch.training.boosting import train_boosted
+from losssearch.training.user_function import FunctionDraws, FunctionRules, TrainFunction, train_with_function
+
+Draws: TypeAlias = Replicas | FunctionDraws
+"""What all jobs of a stage share: replicas, or the seeds of a user's own training function."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class Job:
 
     ``replicas`` names a shared set of replicas, ``chosen`` those of it that are used (all where empty).
     ``deadline`` (seconds since 1970) ends the training early: results then depend on time.
+    ``demands``: how groups must be treated, where there is a sensitive attribute.
+    With ``rules``, ``model`` is a user's training function, and ``trials`` are the numbers that it is told.
     """
 
     number: int
@@ -32,25 +40,54 @@ class Job:
     candidates: tuple[tuple[dict[str, Any], tuple[float, ...], bool], ...]
     task: str
     metric: str
-    model: str | ModelFactory
+    model: str | ModelFactory | TrainFunction
     plan: TrainingPlan
     hold: bool = False
     device: str = "cpu"
     deadline: float | None = None
+    demands: Demands | None = None
+    rules: FunctionRules | None = None
+    trials: tuple[int, ...] = ()
 
 
-def run_job(job: Job, replicas: Replicas) -> list[Outcome]:
+def run_job(job: Job, replicas: Draws) -> list[Outcome]:
     """Train the population of ``job``; one outcome a candidate, in order.
 
     The result depends on the job and its data alone, not on the process that runs it: one thread, and
     all randomness from the seeds of the replicas.
     """
     begun = time.monotonic()
+    if isinstance(replicas, FunctionDraws):
+        outcomes = _call_function(job, replicas)
+    else:
+        outcomes = _train_population(job, replicas)
+    seconds = time.monotonic() - begun
+    return [replace(outcome, seconds=seconds) for outcome in outcomes]
+
+
+def _call_function(job: Job, draws: FunctionDraws) -> list[Outcome]:
+    assert job.rules is not None  # noqa: S101  (who shares such draws gives rules)
+    candidates = [(LossSpec.from_json(spec), rates, safe) for spec, rates, safe in job.candidates]
+    return train_with_function(
+        cast("TrainFunction", job.model),
+        candidates,
+        draws,
+        job.rules,
+        numbers=job.trials,
+        device=job.device,
+        deadline=job.deadline,
+    )
+
+
+def _train_population(job: Job, replicas: Replicas) -> list[Outcome]:
+    factory = cast("str | ModelFactory", job.model)
     with one_thread():
-        model = build_model(job.model, replicas.width, get_task(job.task).width(replicas.classes))
+        if is_boosted(factory):
+            return _grow_trees(job, replicas)
+        model = build_model(factory, replicas.width, get_task(job.task).width(replicas.classes))
         candidates = [Candidate(LossSpec.from_json(spec), rates, safe) for spec, rates, safe in job.candidates]
-        judge = Judge(job.metric, job.task, replicas, job.device)
-        outcomes = train_population(
+        judge = _judge(job, replicas, job.device)
+        return train_population(
             model,
             candidates,
             replicas,
@@ -60,8 +97,19 @@ def run_job(job: Job, replicas: Replicas) -> list[Outcome]:
             hold=job.hold,
             deadline=job.deadline,
         )
-    seconds = time.monotonic() - begun
-    return [replace(outcome, seconds=seconds) for outcome in outcomes]
+
+
+def _grow_trees(job: Job, replicas: Replicas) -> list[Outcome]:
+    candidates = [Candidate(LossSpec.from_json(spec), rates, safe) for spec, rates, safe in job.candidates]
+    judge = _judge(job, replicas, "cpu")
+    return train_boosted(str(job.model), candidates, replicas, job.plan, judge, hold=job.hold, deadline=job.deadline)
+
+
+def _judge(job: Job, replicas: Replicas, device: str) -> Evaluate:
+    plain = Judge(job.metric, job.task, replicas, device)
+    if job.demands is None:
+        return plain
+    return fair_judge(job.metric, job.task, job.demands, replicas, plain.own_unit, device)
 
 
 @contextmanager
@@ -87,9 +135,10 @@ class Judge:
     def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """See `losssearch.training.Evaluate`; predictions are judged in the target's own unit."""
         values, adjustment = evaluate(
-            self.metric, self._own_unit(outputs), self._own_unit(target[:, None]), tuned=tuned, class_prior=self._prior
+            self.metric, self.own_unit(outputs), self.own_unit(target[:, None]), tuned=tuned, class_prior=self._prior
         )
-        return self.metric.utility(values), lambda other: adjustment.apply(self._own_unit(other))
+        return self.metric.utility(values), lambda other: adjustment.apply(self.own_unit(other))
 
-    def _own_unit(self, values: Tensor) -> Tensor:
+    def own_unit(self, values: Tensor) -> Tensor:
+        """Outputs or targets in the unit of the target itself."""
         return values if self._scale is None or self._mean is None else values * self._scale + self._mean

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any
@@ -65,8 +66,14 @@ def metric_label(result: Mapping[str, Any], part: str) -> str:
 
 
 def leaderboard_figure(result: Mapping[str, Any]) -> bytes:
-    """Test metric of the searched loss and every baseline: mean, one standard deviation, each replica."""
-    rows = [row for row in leaderboard(result) if row.test is not None]
+    """Test metric of the searched loss and every baseline: mean, one standard deviation, each replica.
+
+    Of a study without a test part, the metric on its fresh seeds.
+    """
+    rows, part = leaderboard(result), "test"
+    if all(row.test is None for row in rows):  # a user's training function keeps none for us
+        rows, part = [replace(row, test=row.validation) for row in rows], "fresh seeds"
+    rows = [row for row in rows if row.test is not None]
     labels = ["\n".join(textwrap.wrap(drawable(row.name.replace("_", " ")), 26)[:2]) for row in rows]
     count = max((len(row.values) for row in rows), default=0)
     height = 1.75 + 0.36 * max(len(rows), 2)
@@ -86,7 +93,7 @@ def leaderboard_figure(result: Mapping[str, Any]) -> bytes:
     axis.grid(False, axis="y")
     axis.spines["left"].set_visible(False)
     spread = f"; mean and one standard deviation over {count} replicas" if count > 1 else ""
-    axis.set_xlabel(metric_label(result, "test") + spread, color=INK, size=9, parse_math=False)
+    axis.set_xlabel(metric_label(result, part) + spread, color=INK, size=9, parse_math=False)
     figure.subplots_adjust(left=0.235, right=0.80, top=top, bottom=0.55 / height)
     return png(figure)
 

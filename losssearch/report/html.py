@@ -18,7 +18,7 @@ from losssearch.report.leaderboard import higher_is_better, leaderboard
 from losssearch.storage.records import TrialRecord, TrialState
 
 _CAPTIONS = {
-    "leaderboard": "Every loss on test rows: mean and one standard deviation; dots are replicas.",
+    "leaderboard": "Every loss on what no search has seen: mean and one standard deviation; dots are replicas.",
     "history": "Every trial of the search on validation rows.",
     "loss_shape": "The searched loss beside the plain one, for a single sample.",
 }

@@ -19,7 +19,8 @@ SEARCHED = "searched"
 class Row:
     """One line of a leaderboard. Values are in the metric's own unit; None where nothing was measured.
 
-    ``difference`` is this row's test mean less that of the first row (0 for the first row). ``interval`` is
+    ``difference`` is this row's test mean less that of the first row (0 for the first row). Where a study has no test
+    part, ``std``, ``values`` and ``difference`` are of what validation says of each loss. ``interval`` is
     the one that the verdict states, turned to the same sign and unit; it is there only where this row and the
     first are the pair that the verdict compares. ``recommended`` marks the loss that the verdict recommends.
     """
@@ -59,20 +60,21 @@ def leaderboard(result: Mapping[str, Any]) -> list[Row]:
     entries.sort(key=order)
     verdict = result.get("verdict") or {}
     recommended = SEARCHED if verdict.get("recommended") == "searched" else verdict.get("against")
-    leader, first = entries[0][0], _mean(entries[0][1].get("test"))
+    part = "test" if any(_mean(entry.get("test")) is not None for _, entry in entries) else "validation"
+    leader, first = entries[0][0], _mean(entries[0][1].get(part))
     rows = []
     for rank, (name, entry) in enumerate(entries, start=1):
-        test = entry.get("test") or {}
-        mean = _mean(test)
+        judged = entry.get(part) or {}
+        mean = _mean(judged)
         rows.append(
             Row(
                 rank=rank,
                 name=name,
                 formula=str(entry.get("formula") or _formula(entry.get("spec"))),
                 validation=_mean(entry.get("validation")),
-                test=mean,
-                std=_finite(test.get("std")),
-                values=tuple(float(v) for v in test.get("values") or () if _finite(v) is not None),
+                test=_mean(entry.get("test")),
+                std=_finite(judged.get("std")),
+                values=tuple(float(v) for v in judged.get("values") or () if _finite(v) is not None),
                 difference=None if mean is None or first is None else mean - first,
                 interval=_interval(verdict, leader, name, sign),
                 recommended=name == recommended,

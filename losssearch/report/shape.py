@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from losssearch.losses.compose import ComposedLoss, compose
 from losssearch.losses.spec import LossSpec
 from losssearch.report.canvas import BLUE, GREY, INK, blank, drawable, headline, legend, png
 from losssearch.report.leaderboard import searched_entry
+from losssearch.tasks.task import GROUPED
 
 _POINTS = 121
 _REACH = {"regression": 4.0}
@@ -70,11 +71,13 @@ def shape_figure(
         axis.set_ylabel(label, color=INK, size=9)
         axis.axvline(0, color=GREY, linewidth=0.8, zorder=1)
     formula = f"{name.removeprefix('the ')} = {spec.formula()}"
-    if any(not part.term.per_sample for part in spec.parts):
+    if any(GROUPED & set(part.term.reads) for part in spec.parts):
+        formula += "; drawn without what compares groups"
+    elif any(not part.term.per_sample for part in spec.parts):
         formula += f"; some terms look at the whole batch: a sample among {_REFERENCE} others"
     top = headline(figure, f"What {name} asks of one sample", formula)
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    columns = min(len(handles), 3 if longest <= 32 else 2)
+    columns = min(max(1, len(handles)), 3 if longest <= 32 else 2)
     bottom = 0.15 + 0.05 * -(-len(handles) // columns)
     figure.subplots_adjust(left=0.08, right=0.98, top=top, bottom=bottom, wspace=0.26)
     legend(figure, handles, loc="lower center", ncols=columns, handlelength=2.6)
@@ -88,7 +91,15 @@ def curves(
     prior: Tensor,
     learned: Mapping[str, float | Tensor] | None = None,
 ) -> list[Curve]:
-    """One curve, or two where the classes or the start and the end of training differ."""
+    """One curve, or two where the classes or the start and the end of training differ.
+
+    Parts that compare groups ask nothing of one sample: they are left out.
+    """
+    alone = tuple(part for part in spec.parts if not GROUPED & set(part.term.reads))
+    if not alone:
+        return []
+    if len(alone) < len(spec.parts):
+        spec, learned = replace(spec, parts=alone), None
     loss = compose(spec, class_prior=prior.double()).double()
     with torch.no_grad():
         for name, value in (learned or {}).items():

@@ -13,7 +13,6 @@ from scipy.stats import qmc
 
 from losssearch.losses.domains import Float, Int
 from losssearch.losses.spec import LossSpec
-from losssearch.losses.term import registry
 from losssearch.tasks import Task
 from losssearch.tasks.task import Baseline
 
@@ -45,7 +44,7 @@ def menu_entries(task: Task, trials: int, seed: int) -> list[MenuEntry]:
 def _at(baseline: Baseline, point: list[float]) -> MenuEntry:
     values: dict[str, float | int] = {}
     for name, share in zip(baseline.tunable, point, strict=True):
-        domain = registry[baseline.term].domains[name]
+        domain = baseline.domain(name)
         assert isinstance(domain, Float | Int)  # noqa: S101  (the menu tunes numbers alone; a contract test says so)
         if isinstance(domain, Int):
             values[name] = min(domain.high, domain.low + int(share * (domain.high - domain.low + 1)))

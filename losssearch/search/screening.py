@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -38,6 +39,9 @@ PROGRESS = (0.0, 0.5, 1.0)
 VIEWS = 16
 """Numbers that a gradient direction is known by: its products with as many random directions."""
 
+_OUT = 1e30
+"""Scale of a part that is not to count."""
+
 NOWHERE = "descending it on free outputs does not improve the metric"
 
 
@@ -51,13 +55,18 @@ class Screened:
 
 
 class Screen:
-    """Screens candidates on a probe batch: the first replica's rows and the untrained model's outputs."""
+    """Screens candidates on a probe batch: the first replica's rows and the untrained model's outputs.
 
-    def __init__(self, model: StackedModel, replicas: Replicas, metric: str, task: str) -> None:
+    Without a ``metric`` that can be computed here, nobody is asked where descending a loss leads.
+    """
+
+    def __init__(self, model: StackedModel, replicas: Replicas, metric: str | None, task: str) -> None:
         probe = replicas.take([0])
         features, self._target = probe.features[:, :ROWS], probe.target[:, :ROWS]
         self._free = probe.target[:, :FREE]
-        self._prior = probe.class_prior
+        self._prior, self._features = probe.class_prior, features
+        self._group = None if probe.group is None else probe.group[:, :ROWS]
+        self._groups, self._classes = probe.groups, max(probe.classes, 2)
         seed = probe.seeds[0]
         parameters = {name: value[None, None] for name, value in model.initial(seed).items()}
         buffers = {name: value[None, None].clone() for name, value in model.buffers(seed).items()}
@@ -74,15 +83,16 @@ class Screen:
             torch.randn((classes, VIEWS), generator=generator, dtype=torch.float64).sign(),
         )
         self._size = max(4, min(BATCH, 8_000_000 // (rows * classes)))
-        self._judge = Judge(metric, task, probe)
-        self._before, _ = self._judge(self._initial[:, :, :FREE], self._free, torch.ones(1, dtype=torch.bool))
+        self._judge = None if metric is None else Judge(metric, task, probe)
+        if self._judge is not None:
+            self._before, _ = self._judge(self._initial[:, :, :FREE], self._free, torch.ones(1, dtype=torch.bool))
 
     def __call__(self, specs: Sequence[LossSpec]) -> list[Screened]:
         """Measure scales and judge every spec; one answer a spec, in order."""
         answers: list[Screened] = []
         for batch in self._batches(specs):
             measured = self._measure(batch)
-            leads = self._leads_somewhere([answer.spec for answer in measured])
+            leads = self._leads_somewhere([_without_absolute(answer.spec) for answer in measured])
             answers += [
                 answer if answer.reason or leading else replace(answer, reason=NOWHERE)
                 for answer, leading in zip(measured, leads, strict=True)
@@ -103,16 +113,18 @@ class Screen:
         sizes = iter(_sizes(self._gradients(unit, self._initial)).tolist())
         scaled = [[(part, next(sizes)) for part in spec.parts] for spec in specs]
         drafts = [
-            replace(spec, parts=tuple(replace(p, scale=s if _usable(s) else 1.0) for p, s in own))
+            replace(spec, parts=tuple(replace(p, scale=s if _usable(s) and p.term.scaled else 1.0) for p, s in own))
             for spec, own in zip(specs, scaled, strict=True)
         ]
         gradients = self._along_progress(drafts, self._initial)
-        totals = _sizes(gradients).tolist()
+        bare = [_without_absolute(draft) for draft in drafts]
+        same = all(one is other for one, other in zip(bare, drafts, strict=True))
+        totals = _sizes(gradients if same else self._along_progress(bare, self._initial)).tolist()
         signatures = self._signatures(drafts, gradients)
         answers = []
         for draft, own, total, signature in zip(drafts, scaled, totals, signatures, strict=True):
             reason = "" if _usable(total) else "its gradient vanishes at initialisation"
-            if any(not _usable(size) for _, size in own):
+            if any(not (_usable(size) if part.term.scaled else math.isfinite(size)) for part, size in own):
                 reason = "a part has no usable gradient at initialisation"
             factor = total if _usable(total) else 1.0
             spec = replace(draft, parts=tuple(replace(p, scale=p.scale * factor) for p in draft.parts))
@@ -135,8 +147,11 @@ class Screen:
     def _gradients(
         self, specs: Sequence[LossSpec], outputs: Tensor, progress: Sequence[float] = PROGRESS[:1]
     ) -> Tensor:
-        loss = PopulationLoss(specs)
+        loss = self._population(specs)
         return torch.stack([self._gradient(loss, outputs, done) for done in progress], dim=2)
+
+    def _population(self, specs: Sequence[LossSpec]) -> PopulationLoss:
+        return PopulationLoss(specs, groups=self._groups, classes=self._classes)
 
     def _gradient(self, loss: PopulationLoss, outputs: Tensor, progress: float) -> Tensor:
         """The gradient [probes, specs, rows, classes or 1] on ``outputs`` [probes, 1 or specs, rows(, classes)]."""
@@ -144,7 +159,10 @@ class Screen:
         leaf = outputs.expand(probes, members, *outputs.shape[2:]).clone().requires_grad_()
         target = self._target[:, : outputs.shape[2]].expand(probes, -1)
         prior = self._prior.expand(probes, -1)
-        values = loss(leaf, target, prior, loss.initial.expand(probes, -1, -1), progress)
+        features = self._features[:, : outputs.shape[2]].expand(probes, *[-1] * (self._features.dim() - 1))
+        group = None if self._group is None else self._group[:, : outputs.shape[2]].expand(probes, -1)
+        learned = loss.initial.expand(probes, -1, -1)
+        values = loss(leaf, target, prior, learned, progress, group=group, features=features)
         (gradient,) = torch.autograd.grad(values.sum(), leaf)
         return gradient.reshape(*outputs.shape[:1], members, outputs.shape[2], -1)
 
@@ -161,6 +179,8 @@ class Screen:
 
     def _leads_somewhere(self, specs: Sequence[LossSpec]) -> list[bool]:
         """Whether descending a loss on free outputs improves the metric, read after each of `CHECKS` steps."""
+        if self._judge is None:
+            return [True] * len(specs)
         leads = (~torch.isfinite(self._before)[0]).repeat(len(specs))
         outputs = self._initial[:, :, :FREE]
         outputs = outputs.expand(1, len(specs), *outputs.shape[2:])
@@ -170,7 +190,7 @@ class Screen:
             waiting, outputs = waiting[still], outputs[:, still]
             if not len(waiting):
                 break
-            loss = PopulationLoss([specs[index] for index in waiting.tolist()])
+            loss = self._population([specs[index] for index in waiting.tolist()])
             for step in range(first, last):
                 gradient = self._gradient(loss, outputs, step / CHECKS[-1])
                 size = gradient.norm(dim=-1).mean(dim=-1)[..., None, None]
@@ -187,10 +207,22 @@ def _sizes(gradients: Tensor) -> Tensor:
 
 
 def _learning(spec: LossSpec) -> list[object]:
-    # What moves while training shows in no gradient at the start.
-    return [
+    # What moves while training shows in no gradient at the start; a limit that is kept at the start neither.
+    moving: list[object] = [
         [part.name, part.weighting.kind, list(learned_scalars(part))] for part in spec.parts if learned_scalars(part)
     ]
+    hidden = any(part.term.memory or not part.term.scaled for part in spec.parts)
+    return [*moving, spec.key] if hidden else moving
+
+
+def _without_absolute(spec: LossSpec) -> LossSpec:
+    """The spec with all parts as good as taken out whose weight is not in units of their gradient.
+
+    They serve a constraint, so neither the size of the gradient at the start nor the metric is asked of them.
+    """
+    if all(part.term.scaled for part in spec.parts):
+        return spec
+    return replace(spec, parts=tuple(p if p.term.scaled else replace(p, scale=_OUT) for p in spec.parts))
 
 
 def _usable(size: float) -> bool:

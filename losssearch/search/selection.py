@@ -14,8 +14,7 @@ from itertools import accumulate, pairwise
 
 from losssearch.losses.spec import LossSpec
 from losssearch.search.budget import spread
-from losssearch.search.context import Context
-from losssearch.search.effort import FIELDS
+from losssearch.search.context import StudyContext
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.training import Outcome, without_rungs
 
@@ -50,7 +49,7 @@ class Contender:
         return self.mean - error
 
 
-def reevaluate(context: Context, trials: Sequence[TrialRecord]) -> dict[str, list[Contender]]:
+def reevaluate(context: StudyContext, trials: Sequence[TrialRecord]) -> dict[str, list[Contender]]:
     """Both sides of the field, best lower confidence bound first, after every round of re-evaluation.
 
     Contenders that left early stay in the list behind those that went further.
@@ -58,7 +57,7 @@ def reevaluate(context: Context, trials: Sequence[TrialRecord]) -> dict[str, lis
     field = {side: _entrants(context, trials, side) for side in SIDES}
     gone: dict[str, list[Contender]] = {side: [] for side in SIDES}
     keeper = context.keeper
-    fields = keeper.settle_selection().fields if keeper else FIELDS
+    fields = keeper.settle_selection().fields if keeper else context.fields
     for number, (places, planned) in enumerate(fields, start=1):
         count = planned
         if keeper and number == len(fields):
@@ -70,18 +69,24 @@ def reevaluate(context: Context, trials: Sequence[TrialRecord]) -> dict[str, lis
     return {side: field[side] + gone[side] for side in SIDES}
 
 
-def _entrants(context: Context, trials: Sequence[TrialRecord], side: str) -> list[Contender]:
+def _entrants(context: StudyContext, trials: Sequence[TrialRecord], side: str) -> list[Contender]:
     """Trained trials of a side, best value on the search's own draws first; completed ones before pruned ones."""
     own = [
         t for t in trials
         if t.origin == side and t.twin is None and t.value is not None
         and t.state in (TrialState.COMPLETED, TrialState.PRUNED)
     ]  # fmt: skip
-    order = sorted(own, key=lambda t: (t.state is TrialState.PRUNED, -context.metric.utility(t.value or 0.0), t.number))
-    return [Contender(trial) for trial in order]
+
+    def standing(trial: TrialRecord) -> tuple[bool, float, float, int]:
+        beyond = max(0.0, context.excess(trial))
+        return trial.state is TrialState.PRUNED, beyond, -context.metric.utility(trial.value or 0.0), trial.number
+
+    return [Contender(trial) for trial in sorted(own, key=standing)]
 
 
-def _round(context: Context, field: dict[str, list[Contender]], number: int, count: int) -> dict[str, list[Contender]]:
+def _round(
+    context: StudyContext, field: dict[str, list[Contender]], number: int, count: int
+) -> dict[str, list[Contender]]:
     settings = context.settings
     name = f"reevaluation-{number}"
     everyone = [contender for side in SIDES for contender in field[side]]
@@ -91,7 +96,7 @@ def _round(context: Context, field: dict[str, list[Contender]], number: int, cou
     saved = context.store.stage(settings.study, stage)
     if saved is None:
         outcomes = train(context, name, everyone, count)
-        saved = {str(c.trial.number): list(o.utilities) for c, o in zip(everyone, outcomes, strict=True)}
+        saved = {str(c.trial.number): list(context.utilities(o)) for c, o in zip(everyone, outcomes, strict=True)}
         context.store.save_stage(settings.study, stage, saved)
     return {
         side: sorted(
@@ -103,7 +108,7 @@ def _round(context: Context, field: dict[str, list[Contender]], number: int, cou
 
 
 def train(
-    context: Context,
+    context: StudyContext,
     purpose: str,
     contenders: Sequence[Contender],
     count: int,
@@ -112,9 +117,8 @@ def train(
 ) -> list[Outcome]:
     """Train contenders to the end on ``count`` fresh draws, each at the learning rate that its trial found best."""
     settings = context.settings
-    held = {"confirmation": context.partition.confirmation, "test": context.partition.test} if hold else None
     if purpose not in context.shared:
-        context.executor.share(purpose, context.replicas(purpose, count, held))
+        context.share(purpose, count, hold=hold)
         context.shared.add(purpose)
     plan = without_rungs(settings.plan)
     sizes = [context.chunk] * -(-len(contenders) // context.chunk)
@@ -123,7 +127,13 @@ def train(
     starts = list(accumulate(sizes, initial=0))
     chunks = [contenders[start:end] for start, end in pairwise(starts)]
     jobs = [
-        context.job(purpose, [(c.spec, (c.trial.rate or settings.rates[0],), True) for c in chunk], plan, hold=hold)
+        context.job(
+            purpose,
+            [(c.spec, settings.rates[:1] if c.trial.rate is None else (c.trial.rate,), True) for c in chunk],
+            plan,
+            hold=hold,
+            trials=[c.trial.number for c in chunk],
+        )
         for chunk in chunks
     ]
     context.observer.stage(purpose, len(jobs))

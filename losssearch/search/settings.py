@@ -8,8 +8,11 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from losssearch.errors import OptionError
+from losssearch.errors import OptionError, shown
 from losssearch.training.plan import TrainingPlan
+
+MOST_DRAWS = 1_000
+"""Draws that a trial can be judged on: more would never be needed, and hardly fit memory."""
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -18,8 +21,10 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 class StudySettings:
     """The settings that decide the result of a study, so that a resume must find them unchanged.
 
+    ``sensitive``: columns whose groups are to be treated alike, by ``constraints``, or as the ``front`` of the metric
+    and this gap shows; ``confidence`` is that with which a constraint is to hold on new data.
     ``trials`` and ``time_budget`` (seconds) may be raised on resume; they and ``workers`` do not enter
-    `fixed`.
+    `fixed`. No ``rates`` at all leave the learning rate to a user's training function.
     """
 
     study: str
@@ -35,25 +40,49 @@ class StudySettings:
     confirm_seeds: int = 5
     time_budget: float | None = None
     replicas: int = 3
+    sensitive: tuple[str, ...] = ()
+    sensitive_as_feature: bool = False
+    constraints: tuple[str, ...] = ()
+    front: str = ""
+    confidence: float = 0.95
     data: dict[str, Any] = field(default_factory=dict)
+    """What a training function's user says of its data and metric; empty for a dataset."""
 
     def __post_init__(self) -> None:
+        if not 0.5 <= self.confidence < 1:
+            raise OptionError(f"--confidence must lie in [0.5, 1), got {self.confidence:g}")
+        if self.constraints and self.front:
+            raise OptionError(
+                "a study has constraints or draws a front, not both; leave out --constraint or --objective"
+            )
         if self.trials < 2:
             raise OptionError(
                 f"--trials must be at least 2, one for the plain loss and one for the search, got {self.trials}"
             )
         if self.confirm_seeds < 2:
             raise OptionError(f"--confirm-seeds must be at least 2 to give an interval, got {self.confirm_seeds}")
+        if not 1 <= self.replicas <= MOST_DRAWS:
+            raise OptionError(f"a trial is judged on 1 to {MOST_DRAWS} draws, got {self.replicas}")
+        if any(isinstance(rate, bool) or not 0 < rate < math.inf for rate in self.rates):
+            raise OptionError(f"learning rates must be finite and above 0, got {shown(self.rates)}")
+        if len(set(self.rates)) < len(self.rates):
+            raise OptionError(f"learning rates must differ, got {shown(self.rates)}")
+        if self.time_budget is not None and not 0 < self.time_budget < math.inf:
+            raise OptionError(f"--time-budget must be finite and above 0 seconds, got {self.time_budget}")
         if not 0 <= self.seed < 1 << 32:
             raise OptionError(f"--seed must lie in [0, 2^32), got {self.seed}")
 
     def fixed(self) -> dict[str, Any]:
         """What a resume must find unchanged, as JSON."""
         values = asdict(self)
-        for name in ("trials", "time_budget", "data"):
+        for name in ("trials", "time_budget", *(() if self.data else ("data",))):
             del values[name]
+        if not self.sensitive:
+            for name in ("sensitive", "sensitive_as_feature", "constraints", "front", "confidence"):
+                del values[name]
         values["plan"] = asdict(self.plan) | {"rungs": list(self.plan.rungs)}
-        return values | {"rates": list(self.rates)}
+        lists = {name: list(values[name]) for name in ("sensitive", "constraints") if name in values}
+        return values | lists | {"rates": list(self.rates)}
 
 
 def derived_seed(seed: int, *names: object) -> int:

@@ -10,10 +10,11 @@ from typing import Any
 from losssearch import __version__
 from losssearch.errors import LossSearchError
 from losssearch.losses.spec import LossSpec
-from losssearch.search.context import Context
+from losssearch.search.context import Context, StudyContext
+from losssearch.search.fair_verdict import FairReferee
 from losssearch.search.loop import Loop
 from losssearch.search.selection import Contender, reevaluate
-from losssearch.search.verdict import Reading, Referee, Verdict, ablate, learned_state, summary
+from losssearch.search.verdict import Judgement, Reading, Referee, Verdict, ablate, learned_state
 from losssearch.storage.records import TrialRecord, TrialState
 
 COUNTED = ("completed", "pruned", "rejected", "duplicate", "equivalent", "failed")
@@ -34,20 +35,27 @@ def run_study(context: Context) -> Finished:
 
     Raises `LossSearchError` where not even the plain loss could be trained.
     """
-    loop = Loop(context)
-    trials = loop.run()
+    return judged_study(context, FairReferee(context) if context.constraints else Referee(context))
+
+
+def judged_study(context: StudyContext, referee: Judgement) -> Finished:
+    """A study whose finalists ``referee`` sets against each other; see `run_study`."""
+    trials = Loop(context).run()
+    if not any(trial.value is not None for trial in trials):
+        raise context.hopeless(trials)
     selecting = time.monotonic()
     field = reevaluate(context, trials)
     keeper = context.keeper
-    finalists = _finalists(field)
+    finalists = _finalists(field, context.finalists)
     if keeper:
         keeper.settle_confirmation()
         finalists = _fewer(finalists, keeper.effort.baselines, context.task.plain.name)
-    referee = Referee(context)
     readings = referee.read([*finalists["searched"], *finalists["baseline"]])
     sound = {r.contender.trial.number: r for r in readings if r.outcome.state == "completed"}
-    searched = [sound[c.trial.number] for c in finalists["searched"] if c.trial.number in sound]
-    baselines = [sound[c.trial.number] for c in finalists["baseline"] if c.trial.number in sound]
+    searched, baselines = (
+        referee.ranked([sound[c.trial.number] for c in finalists[side] if c.trial.number in sound])
+        for side in ("searched", "baseline")
+    )
     if not baselines:
         reasons = Counter(t.reason for t in trials if t.reason).most_common(1)
         raise LossSearchError(
@@ -61,19 +69,19 @@ def run_study(context: Context) -> Finished:
         for line in keeper.notes():
             context.observer.note(line)
     context.seconds["confirmation"] = time.monotonic() - selecting
-    result = _result(context, loop, trials, referee, winner, searched, baselines, verdict) | {"ablation": ablation}
+    result = _result(context, trials, referee, winner, searched, baselines, verdict) | {"ablation": ablation}
     spec = winner.contender.spec
     return Finished(result, spec, learned_state(spec, winner.outcome), trials)
 
 
-def _finalists(field: dict[str, list[Contender]]) -> dict[str, list[Contender]]:
-    """The best searched loss, and the best setting of every baseline, best baseline first."""
+def _finalists(field: dict[str, list[Contender]], most: int) -> dict[str, list[Contender]]:
+    """The best searched losses, and the best setting of every baseline, best baseline first."""
     best: dict[str, Contender] = {}
     for contender in field["baseline"]:
         best.setdefault(contender.trial.name, contender)
     # Without a re-evaluation, which a short time budget leaves out, nobody has utilities.
     measured = any(c.utilities for c in (*field["searched"], *field["baseline"]))
-    searched = [c for c in field["searched"][:1] if c.utilities or not measured]
+    searched = [c for c in field["searched"][:most] if c.utilities or not measured]
     return {"searched": searched, "baseline": list(best.values())}
 
 
@@ -86,38 +94,29 @@ def _fewer(finalists: dict[str, list[Contender]], count: int, plain: str) -> dic
 
 
 def _result(
-    context: Context,
-    loop: Loop,
+    context: StudyContext,
     trials: list[TrialRecord],
-    referee: Referee,
+    referee: Judgement,
     winner: Reading,
     searched: list[Reading],
     baselines: list[Reading],
     verdict: Verdict,
 ) -> dict[str, Any]:
-    settings, dataset, metric = context.settings, context.dataset, context.metric
+    settings, metric = context.settings, context.metric
     counts = Counter(trial.state.value for trial in trials)
     total_s = time.monotonic() - context.started
-    rows = loop.rows | {"confirmation": len(context.partition.confirmation), "test": len(context.partition.test)}
     return {
         "study": settings.study,
         "task": settings.task,
         "metric": {"name": metric.name, "direction": metric.direction, "unit": metric.unit},
-        "constraints": [],
-        "data": {
-            "name": dataset.name,
-            "rows": rows,
-            "features": len(dataset.schema.columns),
-            "fingerprint": dataset.fingerprint,
-            "classes": list(dataset.classes),
-            "notes": list(dataset.notes),
-        },
+        "constraints": list(settings.constraints),
+        "data": context.described(),
         "seed": settings.seed,
         "version": __version__,
         "model": settings.model,
-        "best": _entry(context, referee, winner) | {"constraints": [], "groups": {}},
-        "searched": _entry(context, referee, searched[0]) if searched else None,
-        "baselines": [_entry(context, referee, reading) | {"constraints": []} for reading in baselines],
+        "best": _entry(referee, winner) | referee.explained(winner),
+        "searched": _entry(referee, searched[0]) if searched else None,
+        "baselines": [_entry(referee, reading) for reading in baselines],
         "verdict": verdict.to_json(),
         "trials": {"total": len(trials), **{state: counts.get(state, 0) for state in COUNTED}},
         "timing": {
@@ -131,7 +130,7 @@ def _result(
     }
 
 
-def _entry(context: Context, referee: Referee, reading: Reading) -> dict[str, Any]:
+def _entry(referee: Judgement, reading: Reading) -> dict[str, Any]:
     spec, trial = reading.contender.spec, reading.contender.trial
     return {
         "name": trial.name,
@@ -140,7 +139,6 @@ def _entry(context: Context, referee: Referee, reading: Reading) -> dict[str, An
         "formula": spec.formula(),
         "learning_rate": trial.rate,
         "weights_in_export": bool(reading.outcome.learned),
-        "validation": summary(context.values(reading.outcome)),
-        "confirmation": summary(referee.values(reading, "confirmation")),
-        "test": summary(referee.values(reading, "test")),
+        "constraints": [],
+        **referee.measured(reading),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from torch import Tensor
 from losssearch.evaluation import Difference, paired_difference
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.spec import LossSpec, Part
-from losssearch.search.context import Context
+from losssearch.search.context import Context, StudyContext
 from losssearch.search.selection import Contender, train
 from losssearch.search.settings import derived_seed
 from losssearch.training import Outcome
@@ -48,6 +48,8 @@ class Verdict:
     plain: str
     plain_test: Difference
     text: str
+    unmet: str = ""
+    """Which constraint even the recommended loss does not keep, and by how much."""
 
     def to_json(self) -> dict[str, Any]:
         """The ``verdict`` of ``result.json``."""
@@ -68,8 +70,42 @@ class Verdict:
                 "difference": self.plain_test.difference,
                 "interval": list(self.plain_test.interval),
             },
+            "unmet": self.unmet or None,
             "text": self.text,
         }
+
+
+class Judgement(Protocol):
+    """Sets the finalists of a study against each other."""
+
+    @property
+    def context(self) -> StudyContext:
+        """The study."""
+        ...
+
+    def read(self, contenders: Sequence[Contender]) -> list[Reading]:
+        """Train the finalists on fresh draws, the same for all."""
+        ...
+
+    def measured(self, reading: Reading) -> dict[str, Any]:
+        """What ``validation``, ``confirmation`` and ``test`` of an entry in ``result.json`` say."""
+        ...
+
+    def explained(self, reading: Reading) -> dict[str, Any]:
+        """What ``best`` says beside."""
+        ...
+
+    def ranked(self, readings: Sequence[Reading]) -> list[Reading]:
+        """The readings of one side, best first before, as they stand now that they were read."""
+        ...
+
+    def difference(self, first: Reading, second: Reading, part: str) -> Difference:
+        """Paired difference of utility, ``first`` less ``second``, on a held-out part."""
+        ...
+
+    def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading) -> Verdict:
+        """Recommend the searched loss, or the best baseline."""
+        ...
 
 
 class Referee:
@@ -84,6 +120,19 @@ class Referee:
         seeds = keeper.effort.seeds if keeper else self.context.settings.confirm_seeds
         outcomes = train(self.context, "confirmation", contenders, seeds, hold=True)
         return [Reading(c, o) for c, o in zip(contenders, outcomes, strict=True)]
+
+    def measured(self, reading: Reading) -> dict[str, Any]:
+        """See `Judgement.measured`."""
+        held = {part: summary(self.values(reading, part)) for part in ("confirmation", "test")}
+        return {"validation": summary(self.context.values(reading.outcome)), **held}
+
+    def explained(self, reading: Reading) -> dict[str, Any]:
+        """See `Judgement.explained`."""
+        return {"groups": {}}
+
+    def ranked(self, readings: Sequence[Reading]) -> list[Reading]:
+        """See `Judgement.ranked`: re-evaluation has ranked them."""
+        return list(readings)
 
     def values(self, reading: Reading, part: str) -> list[float]:
         """The metric on a held-out part, one value a seed, in its own unit."""
@@ -119,10 +168,10 @@ class Referee:
         better = confirmation.difference > confirmation.standard_error
         figures = (
             f"on confirmation the searched loss differs from it in {name} by {confirmation.difference:+.4g} "
-            f"(standard error {confirmation.standard_error:.2g}), on test by {_shown(test)}"
+            f"(standard error {confirmation.standard_error:.2g}), on test by {stated(test)}"
         )
         if plain is not baseline:
-            figures += f", and from plain {plain.name} by {_shown(above_plain)}"
+            figures += f", and from plain {plain.name} by {stated(above_plain)}"
         figures += "; above zero is better"
         if better:
             sure = "" if test.interval[0] > 0 else " The test alone does not prove it: its interval holds zero."
@@ -133,12 +182,13 @@ class Referee:
         return Verdict(recommended, baseline.name, confirmation, test, plain.name, above_plain, text)
 
 
-def _shown(found: Difference) -> str:
+def stated(found: Difference) -> str:
+    """A difference with its interval, in words."""
     low, high = found.interval
     return f"{found.difference:+.4g}, {found.level:.0%} interval [{low:+.4g}, {high:+.4g}]"
 
 
-def ablate(referee: Referee, winner: Reading, plain: Reading) -> list[dict[str, Any]]:
+def ablate(referee: Judgement, winner: Reading, plain: Reading) -> list[dict[str, Any]]:
     """What each part is worth: confirmation difference of the winner to itself without the part.
 
     A loss of a single part is set against the plain loss.

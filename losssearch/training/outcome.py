@@ -14,11 +14,28 @@ CUT = "cut by the time budget"
 """How the reason of an outcome begins whose training was ended by a deadline."""
 
 
+@dataclass(frozen=True)
+class Detailed:
+    """An adjustment whose judge has more to say than a utility.
+
+    ``details`` ``[R, K, F]``: what it measured, kept from the best epoch. ``views``: other ways to read held-out
+    outputs, by what is added to the name of the part.
+    """
+
+    apply: Callable[[Tensor], Tensor]
+    details: Tensor
+    views: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """Adjusted outputs."""
+        return self.apply(outputs)
+
+
 class Evaluate(Protocol):
     """Judges a whole population on validation.
 
     Called with outputs ``[R, K, N(, C)]``, target ``[R, N]`` and ``tuned`` ``[K]`` (bool); gives utilities
-    ``[R, K]``, larger is better, and the tuned adjustment as a function of other outputs.
+    ``[R, K]``, larger is better, and the tuned adjustment as a function of other outputs, which may be `Detailed`.
     """
 
     def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -33,6 +50,7 @@ class Outcome:
     ``utilities``: one a replica, at the best epoch and the best learning rate, larger is better; empty
     where the candidate failed. ``rungs``: pairs (epoch, mean utility). ``held``: adjusted outputs
     ``[R, rows(, classes)]`` by name of the held-out part. ``learned``: mean learned scalars over replicas.
+    ``details``: what the judge measured beside, one tuple a replica.
     """
 
     state: Literal["completed", "pruned", "failed"]
@@ -42,6 +60,7 @@ class Outcome:
     rungs: tuple[tuple[int, float], ...] = ()
     learned: tuple[float, ...] = ()
     held: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    details: tuple[tuple[float, ...], ...] = ()
     reason: str = ""
     seconds: float = field(default=0.0, compare=False)
     """How long its whole population took the worker; 0 where nobody measured."""

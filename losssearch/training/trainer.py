@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,10 @@ from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
 from losssearch.training.members import Members
-from losssearch.training.outcome import CUT, Evaluate, Outcome
+from losssearch.training.memory import members_at_once
+from losssearch.training.outcome import CUT, Detailed, Evaluate, Outcome
 from losssearch.training.plan import TrainingPlan
+from losssearch.training.products import quick_products
 
 if TYPE_CHECKING:
     from losssearch.data.replicas import Replicas
@@ -49,7 +51,8 @@ def train_population(
     since 1970) training ends after the step in progress, all members alike: what was to be pruned later is pruned,
     the rest is completed, and the reason says so.
     """
-    return _Training(model, candidates, replicas, plan, evaluate, torch.device(device), deadline).run(hold)
+    with quick_products():
+        return _Training(model, candidates, replicas, plan, evaluate, torch.device(device), deadline).run(hold)
 
 
 class _Training:
@@ -69,13 +72,19 @@ class _Training:
         owners = [(c, rate) for c, candidate in enumerate(candidates) for rate in candidate.rates]
         self.members = Members(
             model,
-            PopulationLoss([candidates[c].spec for c, _ in owners], device),
+            PopulationLoss(
+                [candidates[c].spec for c, _ in owners],
+                device,
+                groups=replicas.groups,
+                classes=max(replicas.classes, 2),
+            ),
             torch.tensor([c for c, _ in owners], device=device),
             torch.tensor([rate for _, rate in owners], device=device),
             replicas.seeds,
             weight_decay=plan.weight_decay,
             clip=plan.clip,
             device=device,
+            at_once=members_at_once(model.shapes, len(owners), len(replicas.seeds), plan.batch_size, device),
         )
         self.rungs: list[list[tuple[int, float]]] = [[] for _ in candidates]
         self.outcomes: dict[int, Outcome] = {}
@@ -84,8 +93,9 @@ class _Training:
         plan, members = self.plan, self.members
         for epoch in range(1, plan.epochs + 1):
             self._train_epoch(epoch)
-            utility, _ = self._evaluate(members.outputs(self.replicas.validation_features))
-            members.record(utility, epoch, plan.patience)
+            utility, adjust = self._evaluate(members.outputs(self.replicas.validation_features))
+            details = adjust.details if isinstance(adjust, Detailed) else None
+            members.record(utility, epoch, plan.patience, details)
             if epoch in plan.rungs and epoch < plan.epochs:
                 self._rung(epoch)
             if bool(members.stopped(epoch, plan.patience).all()):
@@ -100,24 +110,33 @@ class _Training:
 
     def _train_epoch(self, epoch: int) -> None:
         replicas, plan = self.replicas, self.plan
-        rows = replicas.features.shape[1]
-        order = torch.stack([_permutation(rows, seed, epoch) for seed in replicas.seeds]).to(replicas.features.device)
-        steps = max(1, rows // plan.batch_size)
-        index = torch.arange(len(replicas.seeds), device=order.device)[:, None]
-        for step in range(steps):
+        steps = max(1, replicas.rows // plan.batch_size)
+        for step, (features, target, group) in enumerate(self._batches(epoch, steps)):
             if step and self._late():
                 self._note_cut(epoch)
                 break
-            batch = order[:, step * plan.batch_size : (step + 1) * plan.batch_size]
             done = ((epoch - 1) * steps + step) / (plan.epochs * steps)
             self.members.step(
-                replicas.features[index, batch],
-                replicas.target[index, batch],
+                features,
+                target,
                 replicas.class_prior,
                 progress=done,
                 factor=1 - 0.9 * done,  # the rates fall to a tenth, for all members alike
                 seed=replicas.seeds[0] + epoch * steps + step,
+                group=group,
             )
+
+    def _batches(self, epoch: int, steps: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        replicas, size = self.replicas, self.plan.batch_size
+        if replicas.stream is not None:  # rows on disk are shuffled where they are read
+            yield from ((*batch, None) for batch in replicas.stream.batches(epoch, size))
+            return
+        rows, device = replicas.rows, replicas.features.device
+        order = torch.stack([_permutation(rows, seed, epoch) for seed in replicas.seeds]).to(device)
+        index = torch.arange(len(replicas.seeds), device=device)[:, None]
+        for batch in order[:, : steps * size].split(size, dim=1):
+            group = None if replicas.group is None else replicas.group[index, batch]
+            yield replicas.features[index, batch], replicas.target[index, batch], group
 
     def _late(self) -> bool:
         return self.deadline is not None and time.time() > self.deadline
@@ -174,16 +193,23 @@ class _Training:
                 epochs=epochs,
                 rungs=tuple(self.rungs[candidate]),
                 learned=tuple(learned.tolist()),
+                details=() if members.details is None else _rows(members.details[:, member]),
                 held={name: outputs[:, place].cpu().numpy() for name, outputs in held.items()},
                 reason=self.cut,
             )
 
     def _held(self) -> dict[str, Tensor]:
         _, adjust = self._evaluate(self.members.outputs(self.replicas.validation_features, best=True))
-        return {
-            name: adjust(self.members.outputs(features, best=True)).float()
-            for name, (features, _) in self.replicas.held.items()
-        }
+        views = {"": adjust, **(adjust.views if isinstance(adjust, Detailed) else {})}
+        held: dict[str, Tensor] = {}
+        for name, (features, _) in self.replicas.held.items():
+            outputs = self.members.outputs(features, best=True)
+            held |= {f"{name}{suffix}": view(outputs).float() for suffix, view in views.items()}
+        return held
+
+
+def _rows(values: Tensor) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in values.tolist())
 
 
 def _permutation(rows: int, seed: int, epoch: int) -> Tensor:

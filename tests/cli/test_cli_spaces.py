@@ -71,7 +71,9 @@ def test_a_broken_file_cannot_be_shown(run: Callable[..., Any], broken: Path) ->
     assert done.err.count("\n") == 1
 
 
-@pytest.mark.parametrize(("name", "message"), [("binry", "did you mean binary?"), ("no/such.yaml", "no/such.yaml")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("binry", "did you mean binary, binary_fair?"), ("no/such.yaml", "no/such.yaml")]
+)
 def test_an_unknown_space_is_one_line_and_exit_2(run: Callable[..., Any], name: str, message: str) -> None:
     done = run("spaces", name)
     assert (done.code, done.out) == (2, "")

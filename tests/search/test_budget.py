@@ -15,7 +15,7 @@ from losssearch.data import load, partition
 from losssearch.evaluation import get_metric
 from losssearch.execution import Job
 from losssearch.losses.spec import LossSpec
-from losssearch.search.budget import Budget, Pace, Timekeeper, Work, spread, work_of
+from losssearch.search.budget import TRIALS, UNLIMITED, Budget, Pace, Timekeeper, Work, spread, trials_of, work_of
 from losssearch.search.context import Context
 from losssearch.search.effort import FIELDS, ladder
 from losssearch.search.loop import Loop
@@ -199,6 +199,33 @@ def test_menu_and_proposals_come_in_turn(tmp_path: Path, clock: Clock) -> None:
     assert abs(2 * baselines - len(trials)) <= 2 * run.chunk
     assert trials[0].name == get_task("multiclass").plain.name
     assert {t.origin for t in trials[:6]} == {"baseline", "searched"}
+
+
+def test_without_a_number_of_trials_the_budget_alone_ends_a_study(tmp_path: Path, clock: Clock) -> None:
+    """As long as there is time and something new to try, far beyond the trials of a study without a budget."""
+    assert trials_of(None, None) == TRIALS
+    assert trials_of(None, 60.0) == UNLIMITED
+    assert trials_of(7, 60.0) == trials_of(7, None) == 7
+    run = context(tmp_path, clock, 60.0, Machine(clock, step=2e-3, member_step=2e-3))
+    run.settings = replace(run.settings, trials=UNLIMITED)
+    trials = Loop(run).run()
+    assert len(trials) > TRIALS, len(trials)
+    assert run.keeper is not None
+    assert run.keeper.left < 30
+    assert abs(2 * sum(t.origin == "baseline" for t in trials) - len(trials)) <= 4 * run.chunk
+
+
+def test_a_space_that_holds_nothing_more_ends_a_search_without_a_number_of_trials(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "space.yaml").write_text(
+        "task: multiclass\nslots:\n  base:\n    terms: {cross_entropy: {smoothing: 0}}\n"
+    )
+    run = context(tmp_path, clock, 1e6, Machine(clock))
+    run.settings = replace(run.settings, trials=UNLIMITED)
+    run.space = load_space(tmp_path / "space.yaml", "multiclass")
+    run.task = replace(run.task, menu=run.task.menu[:1])
+    trials = Loop(run).run()
+    assert len(trials) < 2_000
+    assert any("nothing" in n or "no loss that was new" in n for n in run.observer.notes)  # type: ignore[attr-defined]
 
 
 def test_a_small_budget_makes_the_selection_smaller_and_says_so(tmp_path: Path, clock: Clock) -> None:

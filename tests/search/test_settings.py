@@ -121,7 +121,11 @@ def test_what_must_be_unchanged_survives_json() -> None:
     fixed = settings().fixed()
     assert json.loads(json.dumps(fixed)) == fixed
     free = {"trials", "time_budget", "data"}
-    assert set(fixed) == {field.name for field in dataclasses.fields(StudySettings)} - free
+    of_groups = {"sensitive", "sensitive_as_feature", "constraints", "front", "confidence"}
+    assert set(fixed) == {field.name for field in dataclasses.fields(StudySettings)} - free - of_groups
+    grouped = settings(sensitive=("sex",), constraints=("demographic_parity_difference <= 0.05",)).fixed()
+    assert json.loads(json.dumps(grouped)) == grouped
+    assert of_groups < set(grouped)
 
 
 def test_derived_seeds_are_those_of_every_platform() -> None:

@@ -1,0 +1,162 @@
+"""The judges of a study with a sensitive attribute: a metric held to constraints, or a whole front of the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from losssearch.data.replicas import Replicas
+from losssearch.evaluation import evaluate, get_metric
+from losssearch.evaluation.fairness import (
+    Constraint,
+    constrained_utility,
+    decision_quality,
+    evaluate_fairly,
+    frontier,
+    parse_constraint,
+    parse_constraints,
+    value,
+)
+from losssearch.training import Detailed
+
+DECISION, SCORE = "/decision", "/score"
+"""What is added to the name of a held-out part: outputs whose decisions count, and outputs that say probabilities."""
+
+
+@dataclass(frozen=True)
+class Demands:
+    """What a study demands of how groups are treated.
+
+    Either ``constraints``, each met where its bound, ``z`` standard errors above the gap, keeps the limit; or a
+    ``front``: a gap, and the ``limits`` at each of which the best metric counts.
+    """
+
+    constraints: tuple[str, ...] = ()
+    z: float = 1.0
+    front: str = ""
+    limits: tuple[float, ...] = ()
+
+
+class OwnUnit(Protocol):
+    """From outputs or targets as models and losses see them to the target's own unit."""
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Outputs ``[R, K, N]`` or targets ``[R, 1, N]``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """The rows that are judged: whose group is which, and what the metric needs of them."""
+
+    group: Tensor
+    """``[R, 1, V]``."""
+    groups: int
+    prior: Tensor | None
+    own_unit: OwnUnit
+
+
+def fair_judge(
+    metric: str, task: str, demands: Demands, replicas: Replicas, own_unit: OwnUnit, device: str = "cpu"
+) -> ConstrainedJudge | FrontJudge:
+    """The judge of these demands, for the validation rows of ``replicas``, which have groups."""
+    assert replicas.validation_group is not None  # noqa: S101  (the assembly demands a sensitive attribute)
+    prior = replicas.class_prior.to(device)[:, None] if replicas.class_prior.shape[1] else None
+    rows = Grouped(replicas.validation_group.to(device)[:, None], replicas.groups, prior, own_unit)
+    if demands.front:
+        return FrontJudge(metric, task, demands, rows)
+    return ConstrainedJudge(metric, task, demands, rows)
+
+
+class ConstrainedJudge:
+    """The metric within the constraints; its details are the metric, the excess and the gap of each constraint."""
+
+    def __init__(self, metric: str, task: str, demands: Demands, rows: Grouped) -> None:
+        self.metric, self.rows, self.z = get_metric(metric, task), rows, demands.z
+        self.constraints = parse_constraints(demands.constraints, task)
+
+    def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """See `losssearch.training.Evaluate`."""
+        rows, own = self.rows, self.rows.own_unit
+        found = evaluate_fairly(
+            self.metric,
+            self.constraints,
+            own(outputs),
+            own(target[:, None]),
+            rows.group,
+            rows.groups,
+            tuned=tuned,
+            z=self.z,
+            class_prior=rows.prior,
+        )
+        adjustment = found.adjustment
+        return found.utility, Detailed(
+            lambda other: adjustment.apply(own(other)),
+            torch.stack((found.values, found.excess, *found.gaps), dim=-1).to(outputs.dtype),
+            {
+                DECISION: lambda other: adjustment.decide(own(other)),
+                SCORE: lambda other: adjustment.scores(own(other)),
+            },
+        )
+
+
+class FrontJudge:
+    """The mean, over limits on a gap, of the best metric that keeps each; its details are the metric at each limit.
+
+    That mean is the area under a candidate's own front. A binary model has a front of its own: its thresholds. What
+    keeps no limit counts as the better constant decision does.
+    """
+
+    def __init__(self, metric: str, task: str, demands: Demands, rows: Grouped) -> None:
+        self.metric, self.rows, self.limits, self.z = get_metric(metric, task), rows, demands.limits, demands.z
+        self.constraint = front_constraint(demands.front, task)
+
+    def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """See `losssearch.training.Evaluate`."""
+        rows, own = self.rows, self.rows.own_unit
+        outputs, target = own(outputs), own(target[:, None])
+        if "binary" in self.metric.tasks and self.constraint.gap.counted:
+            profile = self._by_threshold(outputs, target)
+            adjust = own
+        else:
+            values, adjustment = evaluate(self.metric, outputs, target, tuned=tuned, class_prior=rows.prior)
+            gap = value(self.constraint, adjustment.apply(outputs), target, rows.group, rows.groups)
+            profile = torch.stack([self._within(values, gap, limit) for limit in self.limits], dim=-1)
+
+            def adjust(values: Tensor) -> Tensor:
+                return adjustment.apply(own(values))
+
+        return profile.mean(-1), Detailed(adjust, profile.to(outputs.dtype))
+
+    def _by_threshold(self, scores: Tensor, target: Tensor) -> Tensor:
+        quality, sign = decision_quality(self.metric)
+        found = frontier(
+            self.constraint,
+            scores,
+            target,
+            self.rows.group,
+            self.rows.groups,
+            quality=quality,
+            sign=sign,
+            limits=self.limits,
+            z=self.z,
+        )
+        everyone = torch.ones(target.shape, dtype=torch.float64, device=target.device)
+        constant = torch.stack([self._utility(sign_of * everyone, target) for sign_of in (-1.0, 1.0)]).amax(0)
+        return torch.where(found.utility == -torch.inf, constant[..., None], found.utility)
+
+    def _utility(self, scores: Tensor, target: Tensor) -> Tensor:
+        return self.metric.utility(self.metric(scores, target))
+
+    def _within(self, values: Tensor, gap: Tensor, limit: float) -> Tensor:
+        bounded = Constraint(self.constraint.name, self.constraint.op, limit, self.constraint.task, self.constraint.gap)
+        return constrained_utility(self.metric, values, bounded.excess(gap))
+
+
+def front_constraint(gap: str, task: str) -> Constraint:
+    """The constraint on a gap whose limit is not decided."""
+    return parse_constraint(f"{gap} <= 0.5", task)
