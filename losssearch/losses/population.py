@@ -25,6 +25,7 @@ from losssearch.losses.part import (
     weighted,
 )
 from losssearch.losses.spec import LossSpec, Part
+from losssearch.losses.tape import Tape
 
 _Entry = tuple[int, Part, int, int]
 """A member, one of its parts, and the columns of the part's first learned scalar and first number of memory."""
@@ -96,6 +97,51 @@ class PopulationLoss:
                 remembered[member] += memory_rows(part, classes) * groups
         self.initial_memory = torch.zeros(len(self.specs), max(remembered), device=device)
         self._groups: dict[int, list[_Group]] = {}
+        self._tape = Tape()
+
+    def slopes(
+        self,
+        outputs: Tensor,
+        target: Tensor,
+        class_prior: Tensor,
+        learned: Tensor,
+        progress: float,
+        *,
+        group: Tensor | None = None,
+        memory: Tensor | None = None,
+        features: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What a training step needs of one mini-batch: gradients of each loss by its outputs and by what it learns.
+
+        The third is the next memory ``[R, K, M]``. Takes what the call takes; recorded at the first batch, repeated at
+        the next. Not to be written in.
+        """
+        done = outputs.new_tensor(progress)
+        kept = self._blank(outputs.shape) if memory is None else memory
+        rows = features if self._reads_distance else None
+        given = (outputs, target, class_prior, learned, done, kept, group, rows)
+        by_outputs, by_learned, after = self._tape(self._slopes, *given)
+        return by_outputs, by_learned, after
+
+    def _slopes(
+        self,
+        outputs: Tensor,
+        target: Tensor,
+        class_prior: Tensor,
+        learned: Tensor,
+        progress: Tensor,
+        memory: Tensor,
+        group: Tensor | None,
+        features: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        outputs, learned = outputs.detach().requires_grad_(), learned.detach().requires_grad_()
+        given = (outputs, target, class_prior, learned, progress)
+        with torch.enable_grad():
+            total = self(*given, group=group, memory=memory, features=features).sum()
+        after = self.next_memory(*given, memory, group=group, features=features)
+        # The gradient of the sum with respect to each loss is one, so a member that is not finite spoils no other.
+        slope, by_learned = torch.autograd.grad(total, (outputs, learned), materialize_grads=True)
+        return slope, by_learned, after
 
     def __call__(
         self,
@@ -103,7 +149,7 @@ class PopulationLoss:
         target: Tensor,
         class_prior: Tensor,
         learned: Tensor,
-        progress: float,
+        progress: float | Tensor,
         *,
         group: Tensor | None = None,
         memory: Tensor | None = None,
@@ -116,7 +162,7 @@ class PopulationLoss:
         ``group`` ids ``[R, batch]`` or memberships ``[R, batch, groups]``, ``memory`` ``[R, K, M]`` (zeros where None)
         and ``features`` ``[R, batch, ...]``.
         """
-        shape, done = outputs.shape[:2], outputs.new_tensor(progress)
+        shape, done = outputs.shape[:2], _scalar(progress, outputs)
         outputs, learned = outputs.flatten(0, 1), learned.flatten(0, 1)
         beside = self._beside(shape, group, memory, features)
         total = outputs.new_zeros(len(outputs))
@@ -137,7 +183,7 @@ class PopulationLoss:
         target: Tensor,
         class_prior: Tensor,
         learned: Tensor,
-        progress: float,
+        progress: float | Tensor,
         memory: Tensor,
         *,
         group: Tensor | None = None,
@@ -146,9 +192,9 @@ class PopulationLoss:
         """The memory ``[R, K, M]`` after this mini-batch; takes what the call takes."""
         if not memory.shape[-1]:
             return memory
-        shape, done = outputs.shape[:2], outputs.new_tensor(progress)
+        shape, done = outputs.shape[:2], _scalar(progress, outputs)
         outputs, learned = outputs.flatten(0, 1), learned.flatten(0, 1)
-        beside, after = self._beside(shape, group, memory, features), memory.flatten(0, 1).clone()
+        beside, after = self._beside(shape, group, memory, features), memory.flatten(0, 1)
         for kind in self._of(shape[0]):
             if kind.part.term.memory is None:
                 continue
@@ -157,7 +203,7 @@ class PopulationLoss:
             scalars = {name: learned[kind.rows, columns] for name, columns in kind.learned.items()}
             prior = class_prior.index_select(0, kind.replicas)
             values = kind.remember(chosen, labels, prior, done, numbers, scalars, kind.beside(beside))
-            after[kind.rows[:, None, None], kind.memory] = values.to(after.dtype)
+            after = after.index_put((kind.rows[:, None, None], kind.memory), values.to(after.dtype))
         return after.view_as(memory)
 
     def _beside(
@@ -168,11 +214,14 @@ class PopulationLoss:
         if self.groups and group is not None:
             found["group"] = memberships(group, self.groups)
         if self.initial_memory.shape[1]:
-            kept = self.initial_memory.expand(*shape, -1) if memory is None else memory
+            kept = self._blank(shape) if memory is None else memory
             found["memory"] = kept.flatten(0, 1)
         if self._reads_distance and features is not None:
             found["distance"] = pairwise_distance(features.flatten(2))
         return found
+
+    def _blank(self, shape: torch.Size) -> Tensor:
+        return self.initial_memory.expand(*shape[:2], -1)
 
     def _of(self, replicas: int) -> list[_Group]:
         """The groups for so many replicas, made when first asked for."""
@@ -182,6 +231,10 @@ class PopulationLoss:
                 _group(found, replicas, members, device, self.groups, self.classes) for found in self._kinds.values()
             ]
         return self._groups[replicas]
+
+
+def _scalar(value: float | Tensor, like: Tensor) -> Tensor:
+    return value if isinstance(value, Tensor) else like.new_tensor(value)
 
 
 def _group(

@@ -27,6 +27,12 @@ from losssearch.losses.term import LossTerm, registry
 
 Decision = Literal["tuned", "fixed"]
 
+FEW = 3
+"""Hyperparameters that a formula shows all of; of more, those that are not at their defaults."""
+
+_TELLING = frozenset({"statistic", "violation"})
+"""Shown always."""
+
 LARGEST_WEIGHT = 1e6
 LARGEST_SCALE = 1e300
 
@@ -248,9 +254,11 @@ def _six_digits(number: str | float) -> float:
 
 
 def _part_formula(part: Part, alone: bool, latex: bool) -> str:
+    defaults = part.term.defaults if len(part.hyperparameters) > FEW else {}
     values = [
         f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in part.hyperparameters.items()
+        if defaults.get(name) != value or name in _TELLING
     ]
     weighting = part.weighting
     if latex:

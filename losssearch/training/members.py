@@ -66,7 +66,7 @@ class Members:
         self.diverged = torch.zeros((replicas, count), dtype=torch.bool, device=device)
         self.details: Tensor | None = None
         """``[R, K, F]``: what the judge said beside the utility, at the best epoch."""
-        self.memory = loss.initial_memory.expand(replicas, -1, -1)
+        self.memory = loss.initial_memory.repeat(replicas, 1, 1)
         """``[R, K, M]``: what the terms carry from batch to batch."""
 
     def split(self, flat: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -93,14 +93,10 @@ class Members:
             parameters, learned = self.split(self.flat[:, own])
             buffers = {name: value[:, own] for name, value in self.buffers.items()}
             outputs = part.passage.forward(parameters, buffers, features, training=True, seed=seed)
-            outputs, learned = outputs.requires_grad_(), learned.detach().requires_grad_()
-            given, memory = (outputs, target, class_prior, learned, progress), self.memory[:, own]
-            losses = part.loss(*given, group=group, memory=memory, features=features)
-            after = part.loss.next_memory(*given, memory, group=group, features=features)
-            # The gradient of the sum with respect to each loss is one, so a member that is not finite spoils no other.
-            slope, *rest = torch.autograd.grad(losses.sum(), (outputs, learned), materialize_grads=True)
+            given = (outputs, target, class_prior, learned, progress)
+            slope, rest, after = part.loss.slopes(*given, group=group, memory=self.memory[:, own], features=features)
             by_name = part.passage.backward(slope)
-            pieces = [*(by_name[name].flatten(2) for name in self.model.shapes), *rest]
+            pieces = [*(by_name[name].flatten(2) for name in self.model.shapes), rest]
             torch.cat(pieces, dim=-1, out=self._gradient[:, own])
             return after
 

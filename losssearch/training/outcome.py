@@ -13,6 +13,9 @@ from torch import Tensor
 CUT = "cut by the time budget"
 """How the reason of an outcome begins whose training was ended by a deadline."""
 
+HALVED = "trained in parts, as memory did not hold the whole population"
+"""How the reason of an outcome ends whose population was divided."""
+
 
 @dataclass(frozen=True)
 class Detailed:

@@ -55,6 +55,11 @@ class PrivateFit:
     steps: int
 
 
+def check_private(privacy: Privacy) -> None:
+    """Raise `OptionError` where the promise cannot be accounted for: without Opacus, or at no noise at all."""
+    _noise_multiplier(privacy, sample_rate=0.01, steps=100)
+
+
 def require_per_sample(spec: LossSpec) -> None:
     """Raise `OptionError` where a loss is not a mean over samples, so that no gradient belongs to one sample."""
     for part in spec.parts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +16,8 @@ from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
 from losssearch.training.members import Members
-from losssearch.training.memory import members_at_once
-from losssearch.training.outcome import CUT, Detailed, Evaluate, Outcome
+from losssearch.training.memory import is_out_of_memory, members_at_once
+from losssearch.training.outcome import CUT, HALVED, Detailed, Evaluate, Outcome
 from losssearch.training.plan import TrainingPlan
 from losssearch.training.products import quick_products
 
@@ -50,9 +50,30 @@ def train_population(
     With ``hold``, outcomes carry the adjusted outputs on the replicas' held-out parts. Past ``deadline`` (seconds
     since 1970) training ends after the step in progress, all members alike: what was to be pruned later is pruned,
     the rest is completed, and the reason says so.
+
+    Where memory does not hold the state of all, one half of the candidates is trained after the other, with rungs of
+    its own; the reason says so.
     """
+
+    def train(some: Sequence[Candidate]) -> list[Outcome]:
+        try:
+            return _Training(model, some, replicas, plan, evaluate, torch.device(device), deadline).run(hold)
+        except (RuntimeError, MemoryError) as error:
+            if len(some) == 1 or not is_out_of_memory(error):
+                raise
+        # Here the error is gone, and with it the state that it had kept alive.
+        if torch.device(device).type == "cuda":
+            torch.cuda.empty_cache()
+        middle = -(-len(some) // 2)
+        found = [*train(some[:middle]), *train(some[middle:])]
+        return [replace(outcome, reason=_also(outcome.reason, HALVED)) for outcome in found]
+
     with quick_products():
-        return _Training(model, candidates, replicas, plan, evaluate, torch.device(device), deadline).run(hold)
+        return train(candidates)
+
+
+def _also(reason: str, more: str) -> str:
+    return reason if more in reason else f"{reason}; {more}" if reason else more
 
 
 class _Training:
@@ -132,11 +153,13 @@ class _Training:
             yield from ((*batch, None) for batch in replicas.stream.batches(epoch, size))
             return
         rows, device = replicas.rows, replicas.features.device
-        order = torch.stack([_permutation(rows, seed, epoch) for seed in replicas.seeds]).to(device)
-        index = torch.arange(len(replicas.seeds), device=device)[:, None]
+        order = torch.stack([_permutation(rows, seed, epoch) for seed in replicas.seeds])
+        # All replicas' rows below one another: to select whole rows takes a third of what indexing takes.
+        order = (order + rows * torch.arange(len(order))[:, None]).to(device)
+        features, target = replicas.features.flatten(0, 1), replicas.target.flatten(0, 1)
+        group = None if replicas.group is None else replicas.group.flatten(0, 1)
         for batch in order[:, : steps * size].split(size, dim=1):
-            group = None if replicas.group is None else replicas.group[index, batch]
-            yield replicas.features[index, batch], replicas.target[index, batch], group
+            yield _at(batch, features), _at(batch, target), None if group is None else _at(batch, group)
 
     def _late(self) -> bool:
         return self.deadline is not None and time.time() > self.deadline
@@ -206,6 +229,11 @@ class _Training:
             outputs = self.members.outputs(features, best=True)
             held |= {f"{name}{suffix}": view(outputs).float() for suffix, view in views.items()}
         return held
+
+
+def _at(rows: Tensor, table: Tensor) -> Tensor:
+    selected: Tensor = table.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+    return selected
 
 
 def _rows(values: Tensor) -> tuple[tuple[float, ...], ...]:

@@ -36,6 +36,7 @@ def test_share_is_that_of_the_product(found):
     total = sum(run["flops"].values())
     assert run["trainer_gflops"] == pytest.approx(total / run["step_ms"] / 1e6)
     assert ratios["of_product"] == {"tiny, cpu": run["trainer_gflops"] / run["product_gflops"]}
+    assert ratios["of_quick_product"] == {"tiny, cpu": run["trainer_gflops"] / run["quick_product_gflops"]}
     assert json.loads(json.dumps(figures)) == figures
 
 

@@ -16,7 +16,9 @@ from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
 from losssearch.training import Candidate, Outcome, TrainingPlan, memory, train_population, trainer
+from losssearch.training.adam import StackedAdam
 from losssearch.training.memory import free_memory, is_out_of_memory, members_at_once
+from losssearch.training.outcome import HALVED
 from losssearch.training.parts import parts
 
 REFUSALS = {
@@ -39,9 +41,9 @@ class NormNet(nn.Module):
         return self.body(x)
 
 
-def train(replicas: Replicas, model: Any) -> list[Outcome]:
+def train(replicas: Replicas, model: Any, only: slice = slice(None)) -> list[Outcome]:
     specs = [[{"term": "squared"}], [{"term": "huber", "weight": WEIGHT}], [{"term": "general_robust"}]]
-    candidates = [Candidate(LossSpec.from_json({"parts": spec}), (2e-3, 2e-2)) for spec in specs]
+    candidates = [Candidate(LossSpec.from_json({"parts": spec}), (2e-3, 2e-2)) for spec in specs][only]
     built = build_model(model, replicas.width, 1)
     return train_population(built, candidates, replicas, PLAN, Judge("mae", "regression", replicas), hold=True)
 
@@ -81,6 +83,39 @@ def test_what_does_not_fit_one_by_one_is_an_error(replicas: Replicas, monkeypatc
         raise MemoryError
 
     monkeypatch.setattr(PopulationLoss, "__call__", refuse)
+    with pytest.raises(MemoryError):
+        train(replicas, "mlp")
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_state_that_does_not_fit_is_trained_in_halves(
+    replicas: Replicas, refusal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the same halves asked for one by one. Room is for the members of one candidate, which are two."""
+    asked, make = [], StackedAdam.__init__
+
+    def limited(self: StackedAdam, parameters: Tensor, *others: Any, **named: Any) -> None:
+        asked.append(parameters.shape[1])
+        if parameters.shape[1] > 2:
+            error = REFUSALS[refusal]()
+            raise error
+        make(self, parameters, *others, **named)
+
+    alone = [train(replicas, "mlp", only=slice(at, at + 1))[0] for at in range(3)]
+    monkeypatch.setattr(StackedAdam, "__init__", limited)
+    found = train(replicas, "mlp")
+    assert asked == [6, 4, 2, 2, 2]
+    assert [outcome.reason for outcome in found] == [HALVED] * 3
+    check_same(found, alone)
+
+
+def test_a_state_of_one_candidate_that_does_not_fit_is_an_error(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: StackedAdam, *others: Any, **named: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(StackedAdam, "__init__", refuse)
     with pytest.raises(MemoryError):
         train(replicas, "mlp")
 
