@@ -210,12 +210,14 @@ class Timekeeper:
 
     def selection_seconds(self, effort: Effort, done: int = 0) -> float:
         """Estimate of a selection without its first ``done`` rounds."""
-        rounds = [self.stage_seconds(2 * places, draws) for places, draws in effort.fields[done:]]
+        rounds = [self.stage_seconds(2 * places + 1, draws) for places, draws in effort.fields[done:]]
         return sum(rounds) + self.confirmation_seconds(effort) + self.ablation_seconds(effort)
 
     def confirmation_seconds(self, effort: Effort) -> float:
         """Estimate of the confirmation; its draws hold two thirds more rows than others."""
-        return self.stage_seconds(1 + effort.baselines, effort.seeds) + 0.67 * self.encoding * effort.seeds
+        return (
+            self.stage_seconds(effort.searched + effort.baselines, effort.seeds) + 0.67 * self.encoding * effort.seeds
+        )
 
     def ablation_seconds(self, effort: Effort) -> float:
         """Estimate of the ablation of a loss of two parts, on the draws of the confirmation."""

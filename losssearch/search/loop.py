@@ -18,6 +18,7 @@ from losssearch.search.ledger import OWN, Ledger
 from losssearch.search.menu import MenuEntry, menu_entries
 from losssearch.search.proposal import encode_observation, propose
 from losssearch.search.screening import Screened
+from losssearch.search.selection import incumbent_name
 from losssearch.search.settings import derived_seed
 from losssearch.storage.records import TrialRecord, TrialState
 
@@ -88,7 +89,7 @@ class Loop:
         context, settings = self.context, self.context.settings
         context.store.save_stage(settings.study, MIXED, {"time_budget": settings.time_budget})
         self._train(self._interrupted())
-        idle = 0
+        idle, defaults = 0, len(context.task.menu)
         while len(self._ledger) < settings.trials:
             if settings.trials == UNLIMITED and idle >= IDLE_ROUNDS:
                 context.observer.note(f"the last {idle} rounds brought no loss that was new: the search ends early")
@@ -108,7 +109,8 @@ class Loop:
                 count = next((n for s in shares if (n := self._affordable(keeper, most, s))), 0)
                 if not count:
                     break
-            if asked <= searched and menu_room > 0:
+            # First a round of either; then whatever the menu has not tried at its defaults; then in turn.
+            if menu_room > 0 and (asked <= searched or (searched and asked < defaults)):
                 entries = menu_entries(context.task, 2 * (asked + count), derived_seed(settings.seed, "menu"))
                 chosen = entries[asked : asked + min(count, menu_room)]
                 fresh = self._serve(list(enumerate(chosen, start=len(self._ledger))))
@@ -222,7 +224,7 @@ class Loop:
             chunk = fresh[start : start + size]
             job = context.job(
                 "search",
-                [(LossSpec.from_json(r.spec), settings.rates, context.protects(r)) for r in chunk],
+                [(LossSpec.from_json(r.spec), settings.rates, self._protects(r)) for r in chunk],
                 settings.plan,
                 trials=[record.number for record in chunk],
             )
@@ -236,6 +238,10 @@ class Loop:
             begun = time.monotonic()
         twins = [record for record in records if record.twin is not None]
         self._ledger.tell(self._ledger.reused(twins))
+
+    def _protects(self, record: TrialRecord) -> bool:
+        """Whether a trial is trained to its end: the plain loss, and the incumbent that all are compared with."""
+        return self.context.protects(record) or record.name == incumbent_name(self.context.task)
 
     def _remember(self) -> None:
         """Signatures are not stored: measure again those of the trials that were trained."""

@@ -1,13 +1,16 @@
 """Selection: from the trials of a search to one searched loss and one setting of every baseline.
 
 A search reports the luckiest of many noisy values. So the best few of either side, as many of the menu
-as of the searched, are trained again on draws and seeds that the search never saw: 16 → 4 → 1.
+as of the searched, are trained again on draws and seeds that the search never saw, in rounds that fewer reach and that
+have more draws. The incumbent, the plain loss with its decision tuned, is in every round, and the others are ranked by
+what to believe of their paired differences to it.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
@@ -15,7 +18,9 @@ from itertools import accumulate, pairwise
 from losssearch.losses.spec import LossSpec
 from losssearch.search.budget import spread
 from losssearch.search.context import StudyContext
+from losssearch.search.evidence import Evidence, believed, paired, spread_of
 from losssearch.storage.records import TrialRecord, TrialState
+from losssearch.tasks import Task
 from losssearch.training import Outcome, without_rungs
 
 SIDES = ("baseline", "searched")
@@ -23,12 +28,20 @@ MOST_DRAWS = 12
 """Draws in the last round of re-evaluation at most, where a time budget leaves more time than was reserved."""
 
 
+SETTINGS = 2
+"""Settings of one baseline that are re-evaluated at most: more would be of one kind."""
+
+
 @dataclass(frozen=True)
 class Contender:
-    """A trial that is still in the field, with its utilities on fresh draws, larger is better."""
+    """A trial that is still in the field, with its utilities on fresh draws, larger is better.
+
+    ``spread``: how far the true differences in its field lie apart; infinite where that is not known.
+    """
 
     trial: TrialRecord
     utilities: tuple[float, ...] = ()
+    spread: float = math.inf
 
     @property
     def spec(self) -> LossSpec:
@@ -40,32 +53,41 @@ class Contender:
         """Mean utility."""
         return statistics.fmean(self.utilities) if self.utilities else -float("inf")
 
-    @property
-    def lower_bound(self) -> float:
-        """Mean utility less one standard error."""
-        if len(self.utilities) < 2:
-            return self.mean
-        error = statistics.stdev(self.utilities) / math.sqrt(len(self.utilities))
-        return self.mean - error
+    def above(self, other: Contender) -> Evidence | None:
+        """The paired difference to another over their common draws; None without two of them."""
+        return paired([self.utilities], other.utilities)[0]
+
+
+def incumbent_name(task: Task) -> str:
+    """The baseline that others must beat: the plain loss with its decision tuned, where the menu has it."""
+    plain = task.plain
+    tuned = (
+        b.name
+        for b in task.menu[1:]
+        if (b.term, dict(b.fixed), b.tunable, b.penalties) == (plain.term, dict(plain.fixed), (), ())
+    )
+    return next(tuned, plain.name)
 
 
 def reevaluate(context: StudyContext, trials: Sequence[TrialRecord]) -> dict[str, list[Contender]]:
-    """Both sides of the field, best lower confidence bound first, after every round of re-evaluation.
+    """Both sides of the field, best first, after every round of re-evaluation.
 
     Contenders that left early stay in the list behind those that went further.
     """
     field = {side: _entrants(context, trials, side) for side in SIDES}
     gone: dict[str, list[Contender]] = {side: [] for side in SIDES}
+    incumbent = _incumbent(context, field["baseline"])
     keeper = context.keeper
     fields = keeper.settle_selection().fields if keeper else context.fields
     for number, (places, planned) in enumerate(fields, start=1):
         count = planned
         if keeper and number == len(fields):
-            count = keeper.extra_draws(number - 1, 2 * places, planned, MOST_DRAWS)
+            count = keeper.extra_draws(number - 1, 2 * places + 1, planned, MOST_DRAWS)
         for side in SIDES:
-            gone[side] = field[side][places:] + gone[side]
-            field[side] = field[side][:places]
-        field = _round(context, field, number, count)
+            kept = _kept(field[side], places, incumbent, SETTINGS if side == "baseline" else places)
+            gone[side] = [c for c in field[side] if c not in kept] + gone[side]
+            field[side] = kept
+        field = _round(context, field, number, count, incumbent)
     return {side: field[side] + gone[side] for side in SIDES}
 
 
@@ -84,8 +106,30 @@ def _entrants(context: StudyContext, trials: Sequence[TrialRecord], side: str) -
     return [Contender(trial) for trial in sorted(own, key=standing)]
 
 
+def _incumbent(context: StudyContext, baselines: Sequence[Contender]) -> int | None:
+    """The number of the trial that others are compared with: tuned plain loss, else plain one, else the best."""
+    for name in (incumbent_name(context.task), context.task.plain.name):
+        for contender in baselines:
+            if contender.trial.name == name:
+                return contender.trial.number
+    return baselines[0].trial.number if baselines else None
+
+
+def _kept(field: Sequence[Contender], places: int, incumbent: int | None, settings: int) -> list[Contender]:
+    """The first so many, with so many settings of one name, and the incumbent beside them, in their order."""
+    kept, named = [], Counter[str]()
+    for contender in field:
+        if contender.trial.number == incumbent:
+            kept.append(contender)
+        elif places and named[contender.trial.name] < settings:
+            kept.append(contender)
+            named[contender.trial.name] += 1
+            places -= 1
+    return kept
+
+
 def _round(
-    context: StudyContext, field: dict[str, list[Contender]], number: int, count: int
+    context: StudyContext, field: dict[str, list[Contender]], number: int, count: int, incumbent: int | None
 ) -> dict[str, list[Contender]]:
     settings = context.settings
     name = f"reevaluation-{number}"
@@ -98,13 +142,40 @@ def _round(
         outcomes = train(context, name, everyone, count)
         saved = {str(c.trial.number): list(context.utilities(o)) for c, o in zip(everyone, outcomes, strict=True)}
         context.store.save_stage(settings.study, stage, saved)
-    return {
-        side: sorted(
-            (replace(c, utilities=(*c.utilities, *saved[str(c.trial.number)])) for c in field[side]),
-            key=lambda c: (-c.lower_bound, c.trial.number),
-        )
-        for side in SIDES
+    measured = {
+        side: [replace(c, utilities=(*c.utilities, *saved[str(c.trial.number)])) for c in field[side]] for side in SIDES
     }
+    return _ranked(measured, incumbent)
+
+
+def _ranked(field: dict[str, list[Contender]], incumbent: int | None) -> dict[str, list[Contender]]:
+    """Each side by its believed differences to the incumbent, which stays first unless it is beaten clearly."""
+    everyone = [c for side in SIDES for c in field[side]]
+    reference = next((c for c in everyone if c.trial.number == incumbent and c.utilities), None)
+    if reference is None:
+        return {side: sorted(field[side], key=lambda c: (-c.mean, c.trial.number)) for side in SIDES}
+    others = [c for c in everyone if c is not reference]
+    found = dict(
+        zip(
+            (c.trial.number for c in others),
+            paired([c.utilities for c in others], reference.utilities),
+            strict=True,
+        )
+    )
+    spread = spread_of(list(found.values()))
+
+    def standing(contender: Contender) -> tuple[int, float, int, int]:
+        """Those that beat the incumbent clearly, the incumbent, the rest, and those of which nothing can be said."""
+        number, parts = contender.trial.number, len(contender.spec.parts)
+        if contender is reference:
+            return 1, 0.0, parts, number
+        if found[number] is None:
+            complete = len(contender.utilities) == len(reference.utilities)
+            return 3, -contender.mean if complete else math.inf, parts, number
+        belief = believed(spread, found[number])
+        return (0 if belief.enough else 2), -belief.difference, parts, number
+
+    return {side: [replace(c, spread=spread) for c in sorted(field[side], key=standing)] for side in SIDES}
 
 
 def train(

@@ -16,9 +16,11 @@ from losssearch.evaluation import Difference, paired_difference
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.search.context import Context, StudyContext
-from losssearch.search.selection import Contender, train
+from losssearch.search.evidence import Evidence, believed, steadied
+from losssearch.search.selection import Contender, incumbent_name, train
 from losssearch.search.settings import derived_seed
 from losssearch.training import Outcome
+from losssearch.training.outcome import CUT
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Verdict:
     plain: str
     plain_test: Difference
     text: str
+    evidence: Evidence | None = None
+    """What re-evaluation and confirmation together let us believe; the recommendation follows it."""
     unmet: str = ""
     """Which constraint even the recommended loss does not keep, and by how much."""
 
@@ -65,6 +69,9 @@ class Verdict:
                 "difference": self.confirmation.difference,
                 "standard_error": self.confirmation.standard_error,
             },
+            "evidence": {"difference": self.evidence.difference, "standard_error": self.evidence.error}
+            if self.evidence
+            else None,
             "plain": {
                 "name": self.plain,
                 "difference": self.plain_test.difference,
@@ -113,13 +120,17 @@ class Referee:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self._finalists: list[Reading] = []
+        self._differences: dict[tuple[int, int, str], Difference] = {}
 
     def read(self, contenders: Sequence[Contender]) -> list[Reading]:
         """Train the finalists on the confirmation draws and hold their outputs."""
         keeper = self.context.keeper
         seeds = keeper.effort.seeds if keeper else self.context.settings.confirm_seeds
         outcomes = train(self.context, "confirmation", contenders, seeds, hold=True)
-        return [Reading(c, o) for c, o in zip(contenders, outcomes, strict=True)]
+        readings = [Reading(c, o) for c, o in zip(contenders, outcomes, strict=True)]
+        self._finalists = self._finalists or [r for r in readings if r.outcome.state == "completed"]
+        return readings
 
     def measured(self, reading: Reading) -> dict[str, Any]:
         """See `Judgement.measured`."""
@@ -131,8 +142,28 @@ class Referee:
         return {"groups": {}}
 
     def ranked(self, readings: Sequence[Reading]) -> list[Reading]:
-        """See `Judgement.ranked`: re-evaluation has ranked them."""
-        return list(readings)
+        """See `Judgement.ranked`: first who beats the incumbent clearly, then the incumbent, then the rest."""
+        name = incumbent_name(self.context.task)
+        incumbent = next((r for r in self._finalists if r.name == name), None)
+        if incumbent is None:
+            return list(readings)
+
+        def standing(reading: Reading) -> tuple[int, float, int]:
+            if reading is incumbent:
+                return 1, 0.0, 0
+            found = self.evidence(reading, incumbent)
+            return 0 if found.enough else 2, -found.difference, len(reading.contender.spec.parts)
+
+        return sorted(readings, key=standing)
+
+    def evidence(self, first: Reading, second: Reading) -> Evidence:
+        """What to believe of ``first`` less ``second`` by re-evaluation and confirmation together."""
+        confirmed = self.difference(first, second, "confirmation")
+        return believed(
+            min(first.contender.spread, second.contender.spread),
+            first.contender.above(second.contender),
+            Evidence(confirmed.difference, confirmed.standard_error),
+        )
 
     def values(self, reading: Reading, part: str) -> list[float]:
         """The metric on a held-out part, one value a seed, in its own unit."""
@@ -142,21 +173,36 @@ class Referee:
 
     def difference(self, first: Reading, second: Reading, part: str) -> Difference:
         """Paired difference of utility, ``first`` less ``second``, on a held-out part."""
+        key = (id(first), id(second), part)
+        if not {id(first), id(second)} <= {id(reading) for reading in self._finalists}:
+            return self._measured(first, second, part)
+        if key not in self._differences:
+            self._differences[key] = self._measured(first, second, part)
+        return self._differences[key]
+
+    def _measured(self, first: Reading, second: Reading, part: str) -> Difference:
         a, b = (torch.tensor(reading.outcome.held[part]) for reading in (first, second))
-        return paired_difference(
+        target = self._target(part)
+        found = paired_difference(
             self.context.metric,
             a,
             b,
-            self._target(part).expand(a.shape[0], -1),
+            target.expand(a.shape[0], -1),
             seed=derived_seed(self.context.settings.seed, "bootstrap", part),
         )
+        by_seed = {id(r): torch.tensor(self.values(r, part), dtype=torch.float64) for r in (first, *self._finalists)}
+        reference = by_seed.pop(id(second), None)
+        if reference is None:
+            return found
+        same = [own - reference for own in by_seed.values() if len(own) == len(reference)]
+        return steadied(found, by_seed[id(first)] - reference, same, target.shape[1]) if id(first) in by_seed else found
 
     def _target(self, part: str) -> Tensor:
         rows: npt.NDArray[np.int64] = getattr(self.context.partition, part)
         return torch.as_tensor(self.context.dataset.target[rows])[None]
 
     def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading) -> Verdict:
-        """Recommend the searched loss only where confirmation shows it better by more than one standard error."""
+        """Recommend the searched loss only where all evidence shows it better by more than one standard error."""
         name = self.context.settings.metric
         if searched is None:
             nothing = self.difference(baseline, baseline, "test")
@@ -165,21 +211,41 @@ class Referee:
         confirmation = self.difference(searched, baseline, "confirmation")
         test = self.difference(searched, baseline, "test")
         above_plain = self.difference(searched, plain, "test")
-        better = confirmation.difference > confirmation.standard_error
+        evidence = self.evidence(searched, baseline)
+        better = evidence.clear
         figures = (
             f"on confirmation the searched loss differs from it in {name} by {confirmation.difference:+.4g} "
             f"(standard error {confirmation.standard_error:.2g}), on test by {stated(test)}"
         )
         if plain is not baseline:
             figures += f", and from plain {plain.name} by {stated(above_plain)}"
-        figures += "; above zero is better"
+        figures += (
+            f"; re-evaluation and confirmation together, shrunk for the luck of the best, say "
+            f"{evidence.difference:+.4g} (standard error {evidence.error:.2g}); above zero is better"
+        )
         if better:
             sure = "" if test.interval[0] > 0 else " The test alone does not prove it: its interval holds zero."
             text = f"Use the searched loss: it beats the best baseline, {baseline.name}; {figures}.{sure}"
         else:
             text = f"Use the baseline {baseline.name}: the search found nothing reliably better; {figures}."
+        text += self._passed_over(baseline)
         recommended = "searched" if better else "baseline"
-        return Verdict(recommended, baseline.name, confirmation, test, plain.name, above_plain, text)
+        return Verdict(recommended, baseline.name, confirmation, test, plain.name, above_plain, text, evidence)
+
+    def _passed_over(self, baseline: Reading) -> str:
+        """Why the baseline is not the one with the best value on confirmation, where it is not."""
+        baselines = [r for r in self._finalists if r.contender.trial.origin == "baseline"]
+        means = {
+            r.name: statistics.fmean(self.context.metric.utility(v) for v in self.values(r, "confirmation"))
+            for r in baselines
+        }
+        lucky = max(means, key=means.__getitem__, default=baseline.name)
+        if lucky == baseline.name or not means[lucky] > means[baseline.name]:
+            return ""
+        return (
+            f" {lucky} has the better value on confirmation, but all evidence does not show it better than "
+            f"{baseline.name} with odds of two to one."
+        )
 
 
 def stated(found: Difference) -> str:
@@ -204,7 +270,7 @@ def ablate(referee: Judgement, winner: Reading, plain: Reading) -> list[dict[str
     rows = []
     for part, reading in without:
         # A training that was cut is no fair comparison for one that was not.
-        cut = reading.outcome.reason != winner.outcome.reason
+        cut = reading.outcome.reason.startswith(CUT) != winner.outcome.reason.startswith(CUT)
         if reading.outcome.state == "failed" or reading is winner or cut:
             continue
         found = referee.difference(winner, reading, "confirmation")

@@ -19,8 +19,9 @@ from losssearch.search.budget import TRIALS, UNLIMITED, Budget, Pace, Timekeeper
 from losssearch.search.context import Context
 from losssearch.search.effort import FIELDS, ladder
 from losssearch.search.loop import Loop
+from losssearch.search.result import Finished
 from losssearch.search.settings import StudySettings
-from losssearch.search.study import Finished, run_study
+from losssearch.search.study import run_study
 from losssearch.space import load_space
 from losssearch.storage.records import StudyRecord, TrialState
 from losssearch.storage.sql import SqlStore
@@ -187,7 +188,7 @@ def test_a_long_budget_changes_nothing_of_the_selection(tmp_path: Path, clock: C
     assert finished.result["trials"]["total"] == 40
     assert finished.result["timing"]["notes"] == []
     later = [job for job in machine.jobs if not job.plan.rungs]
-    assert sum(len(job.candidates) for job in later if job.replicas == "reevaluation-1") == 16
+    assert sum(len(job.candidates) for job in later if job.replicas == "reevaluation-1") == 17
     assert machine.draws["confirmation"] == 5
 
 
@@ -199,6 +200,15 @@ def test_menu_and_proposals_come_in_turn(tmp_path: Path, clock: Clock) -> None:
     assert abs(2 * baselines - len(trials)) <= 2 * run.chunk
     assert trials[0].name == get_task("multiclass").plain.name
     assert {t.origin for t in trials[:6]} == {"baseline", "searched"}
+
+
+def test_the_menus_defaults_are_tried_before_all_but_the_first_proposals(tmp_path: Path, clock: Clock) -> None:
+    run = context(tmp_path, clock, 30.0, Machine(clock, step=4e-3, member_step=4e-3))
+    trials = Loop(run).run()
+    menu = [baseline.name for baseline in get_task("multiclass").menu]
+    assert [t.name for t in trials if t.origin == "baseline"][: len(menu)] == menu
+    last = [t.number for t in trials if t.origin == "baseline"][len(menu) - 1]
+    assert sum(t.origin == "searched" for t in trials[:last]) == 2
 
 
 def test_without_a_number_of_trials_the_budget_alone_ends_a_study(tmp_path: Path, clock: Clock) -> None:
@@ -246,7 +256,7 @@ def test_a_budget_that_holds_nothing_still_gives_a_verdict(tmp_path: Path, clock
     assert finished.result["verdict"]["recommended"] in ("baseline", "searched")
     assert get_task("multiclass").plain.name in [b["name"] for b in finished.result["baselines"]]
     assert any("cut" in note for note in finished.result["timing"]["notes"])
-    assert len(finished.result["best"]["confirmation"]["values"]) == 2
+    assert len(finished.result["best"]["confirmation"]["values"]) == 3
 
 
 def test_a_sudden_slowness_is_cut_and_not_waited_for(tmp_path: Path, clock: Clock) -> None:
@@ -329,8 +339,8 @@ def test_populations_are_even_and_keep_all_workers_busy() -> None:
 
 def test_efforts_go_from_full_to_least() -> None:
     steps = ladder(5, 8)
-    assert (steps[0].fields, steps[0].seeds, steps[0].baselines, steps[0].ablation) == (FIELDS, 5, 8, True)
-    assert (steps[-1].fields, steps[-1].seeds, steps[-1].baselines, steps[-1].ablation) == ((), 2, 2, False)
+    assert (steps[0].fields, steps[0].seeds, steps[0].baselines, steps[0].ablation) == (FIELDS, 5, 4, True)
+    assert (steps[-1].fields, steps[-1].seeds, steps[-1].baselines, steps[-1].ablation) == ((), 3, 2, False)
     keeper = Timekeeper(Budget(0.0, 60.0, lambda: 0.0), PLAN, workers=2, seeds=5, menu=8)
     keeper.pace.learn(Work(200, 2000), 1.0)
     costs = [keeper.selection_seconds(step) for step in steps]

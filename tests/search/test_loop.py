@@ -14,7 +14,7 @@ from losssearch.losses.spec import LossSpec
 from losssearch.search.context import Context
 from losssearch.search.loop import ATTEMPTS, Loop
 from losssearch.search.observer import SilentObserver
-from losssearch.search.selection import reevaluate
+from losssearch.search.selection import incumbent_name, reevaluate
 from losssearch.search.settings import StudySettings
 from losssearch.search.study import run_study
 from losssearch.space import load_space
@@ -166,7 +166,7 @@ def test_more_trials_on_resume_extend_the_search(tmp_path: Path) -> None:
     assert len(longer) == 48
 
 
-def test_reevaluation_keeps_as_many_of_either_side_on_fresh_draws(tmp_path: Path) -> None:
+def test_reevaluation_keeps_as_many_of_either_side_and_the_incumbent_on_fresh_draws(tmp_path: Path) -> None:
     executor = Oracle()
     run = context(tmp_path, executor)
     trials = Loop(run).run()
@@ -177,11 +177,55 @@ def test_reevaluation_keeps_as_many_of_either_side_on_fresh_draws(tmp_path: Path
     for job in later:
         per_stage[job.replicas] += len(job.candidates)
         assert job.plan.rungs == ()
-    assert per_stage == {"reevaluation-1": 16, "reevaluation-2": 4}
+    assert per_stage == {"reevaluation-1": 17, "reevaluation-2": 9}
+    assert "cross_entropy_tuned" in [c.trial.name for c in field["baseline"][:5]]
     for side in ("baseline", "searched"):
         best = field[side][0]
         assert best.trial.origin == side
-        assert best.lower_bound == max(c.lower_bound for c in field[side][:2])
+        assert best.mean == max(c.mean for c in field[side][:3])
+
+
+def test_the_incumbent_is_in_every_round_and_never_pruned(tmp_path: Path) -> None:
+    executor = Oracle()
+    run = context(tmp_path, executor)
+    reevaluate(run, Loop(run).run())
+    tuned = get_task("multiclass").menu[1].spec()
+    assert incumbent_name(run.task) == "cross_entropy_tuned"
+    for job in executor.jobs:
+        for spec, _, protected in job.candidates:
+            if LossSpec.from_json(spec).formula() == tuned.formula() and spec["decision"] == tuned.decision:
+                assert protected
+    for purpose in ("reevaluation-1", "reevaluation-2"):
+        specs = [LossSpec.from_json(c[0]) for job in executor.jobs if job.replicas == purpose for c in job.candidates]
+        assert any(s.formula() == tuned.formula() and s.decision == tuned.decision for s in specs)
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.3])
+def test_a_lucky_baseline_does_not_replace_the_incumbent_but_a_better_one_does(tmp_path: Path, gap: float) -> None:
+    """All losses alike but for noise, and focal better by a gap: only then is it the one to beat."""
+    executor = Oracle()
+
+    def noisy(job: Job, spec: LossSpec) -> Outcome:
+        draws = torch.Generator().manual_seed(int(spec.key[:8], 16) + 7 * job.number)
+        better = gap * ("focal" in spec.formula())
+        utilities = tuple((0.5 + better + 0.02 * torch.randn(8, generator=draws)).tolist())
+        held = {}
+        if job.hold:
+            for part, rows in executor.rows[job.replicas].items():
+                target = torch.as_tensor(run.dataset.target[getattr(run.partition, part)])
+                right = torch.rand(5, rows, generator=draws) < 0.5 + better
+                shown = torch.where(right, target, (target + 1) % 3)
+                held[part] = torch.nn.functional.one_hot(shown, 3).float().numpy()
+        return Outcome("completed", utilities=utilities, rate=job.candidates[0][1][0], epochs=3, held=held)
+
+    executor._outcome = noisy  # type: ignore[method-assign]
+    run = context(tmp_path, executor)
+    result = run_study(run).result
+    if gap:
+        assert result["verdict"]["against"] == "focal"
+    else:
+        assert result["best"]["name"] == "cross_entropy_tuned"
+        assert result["verdict"]["recommended"] == "baseline"
 
 
 def test_stages_already_stored_are_not_trained_again(tmp_path: Path) -> None:
@@ -194,10 +238,11 @@ def test_stages_already_stored_are_not_trained_again(tmp_path: Path) -> None:
     assert idle.jobs == []
 
 
-def test_every_baseline_is_read_and_the_plain_one_is_there(tmp_path: Path) -> None:
+def test_plain_incumbent_and_the_best_two_others_of_the_menu_are_confirmed(tmp_path: Path) -> None:
     result = run_study(context(tmp_path, Oracle())).result
     names = [entry["name"] for entry in result["baselines"]]
-    assert sorted(names) == sorted(b.name for b in get_task("multiclass").menu)
+    assert len(names) == len(set(names)) == 4
+    assert {"cross_entropy", "cross_entropy_tuned"} < set(names)
     assert result["searched"] is not None
 
 

@@ -1,0 +1,138 @@
+"""What a study knows of one loss against another: paired differences, their errors, and what to believe of them.
+
+The luckiest of many noisy values is not the best loss. So a difference is believed as far as its error lets it be:
+true differences between contenders are taken as normal around zero, with a spread that the field itself shows
+(empirical Bayes; Efron and Morris 1975), and what was measured is pulled towards zero accordingly.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from scipy.special import stdtrit
+
+from losssearch.evaluation import Difference
+
+SHARED_ROWS = 1 / 6
+"""Variance that no number of draws takes away, as a share of one draw's, because draws share rows.
+
+A third if differences came from rows alone (Nadeau and Bengio 2003, a quarter of them being validated), none if they
+came from seeds alone.
+"""
+
+PRIOR_DRAWS = 4
+"""How many degrees of freedom the median variance counts for beside a contender's own."""
+
+LEAST_SPREAD = 0.5
+"""Spread of the field at the least, in standard errors of one difference: strong evidence always counts."""
+
+HALF_CHI_SQUARE = 0.4549
+"""Median of a squared standard normal number."""
+
+ENOUGH = 0.5
+"""Standard errors by which a known loss must be believed better to take the incumbent's place: odds of two to one.
+
+Beliefs are shrunk: in a field that shows nothing but noise, it takes more than one error of what was measured.
+"""
+
+
+CLEAR = 1.0
+"""Standard errors by which the searched loss must be believed better than the best of the menu to be recommended."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A difference in utility, above zero where the first is better, with its standard error."""
+
+    difference: float
+    error: float
+
+    @property
+    def enough(self) -> bool:
+        """Whether it is better with odds of two to one or more."""
+        return self.difference > ENOUGH * self.error and self.difference > 0
+
+    @property
+    def clear(self) -> bool:
+        """Whether it is better by more than one standard error."""
+        return self.difference > CLEAR * self.error and self.difference > 0
+
+
+def paired(ours: Sequence[Sequence[float]], reference: Sequence[float]) -> list[Evidence | None]:
+    """The mean difference of each of ``ours`` to the reference, over the draws that both had; None without two.
+
+    The variance of each is drawn towards the median of all, because few draws tell little of it.
+    """
+    pairs = [[a - b for a, b in zip(own, reference, strict=False)] for own in ours]
+    known = [p for p in pairs if len(p) > 1 and all(map(math.isfinite, p))]
+    common = _typical([statistics.variance(p) for p in known], min(map(len, known), default=2) - 1)
+    found: list[Evidence | None] = []
+    for differences in pairs:
+        if differences not in known:
+            found.append(None)
+            continue
+        count, own = len(differences), statistics.variance(differences)
+        variance = 0.0
+        if own > 0:
+            variance = ((count - 1) * own + PRIOR_DRAWS * common) / (count - 1 + PRIOR_DRAWS)
+        found.append(Evidence(statistics.fmean(differences), math.sqrt(variance * (1 / count + SHARED_ROWS))))
+    return found
+
+
+def spread_of(field: Sequence[Evidence | None]) -> float:
+    """How far true differences in a field lie apart (standard deviation around zero); infinite where none is known.
+
+    From the median, so that a hopeless contender makes no wide field of the others.
+    """
+    known = [e for e in field if e is not None and e.error > 0]
+    if not known:
+        return math.inf
+    error = statistics.median(e.error**2 for e in known)
+    seen = statistics.median(e.difference**2 for e in known) / HALF_CHI_SQUARE
+    return math.sqrt(max(seen - error, LEAST_SPREAD**2 * error))
+
+
+def believed(spread: float, *found: Evidence | None) -> Evidence:
+    """What to believe of a difference that was measured independently, once or more; nothing known is zero."""
+    known = [e for e in found if e is not None and math.isfinite(e.difference) and math.isfinite(e.error)]
+    if not known:
+        return Evidence(0.0, spread)
+    exact = [e for e in known if e.error <= 0]
+    if exact or spread <= 0:
+        return Evidence(exact[0].difference if exact else 0.0, 0.0)
+    weights = [e.error**-2 for e in known]
+    total = sum(weights) + (0.0 if math.isinf(spread) else spread**-2)
+    mean = sum(w * e.difference for w, e in zip(weights, known, strict=True)) / total
+    return Evidence(mean, total**-0.5)
+
+
+def steadied(found: Difference, own: torch.Tensor, others: Sequence[torch.Tensor], rows: int) -> Difference:
+    """The difference with an interval that few seeds make neither absurdly wide nor too narrow.
+
+    ``own`` and each of ``others`` are differences by seed ``[S]``: how much seeds matter is learnt from all of them.
+    """
+    seeds = len(own)
+    known = [float(o.var()) for o in others if len(o) == seeds and bool(o.isfinite().all()) and float(o.var()) > 0]
+    alone = float(own.var()) if seeds > 1 else 0.0
+    if not known or not alone > 0 or not math.isfinite(found.standard_error):
+        return found
+    prior = min(PRIOR_DRAWS, len(known) * (seeds - 1) / 2)
+    variance = ((seeds - 1) * alone + prior * _typical(known, seeds - 1)) / (seeds - 1 + prior) / seeds
+    rest = max(found.standard_error**2 - alone / seeds, 0.0)
+    error = math.sqrt(rest + variance)
+    freedom = (rest + variance) ** 2 / (variance**2 / (seeds - 1 + prior) + rest**2 / max(rows - 1, 1))
+    half = float(stdtrit(freedom, (1 + found.level) / 2)) * error
+    return Difference(
+        found.difference, (found.difference - half, found.difference + half), error, found.level, found.test
+    )
+
+
+def _typical(variances: Sequence[float], freedom: int) -> float:
+    """What variances with so many degrees of freedom say of the common one: from the median, for one may be wild."""
+    known = [v for v in variances if v > 0]
+    # The median of chi-square by its degrees of freedom (Wilson and Hilferty 1931).
+    return statistics.median(known) / (1 - 2 / (9 * freedom)) ** 3 if known else 0.0
