@@ -9,14 +9,12 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fairness.front import front, hypervolume
-from benchmarks.fairness.kept import LIMITS, answer
 from benchmarks.fairness.methods import METHODS
-from benchmarks.fairness.scenarios import CRITERIA, DATA, SCENARIOS, split_of
+from benchmarks.fairness.run import run_one
+from benchmarks.fairness.scenarios import CRITERIA, DATA, SCENARIOS
 from benchmarks.fairness.table import show, summary
 from benchmarks.machine import describe_machine
 from benchmarks.report import keep, make_parser, make_result, parse
@@ -75,35 +73,10 @@ def _run(missing: Sequence[Any], options: argparse.Namespace) -> None:
     context = multiprocessing.get_context("spawn")
     with Progress() as progress, context.Pool(options.jobs) as pool, _lines(options.out).open("a") as file:
         bar = progress.add_task("fairness", total=len(missing))
-        for line in map(_one, tasks) if options.jobs == 1 else pool.imap_unordered(_one, tasks):
+        for line in map(run_one, tasks) if options.jobs == 1 else pool.imap_unordered(run_one, tasks):
             file.write(json.dumps(line) + "\n")
             file.flush()
             progress.advance(bar)
-
-
-def _one(task: tuple[Any, float]) -> dict[str, Any]:
-    """One method on one split; a failure is kept as one, with its reason."""
-    import torch
-
-    torch.set_num_threads(1)
-    (scenario, criterion, name, seed), seconds = task
-    method = METHODS[name]
-    line: dict[str, Any] = {"scenario": scenario.name, "criterion": criterion, "method": name, "seed": seed}
-    begun = time.monotonic()
-    try:
-        points = method.run(split_of(scenario, seed, aware=method.sees), criterion, seconds)
-    except Exception as error:  # noqa: BLE001  (rivals fail in ways of their own; the reason is kept and shown)
-        return line | {"error": f"{type(error).__name__}: {error}"[:300]}
-    best = front(points)
-    answers = [answer(points, limit) for limit in LIMITS]
-    return line | {
-        "sees": method.sees,
-        "own": method.own,
-        "seconds": time.monotonic() - begun,
-        "hypervolume": hypervolume([(p.test_accuracy, p.test_gap) for p in best], scenario.box) if best else None,
-        "front": [asdict(p) for p in best[:: max(1, len(best) // 40)]],
-        "answers": [None if found is None else asdict(found) for found in answers],
-    }
 
 
 def _lines(out: Path) -> Path:

@@ -18,6 +18,7 @@ class Kept:
     kept: bool
     accuracy: float
     gap: float
+    seconds: float = 0.0
 
 
 def answer(points: Sequence[Point], limit: float) -> Kept | None:

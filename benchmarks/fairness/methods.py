@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
 from benchmarks.fairness import aware, blind, ours
 from benchmarks.fairness.front import Point
+from benchmarks.fairness.kept import Kept
 from benchmarks.fairness.scenarios import Split
 
 Run = Callable[[Split, str, float], list[Point]]
@@ -22,6 +23,8 @@ class Method:
     run: Run
     sees: bool
     own: bool = False
+    answers: Callable[[Split, str, Sequence[float]], list[Kept | None]] | None = None
+    """What it answers to limits, where that is no place on its front."""
 
 
 def _post(base: Callable[[Split], aware.Scorer], post: Callable[[Split, str, aware.Scorer], list[Point]]) -> Run:
@@ -31,6 +34,7 @@ def _post(base: Callable[[Split], aware.Scorer], post: Callable[[Split, str, awa
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "losssearch": Method(ours.blind, sees=False, own=True),
+        "losssearch, constrained": Method(lambda *_: [], sees=False, own=True, answers=ours.constrained),
         "plain MLP": Method(blind.plain, sees=False),
         "plain MLP, threshold": Method(blind.plain_threshold, sees=False),
         "ExponentiatedGradient LR": Method(blind.exponentiated_gradient, sees=False),

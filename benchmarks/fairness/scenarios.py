@@ -64,8 +64,10 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training, validation and test parts, 60 : 20 : 20; ``aware``: the attribute is among the features."""
+    """Training, validation and test parts, 60 : 20 : 20."""
 
+    scenario: Scenario
+    frame: pd.DataFrame
     dataset: Dataset
     parts: Partition
     train: Part
@@ -84,9 +86,13 @@ def frame_of(scenario: Scenario) -> pd.DataFrame:
 
 
 def split_of(scenario: Scenario, seed: int, *, aware: bool) -> Split:
-    """The split of a seed, the same rows as a study of that seed parts them into."""
+    """The split of a seed, the same rows as a study of that seed parts them into.
+
+    ``aware``: the attribute is among the features.
+    """
+    frame = frame_of(scenario)
     dataset = load(
-        frame_of(scenario),
+        frame,
         target=scenario.target,
         drop=scenario.drop,
         sensitive=scenario.sensitive,
@@ -102,6 +108,8 @@ def split_of(scenario: Scenario, seed: int, *, aware: bool) -> Split:
         return Part(features[0].numpy(), target[0].numpy(), dataset.group[rows])
 
     return Split(
+        scenario,
+        frame,
         dataset,
         parts,
         part(made.features, made.target, parts.search),

@@ -62,25 +62,23 @@ def summary(lines: Lines) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def show(figures: Mapping[str, Any]) -> None:
-    """Print one table a class: what sees the attribute at prediction, and what does not."""
+    """Print one table a class: what sees the attribute at prediction, and what does not; * is the best of its class."""
     volumes, kept = figures["hypervolume"], figures["kept"]
-    cells = sorted({cell for own in volumes.values() for cell in own})
+    cells = list(dict.fromkeys(cell for own in volumes.values() for cell in own))
     for sees, title in ((False, "attribute-blind at prediction"), (True, "attribute-aware at prediction")):
         names = [name for name, own in figures["sees_attribute"].items() if own == sees]
+        best = {cell: max((volumes.get(name, {}).get(cell, 0.0) for name in names), default=0.0) for cell in cells}
         rows = []
-        for cell in cells:
-            best = max((volumes[name].get(cell, 0.0) for name in names if name in volumes), default=0.0)
-            row = [cell]
-            for name in names:
-                value = volumes.get(name, {}).get(cell)
-                row.append("" if value is None else f"{value:.3f}{'*' if value == best else ''}")
-            rows.append(row)
-        share = ["limits kept on test"]
         for name in names:
+            row = [name]
+            for cell in cells:
+                value = volumes.get(name, {}).get(cell)
+                row.append("" if value is None else f"{value:.3f}{'*' if value == best[cell] else ''}")
             found = [(entry["share"], entry["runs"]) for entry in kept.get(name, {}).values()]
             runs = sum(count for _, count in found)
-            share.append(f"{sum(s * n for s, n in found) / runs:.0%}" if runs else "")
-        took = ["seconds", *(f"{figures['seconds'][name]:.0f}" for name in names)]
-        print_table(f"Hypervolume, {title}", ["scenario, criterion", *names], [*rows, share, took])
+            row.append(f"{sum(share * count for share, count in found) / runs:.0%} of {runs}" if runs else "")
+            rows.append([*row, f"{figures['seconds'][name]:.0f}"])
+        headings = [cell.replace("demographic_parity", "dp").replace("equalized_odds", "eo") for cell in cells]
+        print_table(f"Hypervolume, {title}", ["method", *headings, "limits kept on test", "seconds"], rows)
     for failure in figures["failures"]:
         print(failure)

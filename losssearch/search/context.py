@@ -16,6 +16,7 @@ import torch
 
 from losssearch.data import Dataset, Partition, draws, make_replicas
 from losssearch.data.replicas import Replicas
+from losssearch.data.splits import Draw
 from losssearch.errors import LossSearchError
 from losssearch.evaluation import Metric
 from losssearch.evaluation.fairness import Constraint, parse_constraints, promise_factor, z_value
@@ -26,7 +27,7 @@ from losssearch.search.budget import Budget, Timekeeper
 from losssearch.search.effort import FIELDS
 from losssearch.search.observer import Observer
 from losssearch.search.screening import Screen
-from losssearch.search.settings import StudySettings
+from losssearch.search.settings import StudySettings, derived_seed
 from losssearch.space import SearchSpace
 from losssearch.storage.records import TrialRecord
 from losssearch.storage.store import Store
@@ -36,6 +37,9 @@ from losssearch.training import Outcome, TrainingPlan
 
 FRONT_LIMITS = tuple(round(0.01 * step, 2) for step in range(1, 21))
 """Limits on the gap at each of which a front is judged."""
+
+WHOLE = "front"
+"""The purpose of draws that train on the whole search part and judge on the confirmation part."""
 
 STEP_SIZE = 60_000_000
 """Weights × rows that one step of a population should hold: enough to keep a core busy, few enough to share out."""
@@ -257,7 +261,11 @@ class Context(StudyContext):
         """Fresh draws of the search part for one purpose, encoded."""
         settings = self.settings
         begun = time.monotonic()
-        drawn = draws(self.dataset, self.partition.search, seed=settings.seed, count=count, purpose=purpose)
+        if purpose == WHOLE:  # thresholds and the front are chosen on confirmation, so all of search may train
+            seeds = [derived_seed(settings.seed, purpose, index) for index in range(count)]
+            drawn = tuple(Draw(self.partition.search, self.partition.confirmation, seed) for seed in seeds)
+        else:
+            drawn = draws(self.dataset, self.partition.search, seed=settings.seed, count=count, purpose=purpose)
         made = make_replicas(self.dataset, drawn, held=held or {})
         if self.keeper:
             self.keeper.encoding = (time.monotonic() - begun) / count

@@ -13,10 +13,13 @@ from torch import Tensor
 from losssearch.evaluation import Difference
 from losssearch.evaluation.fairness import Certificate, Constraint, certificate, group_table, noise_floor, value
 from losssearch.execution.fair_judge import DECISION, SCORE
+from losssearch.losses.spec import LossSpec, Part
 from losssearch.search.context import Context
+from losssearch.search.group_pull import group_pull
+from losssearch.search.group_thresholds import by_group
 from losssearch.search.selection import Contender
 from losssearch.search.settings import derived_seed
-from losssearch.search.verdict import Reading, Referee, Verdict
+from losssearch.search.verdict import Reading, Referee, Verdict, learned_state
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,12 @@ class Held:
             "op": self.constraint.op,
             "limit": self.constraint.limit,
             "validation": self.validation,
-            "confirmation": {"value": self.gap, "bound": self.bound, "status": self.status},
+            "confirmation": {
+                "value": self.gap,
+                "bound": self.bound,
+                "status": self.status,
+                "level": self.certificates[0].level,
+            },
             "test": statistics.fmean(self.test),
             "test_values": list(self.test),
             "met": self.constraint.met(statistics.fmean(self.test)),
@@ -88,22 +96,7 @@ class FairReferee:
 
     def explained(self, reading: Reading) -> dict[str, Any]:
         """See `losssearch.search.verdict.Judgement.explained`: how each group fares, and what chance would show."""
-        constraints = []
-        for held in self.held(reading):
-            outputs, target, group = self._part(reading, "test", held.constraint)
-            floor = noise_floor(
-                held.constraint, outputs[0], target, group, self._groups, seed=self._seed("noise floor")
-            )
-            constraints.append(
-                held.to_json()
-                | {
-                    "noise_floor": {
-                        "mean": floor.mean,
-                        "quantile": floor.quantile,
-                        "verifiable": not floor.hides(held.constraint),
-                    }
-                }
-            )
+        constraints = [held.to_json() | {"noise_floor": self._floor(reading, held)} for held in self.held(reading)]
         tables = group_table(
             torch.tensor(reading.outcome.held[f"test{DECISION}"]),
             *self._rows("test"),
@@ -112,7 +105,44 @@ class FairReferee:
             scores=torch.tensor(reading.outcome.held[f"test{SCORE}"]),
             classes=self.context.dataset.classes,
         )
-        return {"constraints": constraints, "groups": {"test": tables}}
+        more = {"group_thresholds": by_group(self.context, reading)} if self.context.settings.group_thresholds else {}
+        return {"constraints": constraints, "groups": {"test": tables, "pull": self._pull(reading)}, **more}
+
+    def _floor(self, reading: Reading, held: Held) -> dict[str, Any]:
+        """What groups treated alike would show on test: means over seeds, as the gap itself is one."""
+        outputs, target, group = self._part(reading, "test", held.constraint)
+        floors = [
+            noise_floor(held.constraint, one, target, group, self._groups, seed=self._seed("noise floor"))
+            for one in outputs
+        ]
+        quantile = statistics.fmean(floor.quantile for floor in floors)
+        # Decisions that are alike for everybody have no floor, and still prove nothing on so few rows.
+        verifiable = held.constraint.met(quantile) and held.status != "not certifiable"
+        return {
+            "mean": statistics.fmean(floor.mean for floor in floors),
+            "quantile": quantile,
+            "verifiable": verifiable,
+        }
+
+    def _pull(self, reading: Reading) -> list[dict[str, Any]]:
+        """How hard the loss pulls on each group, on confirmation rows."""
+        context, facts = self.context, self.context.facts()
+        view = "" if context.settings.task == "regression" else SCORE
+        outputs, (target, group) = torch.tensor(reading.outcome.held[f"confirmation{view}"]), self._rows("confirmation")
+        if context.settings.task == "regression":
+            outputs, target = ((one - facts.target_mean) / facts.target_scale for one in (outputs, target))
+        spec, plain = reading.contender.spec, context.task.plain
+        return group_pull(
+            spec,
+            LossSpec((Part(plain.term),)),
+            outputs,
+            target,
+            group,
+            context.dataset.groups,
+            class_prior=None if facts.class_prior is None else facts.class_prior.float(),
+            learned=learned_state(spec, reading.outcome),
+            seed=self._seed("group pull"),
+        )
 
     def ranked(self, readings: Sequence[Reading]) -> list[Reading]:
         """See `losssearch.search.verdict.Judgement.ranked`: those that keep the constraints, then the nearest to it."""
@@ -150,8 +180,8 @@ class FairReferee:
         worst = max(beyond, key=lambda held: held.excess)
         return (
             f"No candidate meets {worst.constraint}: the closest is {winner.name}, "
-            f"{winner.contender.spec.formula()}, with {worst.gap:.4g} on confirmation, {worst.excess:.0%} beyond the "
-            "limit."
+            f"{winner.contender.spec.formula()}, with {worst.gap:.4g} on confirmation, "
+            f"{abs(worst.gap - worst.constraint.limit):.4g} beyond the limit."
         )
 
     def held(self, reading: Reading) -> tuple[Held, ...]:
@@ -208,11 +238,15 @@ class FairReferee:
             "not met": f"confirmation does not certify it at {level}",
             "not certifiable": f"so many rows cannot certify it at {level}",
         }[held.status]
-        figures = f"(gap {held.gap:.3g}, bound {held.bound:.3g})"
-        return f"{held.constraint}: {certain} {figures}; test shows {statistics.fmean(held.test):.3g}."
+        figures = f"(gap {_figure(held.gap)}, bound {_figure(held.bound)})"
+        return f"{held.constraint}: {certain} {figures}; test shows {_figure(statistics.fmean(held.test))}."
 
     def _seed(self, purpose: str) -> int:
         return derived_seed(self.context.settings.seed, purpose)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
 
 
 def _compared(found: Verdict) -> str:

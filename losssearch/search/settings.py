@@ -45,6 +45,7 @@ class StudySettings:
     constraints: tuple[str, ...] = ()
     front: str = ""
     confidence: float = 0.95
+    group_thresholds: bool = False
     data: dict[str, Any] = field(default_factory=dict)
     """What a training function's user says of its data and metric; empty for a dataset."""
 
@@ -78,7 +79,7 @@ class StudySettings:
         for name in ("trials", "time_budget", *(() if self.data else ("data",))):
             del values[name]
         if not self.sensitive:
-            for name in ("sensitive", "sensitive_as_feature", "constraints", "front", "confidence"):
+            for name in ("sensitive", "sensitive_as_feature", "constraints", "front", "confidence", "group_thresholds"):
                 del values[name]
         values["plan"] = asdict(self.plan) | {"rungs": list(self.plan.rungs)}
         lists = {name: list(values[name]) for name in ("sensitive", "constraints") if name in values}

@@ -11,8 +11,9 @@ import torch
 
 from losssearch.evaluation import Difference
 from losssearch.evaluation.statistics import mean_interval
+from losssearch.search.result import Finished
 from losssearch.search.selection import Contender, train
-from losssearch.search.study import Finished, judged_study
+from losssearch.search.study import judged_study
 from losssearch.search.user_study import FunctionContext
 from losssearch.search.verdict import Reading, Verdict, stated, summary
 

@@ -1,0 +1,277 @@
+"""A study of a trade-off: the best metric within every limit on a gap, and the losses that reach it.
+
+A candidate is worth the mean, over limits, of the best metric that keeps each: the area under its own front. Those that
+lead somewhere along the front are trained again on the whole search part; thresholds, and so places on the front, are
+chosen on the confirmation part, and test is read at those places.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from losssearch.errors import LossSearchError
+from losssearch.evaluation import Difference
+from losssearch.losses.spec import LossSpec, Weighting
+from losssearch.search.context import FRONT_LIMITS, WHOLE, Context
+from losssearch.search.front import (
+    Place,
+    Rows,
+    TradeOff,
+    area,
+    area_differences,
+    floor_of,
+    front_of,
+    moved,
+    places_of,
+    read_place,
+)
+from losssearch.search.loop import Loop
+from losssearch.search.result import Finished, entry_of, result_of
+from losssearch.search.selection import Contender, train
+from losssearch.search.settings import derived_seed
+from losssearch.search.verdict import Verdict, learned_state, stated, summary
+from losssearch.storage.records import TrialRecord
+from losssearch.training import Outcome
+
+MOST = 12
+"""Candidates that are trained again."""
+
+SWEEP = (0.3, 0.5, 0.75, 1.35, 2.0, 3.5)
+"""Strengths of the penalty, as multiples of its own, at which the best penalised loss of either side is trained too."""
+
+TRAININGS = 2
+"""Trainings of each: every model that they give may take a place on the front."""
+
+TEST = "area under the front, bootstrap over rows"
+Part = Literal["confirmation", "test"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A candidate as it was trained again, and its places on confirmation."""
+
+    contender: Contender
+    outcome: Outcome
+    places: tuple[Place, ...]
+
+    @property
+    def trial(self) -> TrialRecord:
+        """The trial that it was in the search."""
+        return self.contender.trial
+
+
+def run_front_study(context: Context) -> Finished:
+    """Search, train the leading candidates again, choose the front on confirmation, read test once.
+
+    Raises `LossSearchError` where no candidate could be trained.
+    """
+    trials = Loop(context).run()
+    begun = time.monotonic()
+    leading = entrants(trials, context.task.plain.name)
+    if not leading:
+        raise context.hopeless(trials)
+    leading = [*leading, *swept(trials)]
+    front = _Front(context, leading)
+    context.seconds["confirmation"] = time.monotonic() - begun
+    verdict = front.verdict()
+    side = "searched" if verdict.recommended == "searched" else "baseline"
+    winner = max((one for one in front.trained if one.trial.origin == side), key=front.own_area)
+    best_of = {name: front.entry(one) for name, one in front.best_by_name().items()}
+    searched = [one for one in front.trained if one.trial.origin == "searched"]
+    result = result_of(
+        context,
+        trials,
+        best=front.entry(winner) | {"groups": {}},
+        searched=front.entry(max(searched, key=front.own_area)) if searched else None,
+        baselines=list(best_of.values()),
+        verdict=verdict,
+    )
+    result |= {
+        "ablation": [],
+        "front": front.to_json(),
+        "objectives": [context.settings.metric, context.settings.front],
+    }
+    spec = winner.contender.spec
+    return Finished(result, spec, learned_state(spec, winner.outcome), trials)
+
+
+def entrants(trials: Sequence[TrialRecord], plain: str) -> list[Contender]:
+    """The candidates that together reach most, each added for what it adds to the others; the plain loss first."""
+    able = [t for t in trials if t.twin is None and t.details and t.value is not None]
+    profiles = {t.number: [statistics.fmean(column) for column in zip(*t.details, strict=True)] for t in able}
+    first = next((t for t in able if t.name == plain), None)
+    chosen = [] if first is None else [first]
+    best = profiles[first.number] if first else [-math.inf] * len(FRONT_LIMITS)
+    left = [t for t in able if t is not first]
+
+    def worth(trial: TrialRecord) -> tuple[float, float, int]:
+        """What it adds to the others; where nothing, what it reaches by itself."""
+        own = profiles[trial.number]
+        added = sum(max(0.0, p - b) if math.isfinite(b) else p for p, b in zip(own, best, strict=True))
+        return added, sum(own), -trial.number
+
+    while left and len(chosen) < MOST:
+        top = max(left, key=worth)
+        chosen.append(top)
+        left.remove(top)
+        best = [max(b, p) for b, p in zip(best, profiles[top.number], strict=True)]
+    return [Contender(trial) for trial in chosen]
+
+
+def swept(trials: Sequence[TrialRecord]) -> list[Contender]:
+    """The best penalised loss of either side with its penalty weaker and stronger: neighbours along the front."""
+    found = []
+    for origin in ("baseline", "searched"):
+        able = [t for t in trials if t.origin == origin and t.twin is None and t.details and _penalised(t)]
+        if not able:
+            continue
+        best = max(able, key=lambda t: statistics.fmean(value for row in t.details for value in row))
+        spec = LossSpec.from_json(best.spec)
+        for strength in SWEEP:
+            moved_spec = _strengthened(spec, strength)
+            found.append(Contender(replace(best, spec=moved_spec.to_json(), key=moved_spec.key)))
+    return found
+
+
+def _penalised(trial: TrialRecord) -> bool:
+    parts = LossSpec.from_json(trial.spec).parts
+    return 0 < sum(not part.term.scaled for part in parts) < len(parts)
+
+
+def _strengthened(spec: LossSpec, strength: float) -> LossSpec:
+    parts = []
+    for part in spec.parts:
+        weighting = part.weighting
+        if not part.term.scaled and weighting.kind != "uncertainty":
+            weighting = Weighting(weighting.kind, strength * weighting.start, strength * weighting.end)
+        parts.append(replace(part, weighting=weighting))
+    return replace(spec, parts=tuple(parts))
+
+
+class _Front:
+    """The candidates trained again, and the front that they make together."""
+
+    def __init__(self, context: Context, leading: Sequence[Contender]) -> None:
+        self.context = context
+        settings = context.settings
+        self.trade = TradeOff(context.metric, settings.front, settings.task)
+        self.rows = {part: _rows(context, part) for part in ("confirmation", "test")}
+        outcomes = train(context, WHOLE, leading, TRAININGS, hold=True)
+        self.trained: list[Trained] = []
+        for contender, outcome in zip(leading, outcomes, strict=True):
+            if outcome.state != "completed":
+                continue
+            outputs, number = torch.tensor(outcome.held["confirmation"]), len(self.trained)
+            rows, by_group = self.rows["confirmation"], settings.group_thresholds
+            places = tuple(places_of(self.trade, number, outputs, rows, by_group=by_group))
+            self.trained.append(Trained(contender, outcome, places))
+        if not any(one.trial.origin == "baseline" for one in self.trained):
+            raise LossSearchError("no baseline could be trained again for the front")
+        self.floor = floor_of(self.trade, [p for one in self.trained for p in one.places], self.rows["confirmation"])
+
+    def own_area(self, one: Trained) -> float:
+        """The area under a candidate's own front on confirmation."""
+        return self._area(one.places)
+
+    def best_by_name(self) -> dict[str, Trained]:
+        """The best setting of every baseline, best first."""
+        best: dict[str, Trained] = {}
+        for one in sorted(self.trained, key=self.own_area, reverse=True):
+            if one.trial.origin == "baseline":
+                best.setdefault(one.trial.name, one)
+        return best
+
+    def entry(self, one: Trained) -> dict[str, Any]:
+        """An entry of ``result.json``: values are areas, the mean over limits of the best metric within each."""
+        areas = {
+            "confirmation": self.own_area(one),
+            "test": self._area([self._tested(place) for place in front_of(one.places)]),
+        }
+        measured = {name: summary([self.context.value(found)]) for name, found in areas.items()}
+        validation = {"mean": one.trial.value, "std": 0.0, "values": list(one.trial.values)}
+        return entry_of(one.contender, one.outcome) | {"constraints": [], "validation": validation, **measured}
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The ``front`` of ``result.json``: places in the order of their gap on confirmation."""
+        shown = []
+        for place in front_of([place for one in self.trained for place in one.places]):
+            one, tested = self.trained[place.candidate], self._tested(place)
+            shown.append(
+                {
+                    "limit": place.gap,
+                    "trial": one.trial.number,
+                    "name": one.trial.name,
+                    "origin": one.trial.origin,
+                    "formula": one.contender.spec.formula(),
+                    "training": place.training,
+                    "thresholds": list(place.thresholds),
+                    "validation": {"metric": self.context.value(place.utility), "gap": place.gap},
+                    "test": {"metric": self.context.value(tested.utility), "gap": tested.gap},
+                }
+            )
+        return shown
+
+    def verdict(self) -> Verdict:
+        """Whether the searched losses reach a better front than the menu's do."""
+        sides = {
+            origin: front_of([p for one in self.trained if one.trial.origin == origin for p in one.places])
+            for origin in ("searched", "baseline")
+        }
+        best = next(iter(self.best_by_name()))
+        plain = self.context.task.plain.name
+        alone = [p for one in self.trained if one.trial.name == plain for p in one.places] or sides["baseline"]
+        if not sides["searched"]:
+            nothing = Difference(0.0, (0.0, 0.0), 0.0, 0.95, TEST)
+            text = "Use the menu's front: no searched loss could be trained to the end."
+            return Verdict("baseline", best, nothing, nothing, plain, nothing, text)
+        confirmation = self._difference(sides["searched"], sides["baseline"], "confirmation")
+        test = self._difference(sides["searched"], sides["baseline"], "test")
+        above_plain = self._difference(sides["searched"], front_of(alone), "test")
+        better = confirmation.difference > confirmation.standard_error
+        metric, gap = self.context.settings.metric, self.context.settings.front
+        figures = (
+            f"the mean {metric} over limits on {gap} from {FRONT_LIMITS[0]} to {FRONT_LIMITS[-1]} differs by "
+            f"{confirmation.difference:+.4g} on confirmation (standard error {confirmation.standard_error:.2g}), by "
+            f"{stated(test)} on test, and from plain {plain} by {stated(above_plain)}; above zero is better"
+        )
+        text = (
+            f"The searched losses reach a better front than the menu: {figures}."
+            if better
+            else f"The searched losses reach no reliably better front than the menu: {figures}."
+        )
+        side = "searched" if better else "baseline"
+        return Verdict(side, best, confirmation, test, plain, above_plain, text)
+
+    def _difference(self, first: Sequence[Place], second: Sequence[Place], part: Part) -> Difference:
+        rows = self.rows[part]
+        seed = derived_seed(self.context.settings.seed, "front", part)
+        one, other = (
+            torch.stack([moved(self.trade, place, self._outputs(place, part), rows) for place in side])
+            for side in (first, second)
+        )
+        found, drawn = area_differences(self.trade, one, other, rows, limits=FRONT_LIMITS, floor=self.floor, seed=seed)
+        error = statistics.stdev(drawn)
+        return Difference(found, (found - 1.96 * error, found + 1.96 * error), error, 0.95, TEST)
+
+    def _area(self, places: Sequence[Place]) -> float:
+        return area([p.utility for p in places], [p.gap for p in places], FRONT_LIMITS, self.floor)
+
+    def _tested(self, place: Place) -> Place:
+        return read_place(self.trade, place, self._outputs(place, "test"), self.rows["test"])
+
+    def _outputs(self, place: Place, part: Part) -> Tensor:
+        return torch.tensor(self.trained[place.candidate].outcome.held[part][place.training])
+
+
+def _rows(context: Context, part: str) -> Rows:
+    dataset, rows = context.dataset, getattr(context.partition, part)
+    assert dataset.group is not None  # noqa: S101  (a front is between groups)
+    return Rows(torch.tensor(dataset.target[rows]), torch.tensor(dataset.group[rows]), len(dataset.groups))

@@ -1,0 +1,84 @@
+"""How hard each part of a loss pulls on the rows of each group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from losssearch.losses.compose import compose
+from losssearch.losses.spec import LossSpec
+
+MOST_ROWS = 1024
+"""Rows that are looked at: some terms compare every pair."""
+
+
+def group_pull(
+    spec: LossSpec,
+    plain: LossSpec,
+    outputs: Tensor,
+    target: Tensor,
+    group: Tensor,
+    names: Sequence[str],
+    *,
+    class_prior: Tensor | None = None,
+    learned: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """The mean size of a part's gradient by the output of a row of each group, relative to that over all rows.
+
+    At 1, a part pulls on a row of the group as hard as on any. Measured at the end of training, at the outputs of a
+    trained model, on at most `MOST_ROWS` of the rows; what a part carries over batches is as after one batch of these
+    rows. Parts that read distances between rows are left out.
+
+    Args:
+        spec: The loss whose parts are looked at.
+        plain: What it is compared with, at the same outputs.
+        outputs: ``[S, N]`` or ``[S, N, C]``: of models of several seeds, in the unit that the loss reads.
+        target: ``[N]``, in that unit.
+        group: Ids ``[N]``, int64.
+        names: Of the groups, in the order of their ids.
+        class_prior: ``[C]``, for the losses that read it.
+        learned: Learned scalars of ``spec`` by their names in its state.
+        seed: Of the choice of rows.
+
+    Returns:
+        Rows with ``part`` (a formula, ``whole`` or ``plain``) and ``pull``: by the name of a group, None where the part
+        is at rest, as a penalty is whose limit is kept, or the group has no row.
+    """
+    rows = torch.randperm(len(target), generator=torch.Generator().manual_seed(seed))[:MOST_ROWS]
+    classes = outputs.shape[-1] if outputs.dim() == 3 else 2
+    looked = [(part.term.reads, LossSpec((part,)).formula(), replace(spec, parts=(part,))) for part in spec.parts]
+    entries = [(formula, one) for reads, formula, one in looked if "distance" not in reads]
+    if len(entries) == len(spec.parts) > 1:
+        entries.append(("whole", spec))
+    if spec.parts != plain.parts:
+        entries.append(("plain", plain))
+    found = []
+    for title, one in entries:
+        sizes = []
+        for seen in outputs:
+            loss = compose(one, class_prior=class_prior, groups=len(names), classes=classes)
+            with torch.no_grad():
+                for name, value in (learned or {}).items() if one is spec else ():
+                    loss.learned[name].fill_(value)
+            place = seen[rows].float().requires_grad_()
+            if one.reads & {"memory"}:
+                loss(place, target[rows], group=group[rows], progress=1.0)  # moves the memory
+            value = loss.eval()(place, target[rows], group=group[rows], progress=1.0)
+            (slope,) = torch.autograd.grad(value, place)
+            sizes.append(slope.abs().reshape(len(rows), -1).sum(-1))
+        found.append({"part": title, "pull": _relative(torch.stack(sizes).mean(0), group[rows], names)})
+    return found
+
+
+def _relative(size: Tensor, group: Tensor, names: Sequence[str]) -> dict[str, float | None]:
+    overall = size.mean().item()
+    pull: dict[str, float | None] = {}
+    for index, name in enumerate(names):
+        own = size[group == index]
+        pull[name] = own.mean().item() / overall if overall > 0 and len(own) else None
+    return pull
