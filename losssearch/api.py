@@ -7,109 +7,29 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from torch import nn
-
-from losssearch.assembly import RUNS, Assembled, Options, assemble
+from losssearch.assembly import Assembled, Options, assemble
 from losssearch.data import Data
 from losssearch.data.groups import Sensitive
-from losssearch.errors import ConstraintUnmetError, DataError, InterruptedStudyError, LossSearchError, OptionError
+from losssearch.errors import ConstraintUnmetError, InterruptedStudyError, LossSearchError
 from losssearch.execution import one_thread
-from losssearch.export.boosting import write_objective
-from losssearch.export.bundle import load_loss, write_bundle
-from losssearch.models import BOOSTED, ModelFactory
+from losssearch.export.bundle import write_bundle
+from losssearch.models import ModelFactory
 from losssearch.report.leaderboard import as_records, leaderboard
 from losssearch.search.budget import UNLIMITED
 from losssearch.search.context import Context, StudyContext
 from losssearch.search.observer import Observer, SilentObserver
+from losssearch.search.private_model import train_private_model
+from losssearch.search.result import Finished
 from losssearch.search.settings import parse_duration
-from losssearch.search.study import Finished, run_study
+from losssearch.search.study import run_study
 from losssearch.search.user_study import FunctionContext
 from losssearch.search.user_verdict import run_function_study
+from losssearch.study_result import SearchResult, VerdictSummary, open_result
+from losssearch.training.private import Privacy
 from losssearch.training.user_function import TrainFunction
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-@dataclass(frozen=True)
-class VerdictSummary:
-    """Whether to use the searched loss, and how sure that is.
-
-    ``difference`` is searched less best baseline on test, turned so that above zero is better, with its
-    ``interval`` at ``level`` by the method that ``test`` names.
-    """
-
-    recommended: str
-    against: str
-    difference: float
-    interval: tuple[float, float]
-    level: float
-    test: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-
-class SearchResult:
-    """A finished study: the loss that it recommends, the verdict, the leaderboard, and its files in ``out``."""
-
-    def __init__(self, content: dict[str, Any], out: Path) -> None:
-        self._content, self.out = content, out
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of ``result.json``."""
-        return dict(self._content)
-
-    @cached_property
-    def loss(self) -> nn.Module:
-        """The recommended loss: ``result.loss(output, target)``."""
-        return load_loss(self.out / "export")
-
-    @property
-    def verdict(self) -> VerdictSummary:
-        """Difference to the best baseline with its interval, and a sentence."""
-        found = self._content["verdict"]
-        names = ("recommended", "against", "difference", "level", "test", "text")
-        return VerdictSummary(interval=tuple(found["interval"]), **{name: found[name] for name in names})
-
-    @property
-    def leaderboard(self) -> pd.DataFrame:
-        """The searched loss and every baseline, best on test first."""
-        import pandas as pd
-
-        return pd.DataFrame(as_records(leaderboard(self._content)))
-
-    def export(self, directory: str | Path, form: str = "python") -> Path:
-        """Write the recommended loss: the bundle to ``directory``, or its spec alone (``form="json"``).
-
-        ``form`` may also be ``lightgbm`` or ``xgboost``: the loss as a custom objective for boosted trees, in
-        ``objective.py``; it equals what a study with that model trains with.
-
-        Raises `OptionError` where ``directory`` holds something else than a bundle.
-        """
-        source, place = self.out / "export", Path(directory)
-        if not (source / "loss.json").is_file():
-            raise DataError(f"a finished study holds export/loss.json, but {self.out} does not: run the search again")
-        if place.exists() and (not place.is_dir() or (any(place.iterdir()) and not (place / "loss.json").is_file())):
-            raise OptionError(f"the folder of an export must be new, empty or a bundle; {place} is none of these")
-        place.mkdir(parents=True, exist_ok=True)
-        if form == "json":
-            shutil.copyfile(source / "loss.json", place / "loss.json")
-            return place / "loss.json"
-        if form in BOOSTED:
-            rate = self._content["best"]["learning_rate"] if self._content["model"] in BOOSTED else None
-            return write_objective(source, place, form, rate=rate)
-        shutil.copytree(source, place, dirs_exist_ok=True)
-        return place
-
-    def __repr__(self) -> str:
-        return f"SearchResult({self._content['study']!r}: {self._content['verdict']['text']})"
 
 
 def search(
@@ -135,6 +55,8 @@ def search(
     objectives: Sequence[str] = (),
     confidence: float = 0.95,
     group_thresholds: bool = False,
+    private_epsilon: float | None = None,
+    private_delta: float = 1e-5,
     trials: int | None = None,
     time_budget: str | float | None = None,
     epochs: int | None = None,
@@ -186,6 +108,9 @@ def search(
         objectives: a metric and a gap between groups, of which to draw the whole trade-off.
         confidence: with which a constraint is to hold on new data.
         group_thresholds: tune one decision threshold a group as well; predictions then need the attribute.
+        private_epsilon: train a final model with differential privacy at this epsilon and ``private_delta``; it lies in
+            ``export/private_model.safetensors``. Needs the extra ``private``.
+        private_delta: the delta of that promise.
         trials: how many losses to try, half of them baselines; 128 where left out, or as many as ``time_budget`` holds.
         time_budget: seconds, or a duration such as ``"10m"``, in which to end.
         epochs: of each training; from the number of rows where left out (20 for a training function).
@@ -283,6 +208,8 @@ def _publish(assembled: Assembled, finished: Finished) -> dict[str, Any]:
         target_scale=facts.target_scale,
         groups=facts.groups,
     )
+    if assembled.privacy is not None and isinstance(context, Context):
+        result["private"] = _train_private(context, result, assembled.privacy, out / "export")
     tracking = context.store.study(settings.study).tracking
     result["mlflow"] = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "run_id")}
     result["export"] = {name: None if path is None else str(path) for name, path in paths.items()}
@@ -308,6 +235,19 @@ def _publish(assembled: Assembled, finished: Finished) -> dict[str, Any]:
     return result
 
 
+def _train_private(context: Context, result: Mapping[str, Any], privacy: Privacy, place: Path) -> dict[str, Any]:
+    from safetensors.torch import save
+
+    found = train_private_model(context, [result["best"], *result["baselines"]], privacy)
+    path = place / "private_model.safetensors"
+    path.write_bytes(save({name: value.contiguous() for name, value in found.parameters.items()}))
+    if found.facts["loss"] != result["best"]["name"]:
+        context.observer.note(
+            f"the private model is trained with {found.facts['loss']}: the recommended loss is no mean over samples"
+        )
+    return found.facts | {"model": str(path)}
+
+
 def _write_json(path: Path, content: Any) -> None:
     draft = path.with_suffix(".json.new")
     draft.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
@@ -322,24 +262,6 @@ def _close(context: StudyContext, status: Literal["FINISHED", "KILLED", "FAILED"
             context.observer.note(problem)
     finally:
         context.store.close()
-
-
-def open_result(study: str) -> SearchResult:
-    """The result of a finished study, by its folder or by its name under ``losssearch-runs``.
-
-    Raises `DataError` where there is none, or the study is not finished.
-    """
-    for out in (Path(study), RUNS / study):
-        if (out / "result.json").is_file():
-            try:
-                return SearchResult(json.loads((out / "result.json").read_text(encoding="utf-8")), out)
-            except ValueError as error:
-                raise DataError(f"{out / 'result.json'} must be JSON: {error}") from error
-        if (out / "study.db").is_file():
-            raise DataError(
-                f"the study in {out} is not finished: go on with it by `losssearch search … --resume --out {out}`"
-            )
-    raise DataError(f"a study's folder holds result.json, but neither {study} nor {RUNS / study} does")
 
 
 __all__ = ["LossSearchError", "SearchResult", "VerdictSummary", "open_result", "run", "search"]

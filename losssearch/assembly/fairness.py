@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from losssearch.assembly.forewarning import telling_columns, unverifiable_limits
 from losssearch.assembly.options import Options
 from losssearch.data import Dataset
 from losssearch.data.groups import sensitive_columns
@@ -50,8 +51,8 @@ def read_fairness(options: Options, task: Task) -> Fairness:
         )
     if constraints and front:
         raise OptionError("--constraint keeps a limit and --objective draws the trade-off: give one of them")
-    if options.group_thresholds and not constraints:
-        raise OptionError("--group-thresholds needs a --constraint that they are to keep")
+    if options.group_thresholds and not (constraints or front):
+        raise OptionError("--group-thresholds needs a --constraint that they are to keep, or a front by --objective")
     if options.group_thresholds and task.kind != "binary":
         raise OptionError(f"--group-thresholds are for binary tasks, this one is {task.kind}")
     sensitive = () if options.sensitive is None else sensitive_columns(options.sensitive) or ("group",)
@@ -92,10 +93,15 @@ def _values(constraint: Constraint) -> Values:
     return {"statistic": gap.statistic, "limit": limit}
 
 
-def warn(fairness: Fairness, dataset: Dataset, observer: Observer) -> None:
+def warn(fairness: Fairness, dataset: Dataset, observer: Observer, *, as_feature: bool = False) -> None:
     """Tell what a user of groups should know before the study starts."""
     if fairness.sensitive and not fairness.demanded:
         observer.note("a sensitive attribute without --constraint or --objective: groups are reported, not made alike")
+    for line in unverifiable_limits(parse_constraints(fairness.constraints, dataset.task), dataset):
+        observer.note(line)
+    if fairness.demanded and not as_feature:
+        for line in telling_columns(dataset, fairness.sensitive):
+            observer.note(line)
     if dataset.group is not None and len(dataset.groups) > 8:
         observer.note(
             f"{len(dataset.groups)} groups: differences between so many are large by chance; the result says how large"

@@ -26,6 +26,7 @@ from losssearch.tasks import fair_task, get_task
 from losssearch.tracking.tracker import DatasetInfo
 from losssearch.training import RATES, default_plan
 from losssearch.training.boosting import BOOSTED_RATES, boosted_plan
+from losssearch.training.private import Privacy, check_private
 
 SMALL_JOB = 6e11
 """Floating-point operations below which a cluster's start would cost more than it saves (about 20 s of one core)."""
@@ -56,6 +57,7 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
         sensitive=options.sensitive,
         sensitive_as_feature=options.sensitive_as_feature or options.group_thresholds,
     )
+    privacy = _privacy(options)
     task = get_task(dataset.task)
     fairness = read_fairness(options, task)
     if fairness.demanded:
@@ -88,6 +90,7 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
         constraints=fairness.constraints,
         front=fairness.front,
         confidence=options.confidence,
+        group_thresholds=options.group_thresholds,
     )
     if not settings.rates:
         raise OptionError("rates must hold at least one learning rate")
@@ -98,7 +101,7 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
     workers = _workers(options, settings, dataset, device, observer)
     for line in dataset.notes:
         observer.note(line)
-    warn(fairness, dataset, observer)
+    warn(fairness, dataset, observer, as_feature=settings.sensitive_as_feature)
     info = DatasetInfo(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -124,7 +127,17 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
         device=device,
         started=time.monotonic() if options.started is None else options.started,
     )
-    return Assembled(context, out, opened.result)
+    return Assembled(context, out, opened.result, privacy)
+
+
+def _privacy(options: Options) -> Privacy | None:
+    if options.private_epsilon is None:
+        return None
+    if is_boosted(options.model):
+        raise OptionError(f"--private-epsilon trains a network by gradients, not {options.model}")
+    privacy = Privacy(options.private_epsilon, options.private_delta)
+    check_private(privacy)
+    return privacy
 
 
 def _model_name(model: str | ModelFactory) -> str:

@@ -39,6 +39,7 @@ DATA_ONLY = {
     "constraints": (),
     "objectives": (),
     "group_thresholds": False,
+    "private_epsilon": None,
 }
 """Options of data and model, which a training function brings itself, with their defaults."""
 

@@ -36,6 +36,8 @@ class Options:
     objectives: Sequence[str] = ()
     confidence: float = 0.95
     group_thresholds: bool = False
+    private_epsilon: float | None = None
+    private_delta: float = 1e-5
     data_memory: str | None = None
     trials: int | None = None
     time_budget: float | None = None

@@ -17,6 +17,7 @@ from losssearch.search.settings import StudySettings
 from losssearch.storage.sql import SqlStore
 from losssearch.storage.store import Store
 from losssearch.tracking.tracker import DatasetInfo, SilentTracker, Tracker
+from losssearch.training.private import Privacy
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,15 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Assembled:
-    """A study ready to run: ``result`` is that of a finished study that was resumed."""
+    """A study ready to run: ``result`` is that of a finished study that was resumed.
+
+    With ``privacy``, a final model is trained after it.
+    """
 
     context: StudyContext
     out: Path
     result: dict[str, Any] | None
+    privacy: Privacy | None = None
 
 
 def open_surroundings(

@@ -18,6 +18,7 @@ from losssearch.cli.doctor import doctor
 from losssearch.cli.export import export
 from losssearch.cli.leaderboard import leaderboard
 from losssearch.cli.output import fail
+from losssearch.cli.report import report
 from losssearch.cli.search import search
 from losssearch.cli.spaces import spaces
 from losssearch.cli.terms import terms
@@ -49,7 +50,7 @@ def _root(
         typer.echo(context.get_help())
 
 
-for _command in (search, leaderboard, export, terms, spaces, ui, doctor):
+for _command in (search, leaderboard, report, export, terms, spaces, ui, doctor):
     app.command(_command.__name__)(_command)
 
 

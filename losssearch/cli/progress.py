@@ -20,6 +20,7 @@ TITLES = {
     "reevaluation-1": "Re-evaluating 16",
     "reevaluation-2": "Re-evaluating 4",
     "confirmation": "Confirming",
+    "front": "Drawing the front",
 }
 
 

@@ -72,6 +72,11 @@ def search(
         bool,
         typer.Option("--group-thresholds", help="Tune a threshold a group too; predictions then need the attribute."),
     ] = False,
+    private_epsilon: Annotated[
+        float | None,
+        typer.Option(help="Train a final model under differential privacy at this epsilon (extra `private`)."),
+    ] = None,
+    private_delta: Annotated[float, typer.Option(help="The delta of that promise.")] = 1e-5,
     trials: Annotated[
         int | None,
         typer.Option(help="Losses to try; half of them are baselines. Default: 128, or what the time budget holds."),
@@ -136,6 +141,8 @@ def search(
         objectives=_listed(objective),
         confidence=confidence,
         group_thresholds=group_thresholds,
+        private_epsilon=private_epsilon,
+        private_delta=private_delta,
         trials=trials,
         time_budget=parse_duration(time_budget) if time_budget is not None else None,
         epochs=epochs,

@@ -227,7 +227,8 @@ def require_column(column: str, frame: pd.DataFrame, where: str, role: str) -> N
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    holding = [known for known in names if len(name) > 2 and name.lower() in known.lower()]  # sex in sex_derived
+    near = list(dict.fromkeys((*difflib.get_close_matches(name, names, n=3, cutoff=0.5), *holding)))[:3]
     return f"did you mean {', '.join(map(repr, near))}?" if near else f"it has {_listed(names)}"
 
 

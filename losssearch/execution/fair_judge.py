@@ -13,14 +13,19 @@ from losssearch.data.replicas import Replicas
 from losssearch.evaluation import evaluate, get_metric
 from losssearch.evaluation.fairness import (
     Constraint,
+    FairAdjustment,
+    FairEvaluation,
+    bound,
     constrained_utility,
     decision_quality,
     evaluate_fairly,
     frontier,
     parse_constraint,
     parse_constraints,
+    utility_floor,
     value,
 )
+from losssearch.evaluation.fairness.judge import CONSTANT
 from losssearch.training import Detailed
 
 DECISION, SCORE = "/decision", "/score"
@@ -72,8 +77,17 @@ def fair_judge(
     return ConstrainedJudge(metric, task, demands, rows)
 
 
+SPARED = (1.0, 0.0)
+"""Standard errors that a limit is kept with to spare, where more cannot be had."""
+
+
 class ConstrainedJudge:
-    """The metric within the constraints; its details are the metric, the excess and the gap of each constraint."""
+    """The metric within the constraints; its details are the metric, the excess and the gap of each constraint.
+
+    Where nothing keeps a limit with ``z`` standard errors to spare, the least excess is that of what decides nearly all
+    alike. So such a member is judged by its best decisions that keep it with fewer to spare (`SPARED`), below all that
+    spare more; and only where there are none by the least excess.
+    """
 
     def __init__(self, metric: str, task: str, demands: Demands, rows: Grouped) -> None:
         self.metric, self.rows, self.z = get_metric(metric, task), rows, demands.z
@@ -81,27 +95,51 @@ class ConstrainedJudge:
 
     def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """See `losssearch.training.Evaluate`."""
-        rows, own = self.rows, self.rows.own_unit
-        found = evaluate_fairly(
-            self.metric,
-            self.constraints,
-            own(outputs),
-            own(target[:, None]),
-            rows.group,
-            rows.groups,
-            tuned=tuned,
-            z=self.z,
-            class_prior=rows.prior,
-        )
-        adjustment = found.adjustment
-        return found.utility, Detailed(
+        own = self.rows.own_unit
+        shown, goal = own(outputs), own(target[:, None])
+        found = self._evaluate(shown, goal, tuned, self.z)
+        utility, values, excess, gaps = found.utility, found.values, found.excess, found.gaps
+        adjustment, floor, spared = found.adjustment, utility_floor(self.metric), found.excess <= 0
+        for step, z in enumerate([z for z in SPARED if z < self.z], start=1):
+            if bool(spared.all()):
+                break
+            bare = self._evaluate(shown, goal, tuned, z)
+            kept = bare.excess <= 0
+            relaxed = torch.where(kept, step * floor + self.metric.utility(bare.values), 3 * floor - bare.excess)
+            beyond = torch.where(kept, self._excess(bare.adjustment, shown, goal), bare.excess + CONSTANT)
+            utility, values = torch.where(spared, utility, relaxed), torch.where(spared, values, bare.values)
+            excess, gaps = torch.where(spared, excess, beyond), torch.where(spared, gaps, bare.gaps)
+            adjustment, spared = adjustment.where(spared, bare.adjustment), spared | kept
+        return utility, Detailed(
             lambda other: adjustment.apply(own(other)),
-            torch.stack((found.values, found.excess, *found.gaps), dim=-1).to(outputs.dtype),
+            torch.stack((values, excess, *gaps), dim=-1).to(outputs.dtype),
             {
                 DECISION: lambda other: adjustment.decide(own(other)),
                 SCORE: lambda other: adjustment.scores(own(other)),
             },
         )
+
+    def _evaluate(self, outputs: Tensor, target: Tensor, tuned: Tensor, z: float) -> FairEvaluation:
+        rows = self.rows
+        return evaluate_fairly(
+            self.metric,
+            self.constraints,
+            outputs,
+            target,
+            rows.group,
+            rows.groups,
+            tuned=tuned,
+            z=z,
+            class_prior=rows.prior,
+        )
+
+    def _excess(self, adjustment: FairAdjustment, outputs: Tensor, target: Tensor) -> Tensor:
+        """How far the bounds of these decisions are beyond the limits."""
+        rows, worst = self.rows, torch.zeros(())
+        for one in self.constraints:
+            reached = bound(one, adjustment.read(one, outputs), target, rows.group, rows.groups, z=self.z)
+            worst = torch.maximum(worst, one.excess(reached))
+        return worst
 
 
 class FrontJudge:

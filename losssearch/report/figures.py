@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from losssearch.report.canvas import BLUE, GREY, INK, ORANGE, blank, drawable, headline, legend, number, png
+from losssearch.report.canvas import BLUE, GREY, INK, ORANGE, RED, blank, drawable, headline, legend, number, png
+from losssearch.report.fairness import judged_by
+from losssearch.report.fairness_figures import fairness_figures
 from losssearch.report.leaderboard import SEARCHED, Row, higher_is_better, leaderboard
 from losssearch.report.shape import shape_figure
 from losssearch.storage.records import TrialRecord, TrialState
@@ -39,6 +41,8 @@ def write_figures(
 ) -> list[Path]:
     """Write ``leaderboard.png``, ``history.png`` and ``loss_shape.png`` into ``directory``; return their paths.
 
+    A study with groups has those of `losssearch.report.fairness_figures.fairness_figures` too.
+
     ``spec`` is the searched loss, ``class_prior`` the share of each class [classes] (even where None) and
     ``learned`` the learned scalars by the names of its state; both matter only to the shape of the loss.
     """
@@ -48,6 +52,7 @@ def write_figures(
         "leaderboard": leaderboard_figure(result),
         "history": history_figure(result, trials),
         "loss_shape": shape_figure(result, spec, class_prior=class_prior, learned=learned),
+        **fairness_figures(result, trials),
     }
     paths = []
     for name, content in drawn.items():
@@ -62,7 +67,7 @@ def metric_label(result: Mapping[str, Any], part: str) -> str:
     metric = result["metric"]
     unit = f" [{metric['unit']}]" if metric.get("unit") else ""
     sense = "higher" if higher_is_better(metric) else "lower"
-    return drawable(f"{metric['name']} on {part}{unit}, {sense} is better")
+    return drawable(f"{judged_by(result)} on {part}{unit}, {sense} is better")
 
 
 def leaderboard_figure(result: Mapping[str, Any]) -> bytes:
@@ -110,6 +115,8 @@ def _draw_row(axis: Any, place: int, row: Row, low: float, high: float) -> None:
     axis.text(1.02, place - 0.17 * row.recommended, number(mean, row.std), size=9, **look)
     if row.recommended:
         axis.text(1.02, place + 0.22, "recommended", size=7.5, **{**look, "color": BLUE})
+    elif any(not held.met for held in row.constraints):
+        axis.text(1.02, place + 0.3, "beyond a limit", size=7.5, **{**look, "color": RED})
     if not low <= mean <= high:
         end, marker = (low + 0.012 * (high - low), "<") if mean < low else (high - 0.012 * (high - low), ">")
         axis.plot([end], [place], marker=marker, color=colour, markersize=8)
@@ -171,7 +178,7 @@ def history_figure(result: Mapping[str, Any], trials: Sequence[TrialRecord]) -> 
     edge = low - strip if higher else high + strip
     axis.axhline(low if higher else high, color=GREY, linewidth=0.6, linestyle=":")
     failed = [(trial.number, edge) for trial in ordered if trial.state is TrialState.FAILED]
-    scatter(failed, "failed", marker="x", color="#D55E00", markersize=6, markeredgewidth=1.6)
+    scatter(failed, "failed", marker="x", color=RED, markersize=6, markeredgewidth=1.6)
     untrained = [(trial.number, edge) for trial in ordered if trial.state in _UNTRAINED]
     scatter(untrained, "screened out", marker="|", color=GREY, markersize=8)
     handles.extend(_running_best(axis, done, ordered, higher))

@@ -14,13 +14,29 @@ from jinja2 import Environment, PackageLoader
 
 from losssearch.export.usage import usage_lines
 from losssearch.losses.spec import LossSpec
+from losssearch.report.fairness import (
+    group_rows,
+    group_thresholds,
+    judged_by,
+    meaning,
+    price,
+    promise,
+    shown_front,
+    warnings,
+)
+from losssearch.report.groups import MEANINGS, columns_of, estimate
 from losssearch.report.leaderboard import higher_is_better, leaderboard
+from losssearch.report.standing import standings
 from losssearch.storage.records import TrialRecord, TrialState
 
 _CAPTIONS = {
     "leaderboard": "Every loss on what no search has seen: mean and one standard deviation; dots are replicas.",
     "history": "Every trial of the search on validation rows.",
     "loss_shape": "The searched loss beside the plain one, for a single sample.",
+    "trade_off": "Metric against gap, every trial. The grey strip is the noise floor: what a perfectly fair model with "
+    "the recommended one's rates would show. The ring is the recommended loss on fresh draws, at the confidence asked.",
+    "front": "At each limit on the gap, the best loss within it.",
+    "groups": "The groups under the recommended loss; where intervals overlap widely, a difference may be chance.",
 }
 
 _STATES = {
@@ -72,7 +88,7 @@ def render_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=_number, signed=_signed, seconds=_seconds)
+    environment.filters.update(number=_number, brief=_brief, signed=_signed, seconds=_seconds)
     pictures = figures if isinstance(figures, Mapping) else {path.stem: path.read_bytes() for path in figures}
     verdict = result.get("verdict") or {}
     return environment.get_template("report.html.jinja").render(
@@ -84,6 +100,7 @@ def render_report(
         spoken=_spoken(verdict, str(result["best"].get("name", ""))),
         searched_won=verdict.get("recommended") == "searched",
         rows=leaderboard(result),
+        judged_by=judged_by(result),
         figures={
             name: {
                 "uri": "data:image/png;base64," + base64.b64encode(content).decode(),
@@ -93,8 +110,33 @@ def render_report(
         },
         states=[(count, state, _STATES[state]) for state, count in _counts(result, trials).items() if count],
         failures=_failures(trials),
+        fair=_fair(result),
         usage=usage_lines(LossSpec.from_json(result["best"]["spec"])),
     )
+
+
+def _fair(result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the page says of groups; None for a study without a sensitive attribute."""
+    rows, held = group_rows(result), standings(result["best"])
+    thresholds = group_thresholds(result)
+    if not rows and not held and not result.get("front"):
+        return None
+    columns = columns_of(rows, str(result["task"])) if rows else ()
+    shown, not_shown = promise(result)
+    return {
+        "constraints": [(one, meaning(one.name)) for one in held],
+        "columns": [(column.title, MEANINGS.get(column.title, "")) for column in columns],
+        "groups": [(row["group"], row["rows"], [estimate(row, column) for column in columns]) for row in rows],
+        "pull": (result["best"].get("groups") or {}).get("pull") or [],
+        "price": price(result),
+        "warnings": warnings(result),
+        "shown": shown if held or result.get("front") else [],
+        "not_shown": not_shown if held or result.get("front") else [],
+        "front": shown_front(result),
+        "front_length": len(result.get("front") or []),
+        "thresholds": thresholds,
+        "own_threshold": standings({"constraints": (thresholds.get("test") or {}).get("constraints") or ()}),
+    }
 
 
 def _spoken(verdict: Mapping[str, Any], best: str) -> tuple[str, str]:
@@ -124,6 +166,13 @@ def _number(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 100 else f"{value:.5g}"
+
+
+def _brief(value: Any) -> str:
+    """Three digits after the point, as wide tables have room for."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
 def _signed(value: Any) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from losssearch.report.standing import Standing, excess, standings
+
 SEARCHED = "searched"
 """The name of the searched loss among the baselines' names."""
 
@@ -35,6 +37,8 @@ class Row:
     difference: float | None
     interval: tuple[float, float] | None
     recommended: bool
+    constraints: tuple[Standing, ...] = ()
+    """How the loss stands to each constraint, in the order of the study's."""
 
 
 def higher_is_better(metric: Mapping[str, Any]) -> bool:
@@ -45,17 +49,18 @@ def higher_is_better(metric: Mapping[str, Any]) -> bool:
 def leaderboard(result: Mapping[str, Any]) -> list[Row]:
     """The rows of a ``result.json``, best test mean first; rows without a test mean come last, by validation.
 
-    Ties keep the order of the result, the searched loss first.
+    Under constraints, losses that keep all limits on test come before the others, and these by how far they are
+    beyond them. Ties keep the order of the result, the searched loss first.
     """
     sign = -1.0 if higher_is_better(result["metric"]) else 1.0
     baselines = [(str(entry["name"]), entry) for entry in result.get("baselines") or []]
     found = searched_entry(result)
     entries = [*([(SEARCHED, found)] if found else []), *baselines]
 
-    def order(entry: tuple[str, Mapping[str, Any]]) -> tuple[bool, float]:
+    def order(entry: tuple[str, Mapping[str, Any]]) -> tuple[bool, float, float]:
         test, validation = _mean(entry[1].get("test")), _mean(entry[1].get("validation"))
         known = test if test is not None else validation
-        return test is None, math.inf if known is None else sign * known
+        return test is None, excess(standings(entry[1])), math.inf if known is None else sign * known
 
     entries.sort(key=order)
     verdict = result.get("verdict") or {}
@@ -78,19 +83,24 @@ def leaderboard(result: Mapping[str, Any]) -> list[Row]:
                 difference=None if mean is None or first is None else mean - first,
                 interval=_interval(verdict, leader, name, sign),
                 recommended=name == recommended,
+                constraints=standings(entry),
             )
         )
     return rows
 
 
 def as_records(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Flat dictionaries for a data frame, CSV or JSON: intervals as ``interval_low`` and ``interval_high``."""
+    """Flat dictionaries for a data frame, CSV or JSON: intervals as ``interval_low`` and ``interval_high``.
+
+    Each constraint has two columns: its name with the gap on test, and ``NAME_met``.
+    """
     records = []
     for row in rows:
         record = asdict(row)
         low, high = record.pop("interval") or (None, None)
-        record.pop("values")
-        records.append({**record, "interval_low": low, "interval_high": high})
+        del record["values"], record["constraints"]
+        gaps = {name: shown for held in row.constraints for name, shown in _columns(held)}
+        records.append({**record, "interval_low": low, "interval_high": high, **gaps})
     return records
 
 
@@ -102,6 +112,10 @@ def searched_entry(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
     names = {entry["name"] for entry in result.get("baselines") or []}
     best: Mapping[str, Any] = result["best"]
     return None if best.get("name") in names else best
+
+
+def _columns(held: Standing) -> tuple[tuple[str, float | None], tuple[str, bool]]:
+    return (held.name, held.test), (f"{held.name}_met", held.met)
 
 
 def _interval(verdict: Mapping[str, Any], leader: str, name: str, sign: float) -> tuple[float, float] | None:

@@ -16,7 +16,7 @@ from losssearch.cli import app
 from losssearch.errors import ConnectionLostError, ConstraintUnmetError, DataError, InterruptedStudyError
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("search", "leaderboard", "export", "terms", "spaces", "ui", "doctor")
+COMMANDS = ("search", "leaderboard", "report", "export", "terms", "spaces", "ui", "doctor")
 
 
 def test_help_names_every_command(run: Callable[..., Any]) -> None:
@@ -110,7 +110,9 @@ def test_the_process_ends_with_the_exit_code(tmp_path: Path) -> None:
     assert re.fullmatch(r"losssearch: no tracked study under losssearch-runs/: .*\n", done.stderr)
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/how-to-choose.md", "docs/search-spaces.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/how-to-choose.md", "docs/search-spaces.md", "docs/fairness.md"]
+)
 def test_documented_commands_and_options_exist(run: Callable[..., Any], page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     used = re.findall(r"losssearch ([a-z]+)((?: [^`\n|]*)?)", text)

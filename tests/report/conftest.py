@@ -139,6 +139,44 @@ def a_result(task: str = "binary", *, recommended: str = "searched") -> dict[str
     }
 
 
+def standing(limit: float, test: float, *, floor: float | None = None) -> dict[str, Any]:
+    """An entry of ``constraints`` in a result."""
+    found = {
+        "name": "demographic_parity_difference",
+        "op": "<=",
+        "limit": limit,
+        "validation": test - 0.002,
+        "confirmation": {"value": test + 0.001, "bound": test + 0.02, "status": "met", "level": 0.95},
+        "test": test,
+        "test_values": [test - 0.001, test + 0.001],
+        "met": test <= limit,
+    }
+    if floor is None:
+        return found
+    return found | {"noise_floor": {"mean": floor / 2, "quantile": floor, "verifiable": floor <= limit}}
+
+
+def a_fair_result(*, limit: float = 0.05, floor: float = 0.012) -> dict[str, Any]:
+    """A binary study under one constraint: cross-entropy alone breaks the limit."""
+    result = a_result("binary")
+    result["constraints"] = [f"demographic_parity_difference <= {limit}"]
+    result["data"] |= {"sensitive": ["sex"], "sensitive_as_feature": False, "groups": {"F": 400, "M": 600}}
+    gaps = {"cross_entropy": 0.19, "focal": 0.04}
+    for baseline in result["baselines"]:
+        baseline["constraints"] = [standing(limit, gaps.get(baseline["name"], 0.03))]
+    result["baselines"][0]["test"] = summary(0.76)
+    result["searched"]["constraints"] = [standing(limit, 0.021)]
+    estimate = {"value": 0.25, "low": 0.2, "high": 0.3}
+    fields = ("base_rate", "selection_rate", "true_positive_rate", "false_positive_rate", "precision", "accuracy")
+    rows = [
+        {"group": name, "rows": count} | dict.fromkeys((*fields, "calibration"), estimate)
+        for name, count in (("F", 400), ("M", 600))
+    ]
+    rows[0]["precision"] = {"value": None, "low": None, "high": None}
+    result["best"] |= {"constraints": [standing(limit, 0.021, floor=floor)], "groups": {"test": rows}}
+    return result
+
+
 def some_trials(result: dict[str, Any], count: int = 128) -> list[TrialRecord]:
     """Baselines first, then candidates that improve slowly, with every state among them."""
     sign = 1 if result["metric"]["direction"] == "maximize" else -1
@@ -184,6 +222,11 @@ def _trial(number: int, origin: str, name: str, spec: dict[str, Any], state: Tri
 @pytest.fixture
 def make_result() -> Callable[..., dict[str, Any]]:
     return a_result
+
+
+@pytest.fixture
+def make_fair_result() -> Callable[..., dict[str, Any]]:
+    return a_fair_result
 
 
 @pytest.fixture

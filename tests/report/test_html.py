@@ -114,6 +114,13 @@ def test_optional_fields_may_be_missing(make_result: Maker) -> None:
     assert not re.search(r"undefined|None", page.text)
 
 
+def test_the_private_model_is_told_of(make_result: Maker) -> None:
+    facts = {"loss": "cross_entropy", "epsilon": 2.98, "delta": 1e-5, "test": 0.68, "covers": "the steps alone"}
+    text = Page(render_report(make_result() | {"private": facts}, [], {})).text
+    assert "trained with cross entropy under differential privacy: ε = 2.98 at δ = 1e-05, f1 on test 0.6800" in text
+    assert "Covered: the steps alone." in text
+
+
 def test_a_loss_that_learns_says_how_to_train_it(make_result: Maker) -> None:
     result = make_result("regression")
     part = {"term": "general_robust", "weight": {"schedule": "linear", "start": 1.0, "end": 0.5}}

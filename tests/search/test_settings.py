@@ -121,7 +121,7 @@ def test_what_must_be_unchanged_survives_json() -> None:
     fixed = settings().fixed()
     assert json.loads(json.dumps(fixed)) == fixed
     free = {"trials", "time_budget", "data"}
-    of_groups = {"sensitive", "sensitive_as_feature", "constraints", "front", "confidence"}
+    of_groups = {"sensitive", "sensitive_as_feature", "constraints", "front", "confidence", "group_thresholds"}
     assert set(fixed) == {field.name for field in dataclasses.fields(StudySettings)} - free - of_groups
     grouped = settings(sensitive=("sex",), constraints=("demographic_parity_difference <= 0.05",)).fixed()
     assert json.loads(json.dumps(grouped)) == grouped

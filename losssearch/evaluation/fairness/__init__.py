@@ -18,6 +18,7 @@ from losssearch.evaluation.fairness.judge import (
     constrained_utility,
     decision_quality,
     evaluate_fairly,
+    utility_floor,
 )
 from losssearch.evaluation.fairness.noise_floor import NoiseFloor, noise_floor
 from losssearch.evaluation.fairness.rates import value
@@ -49,6 +50,7 @@ __all__ = [
     "parse_constraint",
     "parse_constraints",
     "promise_factor",
+    "utility_floor",
     "value",
     "z_value",
 ]

@@ -54,6 +54,10 @@ class FairAdjustment:
             return self.apply(outputs)
         return self.decide(outputs) if constraint.gap.reads == "decision" else self.scores(outputs)
 
+    def where(self, mask: Tensor, other: FairAdjustment) -> FairAdjustment:
+        """This adjustment for members in ``mask``, ``other`` for the rest."""
+        return FairAdjustment(self.score.where(mask, other.score), self.decision.where(mask, other.decision))
+
     def select(self, index: Tensor | slice | int | tuple[Tensor | slice | int, ...]) -> FairAdjustment:
         """The adjustment of some members, by an index into the leading dimensions."""
         return FairAdjustment(self.score.select(index), self.decision.select(index))
@@ -131,6 +135,11 @@ def evaluate_fairly(
     )
 
 
+def utility_floor(metric: Metric) -> float:
+    """A utility below all that the metric can have, or nearly all where it has no bound."""
+    return _BOUNDED.get(metric.unit, _FLOOR)
+
+
 def constrained_utility(metric: Metric, values: Tensor, excess: Tensor) -> Tensor:
     """The metric's utility where there is no excess; else below every such utility, the less the more excess.
 
@@ -139,7 +148,7 @@ def constrained_utility(metric: Metric, values: Tensor, excess: Tensor) -> Tenso
         values: Of the metric, ``[...]``.
         excess: Of the constraints, ``[...]``.
     """
-    floor = _BOUNDED.get(metric.unit, _FLOOR)
+    floor = utility_floor(metric)
     return torch.where(excess <= 0, metric.utility(values), floor - excess).where(~values.isnan(), torch.nan)
 
 

@@ -1,0 +1,30 @@
+"""``losssearch report``: the report of a finished study, made anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    study: Annotated[str, typer.Argument(metavar="STUDY|DIR", help="A study's name or folder.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.html", help="Where to. Default: the study's report.html.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="The study's store. Default: study.db in its folder.")
+    ] = None,
+) -> None:
+    """Write the report of a finished study again: one HTML file, from its folder and its store."""
+    from losssearch.api import open_result
+    from losssearch.assembly.finished import remake_report
+    from losssearch.cli.output import console
+    from losssearch.errors import OptionError
+
+    if out is not None and (out.is_dir() or out.suffix.lower() not in (".html", ".htm")):
+        raise OptionError(f"--out must be a file .html, got {out}")
+    found = open_result(study)
+    place = remake_report(found.out, found.to_json(), out, storage=storage)
+    console().print(f"Report   {place}", soft_wrap=True)

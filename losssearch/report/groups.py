@@ -1,0 +1,69 @@
+"""How each group fares, as columns of a table: the same for the command line, the figure and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_KNOWN = {
+    "binary": {
+        "base_rate": "base rate",
+        "selection_rate": "selection rate",
+        "true_positive_rate": "true positive rate",
+        "false_positive_rate": "false positive rate",
+        "precision": "precision",
+        "accuracy": "accuracy",
+        "calibration": "calibration error",
+    },
+    "regression": {
+        "mean_target": "mean target",
+        "mean_prediction": "mean prediction",
+        "mean_error": "mean error",
+        "mae": "mean absolute error",
+        "rmse": "root mean squared error",
+    },
+    "multiclass": {"accuracy": "accuracy"},
+}
+
+_BY_CLASS = {"selection_rate": "decided", "recall": "recall of"}
+
+MEANINGS = {
+    "base rate": "share of positive labels",
+    "selection rate": "share decided positive",
+    "true positive rate": "positives that are found",
+    "false positive rate": "negatives decided positive",
+    "precision": "decided positive that are so",
+    "accuracy": "right decisions",
+    "calibration error": "mean probability less base rate",
+    "mean error": "prediction less target",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of each group: its field in the row, the class that it is of where there is one, and its title."""
+
+    field: str
+    title: str
+    of_class: str | None = None
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]], task: str, *, most_classes: int = 6) -> tuple[Column, ...]:
+    """What the rows of ``best.groups.test`` hold, in the order to show it; of more than ``most_classes``, none."""
+    first = rows[0]
+    found = [Column(name, title) for name, title in _KNOWN.get(task, {}).items() if name in first]
+    if task == "multiclass":
+        for name, title in _BY_CLASS.items():
+            classes = list(first.get(name) or {})
+            if len(classes) <= most_classes:
+                found += [Column(name, f"{title} {one}", one) for one in classes]
+    return tuple(found)
+
+
+def estimate(row: Mapping[str, Any], column: Column) -> tuple[float | None, float | None, float | None]:
+    """Value and the ends of its interval; None where the group has no row to tell."""
+    found = row.get(column.field) or {}
+    if column.of_class is not None:
+        found = found.get(column.of_class) or {}
+    return found.get("value"), found.get("low"), found.get("high")

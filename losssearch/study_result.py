@@ -1,0 +1,116 @@
+"""A finished study as Python sees it: the loss that it recommends, the verdict, the leaderboard, and its files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from losssearch.assembly import RUNS
+from losssearch.errors import DataError, OptionError
+from losssearch.export.boosting import write_objective
+from losssearch.export.bundle import load_loss
+from losssearch.models import BOOSTED
+from losssearch.report.leaderboard import as_records, leaderboard
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class VerdictSummary:
+    """Whether to use the searched loss, and how sure that is.
+
+    ``difference`` is searched less best baseline on test, turned so that above zero is better, with its
+    ``interval`` at ``level`` by the method that ``test`` names.
+    """
+
+    recommended: str
+    against: str
+    difference: float
+    interval: tuple[float, float]
+    level: float
+    test: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class SearchResult:
+    """A finished study: the loss that it recommends, the verdict, the leaderboard, and its files in ``out``."""
+
+    def __init__(self, content: dict[str, Any], out: Path) -> None:
+        self._content, self.out = content, out
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``result.json``."""
+        return dict(self._content)
+
+    @cached_property
+    def loss(self) -> nn.Module:
+        """The recommended loss: ``result.loss(output, target)``."""
+        return load_loss(self.out / "export")
+
+    @property
+    def verdict(self) -> VerdictSummary:
+        """Difference to the best baseline with its interval, and a sentence."""
+        found = self._content["verdict"]
+        names = ("recommended", "against", "difference", "level", "test", "text")
+        return VerdictSummary(interval=tuple(found["interval"]), **{name: found[name] for name in names})
+
+    @property
+    def leaderboard(self) -> pd.DataFrame:
+        """The searched loss and every baseline, best on test first."""
+        import pandas as pd
+
+        return pd.DataFrame(as_records(leaderboard(self._content)))
+
+    def export(self, directory: str | Path, form: str = "python") -> Path:
+        """Write the recommended loss: the bundle to ``directory``, or its spec alone (``form="json"``).
+
+        ``form`` may also be ``lightgbm`` or ``xgboost``: the loss as a custom objective for boosted trees, in
+        ``objective.py``; it equals what a study with that model trains with.
+
+        Raises `OptionError` where ``directory`` holds something else than a bundle.
+        """
+        source, place = self.out / "export", Path(directory)
+        if not (source / "loss.json").is_file():
+            raise DataError(f"a finished study holds export/loss.json, but {self.out} does not: run the search again")
+        if place.exists() and (not place.is_dir() or (any(place.iterdir()) and not (place / "loss.json").is_file())):
+            raise OptionError(f"the folder of an export must be new, empty or a bundle; {place} is none of these")
+        place.mkdir(parents=True, exist_ok=True)
+        if form == "json":
+            shutil.copyfile(source / "loss.json", place / "loss.json")
+            return place / "loss.json"
+        if form in BOOSTED:
+            rate = self._content["best"]["learning_rate"] if self._content["model"] in BOOSTED else None
+            return write_objective(source, place, form, rate=rate)
+        shutil.copytree(source, place, dirs_exist_ok=True)
+        return place
+
+    def __repr__(self) -> str:
+        return f"SearchResult({self._content['study']!r}: {self._content['verdict']['text']})"
+
+
+def open_result(study: str) -> SearchResult:
+    """The result of a finished study, by its folder or by its name under ``losssearch-runs``.
+
+    Raises `DataError` where there is none, or the study is not finished.
+    """
+    for out in (Path(study), RUNS / study):
+        if (out / "result.json").is_file():
+            try:
+                return SearchResult(json.loads((out / "result.json").read_text(encoding="utf-8")), out)
+            except ValueError as error:
+                raise DataError(f"{out / 'result.json'} must be JSON: {error}") from error
+        if (out / "study.db").is_file():
+            raise DataError(
+                f"the study in {out} is not finished: go on with it by `losssearch search … --resume --out {out}`"
+            )
+    raise DataError(f"a study's folder holds result.json, but neither {study} nor {RUNS / study} does")
