@@ -110,6 +110,9 @@ class ConstrainedJudge:
             utility, values = torch.where(spared, utility, relaxed), torch.where(spared, values, bare.values)
             excess, gaps = torch.where(spared, excess, beyond), torch.where(spared, gaps, bare.gaps)
             adjustment, spared = adjustment.where(spared, bare.adjustment), spared | kept
+        # What is not tuned knows nothing of limits: it stops where its metric is best, with the gap that it has there.
+        unaware = self.metric.utility(values) + torch.where(excess <= 0, 0.0, 3 * floor)
+        utility = torch.where(tuned, utility, unaware)
         return utility, Detailed(
             lambda other: adjustment.apply(own(other)),
             torch.stack((values, excess, *gaps), dim=-1).to(outputs.dtype),

@@ -63,3 +63,25 @@ def test_a_front_is_worth_the_mean_over_its_limits() -> None:
     torch.testing.assert_close(utility[0].float(), profile.mean(-1))
     assert bool((profile.diff(dim=-1) >= 0).all()), "a wider limit never costs"
     assert profile[1, 0] > profile[0, 0]
+
+
+def test_what_is_not_tuned_is_ranked_by_its_metric() -> None:
+    replicas, outputs = _replicas()
+    better = outputs[:, :1] + 1.5 * (2 * replicas.validation_target[:, None] - 1)  # more accurate, and still unfair
+    judge = fair_judge("accuracy", "binary", Demands((f"{GAP} <= 0.01",), z=1.0), replicas, lambda values: values)
+    utility, adjust = judge(
+        torch.cat((outputs[:, :1], better), 1), replicas.validation_target, torch.tensor([False] * 2)
+    )
+    assert utility[0, 1] > utility[0, 0]
+    assert isinstance(adjust, Detailed)
+    assert bool((adjust.details[0, :, 1] > 0).all())
+    assert float(utility.max()) < -2, "below whatever keeps the limit"
+
+
+def test_few_rows_do_not_make_a_constant_decision() -> None:
+    replicas, outputs = _replicas(60)
+    judge = fair_judge("accuracy", "binary", Demands((f"{GAP} <= 0.05",), z=3.0), replicas, lambda values: values)
+    _, adjust = judge(outputs, replicas.validation_target, torch.tensor([True, True]))
+    assert isinstance(adjust, Detailed)
+    share = (adjust.views[DECISION](outputs) > 0).double().mean(-1)
+    assert bool(((share > 0.1) & (share < 0.9)).any())
