@@ -20,10 +20,14 @@ from losssearch.evaluation.fairness import (
     value,
 )
 
-FINE = tuple(round(0.005 * step, 4) for step in range(1, 41))
-"""Limits on the gap at which places are looked for."""
+FINE = (
+    *(round(0.0025 * step, 4) for step in range(1, 40)),
+    *(round(0.1 + 0.005 * step, 4) for step in range(60)),
+    *(round(0.4 + 0.05 * step, 4) for step in range(13)),
+)
+"""Limits on the gap at which places are looked for: dense where a limit is likely, and up to no limit at all."""
 
-PAIRS_EVERY, MORE_EVERY = 2, 5
+PAIRS_EVERY, MORE_EVERY = 4, 10
 """Of these limits, those at which thresholds are fitted by group: every second for two groups, fewer for more."""
 
 
