@@ -19,12 +19,13 @@ from losssearch.export.bundle import write_bundle
 from losssearch.models import ModelFactory
 from losssearch.report.leaderboard import as_records, leaderboard
 from losssearch.search.budget import UNLIMITED
-from losssearch.search.context import Context, StudyContext
+from losssearch.search.context import Context
 from losssearch.search.observer import Observer, SilentObserver
 from losssearch.search.private_model import train_private_model
 from losssearch.search.result import Finished
 from losssearch.search.settings import parse_duration
 from losssearch.search.study import run_study
+from losssearch.search.study_context import StudyContext
 from losssearch.search.user_study import FunctionContext
 from losssearch.search.user_verdict import run_function_study
 from losssearch.study_result import SearchResult, VerdictSummary, open_result

@@ -11,9 +11,9 @@ from losssearch.assembly.record import enter, open_record, open_tracker
 from losssearch.assembly.workers import executor_of
 from losssearch.execution import Executor
 from losssearch.execution.resources import WorkerResources
-from losssearch.search.context import StudyContext
 from losssearch.search.observer import Observer
 from losssearch.search.settings import StudySettings
+from losssearch.search.study_context import StudyContext
 from losssearch.storage.sql import SqlStore
 from losssearch.storage.store import Store
 from losssearch.tracking.tracker import DatasetInfo, SilentTracker, Tracker

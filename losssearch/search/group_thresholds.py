@@ -10,9 +10,7 @@ import torch
 from losssearch.evaluation.fairness import (
     decision_quality,
     fit_group_thresholds,
-    promise_factor,
     value,
-    z_value,
 )
 from losssearch.execution.fair_judge import SCORE
 from losssearch.search.context import Context
@@ -28,13 +26,12 @@ def by_group(context: Context, reading: Reading) -> dict[str, Any]:
     """
     dataset, parts = context.dataset, context.partition
     assert dataset.group is not None  # noqa: S101  (a study under constraints has groups)
-    groups, pairs = len(dataset.groups), len(dataset.groups) * (len(dataset.groups) - 1) // 2
+    groups = len(dataset.groups)
     rows = {name: getattr(parts, name) for name in ("confirmation", "test")}
     target = {name: torch.tensor(dataset.target[own]) for name, own in rows.items()}
     group = {name: torch.tensor(dataset.group[own]) for name, own in rows.items()}
     scores = {name: torch.tensor(reading.outcome.held[f"{name}{SCORE}"]) for name in rows}
     quality, sign = decision_quality(context.metric)
-    factor = promise_factor(len(target["confirmation"]), len(target["test"]))
     fitted = fit_group_thresholds(
         scores["confirmation"],
         target["confirmation"],
@@ -43,7 +40,7 @@ def by_group(context: Context, reading: Reading) -> dict[str, Any]:
         constraints=[one for one in context.constraints if one.gap.counted],
         quality=quality,
         sign=sign,
-        z=z_value(context.settings.confidence, pairs) * factor,
+        z=context.promise(len(target["confirmation"])),
     )
     decided = fitted.apply(scores["test"], group["test"])
     seeds = len(decided)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from losssearch.losses.spec import LossSpec
-from losssearch.search.context import StudyContext
 from losssearch.search.history import History
 from losssearch.search.proposal import Observation
+from losssearch.search.study_context import StudyContext
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.training import Outcome
 

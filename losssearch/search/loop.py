@@ -13,13 +13,13 @@ from itertools import accumulate
 
 from losssearch.losses.spec import LossSpec
 from losssearch.search.budget import UNLIMITED, Timekeeper, spread
-from losssearch.search.context import StudyContext
 from losssearch.search.ledger import OWN, Ledger
 from losssearch.search.menu import MenuEntry, menu_entries
 from losssearch.search.proposal import encode_observation, propose
 from losssearch.search.screening import Screened
 from losssearch.search.selection import incumbent_name
 from losssearch.search.settings import derived_seed
+from losssearch.search.study_context import StudyContext
 from losssearch.storage.records import TrialRecord, TrialState
 
 ATTEMPTS = 3

@@ -10,8 +10,8 @@ from typing import Any
 
 from losssearch import __version__
 from losssearch.losses.spec import LossSpec
-from losssearch.search.context import StudyContext
 from losssearch.search.selection import Contender
+from losssearch.search.study_context import StudyContext
 from losssearch.search.verdict import Verdict
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.training import Outcome

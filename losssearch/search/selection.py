@@ -17,8 +17,8 @@ from itertools import accumulate, pairwise
 
 from losssearch.losses.spec import LossSpec
 from losssearch.search.budget import spread
-from losssearch.search.context import StudyContext
 from losssearch.search.evidence import Evidence, believed, paired, spread_of
+from losssearch.search.study_context import StudyContext
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.tasks import Task
 from losssearch.training import Outcome, without_rungs

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from losssearch.errors import LossSearchError
-from losssearch.search.context import Context, StudyContext
+from losssearch.search.context import Context
 from losssearch.search.effort import BASELINES, SEARCHED
 from losssearch.search.fair_verdict import FairReferee
 from losssearch.search.front_study import run_front_study
 from losssearch.search.loop import Loop
 from losssearch.search.result import Finished, entry_of, result_of
 from losssearch.search.selection import Contender, incumbent_name, reevaluate
+from losssearch.search.study_context import StudyContext
 from losssearch.search.verdict import Judgement, Reading, Referee, ablate, learned_state
 
 

@@ -15,9 +15,9 @@ from losssearch.evaluation.record import Direction
 from losssearch.execution import Job
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
-from losssearch.search.context import Facts, StudyContext
 from losssearch.search.screening import Screen
 from losssearch.search.settings import derived_seed
+from losssearch.search.study_context import Facts, StudyContext
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.tasks import Task
 from losssearch.training import TrainingPlan

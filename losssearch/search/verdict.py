@@ -15,10 +15,11 @@ from torch import Tensor
 from losssearch.evaluation import Difference, paired_difference
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.spec import LossSpec, Part
-from losssearch.search.context import Context, StudyContext
+from losssearch.search.context import Context
 from losssearch.search.evidence import Evidence, believed, steadied
 from losssearch.search.selection import Contender, incumbent_name, train
 from losssearch.search.settings import derived_seed
+from losssearch.search.study_context import StudyContext
 from losssearch.training import Outcome
 from losssearch.training.outcome import CUT
 

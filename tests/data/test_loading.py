@@ -1,7 +1,5 @@
 """What is read from each source, and what is inferred of it."""
 
-import json
-import os
 import pickle
 from datetime import date
 from decimal import Decimal
@@ -13,11 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from losssearch.data import BUILTIN_NAMES, Dataset, load, make_replicas, partition
-from losssearch.data.splits import draws
-
-SHARED = Path(os.environ.get("LOSSSEARCH_DATA", Path(__file__).parents[3] / "shared" / "data"))
-needs_shared = pytest.mark.skipif(not (SHARED / "CATALOG.json").exists(), reason=f"no shared datasets at {SHARED}")
+from losssearch.data import BUILTIN_NAMES, Dataset, load, partition
 
 
 def mixed(rows: int = 120) -> pd.DataFrame:
@@ -298,27 +292,3 @@ def test_openml_is_read_through_scikit_learn(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_dataset_survives_pickling() -> None:
     dataset = load(mixed(), target="income")
     assert pickle.loads(pickle.dumps(dataset)).fingerprint == dataset.fingerprint
-
-
-@needs_shared
-@pytest.mark.parametrize(
-    ("name", "target", "drop", "task", "width"),
-    [
-        ("adult", "income", ("official_split", "fnlwgt"), "binary", 95),
-        ("california_housing", "median_house_value", (), "regression", 14),
-        ("pneumonia_mnist", "labels", (), "binary", 784),
-    ],
-)
-def test_shared_datasets(name: str, target: str, drop: tuple[str, ...], task: str, width: int) -> None:
-    entry = next(entry for entry in json.loads((SHARED / "CATALOG.json").read_text()) if entry["name"] == name)
-    dataset = load(SHARED / entry["file"], target=target, drop=drop)
-    assert dataset.task == task
-    assert dataset.rows == entry["rows"]
-    if task == "binary":
-        assert dataset.classes[1] == str(entry["positive_label"])
-    parts = partition(dataset, 0)
-    one = draws(dataset, parts.search, seed=0, count=1, purpose="search")
-    replicas = make_replicas(dataset, one, {"test": parts.test})
-    assert replicas.width == width
-    for features in (replicas.features, replicas.validation_features, replicas.held["test"][0]):
-        assert features.isfinite().all()
