@@ -127,7 +127,7 @@ def _units(options: argparse.Namespace, scenarios: Sequence[Any], folder: Path) 
     from benchmarks.quality.families import FAMILIES, methods_for
     from benchmarks.quality.unit import Settings, Unit
 
-    known = {method for task in FAMILIES for method in methods_for(task)}
+    known = {method for task in FAMILIES for method in methods_for(task, fair=True)}
     if unknown := {*options.methods, *options.again} - known:
         raise OptionError(f"methods are {', '.join(sorted(known))}; got {', '.join(sorted(unknown))}")
     if options.jobs < 1 or options.repeats < 1 or options.seeds < 2 or not 0 < options.budget < math.inf:

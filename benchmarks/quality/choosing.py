@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.quality import families as names
 from benchmarks.quality import one_by_one, product
-from benchmarks.quality.families import DEFAULT, FAMILIES, Family
+from benchmarks.quality.families import DEFAULT, Family
 from benchmarks.quality.problem import Problem
 from benchmarks.quality.tuning import Tuned, tune
 from benchmarks.quality.unit import Line, Settings
@@ -49,7 +49,7 @@ def choose_missing(
     if names.OPTIMUM in missing and problem.scenario.optimum:
         part = Part.from_json(dict(problem.scenario.optimum))
         keep({names.OPTIMUM: _line(names.OPTIMUM, LossSpec((part,)), free, trials=0)})
-    known = {names.PLAIN_TUNED: DEFAULT[kind], **FAMILIES[kind]}
+    known = {names.PLAIN_TUNED: DEFAULT[kind], **problem.families}
     if set(missing) & {*known, names.MENU}:
         _tune_known(problem, known, choices, settings, keep)
     if names.OPTUNA in missing:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from losssearch.losses.domains import Float
 from losssearch.losses.spec import LossSpec, Part
-from losssearch.losses.term import registry
+from losssearch.tasks.task import Baseline
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,21 @@ class Family:
     term: str
     tuned: tuple[str, ...] = ()
     fixed: Mapping[str, float] = field(default_factory=dict)
+    penalties: tuple[Part, ...] = ()
+    """What stands beside the term, at a ``weight`` that may be tuned."""
 
     def spec(self, values: Mapping[str, float] | None = None) -> LossSpec:
         """The loss at ``values``, else at its defaults; threshold, temperature or shift are tuned after training."""
-        return LossSpec((Part(self.term, {**self.fixed, **(values or {})}),))
+        return self._entry.spec(values)
 
     def domains(self) -> dict[str, Float]:
         """The ranges of what is tuned."""
-        found = {name: registry[self.term].domains[name] for name in self.tuned}
+        found = {name: self._entry.domain(name) for name in self.tuned}
         return {name: domain for name, domain in found.items() if isinstance(domain, Float)}
+
+    @property
+    def _entry(self) -> Baseline:
+        return Baseline(self.term, self.term, fixed=self.fixed, tunable=self.tuned, penalties=self.penalties)
 
 
 _SHARED = {
@@ -72,10 +78,27 @@ EVERYWHERE = (PLAIN, PLAIN_TUNED, MENU, OPTUNA, OURS)
 """Ranked methods that every scenario has; the others belong to one kind of task."""
 
 
-def methods_for(task: str) -> tuple[str, ...]:
-    """All methods of a kind of task, in the order of the tables."""
+FAIR = ("fixed_penalty", "reweighing", "group_dro")
+"""Known losses of a scenario with a limit on a gap between groups, beside those of its task."""
+
+
+def methods_for(task: str, *, fair: bool = False) -> tuple[str, ...]:
+    """All methods of a kind of task, in the order of the tables; ``fair`` where groups have a limit."""
     ml3 = (ML3,) if task == "regression" else ()
-    return (PLAIN, PLAIN_TUNED, *FAMILIES[task], MENU, OPTUNA, *ml3, OURS, SEARCHED, AGAINST, TREES, OPTIMUM)
+    return (
+        PLAIN,
+        PLAIN_TUNED,
+        *FAMILIES[task],
+        *(FAIR if fair else ()),
+        MENU,
+        OPTUNA,
+        *ml3,
+        OURS,
+        SEARCHED,
+        AGAINST,
+        TREES,
+        OPTIMUM,
+    )
 
 
 def plain(task: str) -> LossSpec:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.quality import fairly
 from benchmarks.quality.problem import Problem
 from losssearch.data.replicas import Replicas
 from losssearch.evaluation import Difference, paired_difference
@@ -46,6 +47,17 @@ class Fitted:
         target = torch.as_tensor(problem.test_target).expand(len(outputs), -1)
         return [float(value) for value in problem.metric(outputs, target)]
 
+    def groups(self, problem: Problem) -> dict[str, Any]:
+        """Where groups have a limit: the metric without it and the gap, one value a seed."""
+        measure = problem.metric.function
+        if not isinstance(measure, fairly.HeldTo):
+            return {}
+        outputs = torch.as_tensor(self.outputs)
+        target = torch.as_tensor(problem.test_target).expand(len(outputs), -1)
+        gaps = measure.gap(outputs, target).tolist()
+        kept = [measure.constraint.met(gap) for gap in gaps]
+        return {"unlimited": measure.metric(outputs, target).tolist(), "gaps": gaps, "kept": kept}
+
 
 def plan_for(replicas: Replicas) -> TrainingPlan:
     """The product's default plan for so many rows."""
@@ -67,8 +79,9 @@ def train(
     rates: Sequence[Sequence[float]] | None = None,
     hold: bool = False,
     protected: bool = False,
+    limited: bool = True,
 ) -> list[Outcome]:
-    """Train losses as populations; one outcome a loss, in order."""
+    """Train losses as populations; one outcome a loss, in order. Unless ``limited``, no limit on a gap is minded."""
     rates = rates or [RATES] * len(specs)
     outcomes: list[Outcome] = []
     for first in range(0, len(specs), TOGETHER):
@@ -82,6 +95,7 @@ def train(
             model=MODEL,
             plan=plan,
             hold=hold,
+            demands=fairly.demands(problem.scenario) if limited else None,
         )
         outcomes += run_job(job, replicas)
     return outcomes
@@ -92,16 +106,21 @@ def fit_all(problem: Problem, losses: Mapping[str, LossSpec], seeds: int) -> dic
     replicas = problem.replicas("final", seeds, hold=True)
     unique = list(dict.fromkeys(losses.values()))
     specs = scaled(problem, replicas, unique)
-    outcomes = train(problem, replicas, specs, plan_for(replicas), hold=True, protected=True)
-    found = dict(zip(unique, outcomes, strict=True))
+    found: dict[LossSpec, Outcome] = {}
+    for limited in (True, False):
+        chosen = [spec for spec in specs if (problem.constraint is None or spec.decision == "tuned") is limited]
+        plan = plan_for(replicas)
+        outcomes = train(problem, replicas, chosen, plan, hold=True, protected=True, limited=limited)
+        found |= zip(chosen, outcomes, strict=True)
     return {name: _fitted(problem, found[spec]) for name, spec in losses.items()}
 
 
 def _fitted(problem: Problem, outcome: Outcome) -> Fitted | str:
     if outcome.state != "completed":
         return outcome.reason or outcome.state
-    sign = 1 if problem.metric.direction == "maximize" else -1
-    validation = tuple(sign * utility for utility in outcome.utilities)
+    validation = tuple(float(problem.metric.utility(utility)) for utility in outcome.utilities)
+    if problem.constraint and outcome.details:
+        validation = tuple(fairly.of_details(problem.metric, problem.constraint, outcome.details))
     return Fitted(np.asarray(outcome.held["test"]), validation, outcome.rate, outcome.epochs)
 
 

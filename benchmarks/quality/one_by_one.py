@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import optuna
 
-from benchmarks.quality.families import DEFAULT, FAMILIES
+from benchmarks.quality.families import DEFAULT
 from benchmarks.quality.fitting import plan_for, scaled, train
 from benchmarks.quality.problem import Problem
 from benchmarks.quality.tuning import Tuned
@@ -21,7 +21,7 @@ def search(problem: Problem, budget: float, seed: int) -> Tuned:
     """The best loss of one Optuna study; at least one is trained."""
     begun = time.process_time()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    families = {"default": DEFAULT[problem.task.kind], **FAMILIES[problem.task.kind]}
+    families = {"default": DEFAULT[problem.task.kind], **problem.families}
     replicas = problem.replicas("optuna", 1)
     plan = without_rungs(plan_for(replicas))
     with warnings.catch_warnings():

@@ -6,22 +6,26 @@ product is handed the training part as a frame and its labels, and never sees th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
-from benchmarks.quality import synthetic
+from benchmarks.quality import fairly, synthetic
 from benchmarks.quality.corruption import add_outliers, long_tail, mislabel
+from benchmarks.quality.families import FAMILIES, Family
 from benchmarks.quality.scenarios import Scenario, SkippedScenarioError, unmet
 from benchmarks.quality.tables import Table, read_table
 from losssearch.data import Dataset, draws, load, make_replicas
 from losssearch.data.replicas import Replicas
 from losssearch.data.streaming import draw
 from losssearch.evaluation import Metric, get_metric
+from losssearch.evaluation.fairness import Constraint
 from losssearch.tasks import Task, get_task
 
 SEED = 5_021
@@ -40,7 +44,9 @@ class Problem:
     dataset: Dataset
     given: Table
     metric: Metric
+    """What a method is scored by on the test rows; where groups have a limit, that is part of it."""
     task: Task
+    constraint: Constraint | None = None
 
     @cached_property
     def train(self) -> NDArray[np.int64]:
@@ -58,6 +64,12 @@ class Problem:
         return make_replicas(self.dataset, drawn, held={"test": self.test} if hold else {})
 
     @property
+    def families(self) -> Mapping[str, Family]:
+        """The known losses that are rivals of their own here."""
+        fair = fairly.families(self.constraint.gap.statistic) if self.constraint else {}
+        return {**FAMILIES[self.task.kind], **fair}
+
+    @property
     def test_target(self) -> NDArray[Any]:
         """The clean target of the test rows: class ids, or numbers."""
         return np.asarray(self.dataset.target[self.test])
@@ -72,14 +84,20 @@ def make_problem(scenario: Scenario, repeat: int) -> Problem:
     if reason := unmet(scenario, table.task):
         raise SkippedScenarioError(f"{scenario.name}: {reason}")
     table = _thinned(_without_rare_classes(table), scenario.rows)
-    clean = _load(table)
+    clean = _load(table, scenario.sensitive)
     outer = draws(clean, np.arange(clean.rows), seed=SEED, count=repeat + 1, purpose="outer")[repeat]
     given, judged = table.take(outer.train), table.take(outer.validation)
     if table.task != "regression":
         given = given.take(long_tail(given.target, scenario.longtail, repeat))
     given = Table(given.features, _disturbed(given.target, scenario, repeat), given.task, given.positive)
-    dataset = _load(_joined(given, judged))
-    return Problem(scenario, repeat, dataset, given, get_metric(scenario.metric, table.task), get_task(table.task))
+    dataset = _load(_joined(given, judged), scenario.sensitive)
+    metric, task = get_metric(scenario.metric, table.task), get_task(table.task)
+    metric.check_target(dataset.target)
+    constraint = fairly.constraint_of(scenario, table.task, metric)
+    if constraint is not None and dataset.group is not None:
+        group = torch.as_tensor(dataset.group[len(given.target) :])
+        metric, task = fairly.held_to(metric, constraint, group, len(dataset.groups)), task.with_groups()
+    return Problem(scenario, repeat, dataset, given, metric, task, constraint)
 
 
 def _disturbed(target: pd.Series, scenario: Scenario, repeat: int) -> pd.Series:
@@ -88,8 +106,8 @@ def _disturbed(target: pd.Series, scenario: Scenario, repeat: int) -> pd.Series:
     return synthetic.disturb(family, target, repeat) if scheme == "synthetic" else target
 
 
-def _load(table: Table) -> Dataset:
-    return load((table.features, table.target), task=table.task, positive=table.positive)
+def _load(table: Table, sensitive: str) -> Dataset:
+    return load((table.features, table.target), task=table.task, positive=table.positive, sensitive=sensitive or None)
 
 
 def _joined(first: Table, second: Table) -> Table:

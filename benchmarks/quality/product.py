@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.problem import Problem
+from losssearch.errors import ConstraintUnmetError
 from losssearch.losses.spec import LossSpec
 
 
@@ -22,24 +23,35 @@ class Found:
     content: dict[str, Any]
 
 
-def search(problem: Problem, effort: Mapping[str, Any], seed: int) -> Found:
-    """One study of ``effort`` (a time budget, or a number of trials); ``content`` is what later reports read of it."""
+def run(problem: Problem, effort: Mapping[str, Any], seed: int, folder: Path) -> dict[str, Any]:
+    """One study of ``effort`` (a time budget, or a number of trials) into ``folder``: what its ``result.json`` says."""
     import losssearch as ls
 
-    given = problem.given
-    with tempfile.TemporaryDirectory() as folder:
-        result = ls.search(
+    given, scenario = problem.given, problem.scenario
+    try:
+        found = ls.search(
             (given.features, given.target),
             metric=problem.metric.name,
             task=given.task,
             positive=given.positive,
+            sensitive=scenario.sensitive or None,
+            constraints=scenario.constraint or (),
             **effort,
             workers=0,
             mlflow=False,
             device="cpu",
             seed=seed,
-            out=Path(folder) / "study",
-        ).to_json()
+            out=folder,
+        )
+    except ConstraintUnmetError as closest:
+        found = closest.result
+    return dict(found.to_json())
+
+
+def search(problem: Problem, effort: Mapping[str, Any], seed: int) -> Found:
+    """One study (see `run`); ``content`` is what later reports read of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = run(problem, effort, seed, Path(folder) / "study")
     verdict = result["verdict"]
     against = next(entry for entry in result["baselines"] if entry["name"] == verdict["against"])
     searched = result["searched"]

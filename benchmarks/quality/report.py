@@ -20,12 +20,12 @@ HARM = 1.0
 
 def known_losses(task: str) -> list[str]:
     """The rivals that are one loss each, without the plain one."""
-    return [names.PLAIN_TUNED, *names.FAMILIES[task]]
+    return [names.PLAIN_TUNED, *names.FAMILIES[task], *names.FAIR]
 
 
 def rivals_of(results: Results) -> list[str]:
     """Every ranked method but ours, in the order of the tables."""
-    everyone = dict.fromkeys(m for task in names.FAMILIES for m in names.methods_for(task))
+    everyone = dict.fromkeys(m for task in names.FAMILIES for m in names.methods_for(task, fair=True))
     seen = {method for _, method in results.tests}
     return [name for name in everyone if name in seen and name not in names.OUTSIDE and name != names.OURS]
 
@@ -156,6 +156,21 @@ def rival_rows(found: dict[str, Any], key: str = "against") -> Rows:
     ]
 
 
+LIMIT_HEADINGS = ("scenario", "method", "score", "metric without the limit", "gap", "share kept")
+
+
+def limit_rows(results: Results) -> Rows:
+    """A row for each method of each scenario in which groups have a limit; means over seeds and repeats."""
+    rows = []
+    for (scenario, method), found in results.limits.items():
+        means = [
+            statistics.fmean(float(value) for line in found.values() for value in line[key])
+            for key in ("unlimited", "gaps", "kept")
+        ]
+        rows.append([scenario, method, *map(number, (results.shown(scenario, method), *means))])
+    return rows
+
+
 def markdown(results: Results, found: dict[str, Any], image: str | None) -> str:
     """The report as Markdown, for the documentation."""
     verdict, kinds = found["verdicts"], found["kinds"]
@@ -188,6 +203,8 @@ def markdown(results: Results, found: dict[str, Any], image: str | None) -> str:
     cost = [[m, *(number(v) for v in entry.values())] for m, entry in found["cost"].items()]
     lines += ["## Cost of a choice", "", *table(("method", "wall seconds", "processor seconds", "trials"), cost), ""]
     lines += ["## Every scenario", "", *table(HEADINGS, scenario_rows(results)), ""]
+    if limited := limit_rows(results):
+        lines += ["## Limits between groups", "", *table(LIMIT_HEADINGS, limited), ""]
     if found["skipped"]:
         lines += ["## Left out", "", *(f"- {name}: {why}" for name, why in found["skipped"].items()), ""]
     return "\n".join(lines)

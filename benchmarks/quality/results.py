@@ -22,6 +22,8 @@ class Results:
     less: dict[tuple[str, str, str], dict[int, Line]] = field(default_factory=dict)
     """Differences by (scenario, ours, other) and repeat."""
     validations: dict[tuple[str, str], dict[int, float]] = field(default_factory=dict)
+    limits: dict[tuple[str, str], dict[int, Line]] = field(default_factory=dict)
+    """Where groups have a limit, by (scenario, method) and repeat: the metric without it, gaps, whether kept."""
     choices: dict[tuple[str, str], dict[int, Line]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     failed: list[Line] = field(default_factory=list)
@@ -86,7 +88,11 @@ def _take(results: Results, line: Line) -> None:
     elif line["type"] == "missing":
         results.missing[name, line["method"]] = line["reason"]
     else:
-        results.facts.setdefault(name, {key: line[key] for key in ("kind", "task", "metric", "direction", "rows")})
+        facts = {key: line[key] for key in ("kind", "task", "metric", "direction", "rows")}
+        results.facts.setdefault(name, facts | {"constraint": line.get("constraint", "")})
+        if "kept" in line:
+            found = {key: line[key] for key in ("unlimited", "gaps", "kept")}
+            results.limits.setdefault((name, line["method"]), {})[repeat] = found
         sign = 1 if line["direction"] == "maximize" else -1
         results.tests.setdefault((name, line["method"]), {})[repeat] = sign * statistics.fmean(line["test"])
         mean = sign * statistics.fmean(line["validation"])

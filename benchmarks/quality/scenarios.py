@@ -33,12 +33,15 @@ class Scenario:
     classes: int | None = None
     optimum: Mapping[str, Any] = field(default_factory=dict)
     constraint: str = ""
+    sensitive: str = ""
 
     def __post_init__(self) -> None:
         if len(self.noise) > 1 or not set(self.noise) <= set(NOISES):
             raise OptionError(f"noise is one of {', '.join(NOISES)}; {self.name} has {dict(self.noise)}")
         if self.rows < 50:
             raise OptionError(f"a scenario needs 50 rows, {self.name} asks for {self.rows}")
+        if bool(self.constraint) != bool(self.sensitive):
+            raise OptionError(f"constraint and sensitive are given together, {self.name} has one of them")
         if self.longtail < 1:
             raise OptionError(f"longtail must be at least 1, {self.name} has {self.longtail}")
 
@@ -69,8 +72,6 @@ def choose(scenarios: Sequence[Scenario], patterns: Sequence[str]) -> tuple[Scen
 
 def unmet(scenario: Scenario, task: str) -> str:
     """Why the product cannot be asked for this scenario yet; empty where it can."""
-    if scenario.constraint:
-        return f"constraint {scenario.constraint!r} is not measured by this instrument yet"
     try:
         get_metric(scenario.metric, task)
     except LossSearchError as error:

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.quality import fairly
 from benchmarks.quality.fitting import Fitted
 from benchmarks.quality.problem import Problem
 from losssearch.data.replicas import Replicas
-from losssearch.execution.job import Judge
+from losssearch.training import Detailed
 
 SEEDS = 3
 TREES = 200
@@ -21,14 +22,16 @@ def fit(problem: Problem, seeds: int) -> Fitted:
     """scikit-learn's histogram boosting on the draws of the final training, with the same tuning after it."""
     replicas = problem.replicas("final", min(seeds, SEEDS), hold=True)
     outputs, validation = [], []
-    sign = 1 if problem.metric.direction == "maximize" else -1
     for index in range(replicas.count):
         one = replicas.take([index])
         inner, held = _boost(problem, one, index)
-        judge = Judge(problem.metric.name, problem.task.kind, one)
+        judge = fairly.judge(problem.scenario, problem.metric, problem.task.kind, one)
         utility, adjust = judge(_stacked(inner), one.validation_target, torch.ones(1, dtype=torch.bool))
         outputs.append(adjust(_stacked(held))[0, 0].numpy())
-        validation.append(sign * float(utility))
+        if problem.constraint and isinstance(adjust, Detailed):
+            validation += fairly.of_details(problem.metric, problem.constraint, adjust.details[0].tolist())
+        else:
+            validation.append(float(problem.metric.utility(utility)))
     return Fitted(np.stack(outputs).astype(np.float32), tuple(validation))
 
 
@@ -44,8 +47,10 @@ def _boost(problem: Problem, one: Replicas, seed: int) -> tuple[NDArray[Any], ND
     parts = one.validation_features[0].numpy(), one.held["test"][0][0].numpy()
     options = {"max_iter": TREES, "early_stopping": True, "random_state": seed}
     if problem.task.kind == "regression":
-        model = HistGradientBoostingRegressor(**_objective(problem.metric.name), **options).fit(features, target)
-        return model.predict(parts[0]), model.predict(parts[1])
+        mean, scale = float(one.target_mean[0]), float(one.target_scale[0])
+        own = np.maximum(target * scale + mean, problem.metric.lowest)  # of counts, rounding may leave less than zero
+        model = HistGradientBoostingRegressor(**_objective(problem.metric.name), **options).fit(features, own)
+        return (model.predict(parts[0]) - mean) / scale, (model.predict(parts[1]) - mean) / scale
     classifier = HistGradientBoostingClassifier(**options).fit(features, target)
     raw = [np.asarray(classifier.decision_function(part)) for part in parts]
     if problem.task.kind == "multiclass" and raw[0].shape[1] < one.classes:  # a class that no training row has
@@ -56,6 +61,8 @@ def _boost(problem: Problem, one: Replicas, seed: int) -> tuple[NDArray[Any], ND
 def _objective(metric: str) -> dict[str, Any]:
     if metric.startswith("pinball"):
         return {"loss": "quantile", "quantile": float(metric.split("=")[1].rstrip(")"))}
+    if metric == "poisson_deviance":
+        return {"loss": "poisson"}
     return {"loss": "absolute_error" if metric in ("mae", "mape", "medae") else "squared_error"}
 
 

@@ -68,7 +68,7 @@ class Unit:
 
     def wanted(self, task: str) -> list[str]:
         """The methods to run."""
-        known = names.methods_for(task)
+        known = names.methods_for(task, fair=bool(self.scenario.constraint))
         return [name for name in known if not self.methods or name in self.methods]
 
     def done(self) -> bool:
@@ -171,8 +171,9 @@ def _final(problem: Any, unit: Unit, choices: Mapping[str, Line], wanted: list[s
         "kind": unit.scenario.kind,
         "repeat": unit.repeat,
         "task": problem.task.kind,
-        "metric": problem.metric.name,
+        "metric": f"{problem.metric.name}, {problem.constraint}" if problem.constraint else problem.metric.name,
         "direction": problem.metric.direction,
+        "constraint": unit.scenario.constraint,
         "rows": {"train": len(problem.train), "test": len(problem.test)},
     }
     ours = {name: fit for name in PRODUCT if isinstance(fit := fitted.get(name), fitting.Fitted)}
@@ -190,6 +191,7 @@ def _final(problem: Any, unit: Unit, choices: Mapping[str, Line], wanted: list[s
                 **common,
                 "formula": losses[name].formula() if name in losses else "",
                 "test": own.values(problem),
+                **own.groups(problem),
                 "validation": list(own.validation),
                 "rate": own.rate,
                 "epochs": own.epochs,

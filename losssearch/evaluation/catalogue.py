@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 from losssearch.errors import OptionError
@@ -25,7 +26,8 @@ def _decision(name: str, direction: Direction, unit: str, quality: confusion.Qua
 def _cost(fp: float, fn: float) -> Metric:
     if not (0 <= fp < math.inf and 0 <= fn < math.inf and fp + fn > 0):
         raise OptionError(f"cost needs finite fp and fn of at least 0, one of them above 0; got fp={fp:g}, fn={fn:g}")
-    return _decision(f"cost(fp={fp:g},fn={fn:g})", "minimize", "cost a sample", partial(confusion.cost, fp=fp, fn=fn))
+    metric = _decision(f"cost(fp={fp:g},fn={fn:g})", "minimize", "cost a sample", partial(confusion.cost, fp=fp, fn=fn))
+    return replace(metric, aims=(("ratio", fn / fp),)) if fp > 0 and fn > 0 else metric
 
 
 def _pinball(q: float) -> Metric:
@@ -33,7 +35,7 @@ def _pinball(q: float) -> Metric:
         raise OptionError(f"pinball needs a quantile q between 0 and 1, both excluded; got q={q:g}")
     function = Summed(False, partial(regression.pinball, q=q), mean)
     fit = partial(shift.fit_quantile, q=q)
-    return Metric(f"pinball(q={q:g})", "minimize", REGRESSION, "target", "shift", function, fit)
+    return Metric(f"pinball(q={q:g})", "minimize", REGRESSION, "target", "shift", function, fit, aims=(("q", q),))
 
 
 METRICS: tuple[Metric, ...] = (
@@ -151,6 +153,16 @@ METRICS: tuple[Metric, ...] = (
         adjustment="shift",
         function=Summed(False, regression.relative, mean),
         fit=shift.fit_relative,
+    ),
+    Metric(
+        name="poisson_deviance",
+        direction="minimize",
+        tasks=REGRESSION,
+        unit="deviance",
+        adjustment="shift",
+        function=Summed(False, regression.poisson_deviance, mean),
+        fit=shift.fit_poisson,
+        lowest=0.0,
     ),
     Metric(
         name="r2",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
+import numpy.typing as npt
 from torch import Tensor
 
+from losssearch.errors import DataError
 from losssearch.evaluation.measure import Measure
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
@@ -36,10 +38,23 @@ class Metric:
     adjustment: AdjustmentKind
     function: Measure
     fit: Fit | None = None
+    lowest: float = -math.inf
+    """The smallest target that it can judge."""
+    aims: tuple[tuple[str, float], ...] = ()
+    """Numbers of its own that a loss can be aimed at, by name; a space file writes them ``$metric.NAME``."""
 
     def __call__(self, outputs: Tensor, target: Tensor) -> Tensor:
         """The value of every member; see `Measure.__call__`."""
         return self.function(outputs, target)
+
+    def check_target(self, target: npt.NDArray[Any]) -> None:
+        """Raise `DataError` for targets that it cannot judge."""
+        least = float(target.min())
+        if least < self.lowest:
+            raise DataError(
+                f"metric {self.name} needs targets of at least {self.lowest:g}, but the target goes down to {least:g}: "
+                "give another metric"
+            )
 
     def better(self, a: float, b: float) -> bool:
         """Whether ``a`` is strictly better than ``b``; nan is worse than every number."""

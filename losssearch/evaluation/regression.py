@@ -10,6 +10,9 @@ from torch import Tensor
 from losssearch.evaluation.measure import Column, Measure, Resampled, divide
 from losssearch.evaluation.ordering import argsort, sort
 
+LEAST_COUNT = 1e-6
+"""What a predicted count is at the least: a deviance needs it above zero."""
+
 
 def squared(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
     """Squared error."""
@@ -35,6 +38,15 @@ def pinball(outputs: Tensor, target: Tensor, *, q: float) -> tuple[Column, ...]:
     """Error of a prediction of the ``q``-quantile: ``q`` a unit below the target, ``1 - q`` above."""
     error = target.double() - outputs.double()
     return (Column(torch.maximum(q * error, (q - 1) * error)),)
+
+
+def poisson_deviance(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
+    """Deviance of a Poisson distribution with the prediction, no less than `LEAST_COUNT`, as its mean; 0 if perfect.
+
+    Targets below zero, such as rounding leaves of a zero, count as zero.
+    """
+    count, mean = target.double().clamp(min=0), outputs.double().clamp(min=LEAST_COUNT)
+    return (Column(2 * (torch.xlogy(count, count / mean) - count + mean)),)
 
 
 def squared_and_spread(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:

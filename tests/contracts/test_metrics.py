@@ -45,6 +45,7 @@ def population(request: pytest.FixtureRequest) -> Population:
         outputs = ((torch.randn(lead, generator=generator) + target - 1) * 3).round() / 2
     else:
         target = torch.randn(REPLICAS, 1, ROWS, generator=generator) * 3 + 5
+        target = target.clamp(min=get_metric(name, task).lowest)
         outputs = target + torch.randn(lead, generator=generator) + 0.8
     return Population(get_metric(name, task), outputs, target, prior)
 

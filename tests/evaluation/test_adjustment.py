@@ -137,7 +137,9 @@ def test_a_prior_shift_is_the_best_of_its_grid(name: str, logits_kind: str, prio
 
 
 @pytest.mark.parametrize("rows", [1, 2, 50, 51])
-@pytest.mark.parametrize("name", ["rmse", "mae", "medae", "mape", "r2", "pinball(q=0.9)", "pinball(q=0.1)"])
+@pytest.mark.parametrize(
+    "name", ["rmse", "mae", "medae", "mape", "r2", "poisson_deviance", "pinball(q=0.9)", "pinball(q=0.1)"]
+)
 def test_a_shift_is_the_best_of_many(name: str, rows: int) -> None:
     if name == "medae" and rows % 2 == 0:
         pytest.skip("for an even number of rows the shift is best for the upper of the two middle errors")
@@ -152,6 +154,21 @@ def test_a_shift_is_the_best_of_many(name: str, rows: int) -> None:
         tried = torch.cat([torch.linspace(-6, 6, 4001, dtype=torch.float64), middles.flatten()])
         best = metric.utility(metric(predictions[k] + tried[:, None], target[k])).max()
         assert metric.utility(values[k]).item() >= best.item() - 1e-12
+
+
+@pytest.mark.parametrize("lowest", [-2.0, 0.5])
+def test_a_shift_of_counts_is_near_the_best_of_many_though_some_predictions_stay_below_zero(lowest: float) -> None:
+    metric = get_metric("poisson_deviance", "regression")
+    generator = torch.Generator().manual_seed(3)
+    mean = torch.randn(4, 300, generator=generator, dtype=torch.float64).exp()
+    count = torch.poisson(mean, generator=generator)
+    predictions = mean + 0.3 * torch.randn(4, 300, generator=generator, dtype=torch.float64) - 0.5
+    predictions[:, :5], count[:, :5] = lowest, 0
+    values, _ = evaluate(metric, predictions, count, tuned=True)
+    tried = torch.linspace(-3, 8, 40_001, dtype=torch.float64)
+    for k in range(4):
+        best = metric(predictions[k] + tried[:, None], count[k]).min()
+        assert values[k].item() <= 1.001 * best.item()
 
 
 def test_a_shift_of_an_even_number_of_rows_is_best_for_the_upper_median() -> None:

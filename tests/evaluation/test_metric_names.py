@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from losssearch.errors import OptionError, UnknownNameError
+from losssearch.errors import DataError, OptionError, UnknownNameError
 from losssearch.evaluation import get_metric, metrics_for
 
 
@@ -98,4 +99,12 @@ def test_the_metrics_of_each_task() -> None:
     assert metrics_for("multiclass") == (
         *("accuracy", "balanced_accuracy", "macro_f1", "worst_class_recall", "log_loss", "ece"),
     )
-    assert metrics_for("regression") == ("rmse", "mae", "medae", "mape", "r2", "pinball(q=0.9)")
+    assert metrics_for("regression") == ("rmse", "mae", "medae", "mape", "poisson_deviance", "r2", "pinball(q=0.9)")
+
+
+def test_a_deviance_of_counts_refuses_targets_below_zero() -> None:
+    metric = get_metric("poisson_deviance", "regression")
+    metric.check_target(np.array([0.0, 3.0]))
+    with pytest.raises(DataError, match="at least 0, but the target goes down to -1"):
+        metric.check_target(np.array([-1.0, 3.0]))
+    get_metric("rmse", "regression").check_target(np.array([-1.0]))

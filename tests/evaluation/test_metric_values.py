@@ -15,6 +15,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
 from losssearch.evaluation import get_metric
+from losssearch.evaluation.regression import LEAST_COUNT
 
 Oracle = Callable[[np.ndarray, np.ndarray], float]
 
@@ -78,6 +79,7 @@ REGRESSION: dict[str, Oracle] = {
     "mae": lambda p, y: sk.mean_absolute_error(y, p),
     "medae": lambda p, y: sk.median_absolute_error(y, p),
     "mape": lambda p, y: sk.mean_absolute_percentage_error(y, p),
+    "poisson_deviance": lambda p, y: sk.mean_poisson_deviance(y, np.maximum(p, LEAST_COUNT)),
     "r2": lambda p, y: sk.r2_score(y, p),
     "pinball(q=0.9)": lambda p, y: sk.mean_pinball_loss(y, p, alpha=0.9),
     "pinball(q=0.2)": lambda p, y: sk.mean_pinball_loss(y, p, alpha=0.2),
@@ -146,6 +148,7 @@ def test_regression_metric_equals_the_library(name: str, target: str, rows: int)
     generator = torch.Generator().manual_seed(9)
     y = torch.randn(4, rows, dtype=torch.float64, generator=generator)
     y = {"normal": y, "with zeros": y.round(), "constant": torch.full_like(y, 2.0), "far from zero": y + 1e4}[target]
+    y = y.clamp(min=get_metric(name, "regression").lowest)
     predictions = y + torch.randn(4, rows, dtype=torch.float64, generator=generator)
     predictions[0] = y[0]
     _agree(name, "regression", REGRESSION[name], predictions, y)
@@ -159,6 +162,11 @@ def test_a_probability_metric_is_finite_at_any_logit(name: str, task: str) -> No
     value = get_metric(name, task)(logits, torch.tensor([0, 1, 1]))
     assert value.isfinite()
     assert value > 0.5
+
+
+def test_a_count_that_rounding_left_below_zero_is_zero() -> None:
+    metric, outputs = get_metric("poisson_deviance", "regression"), torch.tensor([0.5, 2.0])
+    assert metric(outputs, torch.tensor([-1e-7, 3.0])) == metric(outputs, torch.tensor([0.0, 3.0]))
 
 
 def test_float32_outputs_are_summed_exactly() -> None:
