@@ -92,15 +92,15 @@ def _part_class(source: str, place: int) -> str:
 def _pieces(facts: LossFacts, classes: int) -> str:
     """A function that makes the pieces, with what was measured of how each part curves."""
     lines = [
-        "def pieces(target: Tensor, groups: int = 0) -> list[Piece]:",
+        f"def pieces(target: Tensor, groups: int = 0, zero: float = {facts.zero!r}) -> list[Piece]:",
         '    """The parts of the loss, and how each curves; shares of classes are those of ``target``."""',
     ]
     if facts.reads_prior:
         lines.append("    prior = torch.bincount(target, minlength=CLASSES).double() / len(target)")
     lines.append("    return [")
-    found = pieces_of(facts.spec, _prior(facts), classes, facts.groups)
+    found = pieces_of(facts.spec, _prior(facts), classes, facts.groups, facts.zero)
     for place, (part, piece) in enumerate(zip(facts.spec.parts, found, strict=True), start=1):
-        given = {"class_prior": "class_prior=prior", "group": "groups=groups"}
+        given = {"class_prior": "class_prior=prior", "group": "groups=groups", "zero": "zero=zero"}
         arguments = ", ".join(text for name, text in given.items() if name in part.term.reads)
         reads = ", ".join(repr(name) for name in sorted(piece.reads))
         frozen = f"frozenset({{{reads}}})" if reads else "frozenset()"
@@ -149,7 +149,7 @@ def _example(facts: LossFacts, classes: int, rows: int, columns: int) -> list[fl
     prior = torch.bincount(target, minlength=classes).double() / rows if classes else None
     group = torch.eye(facts.groups, dtype=torch.float64)[order // 2 % facts.groups] if facts.groups else None
     features = torch.arange(2.0 * rows).cos().reshape(rows, 2)
-    pieces = pieces_of(facts.spec, prior, classes, facts.groups)
+    pieces = pieces_of(facts.spec, prior, classes, facts.groups, facts.zero)
     made = Objective(pieces, target, classes=classes, rounds=10, group=group, features=features)
     made(scores)  # twice, for what a loss remembers
     return [float(number) for number in np.ravel(made(scores))]

@@ -69,7 +69,7 @@ class TreeObjective:
         self._mean, self._scale = standard(labels)
         target = torch.as_tensor(labels.astype(np.int64) if CLASSES else (labels - self._mean) / self._scale)
         return Objective(
-            pieces(target, 0 if self.group is None else self.group.shape[1]),
+            pieces(target, 0 if self.group is None else self.group.shape[1], 0 - self._mean / self._scale),
             target,
             classes=CLASSES,
             rounds=self.rounds,
@@ -81,8 +81,9 @@ class TreeObjective:
 
 def memberships(group: np.ndarray) -> Tensor:
     """Memberships [rows, groups] of ids [rows], or as they are."""
-    found = np.eye(max(GROUPS, int(group.max()) + 1))[group] if group.ndim == 1 else group
-    return torch.as_tensor(found, dtype=torch.float64)
+    if group.ndim == 1:  # of one column, the sensitive attribute is a number
+        group = group[:, None] if GROUPS == 1 else np.eye(max(GROUPS, int(group.max()) + 1))[group]
+    return torch.as_tensor(group, dtype=torch.float64)
 
 
 def standard(labels: np.ndarray) -> tuple[float, float]:

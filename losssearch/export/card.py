@@ -63,6 +63,12 @@ def _notes(facts: LossFacts) -> list[str]:
         )
     if facts.reads_prior:
         notes.append("It reads the share of each class; for other data than the searched, give `Loss(class_prior=…)`.")
+    if facts.reads_zero:
+        notes.append(
+            f"It reads where the target's own zero lies: at {facts.zero:.6g} among the searched data's standardised "
+            "targets. `Loss(target_mean=…, target_scale=…)` sets it for raw targets, `Loss(zero=…)` for targets that "
+            "are standardised otherwise."
+        )
     if facts.learned:
         found = ", ".join(f"{name.split('_', 1)[1]} = {value:.4g}" for name, value in facts.learned.items())
         notes.append(f"It carries learned scalars ({found}), which go on learning if the optimizer has them.")

@@ -74,9 +74,19 @@ class LossFacts:
             raise SpecError(f"class_prior must be {self.classes} shares in [0, 1], got {self.class_prior!r:.80}")
 
     @property
+    def zero(self) -> float:
+        """Where the target's own zero lies among the searched data's standardised targets."""
+        return 0 - self.target_mean / self.target_scale
+
+    @property
     def reads_prior(self) -> bool:
         """Whether a term needs the share of each class."""
         return "class_prior" in self.spec.reads
+
+    @property
+    def reads_zero(self) -> bool:
+        """Whether a term needs to know where the target's own zero lies."""
+        return "zero" in self.spec.reads
 
     @property
     def scheduled(self) -> bool:
@@ -84,9 +94,9 @@ class LossFacts:
         return "progress" in self.spec.reads
 
     def module(self) -> ComposedLoss:
-        """The searched loss itself: the class prior as a buffer, the learned scalars as they were found."""
+        """The searched loss itself: the class prior and the zero as buffers, the learned scalars as they were found."""
         prior = None if self.class_prior is None else torch.tensor(self.class_prior, dtype=torch.float32)
-        loss = ComposedLoss(self.spec, prior, groups=self.groups, classes=self.classes)
+        loss = ComposedLoss(self.spec, prior, groups=self.groups, classes=self.classes, zero=self.zero)
         with torch.no_grad():
             for name, value in self.learned.items():
                 loss.learned[name].fill_(value)

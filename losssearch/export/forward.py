@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from losssearch.export.facts import LossFacts
-from losssearch.losses.direct import DIRECT
+from losssearch.losses.direct import DIRECT, PLAIN
 from losssearch.losses.domains import Choice
 from losssearch.losses.part import UNCERTAINTY
 from losssearch.losses.spec import LossSpec, Part
@@ -22,6 +22,9 @@ _BESIDE = {
     "group": "``group``: ids of the sensitive groups [batch], or memberships [batch, groups], float.",
     "features": "``features`` [batch, ...]: what tells how alike two samples are, as the model reads it.",
 }
+
+
+_NUMBER = "``group``: the sensitive attribute, a number a sample [batch]; standardised, as the searched data's was."
 
 
 def forward_body(facts: LossFacts) -> list[str]:
@@ -50,7 +53,8 @@ def _docstring(facts: LossFacts) -> list[str]:
     shapes = _SHAPES[facts.task]
     if not facts.beside():
         return [f'"""{shapes}"""']
-    more = [_BESIDE[name] for name in facts.beside()]
+    beside = _BESIDE | ({"group": _NUMBER} if facts.groups == 1 else {})
+    more = [beside[name] for name in facts.beside()]
     return [f'"""{shapes}', "", *more, '"""']
 
 
@@ -77,7 +81,11 @@ def _inputs(facts: LossFacts) -> list[str]:
             lines.append("logits = output if two_scores else torch.stack((-logit / 2, logit / 2), dim=-1)")
     if facts.reads_prior:
         lines.append("class_prior = self.class_prior.to(output.dtype)")
-    if "group" in reads:
+    if facts.reads_zero:
+        lines.append("zero = self.zero.to(output.dtype)")
+    if "group" in reads and facts.groups == 1:
+        lines.append("group = group.reshape(output.shape[0], 1).to(output.dtype)")
+    elif "group" in reads:
         lines += [
             "if not group.is_floating_point():",
             "    group = group.unsqueeze(-1) == torch.arange(self.groups, device=group.device)",
@@ -93,7 +101,7 @@ def _inputs(facts: LossFacts) -> list[str]:
 
 def makes_numbers(spec: LossSpec) -> bool:
     """Whether ``forward`` turns a number into a tensor: a numeric hyperparameter or a share of the batch."""
-    written = [part for part in spec.parts if part.name not in DIRECT]
+    written = [part for part in spec.parts if part.name not in DIRECT and part.name not in PLAIN]
     numeric = any(not isinstance(p.term.domains[name], Choice) for p in written for name in p.hyperparameters)
     return numeric or any(part.reduction.kind == "cvar" for part in spec.parts)
 
@@ -103,7 +111,10 @@ def _part(part: Part, name: str, own: dict[str, str], memory: str) -> list[str]:
     term = part.term
     arguments = list(term.reads)
     for key, value in part.hyperparameters.items():
-        text = f'"{value}"' if isinstance(term.domains[key], Choice) else f"number({float(value)!r})"
+        if isinstance(term.domains[key], Choice):
+            text = f'"{value}"'
+        else:
+            text = f"{float(value)!r}" if part.name in PLAIN else f"number({float(value)!r})"
         arguments.append(f"{key}={text}")
     arguments += [f"{key}={own[key]}" for key in term.learned]
     direct = DIRECT.get(part.name)

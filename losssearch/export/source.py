@@ -47,6 +47,8 @@ def loss_source(facts: LossFacts) -> str:
     ]
     if facts.reads_prior:
         blocks.append(f"CLASS_PRIOR = {_tuple(facts.class_prior or (), 14)}")
+    if facts.reads_zero:
+        blocks.append(f"ZERO = {facts.zero!r}")
     definitions = [*sources.definitions, _loss_class(facts), example_block(facts)]
     return "\n\n".join(blocks) + "\n\n\n" + "\n\n\n".join(definitions) + "\n"
 
@@ -134,29 +136,8 @@ def _module_docstring(facts: LossFacts) -> str:
 
 
 def _loss_class(facts: LossFacts) -> str:
-    regression = facts.task == "regression"
-    arguments, setup, notes = [], [], []
-    if facts.reads_prior:
-        arguments.append("class_prior: tuple[float, ...] | Tensor = CLASS_PRIOR")
-        setup.append('self.register_buffer("class_prior", torch.as_tensor(class_prior, dtype=torch.float32))')
-        notes.append(
-            "``class_prior``: share of each class in your training data [classes]; by default of the searched data."
-        )
-    if regression:
-        arguments.append("target_mean: float = 0.0, target_scale: float = 1.0")
-        setup.append("if not target_scale > 0:")
-        setup.append('    raise ValueError(f"`target_scale > 0` must hold, got {target_scale}")')
-        setup.append("self.target_mean, self.target_scale = target_mean, target_scale")
-        notes.append(
-            "The loss was searched on standardised targets. With raw targets and outputs, give ``target_mean`` and "
-            "``target_scale``, the mean and the standard deviation of the training targets"
-            + (
-                f" (of the searched data: {facts.target_mean!r} and {facts.target_scale!r})."
-                if (facts.target_mean, facts.target_scale) != (0.0, 1.0)
-                else "."
-            )
-        )
-    if "group" in facts.spec.reads:
+    arguments, setup, notes = _of_data(facts)
+    if "group" in facts.spec.reads and (facts.groups > 1 or facts.memories()):  # of a number there is nothing to count
         arguments.append(f"groups: int = {facts.groups}")
         setup.append("self.groups = groups")
         notes.append("``groups``: how many sensitive groups your data has; by default as many as the searched data.")
@@ -188,3 +169,37 @@ def _loss_class(facts: LossFacts) -> str:
             "",
         ]
     return "\n".join(lines + forward_body(facts))
+
+
+def _of_data(facts: LossFacts) -> tuple[list[str], list[str], list[str]]:
+    """Arguments, statements of ``__init__`` and notes on what the loss knows of the data that it is used on."""
+    arguments, setup, notes = list[str](), list[str](), list[str]()
+    if facts.reads_prior:
+        arguments.append("class_prior: tuple[float, ...] | Tensor = CLASS_PRIOR")
+        setup.append('self.register_buffer("class_prior", torch.as_tensor(class_prior, dtype=torch.float32))')
+        notes.append(
+            "``class_prior``: share of each class in your training data [classes]; by default of the searched data."
+        )
+    if facts.task == "regression":
+        arguments.append("target_mean: float = 0.0, target_scale: float = 1.0")
+        setup.append("if not target_scale > 0:")
+        setup.append('    raise ValueError(f"`target_scale > 0` must hold, got {target_scale}")')
+        setup.append("self.target_mean, self.target_scale = target_mean, target_scale")
+        known = (facts.target_mean, facts.target_scale)
+        notes.append(
+            "The loss was searched on standardised targets. With raw targets and outputs, give ``target_mean`` and "
+            "``target_scale``, the mean and the standard deviation of the training targets"
+            + (f" (of the searched data: {known[0]!r} and {known[1]!r})." if known != (0.0, 1.0) else ".")
+        )
+    if facts.reads_zero:
+        arguments.append("zero: float | None = None")
+        setup.append("if zero is None:")
+        setup.append("    zero = ZERO if (target_mean, target_scale) == (0.0, 1.0) else 0.0")
+        setup.append("zero = (zero - target_mean) / target_scale")
+        setup.append('self.register_buffer("zero", torch.tensor(zero, dtype=torch.float32))')
+        notes.append(
+            "``zero``: where the target's own zero lies among the targets that you give. For raw ones that is 0, which "
+            "is the default where ``target_mean`` and ``target_scale`` are given; for standardised ones it is minus "
+            f"mean over scale, by default that of the searched data, {facts.zero:.6g}."
+        )
+    return arguments, setup, notes

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from losssearch.errors import SpecError
-from losssearch.losses.direct import DIRECT
+from losssearch.losses.direct import DIRECT, PLAIN
 from losssearch.losses.domains import Choice
 from losssearch.losses.inputs import BESIDE, memberships, named_inputs, pairwise_distance
 from losssearch.losses.part import UNCERTAINTY, learned_scalars, mean_of_worst, memory_rows
@@ -23,13 +24,15 @@ class _Prepared:
     """A part with all that can be looked up before the first batch; its value is that of `part.part_value`."""
 
     def __init__(self, part: Part) -> None:
-        self.part = part
-        self.direct = DIRECT.get(part.name)
+        self.part, self.term = part, part.term
+        direct = DIRECT.get(part.name)
+        self.direct = direct.of(part) if direct else None
         self.learned = tuple(learned_scalars(part))
         domains = part.term.domains
         self.choices = {k: str(v) for k, v in part.hyperparameters.items() if isinstance(domains[k], Choice)}
         numeric = {k: float(v) for k, v in part.hyperparameters.items() if k not in self.choices}
-        self.numbers = {} if self.direct else numeric
+        self.numbers = {} if self.direct or part.name in PLAIN else numeric
+        self.given: dict[str, Any] = self.choices if self.numbers else self.choices | numeric
         self.share = (part.reduction.share,) if part.reduction.kind == "cvar" else ()
 
     def value(
@@ -60,14 +63,14 @@ class _Prepared:
         learned: Mapping[str, Tensor],
         remember: Callable[[Tensor], None] | None,
     ) -> Tensor:
-        term = self.part.term
-        if self.direct:
-            losses = self.direct(self.part, named)
-            return mean_of_worst(losses, next(numbers)) if self.share else losses
-        given: dict[str, Tensor | str] = {name: next(numbers) for name in self.numbers}
-        given.update(self.choices)
-        given.update({name: learned[name] for name in term.learned})
+        term = self.term
         read = [named[name] for name in term.reads]
+        if self.direct:
+            losses = self.direct(*read)
+            return mean_of_worst(losses, next(numbers)) if self.share else losses
+        given = self.given
+        if self.numbers or term.learned:
+            given = given | {name: next(numbers) for name in self.numbers} | {n: learned[n] for n in term.learned}
         losses = term(*read, **given)
         if remember and term.memory:
             with torch.no_grad():
@@ -81,15 +84,23 @@ class ComposedLoss(nn.Module):
     """The loss that a spec describes.
 
     Learned scalars are parameters: give ``loss.parameters()`` to the optimiser beside the model's.
-    ``class_prior`` ``[classes]`` is kept as a buffer for the terms that read it. What fairness terms carry from
+    ``class_prior`` ``[classes]`` is kept as a buffer for the terms that read it, and so is ``zero``, where the target's
+    own zero lies in the unit of the targets that it will be given (0 for raw ones). What fairness terms carry from
     mini-batch to mini-batch are buffers too, moved by every call in training mode; they have a column for each of
     ``groups`` sensitive groups, and some a row for each of ``classes``.
     """
 
     class_prior: Tensor | None
+    zero: Tensor | None
 
     def __init__(
-        self, spec: LossSpec, class_prior: Tensor | None = None, *, groups: int = 0, classes: int | None = None
+        self,
+        spec: LossSpec,
+        class_prior: Tensor | None = None,
+        *,
+        groups: int = 0,
+        classes: int | None = None,
+        zero: float | None = None,
     ) -> None:
         super().__init__()
         self.spec, self.groups = spec, groups
@@ -102,6 +113,8 @@ class ComposedLoss(nn.Module):
             }
         )
         self._reads = spec.reads
+        kept = zero if "zero" in self._reads else None
+        self.register_buffer("zero", None if kept is None else torch.tensor(float(kept)))
         self._parts = [_Prepared(part) for part in spec.parts]
         # One tensor of all numbers that terms compute with: each small tensor made in `forward` costs a step dearly.
         numbers = [value for part in self._parts for value in (*part.numbers.values(), *part.share)]
@@ -123,25 +136,29 @@ class ComposedLoss(nn.Module):
         progress: float | Tensor = 0.0,
         group: Tensor | None = None,
         features: Tensor | None = None,
+        zero: Tensor | None = None,
     ) -> Tensor:
         """The loss of a batch: ``output`` ``[batch]``, ``[batch, 1]`` or ``[batch, classes]``; a scalar.
 
         ``progress`` in [0, 1] is the share of training done; only scheduled weights read it. Fairness terms read
-        ``group``, ids ``[batch]`` or memberships ``[batch, groups]``, and some ``features`` ``[batch, ...]``.
+        ``group``, ids ``[batch]`` or memberships ``[batch, groups]``, and some ``features`` ``[batch, ...]``. Where
+        ``zero`` is given, a scalar, it takes the place of the loss's own.
         """
         prior = self.class_prior if class_prior is None else class_prior
         done = _UNREAD
         if "progress" in self._reads:
             done = torch.as_tensor(progress, dtype=output.dtype, device=output.device)
-        named = named_inputs(output, target, self._reads, prior, done)
+        if zero is None and "zero" in self._reads:
+            zero = self.zero
+        named = named_inputs(output, target, self._reads, prior, done, zero=zero)
         if self._reads & BESIDE:
             named |= self._beside(output, group, features)
         numbers = iter(self._numbers.to(output.device, output.dtype).unbind() if len(self._numbers) else ())
         total: Tensor | None = None
         for index, part in enumerate(self._parts):
-            learned = {name: self.learned[f"{index}_{name}"] for name in part.learned}
+            learned = {name: self.learned[f"{index}_{name}"] for name in part.learned} if part.learned else {}
             remember = None
-            if part.part.term.memory:
+            if part.term.memory:
                 named["memory"] = self.get_buffer(f"memory_{index}").to(output.dtype)
                 remember = partial(self._remember, f"memory_{index}") if self.training else None
             value = part.value(named, numbers, done, learned, remember)
@@ -182,11 +199,13 @@ def compose(
     class_prior: Tensor | None = None,
     groups: int = 0,
     classes: int | None = None,
+    zero: float | None = None,
 ) -> ComposedLoss:
     """Build the module of a spec, or of its JSON form; raise `SpecError` with the rule that it breaks.
 
     ``groups``: how many sensitive groups there are, for fairness terms; ``classes``: how many classes, where it is
-    neither two nor the length of ``class_prior``.
+    neither two nor the length of ``class_prior``; ``zero``: where the target's own zero lies in the unit of the targets
+    (minus mean over scale of standardised ones, 0 for raw ones), for the terms that read it.
     """
     read = spec if isinstance(spec, LossSpec) else LossSpec.from_json(spec)
-    return ComposedLoss(read, class_prior, groups=groups, classes=classes)
+    return ComposedLoss(read, class_prior, groups=groups, classes=classes, zero=zero)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 
 from torch import Tensor
@@ -30,10 +31,9 @@ class Direct:
         """The part's numbers by the function's own names."""
         return {keyword: float(part.hyperparameters[name]) for name, keyword in self.keywords.items()}
 
-    def __call__(self, part: Part, named: Mapping[str, Tensor]) -> Tensor:
-        """The mean of the part's losses, or each of them where its reduction is another."""
-        tensors = (named[name] for name in part.term.reads)
-        return self.function(*tensors, **self.arguments(part), reduction=reduction(part))
+    def of(self, part: Part) -> Callable[..., Tensor]:
+        """From what the term reads to the mean of the part's losses, or each of them where its reduction is another."""
+        return partial(self.function, **self.arguments(part), reduction=reduction(part))
 
     def source(self, part: Part) -> str:
         """The same as an expression, with ``F`` for ``torch.nn.functional``."""
@@ -57,3 +57,25 @@ DIRECT: Mapping[str, Direct] = MappingProxyType(
     }
 )
 """By the term's name."""
+
+PLAIN = frozenset(
+    {
+        "asymmetric_squared",
+        "binary_cross_entropy",
+        "cost_sensitive_cross_entropy",
+        "cross_entropy",
+        "focal",
+        "generalised_cross_entropy",
+        "huber",
+        "ldam",
+        "logit_adjustment",
+        "poly1",
+        "quantile",
+        "smooth_average_precision",
+        "symmetric_cross_entropy",
+        "tversky",
+        "weighted_cross_entropy",
+    }
+)
+"""Terms that compute the same where their numbers are numbers and not tensors, in fewer operations. Others ask them for
+what only tensors have."""

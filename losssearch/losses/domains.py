@@ -38,6 +38,10 @@ class Float:
             raise SpecError(f"{name} must lie in [{self.low:g}, {self.high:g}], got {shown(value)}")
         return float(value)
 
+    def nearest(self, value: float) -> float:
+        """``value``, or the end of the range that it lies beyond."""
+        return min(max(float(value), self.low), self.high)
+
 
 @dataclass(frozen=True)
 class Int:

@@ -13,6 +13,11 @@ CLASSIFICATION = frozenset({"logits", "logit", "labels"})
 BESIDE = frozenset({"group", "memory", "distance"})
 """What fairness terms read beside outputs and targets."""
 
+_ASKED = {
+    "class_prior": "the share of each class, a tensor [classes]",
+    "zero": "where the target's own zero lies, 0 for raw targets",
+}
+
 
 def named_inputs(
     output: Tensor,
@@ -23,21 +28,22 @@ def named_inputs(
     group: Tensor | None = None,
     memory: Tensor | None = None,
     distance: Tensor | None = None,
+    zero: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Name the tensors of one batch of one member.
 
     ``output``: ``[batch]`` or ``[batch, 1]`` (a binary logit or a prediction), or ``[batch, classes]``.
     A binary logit z is also shown as the two class scores (-z/2, z/2), so that terms over classes serve
-    both kinds of task. ``group``, ``memory`` and ``distance`` are given as `READABLE` says. Raises `SpecError`
-    where a term reads ``class_prior`` and there is none, or where the shapes do not fit: broadcasting would
-    give a number that means nothing.
+    both kinds of task. ``group``, ``memory``, ``distance`` and ``zero`` are given as `READABLE` says. Raises
+    `SpecError` where a term reads ``class_prior`` or ``zero`` and there is none, or where the shapes do not fit:
+    broadcasting would give a number that means nothing.
     """
     if output.dim() not in (1, 2):
         raise SpecError(f"an output must be [batch], [batch, 1] or [batch, classes], got {list(output.shape)}")
     if target.numel() != output.shape[0]:
         raise SpecError(f"there must be as many targets as outputs, got {list(target.shape)} and {list(output.shape)}")
-    if "class_prior" in reads and class_prior is None:
-        raise SpecError("a term of this loss reads class_prior: give the share of each class, a tensor [classes]")
+    _check_given("class_prior", class_prior, reads)
+    _check_given("zero", zero, reads)
     single = output.dim() == 1 or output.shape[-1] == 1
     classes = 2 if single else output.shape[-1]
     if "prediction" in reads and not single:
@@ -48,10 +54,10 @@ def named_inputs(
         raise SpecError(f"class_prior must be [{classes}], one share a class, got {list(class_prior.shape)}")
     score = output.reshape(output.shape[0]) if single else output
     named = {"progress": progress}
-    for name, tensor in (("group", group), ("memory", memory), ("distance", distance)):
+    for name, tensor in (("group", group), ("memory", memory), ("distance", distance), ("zero", zero)):
         if tensor is not None:
             named[name] = tensor.to(output.dtype)
-    if class_prior is not None:
+    if class_prior is not None and "class_prior" in reads:
         named["class_prior"] = class_prior.to(output.dtype)
     if reads & CLASSIFICATION:
         named["labels"] = target.reshape(output.shape[0]).long()
@@ -64,11 +70,20 @@ def named_inputs(
     return named
 
 
+def _check_given(name: str, tensor: Tensor | None, reads: frozenset[str]) -> None:
+    if tensor is None and name in reads:
+        raise SpecError(f"a term of this loss reads {name}: give {_ASKED[name]}")
+
+
 def memberships(group: Tensor, groups: int) -> Tensor:
     """``[..., batch, groups]`` float, from ids ``[..., batch]`` in [0, groups) or from memberships given as they are.
 
-    An id outside [0, groups) belongs to no group. Raises `SpecError` where neither fits.
+    A single group says nothing, so with ``groups`` 1 the values are those of a sensitive attribute that is a number:
+    ``[..., batch, 1]`` as it is, ``[batch]`` with the column added. An id outside [0, groups) belongs to no group.
+    Raises `SpecError` where neither fits.
     """
+    if groups == 1 and (group.dim() == 1 or not group.is_floating_point()):
+        return group.unsqueeze(-1).to(torch.promote_types(group.dtype, torch.get_default_dtype()))
     if group.is_floating_point():
         if groups and group.shape[-1] != groups:
             raise SpecError(f"memberships must have {groups} columns, one a group, got {list(group.shape)}")

@@ -39,7 +39,7 @@ class _Group:
     evaluate: Callable[..., Tensor]
     """Reduced values [entries] of outputs, target and class prior [entries, ...], progress, numbers and scalars.
 
-    Then, where the term reads them, group, memory and distance, [entries, ...]."""
+    Then, where the term reads them, group, memory, distance and zero, [entries, ...]."""
     remember: Callable[..., Tensor]
     """The next memory [entries, rows, groups] of the same."""
     rows: Tensor
@@ -55,10 +55,10 @@ class _Group:
     """Columns [entries, rows, groups] of each entry in the memory of its member; no rows where it has none."""
 
     def beside(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What fairness terms read of ``given``, [entries, ...], as far as this kind's term reads it."""
+        """What some terms alone read of ``given``, [entries, ...], as far as this kind's term reads it."""
         found: dict[str, Tensor] = {
             name: given[name].index_select(0, self.replicas)
-            for name in ("group", "distance")
+            for name in ("group", "distance", "zero")
             if name in given and name in self.part.term.reads
         }
         if self.part.term.memory:
@@ -86,7 +86,7 @@ class PopulationLoss:
         reads = frozenset[str]().union(*(spec.reads for spec in specs))
         if "group" in reads and not groups:
             raise SpecError("a term of these losses reads group: name the sensitive attribute")
-        self._reads_distance = "distance" in reads
+        self._reads_distance, self._reads_zero = "distance" in reads, "zero" in reads
         self._kinds: dict[tuple[object, ...], list[_Entry]] = {}
         remembered = [0] * len(self.specs)
         for member, spec in enumerate(specs):
@@ -110,6 +110,7 @@ class PopulationLoss:
         group: Tensor | None = None,
         memory: Tensor | None = None,
         features: Tensor | None = None,
+        zero: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What a training step needs of one mini-batch: gradients of each loss by its outputs and by what it learns.
 
@@ -119,7 +120,7 @@ class PopulationLoss:
         done = outputs.new_tensor(progress)
         kept = self._blank(outputs.shape) if memory is None else memory
         rows = features if self._reads_distance else None
-        given = (outputs, target, class_prior, learned, done, kept, group, rows)
+        given = (outputs, target, class_prior, learned, done, kept, group, rows, zero if self._reads_zero else None)
         by_outputs, by_learned, after = self._tape(self._slopes, *given)
         return by_outputs, by_learned, after
 
@@ -133,12 +134,13 @@ class PopulationLoss:
         memory: Tensor,
         group: Tensor | None,
         features: Tensor | None,
+        zero: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         outputs, learned = outputs.detach().requires_grad_(), learned.detach().requires_grad_()
         given = (outputs, target, class_prior, learned, progress)
         with torch.enable_grad():
-            total = self(*given, group=group, memory=memory, features=features).sum()
-        after = self.next_memory(*given, memory, group=group, features=features)
+            total = self(*given, group=group, memory=memory, features=features, zero=zero).sum()
+        after = self.next_memory(*given, memory, group=group, features=features, zero=zero)
         # The gradient of the sum with respect to each loss is one, so a member that is not finite spoils no other.
         slope, by_learned = torch.autograd.grad(total, (outputs, learned), materialize_grads=True)
         return slope, by_learned, after
@@ -154,17 +156,18 @@ class PopulationLoss:
         group: Tensor | None = None,
         memory: Tensor | None = None,
         features: Tensor | None = None,
+        zero: Tensor | None = None,
     ) -> Tensor:
         """Losses ``[R, K]`` of one mini-batch.
 
         ``outputs`` ``[R, K, batch]`` or ``[R, K, batch, classes]``; ``target`` ``[R, batch]``;
         ``class_prior`` ``[R, classes]``; ``learned`` ``[R, K, L]``; ``progress`` in [0, 1]. Where a term reads them:
-        ``group`` ids ``[R, batch]`` or memberships ``[R, batch, groups]``, ``memory`` ``[R, K, M]`` (zeros where None)
-        and ``features`` ``[R, batch, ...]``.
+        ``group`` ids ``[R, batch]`` or memberships ``[R, batch, groups]``, ``memory`` ``[R, K, M]`` (zeros where None),
+        ``features`` ``[R, batch, ...]`` and ``zero`` ``[R]``.
         """
         shape, done = outputs.shape[:2], _scalar(progress, outputs)
         outputs, learned = outputs.flatten(0, 1), learned.flatten(0, 1)
-        beside = self._beside(shape, group, memory, features)
+        beside = self._beside(shape, group, memory, features, zero)
         total = outputs.new_zeros(len(outputs))
         for kind in self._of(shape[0]):
             chosen = outputs if kind.whole else outputs.index_select(0, kind.rows)
@@ -188,13 +191,14 @@ class PopulationLoss:
         *,
         group: Tensor | None = None,
         features: Tensor | None = None,
+        zero: Tensor | None = None,
     ) -> Tensor:
         """The memory ``[R, K, M]`` after this mini-batch; takes what the call takes."""
         if not memory.shape[-1]:
             return memory
         shape, done = outputs.shape[:2], _scalar(progress, outputs)
         outputs, learned = outputs.flatten(0, 1), learned.flatten(0, 1)
-        beside, after = self._beside(shape, group, memory, features), memory.flatten(0, 1)
+        beside, after = self._beside(shape, group, memory, features, zero), memory.flatten(0, 1)
         for kind in self._of(shape[0]):
             if kind.part.term.memory is None:
                 continue
@@ -207,9 +211,14 @@ class PopulationLoss:
         return after.view_as(memory)
 
     def _beside(
-        self, shape: torch.Size, group: Tensor | None, memory: Tensor | None, features: Tensor | None
+        self,
+        shape: torch.Size,
+        group: Tensor | None,
+        memory: Tensor | None,
+        features: Tensor | None,
+        zero: Tensor | None,
     ) -> dict[str, Tensor]:
-        """What fairness terms read: by replica, the memory by member."""
+        """What some terms alone read: by replica, the memory by member."""
         found: dict[str, Tensor] = {}
         if self.groups and group is not None:
             found["group"] = memberships(group, self.groups)
@@ -218,6 +227,8 @@ class PopulationLoss:
             found["memory"] = kept.flatten(0, 1)
         if self._reads_distance and features is not None:
             found["distance"] = pairwise_distance(features.flatten(2))
+        if self._reads_zero and zero is not None:
+            found["zero"] = zero
         return found
 
     def _blank(self, shape: torch.Size) -> Tensor:

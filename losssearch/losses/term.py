@@ -26,6 +26,7 @@ READABLE: Mapping[str, str] = MappingProxyType(
         "class_prior": "share of each class in the training part [classes]",
         "prediction": "model output [batch], in units of the standardised target",
         "target": "standardised target [batch]",
+        "zero": "where the target's own zero lies in the unit of target, scalar; 0 where targets are not standardised",
         "progress": "share of training done, scalar in [0, 1]",
         "group": "how far each sample belongs to each sensitive group [batch, groups]; one-hot, soft or continuous",
         "memory": "what the term carried from earlier mini-batches [rows, groups]; zeros at the start",

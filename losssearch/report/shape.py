@@ -43,16 +43,18 @@ def shape_figure(
     *,
     class_prior: Sequence[float] | None = None,
     learned: Mapping[str, float | Tensor] | None = None,
+    zero: float = 0.0,
 ) -> bytes:
     """Value and slope of ``spec`` beside the plain baseline, for one sample; a PNG file.
 
     Where the classes are treated differently, the commonest and the rarest are drawn; where weights follow a
-    schedule, the start and the end of training.
+    schedule, the start and the end of training. A target is drawn at its mean, from which ``zero`` says where the
+    target's own zero lies.
     """
     task = str(result["task"])
     name = "the searched loss"
     plain_name, plain = _plain(result)
-    if plain is not None and spec == plain and (found := searched_entry(result)):
+    if plain is not None and spec.formula() == plain.formula() and (found := searched_entry(result)):
         spec, learned = LossSpec.from_json(found["spec"]), None
     elif str(result["best"].get("name", "")) in {entry["name"] for entry in result.get("baselines") or []}:
         name = str(result["best"]["name"]).replace("_", " ")
@@ -61,7 +63,7 @@ def shape_figure(
     handles: list[Any] = []
     drawn = [] if plain is None or plain == spec else [(plain_name, plain, GREY, 1.6, None)]
     for label, one, colour, width, state in (*drawn, (name.removeprefix("the "), spec, BLUE, 2.3, learned)):
-        for curve, style in zip(curves(one, task, label, prior, state), ("-", "--", ":", "-."), strict=False):
+        for curve, style in zip(curves(one, task, label, prior, state, zero), ("-", "--", ":", "-."), strict=False):
             look: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": width}
             handles += left.plot(curve.position, curve.value, label=drawable(curve.label), **look)
             right.plot(curve.position, curve.slope, **look)
@@ -90,6 +92,7 @@ def curves(
     label: str,
     prior: Tensor,
     learned: Mapping[str, float | Tensor] | None = None,
+    zero: float = 0.0,
 ) -> list[Curve]:
     """One curve, or two where the classes or the start and the end of training differ.
 
@@ -100,7 +103,7 @@ def curves(
         return []
     if len(alone) < len(spec.parts):
         spec, learned = replace(spec, parts=alone), None
-    loss = compose(spec, class_prior=prior.double()).double()
+    loss = compose(spec, class_prior=prior.double(), zero=zero).double()
     with torch.no_grad():
         for name, value in (learned or {}).items():
             loss.learned[name.removeprefix("learned.")].fill_(torch.as_tensor(value).detach().item())

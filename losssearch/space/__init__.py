@@ -2,6 +2,7 @@
 
 from losssearch.space.binding import bind
 from losssearch.space.loading import bundled_spaces, check_space, load_space
+from losssearch.space.portfolio import aim
 from losssearch.space.space import SearchSpace, Slot
 from losssearch.space.trials import Draw, Replay, Step, Trial
 
@@ -12,6 +13,7 @@ __all__ = [
     "Slot",
     "Step",
     "Trial",
+    "aim",
     "bind",
     "bundled_spaces",
     "check_space",

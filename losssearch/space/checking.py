@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, TypeVar, cast
 
 from losssearch.errors import InputError, UnknownNameError
 from losssearch.losses.domains import Domain, Float
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import LossTerm, registry
+from losssearch.space.portfolio import filled, names_metric
 from losssearch.space.ranges import constrained_by, narrow
 from losssearch.space.source import Node, RuleError
 from losssearch.space.space import (
     BASE,
-    CONSTRAINT,
     SHARE,
     WEIGHT,
     WEIGHTINGS,
@@ -51,8 +52,8 @@ class _Builder:
         if self.problems or task is None:
             return None
         space = SearchSpace(name, task.kind, tuple(slots), max_parts, rules, (), question)
-        portfolio = self._portfolio(entries, space)
-        return SearchSpace(name, task.kind, tuple(slots), max_parts, rules, portfolio, question)
+        portfolio, aimed = self._portfolio(entries, space)
+        return replace(space, portfolio=portfolio, aimed=aimed)
 
     def _fail(self, node: Node, text: str) -> None:
         self.problems.append(RuleError(node.line, text))
@@ -207,35 +208,31 @@ class _Builder:
                 rules.append(frozenset(rule))
         return frozenset(rules)
 
-    def _portfolio(self, entries: Mapping[str, Node], space: SearchSpace) -> tuple[LossSpec, ...]:
+    def _portfolio(
+        self, entries: Mapping[str, Node], space: SearchSpace
+    ) -> tuple[tuple[LossSpec, ...], tuple[Mapping[str, Any], ...]]:
+        """The losses that are known, and those that name a number of the metric."""
         specs: list[LossSpec] = []
+        aimed: list[Mapping[str, Any]] = []
         for node in self._list(entries.get("portfolio"), "portfolio"):
+            data: Any = node.plain()
             try:
-                spec = LossSpec.from_json(_without_constraint(node.plain()))
+                spec = LossSpec.from_json(filled(data))
             except InputError as error:
                 self._fail(node, f"portfolio: {error}")
                 continue
             if space.encode(spec) is None:
                 self._fail(node, f"portfolio: slots, ranges and conditions must allow each loss, got {spec.formula()}")
+            elif named := names_metric(data):
+                known = TASKS[space.task].numbers
+                for name in sorted(named - known):
+                    self._fail(node, f"portfolio: {UnknownNameError('number of a metric', name, known)}")
+                aimed.append(data)
             elif spec in specs:
                 self._fail(node, f"portfolio has each loss once, got {spec.formula()} again")
             else:
                 specs.append(spec)
-        return tuple(specs)
-
-
-def _without_constraint(data: Any) -> Any:
-    """A portfolio's loss with the term's defaults where it names the constraint, until `bind` fills it in."""
-    parts = data.get("parts") if isinstance(data, Mapping) else None
-    if not isinstance(parts, list):
-        return data
-    kept = [
-        {key: value for key, value in part.items() if not (isinstance(value, str) and value.startswith(CONSTRAINT))}
-        if isinstance(part, Mapping)
-        else part
-        for part in parts
-    ]
-    return {**data, "parts": kept}
+        return tuple(specs), tuple(aimed)
 
 
 def _kind(node: Node) -> str:

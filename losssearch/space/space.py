@@ -47,6 +47,8 @@ USE = ("absent", "present")
 
 CONSTRAINT = "$constraint."
 """How a space file names a value of the study's constraint."""
+AIM = "$metric."
+"""How a space file names a number of the study's metric."""
 Constrained: TypeAlias = tuple[Literal["value", "high"], str]
 """What a value of the constraint is to a hyperparameter, its value or the end of its range, and the value's name."""
 
@@ -127,8 +129,9 @@ class Slot:
 class SearchSpace:
     """What a study may try. ``slots`` begins with base; of each set in ``never_together`` a loss has one term at most.
 
-    ``portfolio`` holds the specs that a study tries first. A slot stays empty where its term would break a condition,
-    repeat a term of an earlier slot, or be one part too many; such answers give the same spec as simpler ones.
+    ``portfolio`` holds the specs that a study tries first; ``aimed``, in the form of the file, those that name a number
+    of the metric, which `losssearch.space.portfolio.aim` fills in. A slot stays empty where its term would break a
+    condition, repeat a term of an earlier slot, or be one part too many; such answers give the spec of simpler ones.
     """
 
     name: str
@@ -138,6 +141,7 @@ class SearchSpace:
     never_together: frozenset[frozenset[str]] = frozenset()
     portfolio: tuple[LossSpec, ...] = ()
     question: str = field(default="", compare=False)
+    aimed: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def reads(self) -> frozenset[str]:
@@ -211,7 +215,7 @@ class SearchSpace:
             "max_parts": self.max_parts,
             "slots": {slot.name: slot.to_json() for slot in self.slots},
             "conditions": [{"never_together": names} for names in sorted(map(sorted, self.never_together))],
-            "portfolio": [_without_scale(spec.to_json()) for spec in self.portfolio],
+            "portfolio": [*self.aimed, *(_without_scale(spec.to_json()) for spec in self.portfolio)],
         }
 
     @property
@@ -219,7 +223,7 @@ class SearchSpace:
         """Sixteen hexadecimal digits of what the space means; comments, layout and order of terms do not enter."""
         data = self.to_json()
         data["slots"] = list(data["slots"].items())  # the order of slots has a meaning, that of keys has none
-        data["portfolio"] = [spec.key for spec in self.portfolio]
+        data["portfolio"] = [*self.aimed, *(spec.key for spec in self.portfolio)]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -24,7 +24,8 @@ WEIGHT = Float(0.1, 5.0, default=0.7, log=True)
 class Baseline:
     """An entry of the menu: a loss that a good practitioner would try, tuned over ``tunable``.
 
-    ``penalties`` stand beside the term; their common ``weight`` may be tuned too.
+    ``penalties`` stand beside the term; their common ``weight`` may be tuned too. ``aims``: hyperparameters that take
+    over a number of the study's metric, and the number's name.
     """
 
     name: str
@@ -34,6 +35,16 @@ class Baseline:
     tunable: tuple[str, ...] = ()
     penalties: tuple[Part, ...] = ()
     weight: Float = WEIGHT
+    aims: Mapping[str, str] = field(default_factory=dict)
+
+    def aimed(self, numbers: Mapping[str, float]) -> Baseline:
+        """The baseline at the metric's ``numbers``, each as near as the term's range allows; as it is without them."""
+        found: dict[str, float] = {}
+        for name, number in self.aims.items():
+            domain = registry[self.term].domains[name]
+            if number in numbers and isinstance(domain, Float):
+                found[name] = domain.nearest(numbers[number])
+        return replace(self, fixed={**self.fixed, **found}) if found else self
 
     def spec(self, hyperparameters: Mapping[str, float | int | str] | None = None) -> LossSpec:
         """The baseline as a spec, with ``hyperparameters`` in place of its defaults."""
@@ -49,13 +60,17 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Task:
-    """One kind of task. ``plain`` is the first entry of ``menu``: the loss that everybody starts with."""
+    """One kind of task. ``plain`` is the first entry of ``menu``: the loss that everybody starts with.
+
+    ``further`` entries join the menu of a study whose metric has the numbers that they are aimed at.
+    """
 
     kind: str
     offers: frozenset[str]
     metric: str
     space: str
     menu: tuple[Baseline, ...]
+    further: tuple[Baseline, ...] = ()
     model: str = "mlp"
 
     @property
@@ -63,9 +78,21 @@ class Task:
         """The default loss of the field, with nothing tuned after training."""
         return self.menu[0]
 
+    @property
+    def numbers(self) -> frozenset[str]:
+        """The numbers of metrics that losses of this task can be aimed at, by name."""
+        return frozenset(number for baseline in (*self.menu, *self.further) for number in baseline.aims.values())
+
     def with_groups(self) -> Task:
         """The task of a study with a sensitive attribute: fairness terms fit as well."""
         return replace(self, offers=self.offers | GROUPED)
+
+    def aimed(self, numbers: Mapping[str, float]) -> Task:
+        """The task of a study whose metric has these ``numbers``: some of the menu is set to them, some joins it."""
+        joining = (baseline for baseline in self.further if set(baseline.aims.values()) <= set(numbers))
+        plain, tuned, *others = (baseline.aimed(numbers) for baseline in self.menu)
+        menu = (plain, tuned, *(baseline.aimed(numbers) for baseline in joining), *others)
+        return replace(self, menu=menu, further=())
 
     def width(self, classes: int) -> int:
         """How many numbers a model puts out for one sample."""
@@ -87,7 +114,9 @@ _binary = Task(
         Baseline("ldam", "ldam", tunable=("max_margin",)),
         Baseline("generalised_cross_entropy", "generalised_cross_entropy", tunable=("q",)),
         Baseline("squared_hinge", "squared_hinge"),
+        Baseline("brier", "brier"),
     ),
+    further=(Baseline("cost_sensitive", "cost_sensitive_cross_entropy", aims={"ratio": "ratio"}),),
 )
 _multiclass = Task(
     kind="multiclass",
@@ -103,11 +132,12 @@ _multiclass = Task(
         Baseline("logit_adjustment", "logit_adjustment", tunable=("tau",)),
         Baseline("ldam", "ldam", tunable=("max_margin",)),
         Baseline("generalised_cross_entropy", "generalised_cross_entropy", tunable=("q",)),
+        Baseline("brier", "brier"),
     ),
 )
 _regression = Task(
     kind="regression",
-    offers=SHARED | {"prediction", "target"},
+    offers=SHARED | {"prediction", "target", "zero"},
     metric="rmse",
     space="regression",
     menu=(
@@ -116,9 +146,11 @@ _regression = Task(
         Baseline("absolute", "absolute"),
         Baseline("huber", "huber", tunable=("delta",)),
         Baseline("log_cosh", "log_cosh"),
-        Baseline("quantile", "quantile", tunable=("quantile",)),
+        Baseline("quantile", "quantile", tunable=("quantile",), aims={"quantile": "q"}),
         Baseline("asymmetric_squared", "asymmetric_squared", tunable=("asymmetry",)),
         Baseline("tukey_biweight", "tukey_biweight", tunable=("cutoff",)),
+        Baseline("relative_absolute", "relative_absolute", tunable=("power",)),
+        Baseline("poisson", "poisson", tunable=("floor",)),
     ),
 )
 

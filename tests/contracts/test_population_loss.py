@@ -35,6 +35,7 @@ class Inputs:
     learned: Tensor
     group: Tensor
     features: Tensor
+    zero: Tensor
 
 
 def inputs(task: str, population: PopulationLoss, source: torch.Generator) -> Inputs:
@@ -53,13 +54,14 @@ def inputs(task: str, population: PopulationLoss, source: torch.Generator) -> In
         learned=(population.initial + noise).requires_grad_(),
         group=torch.randint(GROUPS, (REPLICAS, BATCH), generator=source),
         features=torch.randn(REPLICAS, BATCH, 2, generator=source, dtype=torch.float64),
+        zero=-torch.rand(REPLICAS, generator=source, dtype=torch.float64),
     )
 
 
 def together(population: PopulationLoss, given: Inputs, progress: float = PROGRESS) -> tuple[Tensor, Tensor, Tensor]:
     """Of the second of two equal batches, so that what terms carry from batch to batch is not zero."""
     batch = (given.outputs, given.target, given.class_prior, given.learned, progress)
-    beside = {"group": given.group, "features": given.features}
+    beside = {"group": given.group, "features": given.features, "zero": given.zero}
     blank = population.initial_memory.double().expand(REPLICAS, -1, -1)
     memory = population.next_memory(*batch, blank, **beside)
     assert memory.shape == blank.shape
@@ -79,6 +81,7 @@ def alone(spec: LossSpec, given: Inputs, r: int, k: int, progress: float = PROGR
             parameter.copy_(given.learned[r, k, column])
     output = given.outputs[r, k].detach().requires_grad_()
     beside = {"group": given.group[r], "features": given.features[r], "class_prior": given.class_prior[r]}
+    beside["zero"] = given.zero[r]
     loss(output, given.target[r], progress=progress, **beside)
     value = loss(output, given.target[r], progress=progress, **beside)
     gradient, *learned = torch.autograd.grad(value, (output, *parameters), materialize_grads=True)

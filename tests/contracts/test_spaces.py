@@ -7,7 +7,7 @@ import pytest
 
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import registry
-from losssearch.space import Draw, Replay, SearchSpace, bundled_spaces, check_space, load_space
+from losssearch.space import Draw, Replay, SearchSpace, aim, bundled_spaces, check_space, load_space
 from losssearch.tasks import TASKS
 
 SAMPLES = 200
@@ -26,7 +26,8 @@ def specs(space: SearchSpace) -> list[LossSpec]:
 
 def test_each_task_has_its_space() -> None:
     plain = {task.space for task in TASKS.values()}
-    assert plain | {f"{name}_fair" for name in plain} == set(bundled_spaces())
+    of_all = {f"{name}{kind}" for name in plain for kind in ("", "_fair", "_attribute")}
+    assert of_all | {"binary_front"} == set(bundled_spaces())
     assert {load_space(task.space).task for task in TASKS.values()} == set(TASKS)
 
 
@@ -37,7 +38,7 @@ def test_file_keeps_every_rule_and_asks_a_question(space: SearchSpace) -> None:
 
 def test_samples_fit_the_task_and_the_space(space: SearchSpace, specs: list[LossSpec]) -> None:
     for spec in specs:
-        fair = space.name.endswith("_fair")
+        fair = space.name.endswith(("_fair", "_front", "_attribute"))
         assert spec.reads <= (TASKS[space.task].with_groups() if fair else TASKS[space.task]).offers
         assert not fair or "group" in spec.reads
         assert len(spec.parts) <= space.max_parts
@@ -106,6 +107,30 @@ def test_what_the_menu_tunes_keeps_the_range_of_its_term(space: SearchSpace) -> 
     for entry in TASKS[space.task].menu:
         for name in entry.tunable if entry.term in base else ():
             assert base[entry.term][name] == registry[entry.term].domains[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "term", "aimed"),
+    [
+        ("binary", {"ratio": 7.0}, "cost_sensitive_cross_entropy", {"ratio": 7.0}),
+        ("binary", {"ratio": 500.0}, "cost_sensitive_cross_entropy", {"ratio": 20.0}),
+        ("regression", {"q": 0.95}, "quantile", {"quantile": 0.95}),
+    ],
+)
+def test_losses_that_name_a_number_of_the_metric_come_first(
+    name: str, numbers: dict[str, float], term: str, aimed: dict[str, float]
+) -> None:
+    space = load_space(name)
+    bound = aim(space, numbers)
+    first = bound.portfolio[: len(bound.portfolio) - len(space.portfolio)]
+    assert len(first) == len(space.aimed) > 0
+    assert bound.portfolio[len(first) :] == space.portfolio
+    for spec in first:
+        (part,) = [part for part in spec.parts if part.name == term]
+        assert part.hyperparameters == aimed
+        assert bound.spec(bound.encode(spec) or {}) == spec
+    assert not bound.aimed
+    assert aim(space, {"other": 1.0}).portfolio == aim(space, {}).portfolio == space.portfolio
 
 
 def test_portfolio_is_distinct_and_not_the_menu(space: SearchSpace) -> None:

@@ -39,6 +39,7 @@ def inputs(
         "class_prior": prior / prior.sum(),
         "prediction": torch.randn(batch, generator=source, dtype=torch.float64),
         "target": torch.randn(batch, generator=source, dtype=torch.float64),
+        "zero": -torch.rand((), generator=source, dtype=torch.float64),
         "progress": torch.rand((), generator=source, dtype=torch.float64),
         "group": torch.eye(GROUPS, dtype=torch.float64)[torch.randint(GROUPS, (batch,), generator=source)],
         "distance": distance(torch.randn(batch, 2, generator=source, dtype=torch.float64)),
@@ -107,7 +108,7 @@ def extremes(term: LossTerm) -> list[Tensor]:
     classes = 3 if "logits" in term.reads else 2
     batch = len(made.get("target", made.get("labels", torch.empty(0))))
     made |= {"class_prior": torch.eye(classes)[0], "progress": torch.tensor(0.5)}
-    made |= {"group": torch.eye(GROUPS)[torch.arange(batch) % GROUPS]}
+    made |= {"group": torch.eye(GROUPS)[torch.arange(batch) % GROUPS], "zero": torch.tensor(-1.0)}
     made |= {"distance": distance(torch.arange(batch)[:, None] % 5 * EXTREME)}
     made |= {"memory": torch.zeros(term.memory_rows(classes, term.defaults), GROUPS)}
     return [made[name] for name in term.reads]
@@ -193,7 +194,7 @@ def test_finite_at_extreme_outputs_and_range_ends(term: LossTerm) -> None:
 @pytest.mark.parametrize("made", [torch.float32, torch.float64])
 def test_keeps_the_dtype_of_the_output(term: LossTerm, dtype: torch.dtype, made: torch.dtype) -> None:
     tensors = [
-        t.to(made) if name in ("class_prior", "progress") else t
+        t.to(made) if name in ("class_prior", "progress", "zero") else t
         for name, t in zip(term.reads, inputs(term, generator(), dtype=dtype), strict=True)
     ]
     assert term(*tensors, **values(term, dtype=made)).dtype == dtype

@@ -22,6 +22,7 @@ def evaluate(name: str, hyper: Hyper, scale: float = 1.0) -> Tensor:
         "class_prior": torch.tensor([0.8, 0.2], dtype=torch.float64),
         "prediction": logit,
         "target": logit + scale * torch.randn(40, generator=source, dtype=torch.float64),
+        "zero": torch.tensor(-1.5, dtype=torch.float64),
     }
     term = terms[name]
     numbers = {k: torch.tensor(v, dtype=torch.float64) for k, v in hyper.items()}
@@ -47,6 +48,8 @@ EQUAL: list[tuple[str, Hyper, str, Hyper, float]] = [
     ("quantile", {"quantile": 0.5}, "absolute", {}, 0.5),
     ("asymmetric_squared", {"asymmetry": 0.5}, "squared", {}, 0.5),
     ("tukey_biweight", {"cutoff": 1e5}, "squared", {}, 0.5),
+    ("relative_absolute", {"power": 0.0, "floor": 0.01}, "absolute", {}, 1),
+    ("poisson", {"floor": 1e3}, "squared", {}, 0.5e-3),
 ]
 
 
@@ -85,6 +88,21 @@ def test_ldam_margin_ignores_classes_that_training_lacks() -> None:
     value = terms["ldam"](logits, labels, torch.tensor([0.5, 0.5, 0.0]), **hyper)
     expected = terms["cross_entropy"](torch.tensor([[-2.0, 0.0, 0.0]]), labels, smoothing=torch.tensor(0.0))
     torch.testing.assert_close(value, expected)
+
+
+def test_brier_of_two_classes_is_twice_the_squared_error_of_the_label() -> None:
+    logit, labels = torch.linspace(-4, 4, 9), torch.arange(9) % 2
+    value = terms["brier"](torch.stack([-logit / 2, logit / 2], -1), labels)
+    torch.testing.assert_close(value, 2 * (labels - logit.sigmoid()) ** 2)
+
+
+@pytest.mark.parametrize("level", [-0.3, 0.0, 0.02, 0.6, 4.0])
+def test_the_best_constant_of_poisson_is_the_mean_also_below_the_floor(level: float) -> None:
+    counts = level + torch.tensor([-0.2, -0.1, 0.0, 0.05, 0.25], dtype=torch.float64)
+    zero, floor = torch.tensor(-1.3, dtype=torch.float64), torch.tensor(0.1, dtype=torch.float64)
+    constant = counts.mean().expand(5).clone().add(zero).requires_grad_()
+    terms["poisson"](constant, counts + zero, zero, floor=floor).sum().backward()
+    assert float(constant.grad.sum()) == pytest.approx(0, abs=1e-12)
 
 
 def test_log_cosh_is_quadratic_near_zero_and_linear_far_away() -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy import special, stats
+from scipy.integrate import quad
 from sklearn import metrics
 
 from losssearch.losses import terms
@@ -32,6 +33,7 @@ def read(name: str) -> dict[str, Array]:
         "class_prior": np.array([0.6, 0.25, 0.1, 0.05]),
         "prediction": random.normal(size=BATCH) * 2,
         "target": random.standard_t(2, size=BATCH),
+        "zero": np.array(-0.8),
     }
     return {key: everything[key] for key in terms[name].reads}
 
@@ -109,6 +111,19 @@ def tukey(prediction: Array, target: Array, cutoff: float) -> Array:
     return cutoff**2 / 6 * (1 - (1 - u**2) ** 3)
 
 
+def relative(prediction: Array, target: Array, zero: Array, power: float, floor: float) -> list[float]:
+    """Row by row scikit-learn's share of the target's size, for one power; the floor by hand."""
+    rows = zip(prediction - zero, target - zero, strict=True)
+    share = [(p, t, metrics.mean_absolute_percentage_error([t], [p])) for p, t in rows]
+    return [(s if abs(t) >= floor else abs(p - t) / floor) * max(abs(t), floor) ** (1 - power) for p, t, s in share]
+
+
+def quasi_poisson(prediction: Array, target: Array, zero: Array, floor: float) -> list[float]:
+    """McCullagh and Nelder 1989, eq. 9.4: the integral of (s - y) / V(s), with V(s) = max(s, floor)."""
+    rows = zip(prediction - zero, target - zero, strict=True)
+    return [quad(lambda s, y=y: (s - y) / max(s, floor), y, m, points=[floor], epsabs=1e-12)[0] for m, y in rows]
+
+
 def barron(prediction: Array, target: Array, shape: float, log_scale: float) -> Array:
     """Barron 2019, as written in the paper, with the partition function for α = 1: Z = 2 e K_1(1)."""
     assert shape == 0
@@ -148,6 +163,7 @@ REFERENCE: list[tuple[str, dict[str, float | str], Callable[..., Any]]] = [
     ("focal", {"gamma": 1.5}, lambda z, y, gamma: -((1 - probability(z, y)) ** gamma) * np.log(probability(z, y))),
     ("poly1", {"epsilon": 2.0}, lambda z, y, epsilon: -np.log(probability(z, y)) + epsilon * (1 - probability(z, y))),
     ("generalised_cross_entropy", {"q": 0.7}, lambda z, y, q: (1 - probability(z, y) ** q) / q),
+    ("brier", {}, lambda z, y: ((special.softmax(z, 1) - np.eye(CLASSES)[y]) ** 2).sum(1)),  # Brier 1950, eq. 2
     ("symmetric_cross_entropy", {"alpha": 0.1, "beta": 1.0}, symmetric),
     (
         "logit_adjustment",
@@ -179,6 +195,9 @@ REFERENCE: list[tuple[str, dict[str, float | str], Callable[..., Any]]] = [
         lambda p, t, asymmetry: np.abs(asymmetry - (t < p)) * (t - p) ** 2,  # Newey and Powell 1987
     ),
     ("tukey_biweight", {"cutoff": 2.0}, tukey),
+    ("relative_absolute", {"power": 1.0, "floor": 0.2}, relative),
+    ("relative_absolute", {"power": 0.4, "floor": 0.2}, relative),
+    ("poisson", {"floor": 0.1}, quasi_poisson),
     ("general_robust", {"shape": 0.0, "log_scale": 0.4}, barron),
 ]
 
@@ -194,6 +213,14 @@ def test_equals_the_reference(name: str, hyper: dict[str, float | str], oracle: 
 def test_every_term_has_a_reference() -> None:
     """Those of groups have theirs in test_fairness_reference.py."""
     assert {row[0] for row in REFERENCE} == {name for name, term in terms.items() if not BESIDE & set(term.reads)}
+
+
+def test_poisson_above_the_floor_is_half_the_deviance_of_sklearn() -> None:
+    mean, count = np.array([0.5, 2.0, 7.0]), np.array([3.0, 2.0, 0.4])
+    given = {"prediction": mean - 1.2, "target": count - 1.2, "zero": np.array(-1.2)}
+    assert evaluate("poisson", given, {"floor": 0.01}).mean() == pytest.approx(
+        metrics.mean_poisson_deviance(count, mean) / 2
+    )
 
 
 def test_binary_hinge_equals_sklearn() -> None:

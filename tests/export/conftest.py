@@ -48,6 +48,13 @@ MIXED: Mapping[str, tuple[str, list[dict[str, Any]]]] = {
             {"term": "general_robust", "reduction": {"cvar": 0.8}, "weight": 2.0},
         ],
     ),
+    "relative": (
+        "regression",
+        [
+            {"term": "relative_absolute", "power": 0.7, "weight": 0.4},
+            {"term": "poisson", "reduction": {"cvar": 0.6}, "scale": 0.3},
+        ],
+    ),
     "the same term twice": (
         "regression",
         [
@@ -74,6 +81,8 @@ def facts_of(task: str, spec: LossSpec, **more: Any) -> LossFacts:
     blank = LossFacts(spec, task, classes=3 if task == "multiclass" else 2, class_prior=PRIORS[task], groups=3)
     learned = {name: 0.25 * (place + 1) for place, name in enumerate(blank.learned)}
     settings: dict[str, Any] = {"learned": learned, "version": "0.1.0", "study": "demo", **more}
+    if task == "regression":
+        settings = {"target_mean": 6.0, "target_scale": 8.0, **settings}
     return LossFacts(spec, task, classes=blank.classes, class_prior=PRIORS[task], groups=3, **settings)
 
 

@@ -33,7 +33,10 @@ PARTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "multiclass",
         [{"term": "weighted_cross_entropy"}, {"term": "soft_f1", "weight": {"learned": "uncertainty"}}],
     ),
-    "diabetes": ("regression", [{"term": "huber"}, {"term": "general_robust", "weight": 0.5}]),
+    "diabetes": (
+        "regression",
+        [{"term": "poisson"}, {"term": "relative_absolute", "weight": 0.5}, {"term": "general_robust", "weight": 0.5}],
+    ),
 }
 
 
@@ -81,9 +84,9 @@ def test_training_with_it_grows_the_trees_of_the_study(name: str, library: str, 
     plan = TrainingPlan(epochs=3, batch_size=100)
     (expected,) = train_boosted(library, [Candidate(spec, (0.1,))], made, plan, last, hold=True)
     prior = tuple(made.class_prior[0].tolist()) if made.classes else None
-    facts = LossFacts(spec, task, classes=made.classes or 2, class_prior=prior)
+    mean, scale = made.target_mean.item(), made.target_scale.item()  # in the labels' own unit
+    facts = LossFacts(spec, task, classes=made.classes or 2, class_prior=prior, target_mean=mean, target_scale=scale)
     exported = imported(objective_source(facts, library, rate=0.1), tmp_path)
-    mean, scale = (10.0, 3.0) if task == "regression" else (0.0, 1.0)  # in the labels' own unit
     labels, features = made.target[0].numpy() * scale + mean, made.features[0].numpy()
     own = exported.TreeObjective(plan.epochs * ROUNDS, seed=made.seeds[0])
     others = made.held["test"][0][0].numpy()

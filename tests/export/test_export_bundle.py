@@ -43,6 +43,8 @@ def test_a_bundle_round_trips(any_facts: LossFacts, tmp_path: Path) -> None:
         class_prior=any_facts.class_prior,
         learned=any_facts.learned,
         groups=any_facts.groups,
+        target_mean=any_facts.target_mean,
+        target_scale=any_facts.target_scale,
     )
     assert (paths["weights"] is not None) == bool(any_facts.learned)
     loss = load_loss(tmp_path / "export")

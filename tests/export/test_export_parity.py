@@ -71,7 +71,7 @@ def test_the_check_sees_a_changed_loss() -> None:
         LossSpec.from_json({"parts": [{"term": "focal", "gamma": 1.5}]}), "binary", class_prior=(0.5, 0.5)
     )
     namespace: dict[str, Any] = {"__name__": "loss"}
-    exec(loss_source(facts).replace("gamma=number(1.5)", "gamma=number(1.5001)"), namespace)
+    exec(loss_source(facts).replace("labels, gamma=1.5)", "labels, gamma=1.5001)"), namespace)
     assert min(namespace["check"]()) > 1e-6
     assert namespace["main"]() == 1
 
@@ -100,6 +100,31 @@ def test_raw_targets_equal_standardised_ones(all_facts: dict[str, LossFacts]) ->
     loss = executed(facts)["Loss"]
     raw = loss(target_mean=50.0, target_scale=8.0).double()(output * 8 + 50, target * 8 + 50)
     torch.testing.assert_close(raw, loss().double()(output, target), rtol=1e-9, atol=0)
+
+
+def test_where_the_zero_of_an_exported_loss_lies(all_facts: dict[str, LossFacts]) -> None:
+    """That of the searched data; of raw targets, with a standardisation and without; and as told."""
+    facts = all_facts["relative"]
+    output, target = batch(facts)
+    loss = executed(facts)["Loss"]
+    searched = loss().double()(output, target)
+    torch.testing.assert_close(
+        loss(target_mean=6.0, target_scale=8.0).double()(output * 8 + 6, target * 8 + 6), searched, rtol=1e-9, atol=0
+    )
+    expected = facts.module().double()
+    for arguments, mean, scale, zero in (
+        ({"target_mean": 50.0, "target_scale": 8.0}, 50.0, 8.0, -6.25),
+        ({"target_mean": 50.0, "target_scale": 8.0, "zero": 10.0}, 50.0, 8.0, -5.0),
+        ({"zero": 0.0}, 0.0, 1.0, 0.0),
+        ({"zero": -2.5}, 0.0, 1.0, -2.5),
+    ):
+        found = loss(**arguments).double()(output * scale + mean, target * scale + mean)
+        torch.testing.assert_close(found, expected(output, target, zero=torch.tensor(zero)), rtol=1e-9, atol=0)
+        assert found != searched
+
+
+def test_a_scale_must_be_above_zero(all_facts: dict[str, LossFacts]) -> None:
+    loss = executed(all_facts["cvar"])["Loss"]
     with pytest.raises(ValueError, match="target_scale > 0"):
         loss(target_scale=0.0)
 

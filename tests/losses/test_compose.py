@@ -214,6 +214,22 @@ def test_takes_a_spec_or_its_json(source: torch.Generator) -> None:
     )
 
 
+@pytest.mark.parametrize("term", [name for name, term in terms.items() if "zero" in term.reads])
+def test_zero_is_asked_for(source: torch.Generator, term: str) -> None:
+    prediction, target = torch.randn(2, BATCH, generator=source)
+    with pytest.raises(SpecError, match="reads zero: give where the target's own zero lies, 0 for raw targets"):
+        loss(term)(prediction, target)
+    given = loss(term)(prediction, target, zero=torch.tensor(-0.9))
+    kept = compose({"parts": [{"term": term}]}, zero=-0.9)
+    torch.testing.assert_close(kept(prediction, target), given)
+    assert not torch.equal(kept(prediction, target, zero=torch.tensor(0.0)), given)
+    torch.testing.assert_close(kept.state_dict()["zero"], torch.tensor(-0.9))
+
+
+def test_a_loss_that_does_not_read_zero_does_not_keep_it() -> None:
+    assert not compose({"parts": [{"term": "squared"}]}, zero=-0.9).state_dict()
+
+
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))])
 def test_copies_and_pickles(source: torch.Generator, again: Any) -> None:
     prediction, target = torch.randn(2, BATCH, generator=source)
@@ -262,11 +278,12 @@ def test_equals_the_term_alone(source: torch.Generator) -> None:
         score = output[:, 1] - output[:, 0] if "logit" in term.reads else output
         named = {"logits": output, "logit": score, "prediction": output}
         named |= {"labels": target, "target": target, "class_prior": prior, "progress": torch.tensor(0.0)}
+        named["zero"] = torch.tensor(-0.7)
         features, ids = torch.randn(BATCH, 3, generator=source), torch.arange(BATCH) % 3
         classes = output.shape[-1] if output.dim() == 2 else 2
         named |= {"group": torch.eye(3)[ids], "memory": torch.zeros(term.memory_rows(classes, term.defaults), 3)}
         named |= {"distance": (features[:, None] - features).square().mean(-1).sqrt()}
         alone = term.module()(*(named[read] for read in term.reads))
-        composed = compose({"parts": [{"term": name}]}, groups=3, classes=classes)
+        composed = compose({"parts": [{"term": name}]}, groups=3, classes=classes, zero=-0.7)
         found = composed(output, target, class_prior=prior, group=ids, features=features)
         torch.testing.assert_close(found, alone)

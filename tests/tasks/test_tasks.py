@@ -18,7 +18,7 @@ from losssearch.tasks.task import Baseline
 every_task = pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 every_baseline = pytest.mark.parametrize(
     ("task", "baseline"),
-    [pytest.param(task, b, id=f"{kind}-{b.name}") for kind, task in TASKS.items() for b in task.menu],
+    [pytest.param(task, b, id=f"{kind}-{b.name}") for kind, task in TASKS.items() for b in (*task.menu, *task.further)],
 )
 
 
@@ -69,6 +69,34 @@ def test_what_a_baseline_tunes_is_a_number_of_its_term(task: Task, baseline: Bas
         for value in (domain.low, domain.high):
             (part,) = baseline.spec({name: value}).parts
             assert part.hyperparameters[name] == value
+
+
+AIMED = [
+    ("binary", "cost(fp=1,fn=5)", "cost_sensitive", {"ratio": 5.0}),
+    ("binary", "cost(fp=4,fn=1)", "cost_sensitive", {"ratio": 0.25}),
+    ("binary", "cost(fp=1,fn=90)", "cost_sensitive", {"ratio": 20.0}),  # the end of the term's range
+    ("regression", "pinball(0.9)", "quantile", {"quantile": 0.9}),
+]
+
+
+@pytest.mark.parametrize(("kind", "metric", "name", "expected"), AIMED, ids=[row[1] for row in AIMED])
+def test_the_menu_is_aimed_at_the_numbers_of_the_metric(
+    kind: str, metric: str, name: str, expected: dict[str, float]
+) -> None:
+    task = get_task(kind)
+    aimed = task.aimed(dict(get_metric(metric, kind).aims))
+    assert aimed.menu[:2] == task.menu[:2]
+    assert {b.name for b in aimed.menu} - {b.name for b in task.menu} <= {name}
+    (found,) = [b for b in aimed.menu if b.name == name]
+    assert found.spec() == LossSpec((Part(found.term, expected),))
+    if found.tunable:
+        assert found.spec({"quantile": 0.3}) == LossSpec((Part(found.term, {"quantile": 0.3}),))
+
+
+@every_task
+def test_a_metric_without_numbers_leaves_the_menu_as_it_is(task: Task) -> None:
+    for metric in (task.metric, *(["cost(fp=0,fn=1)", "cost(fp=1,fn=0)"] if task.kind == "binary" else [])):
+        assert task.aimed(dict(get_metric(metric, task.kind).aims)).menu == task.menu
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ imbalance          logits, labels, class_prior                       classes of 
 overlap            logits or logit, labels; one value a batch        counts such as F1
 ranking            logits or logit, labels; one value a batch        the order of samples
 regression         prediction, target                                single predictions
+amounts            prediction, target, zero                          errors relative to the target's size
 =================  ================================================  =========================================
 """
 
-from losssearch.losses.primitives import classification, imbalance, margin, overlap, ranking, regression
+from losssearch.losses.primitives import amounts, classification, imbalance, margin, overlap, ranking, regression
 
-__all__ = ["classification", "imbalance", "margin", "overlap", "ranking", "regression"]
+__all__ = ["amounts", "classification", "imbalance", "margin", "overlap", "ranking", "regression"]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from losssearch.losses.domains import Float
-from losssearch.losses.softmax import log_softmax
+from losssearch.losses.softmax import log_softmax, softmax
 from losssearch.losses.term import loss_term
 
 _LOG_ZERO = 4.0
@@ -88,6 +88,17 @@ def poly1(logits: Tensor, labels: Tensor, *, epsilon: Tensor) -> Tensor:
     """
     log_p = _of_label(log_softmax(logits), labels)
     return -log_p - epsilon * torch.expm1(log_p)
+
+
+@loss_term(reference="Brier 1950, eq. 2", shift_invariant=True)
+def brier(logits: Tensor, labels: Tensor) -> Tensor:
+    """The squared error of the probabilities: rewards calibration, and one wrong label can do only so much.
+
+    ``sum_c (p_c - [c = y])²``, between 0 and 2. Shapes: logits [batch, classes], labels [batch] → [batch].
+    Limits: for two classes it is ``2 (1 - p_y)²``.
+    """
+    p = softmax(logits)
+    return p.square().sum(-1) - 2 * _of_label(p, labels) + 1
 
 
 @loss_term(reference="Zhang and Sabuncu 2018", shift_invariant=True, q=Float(0.01, 1.0, default=0.7))

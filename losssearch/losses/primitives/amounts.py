@@ -1,0 +1,49 @@
+"""Terms on amounts and counts, whose target has a zero of its own: errors count relative to the target's size.
+
+Targets are seen standardised, so the terms read where ``zero`` lies among them; a size ``|t - zero|`` is in standard
+deviations of the target.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from losssearch.losses.domains import Float
+from losssearch.losses.term import loss_term
+
+
+@loss_term(
+    reference="de Myttenaere et al. 2016, Mean absolute percentage error for regression models",
+    power=Float(0.0, 1.0, default=1.0),
+    floor=Float(0.001, 1.0, default=0.02, log=True),
+)
+def relative_absolute(prediction: Tensor, target: Tensor, zero: Tensor, *, power: Tensor, floor: Tensor) -> Tensor:
+    """The absolute error relative to the target's size: a tenth too much costs the same at every size.
+
+    ``|t - p| / max(|t - zero|, floor)^power``; the floor bounds what a target next to zero counts. Shapes: prediction
+    [batch], target [batch], zero scalar → [batch]. Limits: power = 1 is the absolute percentage error of targets beyond
+    the floor, in units of the target's own scale; power = 0 is `absolute`.
+    """
+    size = torch.maximum((target - zero).abs(), floor.to(target.dtype))
+    return (target - prediction).abs() * size**-power
+
+
+@loss_term(
+    reference="McCullagh and Nelder 1989, chapter 9: quasi-likelihood with variance max(mean, floor)",
+    floor=Float(0.01, 1.0, default=0.05, log=True),
+)
+def poisson(prediction: Tensor, target: Tensor, zero: Tensor, *, floor: Tensor) -> Tensor:
+    """For counts and amounts whose spread grows with their mean: half the Poisson deviance.
+
+    With ``y = t - zero`` and mean ``m = p - zero``: ``∫_y^m (s - y) / max(s, floor) ds``, which above the floor is
+    ``m - y - y log(m / y)`` and below it a squared error, so that means and targets at or below zero have finite
+    values and slopes. The best constant is the mean everywhere. Shapes: prediction [batch], target [batch], zero
+    scalar → [batch]. Limits: floor → 0 is half the Poisson deviance; times the floor, floor → ∞ is half of `squared`.
+    """
+    floor = floor.to(target.dtype)
+    mean, count = prediction - zero, target - zero
+    high, least = torch.maximum(mean, floor), torch.maximum(count, floor)
+    low, rest = torch.minimum(mean, floor), torch.minimum(count, floor)
+    above = high - least - count * torch.log(high / least)
+    return above + (low - rest) * (low + rest - 2 * count) / (2 * floor)
