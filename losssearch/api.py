@@ -56,6 +56,7 @@ def search(
     objectives: Sequence[str] = (),
     confidence: float = 0.95,
     group_thresholds: bool = False,
+    references: bool = True,
     private_epsilon: float | None = None,
     private_delta: float = 1e-5,
     trials: int | None = None,
@@ -89,10 +90,10 @@ def search(
             and ``task``.
         target: the column to predict; not needed for a pair.
         metric: the metric that matters; the task's own where left out.
-        direction: of a training function's metric, ``maximize`` (where left out) or ``minimize``.
+        direction: whether a training function's metric is to ``maximize`` (where left out) or to ``minimize``.
         task: ``binary``, ``multiclass`` or ``regression``; inferred from the target where left out.
-        classes: of a training function's data, how many classes there are.
-        class_prior: of a training function's data, the share of each class; equal shares where left out.
+        classes: how many classes a training function's data have.
+        class_prior: the share of each class in a training function's data; equal shares where left out.
         model: ``linear``, ``mlp``, ``residual_mlp``, ``lightgbm``, ``xgboost``, or a factory called with
             (features, outputs).
         space: a bundled search space or a YAML file; the task's own where left out.
@@ -107,21 +108,22 @@ def search(
         sensitive_as_feature: let the model see the sensitive attribute.
         constraints: what must hold between the groups, such as ``"demographic_parity_difference <= 0.05"``.
         objectives: a metric and a gap between groups, of which to draw the whole trade-off.
-        confidence: with which a constraint is to hold on new data.
-        group_thresholds: tune one decision threshold a group as well; predictions then need the attribute.
+        confidence: the probability with which a constraint is to hold on new data, in [0.5, 1).
+        group_thresholds: also tune a decision threshold for each group; predictions then need the attribute.
+        references: set fairlearn's remedies beside a study of groups, where the extra ``fairness`` is installed.
         private_epsilon: train a final model with differential privacy at this epsilon and ``private_delta``; it lies in
             ``export/private_model.safetensors``. Needs the extra ``private``.
         private_delta: the delta of that promise.
         trials: how many losses to try, half of them baselines; 128 where left out, or as many as ``time_budget`` holds.
         time_budget: seconds, or a duration such as ``"10m"``, in which to end.
-        epochs: of each training; from the number of rows where left out (20 for a training function).
+        epochs: how long each training lasts; from the number of rows where left out (20 for a training function).
         rates: learning rates that every loss is trained at, the best of which counts; a training function chooses its
             own where they are left out.
         draws: on how many draws of rows and seed the search judges each loss; from the number of rows where left out
             (1 for a training function).
-        confirm_seeds: fresh seeds and splits of the confirmation.
+        confirm_seeds: on how many fresh seeds and splits the finalists are trained for the verdict; 2 at the least.
         workers: Ray workers; 0 trains in this process; where left out, all cores, or 0 for a small study.
-        ray_address: a standing Ray cluster.
+        ray_address: the address of a Ray cluster that runs already.
         cpus_per_worker: cores that Ray keeps free for each worker; 1 where left out.
         gpus_per_worker: GPUs, or a share of one, for each worker.
         memory_per_worker: memory for each worker, such as ``"2G"``.
@@ -132,10 +134,10 @@ def search(
         resume: go on with a study that was stopped.
         storage: the store's URL; a file in ``out`` where left out.
         tracking_uri: the MLflow store; a file in ``out`` where left out.
-        mlflow: whether to track at all.
+        mlflow: whether to track the study with MLflow.
         out: the study's folder; ``losssearch-runs/STUDY`` where left out.
-        seed: same seed, same result, whatever the number of workers.
-        observer: is told of the progress.
+        seed: from which all random choices follow: same seed, same result, whatever the number of workers.
+        observer: is told of the progress; see `losssearch.search.observer.Observer`.
 
     Raises:
         InputError: something cannot be used; nothing was written.
@@ -143,6 +145,7 @@ def search(
         ConnectionLostError: a worker, store or tracking server was lost; the state is saved.
         InterruptedStudyError: Ctrl-C; the state is saved.
     """
+    # The parameters are the fields of `Options` by name, so that a new one is written down in two places, not three.
     options = {name: value for name, value in locals().items() if name != "observer"}
     options["started"] = time.monotonic()
     if isinstance(constraints, str):
@@ -188,14 +191,35 @@ def _finish(context: StudyContext) -> Finished:
 
 def _publish(assembled: Assembled, finished: Finished) -> dict[str, Any]:
     """Write export, figures, report and ``result.json``, and tell store and tracker."""
-    from losssearch.report.figures import write_figures  # needed at the end alone, and slow to import
-    from losssearch.report.html import write_report
+    from losssearch.report.html import write_report  # needed at the end alone, and slow to import
 
     context, out = assembled.context, assembled.out
-    settings, facts = context.settings, context.facts()
-    result, prior = finished.result, facts.class_prior
+    study, result = context.settings.study, finished.result
+    export = _write_export(context, finished, out / "export")
+    if assembled.privacy is not None and isinstance(context, Context):
+        result["private"] = _train_private(context, result, assembled.privacy, out / "export")
+    tracking = context.store.study(study).tracking
+    result["mlflow"] = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "run_id")}
+    report = out / "report.html"
+    result["export"] = {**export, "report": str(report)}
+    write_report(report, result, finished.trials, _write_figures(context, finished, out / "figures"))
+    shutil.copyfile(report, out / "export" / "report.html")
+    context.store.save_result(study, result)
+    _write_json(out / "result.json", result)
+    _write_json(out / "leaderboard.json", as_records(leaderboard(result)))
+    part = "test" if result["best"]["test"] else "validation"
+    metrics = {f"{part}_{result['metric']['name']}": result["best"][part]["mean"]}
+    artifacts = [out / "leaderboard.json", out / "result.json", report, out / "export", out / "figures"]
+    context.tracker.log_result(result, artifacts, metrics)
+    return result
+
+
+def _write_export(context: StudyContext, finished: Finished, folder: Path) -> dict[str, str | None]:
+    """Write the recommended loss as a bundle; give the path of each of its files, None for one that it lacks."""
+    settings, facts, result = context.settings, context.facts(), finished.result
+    prior = facts.class_prior
     paths = write_bundle(
-        out / "export",
+        folder,
         finished.spec,
         task=settings.task,
         classes=2 if prior is None else len(prior),
@@ -209,31 +233,23 @@ def _publish(assembled: Assembled, finished: Finished) -> dict[str, Any]:
         target_scale=facts.target_scale,
         groups=facts.groups,
     )
-    if assembled.privacy is not None and isinstance(context, Context):
-        result["private"] = _train_private(context, result, assembled.privacy, out / "export")
-    tracking = context.store.study(settings.study).tracking
-    result["mlflow"] = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "run_id")}
-    result["export"] = {name: None if path is None else str(path) for name, path in paths.items()}
-    figures = write_figures(
-        out / "figures",
-        result,
+    return {name: None if path is None else str(path) for name, path in paths.items()}
+
+
+def _write_figures(context: StudyContext, finished: Finished, folder: Path) -> list[Path]:
+    from losssearch.report.figures import write_figures  # needed at the end alone, and slow to import
+
+    facts = context.facts()
+    prior = None if facts.class_prior is None else facts.class_prior.tolist()
+    return write_figures(
+        folder,
+        finished.result,
         finished.trials,
         finished.spec,
-        class_prior=None if prior is None else prior.tolist(),
+        class_prior=prior,
         learned=finished.learned,
+        zero=facts.zero,
     )
-    report = out / "report.html"
-    result["export"]["report"] = str(report)
-    write_report(report, result, finished.trials, figures)
-    shutil.copyfile(report, out / "export" / "report.html")
-    context.store.save_result(settings.study, result)
-    _write_json(out / "result.json", result)
-    _write_json(out / "leaderboard.json", as_records(leaderboard(result)))
-    part = "test" if result["best"]["test"] else "validation"
-    metrics = {f"{part}_{result['metric']['name']}": result["best"][part]["mean"]}
-    artifacts = [out / "leaderboard.json", out / "result.json", report, out / "export", out / "figures"]
-    context.tracker.log_result(result, artifacts, metrics)
-    return result
 
 
 def _train_private(context: Context, result: Mapping[str, Any], privacy: Privacy, place: Path) -> dict[str, Any]:

@@ -56,13 +56,21 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
-        nearest = difflib.get_close_matches(name, self.known, n=3, cutoff=0.5)
-        more = f" and {len(self.known) - 20} more" if len(self.known) > 20 else ""
-        hint = f"did you mean {', '.join(nearest)}?" if nearest else f"known: {', '.join(self.known[:20])}{more}"
-        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        super().__init__(f"unknown {kind} {name!r}; {_hint(name, self.known)}")
 
     def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:
         return type(self), (self.kind, self.name, self.known)
+
+
+def _hint(name: str, known: list[str]) -> str:
+    """The nearest names, whatever their case; all names too, where none is so near that it must be meant."""
+    written = {each.casefold(): each for each in known}
+    near = difflib.get_close_matches(name.casefold(), written, n=3, cutoff=0.5)
+    question = f"did you mean {', '.join(written[each] for each in near)}?"
+    if near and difflib.SequenceMatcher(None, name.casefold(), near[0]).ratio() >= 0.75:
+        return question
+    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+    return f"{f'{question} ' if near else ''}known: {', '.join(known[:20])}{more}"
 
 
 class ModelError(InputError):

@@ -77,14 +77,19 @@ class SearchResult:
         ``form`` may also be ``lightgbm`` or ``xgboost``: the loss as a custom objective for boosted trees, in
         ``objective.py``; it equals what a study with that model trains with.
 
-        Raises `OptionError` where ``directory`` holds something else than a bundle.
+        Raises `OptionError` where ``directory`` cannot be written, or holds something else than a bundle.
         """
         source, place = self.out / "export", Path(directory)
         if not (source / "loss.json").is_file():
             raise DataError(f"a finished study holds export/loss.json, but {self.out} does not: run the search again")
         if place.exists() and (not place.is_dir() or (any(place.iterdir()) and not (place / "loss.json").is_file())):
             raise OptionError(f"the folder of an export must be new, empty or a bundle; {place} is none of these")
-        place.mkdir(parents=True, exist_ok=True)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OptionError(
+                f"the folder of an export must be one that can be made, but {place} cannot: {error.strerror}"
+            ) from error
         if form == "json":
             shutil.copyfile(source / "loss.json", place / "loss.json")
             return place / "loss.json"

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from losssearch import __version__
 from losssearch.cli.doctor import doctor
@@ -25,8 +26,28 @@ from losssearch.cli.terms import terms
 from losssearch.cli.ui import ui
 from losssearch.errors import InterruptedStudyError, LossSearchError
 
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _with_bare_flags(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _with_bare_flags(super().get_params(ctx))
+
+
+def _with_bare_flags(parameters: list[Any]) -> list[Any]:
+    """Let the help show no type beside a flag: ``--resume <bool>`` reads as if it took a value."""
+    for parameter in parameters:
+        if isinstance(parameter, TyperOption) and parameter.is_flag:
+            parameter.metavar = ""
+    return parameters
+
+
 app = typer.Typer(
     name="losssearch",
+    cls=_Group,
     help="Find the training loss that makes your model best at your metric, and prove it.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -51,7 +72,7 @@ def _root(
 
 
 for _command in (search, leaderboard, report, export, terms, spaces, ui, doctor):
-    app.command(_command.__name__)(_command)
+    app.command(_command.__name__, cls=_Command)(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

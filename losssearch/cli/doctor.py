@@ -34,9 +34,9 @@ class Check:
 
 def doctor(
     storage: Annotated[
-        str | None, typer.Option("--storage", metavar="URL", help="Also ask this store, as in `search --storage`.")
+        str | None, typer.Option("--storage", metavar="URL", help="Also try this store, as in `search --storage`.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:
     """Say what is installed, which devices there are and which stores answer; exit 1 where something is broken."""
     checks = [_checked(f"import {name}", partial(_import, name)) for name in IMPORTED]

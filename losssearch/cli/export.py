@@ -20,11 +20,12 @@ class Format(StrEnum):
 
 def export(
     study: Annotated[str, typer.Argument(metavar="STUDY|DIR", help="A study's name or folder.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write it to.")],
     form: Annotated[
         Format,
         typer.Option(
             "--format",
+            metavar="FORMAT",
             help="python: the whole bundle; json: the spec alone; lightgbm, xgboost: an objective for boosted trees.",
         ),
     ] = Format.python,

@@ -13,8 +13,8 @@ def leaderboard(
 ) -> None:
     """Show the leaderboard of a study, baselines included."""
     from losssearch.api import open_result
-    from losssearch.cli.output import console, write_json
-    from losssearch.cli.summary import print_groups, print_leaderboard
+    from losssearch.cli.output import write_json
+    from losssearch.cli.summary import print_groups, print_leaderboard, print_verdict
     from losssearch.report.leaderboard import as_records
     from losssearch.report.leaderboard import leaderboard as rows
 
@@ -23,5 +23,5 @@ def leaderboard(
         write_json(as_records(rows(result)))
         return
     print_leaderboard(result)
-    console().print(f"\nVerdict  {result['verdict']['text']}")
+    print_verdict(result)
     print_groups(result)

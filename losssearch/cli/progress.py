@@ -17,8 +17,8 @@ from losssearch.storage.records import TrialRecord
 
 TITLES = {
     "search": "Searching",
-    "reevaluation-1": "Re-evaluating 16",
-    "reevaluation-2": "Re-evaluating 4",
+    "reevaluation-1": "Re-evaluating",
+    "reevaluation-2": "Re-evaluating 2nd",
     "confirmation": "Confirming",
     "front": "Drawing the front",
 }
@@ -28,7 +28,7 @@ class Progress:
     """A Rich progress bar on stderr: trials or populations done, best value, time left."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, markup=False)  # columns may be named x[0]
         self._bars = bars.Progress(
             bars.TextColumn("{task.description:<17}"),
             bars.BarColumn(bar_width=None),
@@ -66,6 +66,11 @@ class Progress:
         if self._task is not None:
             shown = "" if best is None else f"best {best:.4g}"
             self._bars.update(self._task, advance=len(records), best=shown)
+
+    def underway(self, value: float) -> None:
+        """See `losssearch.search.observer.Observer`."""
+        if self._task is not None:
+            self._bars.update(self._task, best=f"best {value:.4g}, in training")
 
     def advance(self) -> None:
         """See `losssearch.search.observer.Observer`."""

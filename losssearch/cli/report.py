@@ -11,7 +11,8 @@ import typer
 def report(
     study: Annotated[str, typer.Argument(metavar="STUDY|DIR", help="A study's name or folder.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE.html", help="Where to. Default: the study's report.html.")
+        Path | None,
+        typer.Option("--out", metavar="FILE.html", help="File to write. Default: report.html in the study's folder."),
     ] = None,
     storage: Annotated[
         str | None, typer.Option(metavar="URL", help="The study's store. Default: study.db in its folder.")
@@ -24,7 +25,12 @@ def report(
     from losssearch.errors import OptionError
 
     if out is not None and (out.is_dir() or out.suffix.lower() not in (".html", ".htm")):
-        raise OptionError(f"--out must be a file .html, got {out}")
+        raise OptionError(f"--out must be an .html file, got {out}")
     found = open_result(study)
-    place = remake_report(found.out, found.to_json(), out, storage=storage)
+    try:
+        place = remake_report(found.out, found.to_json(), out, storage=storage)
+    except OSError as error:
+        raise OptionError(
+            f"--out must be a file that can be written, but {out or found.out} cannot: {error}"
+        ) from error
     console().print(f"Report   {place}", soft_wrap=True)

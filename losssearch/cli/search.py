@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,108 +10,237 @@ from typing import Annotated
 
 import typer
 
+DATA, SEARCH, FAIRNESS, PRIVACY = "Data and metric", "Search", "Fairness", "Differential privacy"
+WORKERS, STUDY = "Workers and device", "Study and output"
+"""Panels of the help, in the order in which their first options stand below."""
+
+
+_PART = re.compile(r'(?:"[^"]*"|\([^()]*\)|[^,])+')
+
 
 def search(
     data: Annotated[
-        str, typer.Argument(help="A file (.csv, .csv.gz, .parquet, .arrow, .npz), builtin:NAME or openml:ID.")
+        str,
+        typer.Argument(
+            metavar="DATA", help="A file (.csv, .csv.gz, .parquet, .arrow, .npz), builtin:NAME or openml:ID."
+        ),
     ],
-    target: Annotated[str | None, typer.Option(help="Column to predict.", show_default=False)] = None,
-    metric: Annotated[str | None, typer.Option(help="Metric that matters. Default: the task's own.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="COL", help="Column to predict.", rich_help_panel=DATA)] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Metric that matters, such as f1 or rmse. Default: the task's own.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     task: Annotated[
-        str | None, typer.Option(help="binary, multiclass or regression. Default: from the target.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="binary, multiclass or regression. Default: inferred from the target.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     drop: Annotated[
-        list[str] | None, typer.Option(metavar="COL[,COL…]", help="Columns that must not be features.")
+        list[str] | None,
+        typer.Option(metavar="COL[,COL…]", help="Columns that must not be features.", rich_help_panel=DATA),
     ] = None,
     positive: Annotated[
-        str | None, typer.Option(help="Positive class of a binary target. Default: 1, true, yes or the rarer.")
+        str | None,
+        typer.Option(
+            metavar="VALUE",
+            help="Positive class of a binary target. Default: 1, true, yes or the rarer one.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     drop_missing_target: Annotated[
-        bool, typer.Option("--drop-missing-target", help="Leave out rows without a target.")
+        bool, typer.Option("--drop-missing-target", help="Leave out rows without a target.", rich_help_panel=DATA)
     ] = False,
     max_rows: Annotated[
-        int | None, typer.Option(min=50, help="Use a stratified sample of so many rows. Default: all.")
+        int | None,
+        typer.Option(
+            metavar="N", min=50, help="Use a stratified sample of so many rows. Default: all.", rich_help_panel=DATA
+        ),
     ] = None,
     data_memory: Annotated[
         str | None,
-        typer.Option(metavar="2G", help="Stream a larger Parquet or Arrow table. Default: a quarter of the memory."),
+        typer.Option(
+            metavar="SIZE",
+            help="Stream a Parquet or Arrow table larger than this, such as 2G. Default: a quarter of the memory.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     space: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE.yaml", help="Search space. Default: the task's own.")
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Search space: a bundled one or a YAML file. Default: the task's own.",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
     model: Annotated[
         str,
         typer.Option(
-            metavar="NAME|package.module:factory",
-            help="linear, mlp, residual_mlp, lightgbm, xgboost, or your own factory(features, outputs).",
+            metavar="NAME|FACTORY",
+            help="linear, mlp, residual_mlp, lightgbm, xgboost, or package.module:factory, a callable of "
+            "(features, outputs).",
+            rich_help_panel=SEARCH,
         ),
     ] = "mlp",
     sensitive: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="COL[,COL…]", help="Columns, or cuts such as age>=25, whose groups are to be treated alike."
+            metavar="COL[,COL…]",
+            help="Columns, or cuts such as age>=25, whose groups are to be treated alike; or one number.",
+            rich_help_panel=FAIRNESS,
         ),
     ] = None,
     sensitive_as_feature: Annotated[
         bool,
-        typer.Option("--sensitive-as-feature", help="Let the model see the sensitive columns. Default: it does not."),
+        typer.Option(
+            "--sensitive-as-feature",
+            help="Let the model see the sensitive columns. Default: it does not.",
+            rich_help_panel=FAIRNESS,
+        ),
     ] = False,
     constraint: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="'GAP <= X'", help="What must hold between groups: 'demographic_parity_difference <= 0.05'."
+            metavar="'GAP <= X'",
+            help="What must hold between groups, such as 'demographic_parity_difference <= 0.05'.",
+            rich_help_panel=FAIRNESS,
         ),
     ] = None,
     objective: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A metric and, given again, a gap: draws the whole trade-off of the two."),
+        typer.Option(
+            metavar="NAME",
+            help="A metric and, given again, a gap: draws the whole trade-off of the two.",
+            rich_help_panel=FAIRNESS,
+        ),
     ] = None,
     confidence: Annotated[
-        float, typer.Option(help="Confidence with which a constraint is to hold on new data.")
+        float,
+        typer.Option(
+            metavar="SHARE", help="Confidence with which a constraint is to hold on new data.", rich_help_panel=FAIRNESS
+        ),
     ] = 0.95,
     group_thresholds: Annotated[
         bool,
-        typer.Option("--group-thresholds", help="Tune a threshold a group too; predictions then need the attribute."),
+        typer.Option(
+            "--group-thresholds",
+            help="Tune a threshold a group too; predictions then need the attribute.",
+            rich_help_panel=FAIRNESS,
+        ),
+    ] = False,
+    no_references: Annotated[
+        bool,
+        typer.Option(
+            "--no-references",
+            help="Do not set fairlearn's remedies beside. Default: where the extra `fairness` is installed.",
+            rich_help_panel=FAIRNESS,
+        ),
     ] = False,
     private_epsilon: Annotated[
         float | None,
-        typer.Option(help="Train a final model under differential privacy at this epsilon (extra `private`)."),
+        typer.Option(
+            metavar="EPSILON",
+            help="Also train a final model under differential privacy. Needs the extra `private`.",
+            rich_help_panel=PRIVACY,
+        ),
     ] = None,
-    private_delta: Annotated[float, typer.Option(help="The delta of that promise.")] = 1e-5,
+    private_delta: Annotated[
+        float, typer.Option(metavar="DELTA", help="The delta of that promise.", rich_help_panel=PRIVACY)
+    ] = 1e-5,
     trials: Annotated[
         int | None,
-        typer.Option(help="Losses to try; half of them are baselines. Default: 128, or what the time budget holds."),
+        typer.Option(
+            metavar="N",
+            help="Losses to try; half of them are baselines. Default: 128, or what the time budget holds.",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
     time_budget: Annotated[
-        str | None, typer.Option(metavar="10m", help="Stop in time to end within this long.")
+        str | None,
+        typer.Option(
+            metavar="DURATION", help="Stop in time to end within this long, such as 10m.", rich_help_panel=SEARCH
+        ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs of each training. Default: from the number of rows.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Epochs of each training. Default: from the number of rows.",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
-    confirm_seeds: Annotated[int, typer.Option(help="Fresh seeds and splits of the confirmation.")] = 5,
+    confirm_seeds: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Fresh seeds and splits that the finalists are trained on for the verdict.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = 5,
     workers: Annotated[
-        int | None, typer.Option(help="Ray workers; 0: in this process. Default: all cores, or 0 for a small study.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Ray workers; 0: in this process. Default: all cores, or 0 for a small study.",
+            rich_help_panel=WORKERS,
+        ),
     ] = None,
-    ray_address: Annotated[str | None, typer.Option(help="A standing Ray cluster.")] = None,
-    cpus_per_worker: Annotated[float | None, typer.Option(help="Cores that Ray keeps free for each worker.")] = None,
-    gpus_per_worker: Annotated[float | None, typer.Option(help="GPUs, or a share of one, for each worker.")] = None,
-    memory_per_worker: Annotated[str | None, typer.Option(metavar="2G", help="Memory for each worker.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    study: Annotated[str | None, typer.Option(help="Name of the study. Default: from data and metric.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a study that was stopped.")] = False,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster that runs already.", rich_help_panel=WORKERS)
+    ] = None,
+    cpus_per_worker: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Cores that Ray keeps free for each worker.", rich_help_panel=WORKERS),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="GPUs, or a share of one, for each worker.", rich_help_panel=WORKERS),
+    ] = None,
+    memory_per_worker: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory for each worker, such as 2G.", rich_help_panel=WORKERS)
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.", rich_help_panel=WORKERS)] = "auto",
+    study: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the study. Default: from data and metric.", rich_help_panel=STUDY),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a study that was stopped.", rich_help_panel=STUDY)
+    ] = False,
     storage: Annotated[
-        str | None, typer.Option(metavar="URL", help="Store. Default: study.db in the study's folder.")
+        str | None,
+        typer.Option(metavar="URL", help="Store of the study. Default: study.db in its folder.", rich_help_panel=STUDY),
     ] = None,
     tracking_uri: Annotated[
-        str | None, typer.Option(metavar="URI", help="MLflow store. Default: mlflow.db in the study's folder.")
+        str | None,
+        typer.Option(
+            metavar="URI", help="MLflow store. Default: mlflow.db in the study's folder.", rich_help_panel=STUDY
+        ),
     ] = None,
-    no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Do not track with MLflow.")] = False,
+    no_mlflow: Annotated[
+        bool, typer.Option("--no-mlflow", help="Do not track with MLflow.", rich_help_panel=STUDY)
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the study. Default: losssearch-runs/STUDY.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the study. Default: losssearch-runs/STUDY.", rich_help_panel=STUDY),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same result, whatever the number of workers.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print result.json, and nothing else, on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")] = False,
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Same seed, same result, whatever the number of workers.", rich_help_panel=SEARCH
+        ),
+    ] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print result.json, and nothing else, on stdout.", rich_help_panel=STUDY)
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.", rich_help_panel=STUDY)] = False,
 ) -> None:
     """Find the training loss that makes a model best at a metric, and prove it against strong baselines."""
     started = time.monotonic()  # before the imports: a time budget counts them
@@ -141,6 +271,7 @@ def search(
         objectives=_listed(objective),
         confidence=confidence,
         group_thresholds=group_thresholds,
+        references=not no_references,
         private_epsilon=private_epsilon,
         private_delta=private_delta,
         trials=trials,
@@ -177,5 +308,6 @@ def search(
 
 
 def _listed(entries: list[str] | None) -> list[str]:
-    """Names that may come one by one or parted by commas."""
-    return [name.strip() for entry in entries or () for name in entry.split(",") if name.strip()]
+    """Names that may come one by one or parted by commas; not by those within parentheses or double quotes."""
+    parts = [part.strip() for entry in entries or () for part in _PART.findall(entry)]
+    return [name for part in parts if (name := part[1:-1] if part[:1] == part[-1:] == '"' else part)]

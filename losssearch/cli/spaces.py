@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 def spaces(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME|FILE.yaml]", help="Show this space: bundled, or your own file.")
+        str | None, typer.Argument(metavar="NAME|FILE.yaml", help="Show this space: bundled, or your own file.")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Say every rule that the file breaks; exit 2 if any.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Name every rule that the file breaks; exit code 2 if there is one.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:
     """List the search spaces and the question that each answers, show one, or check a file of your own."""
     from losssearch.space import bundled_spaces, load_space

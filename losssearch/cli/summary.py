@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from losssearch.cli.output import console
 from losssearch.report.fairness import group_rows, group_thresholds, judged_by, shown_front, warnings
 from losssearch.report.groups import columns_of, estimate
 from losssearch.report.leaderboard import leaderboard
+from losssearch.report.references import references
+from losssearch.report.spoken import spoken
 from losssearch.report.standing import standings
 
 _SHORT = {
@@ -34,7 +39,7 @@ def print_summary(result: Mapping[str, Any], out: Path) -> None:
     """Print the leaderboard, the verdict, how the groups fare and where things lie."""
     print_leaderboard(result)
     screen = console()
-    screen.print(f"\nVerdict  {result['verdict']['text']}")
+    print_verdict(result)
     print_groups(result)
     counts = ", ".join(f"{n} {state}" for state, n in result["trials"].items() if state != "total" and n)
     timing = result["timing"]
@@ -51,15 +56,17 @@ def print_summary(result: Mapping[str, Any], out: Path) -> None:
 def print_leaderboard(result: Mapping[str, Any]) -> None:
     """Print the searched loss and every baseline, best on test first; the recommended one is marked.
 
-    Each constraint has a column with the gap on test, and whether that keeps the limit; formulas then need room.
+    On a narrow screen, formulas stand below the names. Each constraint has a column with the gap on test, and whether
+    that keeps the limit; there is no room for formulas then.
     """
     metric, rows = result["metric"], leaderboard(result)
     arrow = "higher is better" if metric["direction"] == "maximize" else "lower is better"
     constraints = next((row.constraints for row in rows if row.constraints), ())
     table = Table(title=f"{result['study']}: {judged_by(result)}, {arrow}; ◀ is recommended", title_justify="left")
-    table.add_column("loss", no_wrap=True)
-    formulas = not constraints or console().width >= _WIDE
-    if formulas:
+    beside = console().width >= _WIDE
+    below = not beside and not constraints
+    table.add_column("loss", no_wrap=not below, overflow="fold")
+    if beside:
         table.add_column("formula", overflow="fold")
     table.add_column("validation", justify="right", no_wrap=True)
     table.add_column("test", justify="right", no_wrap=True)
@@ -72,8 +79,17 @@ def print_leaderboard(result: Mapping[str, Any]) -> None:
         formula = _terms(row.formula) if constraints else row.formula
         gaps = ["" if held.test is None else f"{_shown(held.test)} {held.mark}" for held in row.constraints]
         validation = "" if row.validation is None else _shown(row.validation)
-        table.add_row(name, *([formula] if formulas else []), validation, test, *gaps, style=style)
+        named = Group(name, Padding(Text(formula, style="not bold"), (0, 0, 0, 2))) if below else name
+        table.add_row(named, *([formula] if beside else []), validation, test, *gaps, style=style)
     console().print(table)
+
+
+def print_verdict(result: Mapping[str, Any]) -> None:
+    """Print which loss to use, and the evidence below it."""
+    advice, evidence = spoken(result)
+    screen = console()
+    screen.print(f"\nVerdict  {advice}", style="bold")
+    screen.print(Padding(evidence, (0, 0, 0, 9)))
 
 
 def print_groups(result: Mapping[str, Any]) -> None:
@@ -86,6 +102,7 @@ def print_groups(result: Mapping[str, Any]) -> None:
     for line in warnings(result):
         screen.print(f"Warning  {line}")
     _print_thresholds(result)
+    _print_references(result)
     rows = group_rows(result)
     if not rows:
         return
@@ -105,7 +122,10 @@ def print_groups(result: Mapping[str, Any]) -> None:
 
 
 def _with_spread(mean: float, std: float | None, count: int) -> str:
-    return _shown(mean) if count == 1 else f"{_shown(mean)} ± {_shown(std or 0.0)}"
+    """``mean ± std``, both to the same digit; of a single replica the mean alone."""
+    shown = _shown(mean)
+    digits = len(shown.partition(".")[2])
+    return shown if count == 1 else f"{shown} ± {std or 0.0:,.{digits}f}"
 
 
 def _print_front(result: Mapping[str, Any]) -> None:
@@ -137,6 +157,20 @@ def _print_thresholds(result: Mapping[str, Any]) -> None:
     needs = found.get("needs") or "the attribute at prediction"
     metric = result["metric"]["name"]
     console().print(f"Split    a threshold for each group: {metric} {_shown(reached)} on test{gaps}; needs {needs}")
+
+
+def _print_references(result: Mapping[str, Any]) -> None:
+    """What other libraries' remedies reach on the same rows; a front has them in its report."""
+    if result.get("front"):
+        return
+    for other in references(result):
+        gaps = "".join(
+            f", {held.title} {_shown(held.test)} {held.mark}" for held in other.constraints if held.test is not None
+        )
+        needs = f"; needs {other.needs}" if other.needs else ""
+        made = f" for {other.under}" if len(other.constraints) > 1 else ""
+        reached = f"{result['metric']['name']} {_shown(other.metric)} on test{gaps}{needs}"
+        console().print(f"Beside   {other.title}{made}: {reached}")
 
 
 def _terms(formula: str) -> str:

@@ -20,6 +20,9 @@ from losssearch.losses.term import LossTerm
 RARE_SHARE = 0.2
 """Share of class 1 in the drawn example, so that terms that read ``class_prior`` show what they do with it."""
 
+ZERO = -1.0
+"""Where the target's own zero lies in the drawn example: one standard deviation below the target."""
+
 
 @dataclass(frozen=True)
 class Curves:
@@ -66,6 +69,7 @@ def _at(term: LossTerm, point: Tensor) -> Tensor:
         "class_prior": torch.tensor([1 - RARE_SHARE, RARE_SHARE], dtype=point.dtype),
         "prediction": prediction,
         "target": torch.zeros_like(prediction),
+        "zero": torch.tensor(ZERO, dtype=point.dtype),
         "group": torch.eye(2, dtype=point.dtype),
         "distance": 1 - torch.eye(2, dtype=point.dtype),
         "memory": torch.zeros(term.memory_rows(2, term.defaults), 2, dtype=point.dtype),

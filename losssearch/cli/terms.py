@@ -17,14 +17,20 @@ from losssearch.errors import OptionError, UnknownNameError
 if TYPE_CHECKING:
     from losssearch.losses.term import LossTerm
 
+_ROOMY = 100
+"""Characters from which the list has room for hyperparameters beside what a term is for."""
+
 
 def terms(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this term in full.")] = None,
-    family: Annotated[str | None, typer.Option("--family", help="Only terms of this family.")] = None,
-    task: Annotated[str | None, typer.Option("--task", help="Only terms that fit this kind of task.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this term in full.")] = None,
+    family: Annotated[str | None, typer.Option("--family", metavar="NAME", help="Only terms of this family.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="NAME", help="Only terms that fit this kind of task.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw value and gradient of the named term.")
+        Path | None,
+        typer.Option("--plot", metavar="FILE.png", help="Draw value and gradient of the named term; .svg or .pdf too."),
     ] = None,
 ) -> None:
     """List the loss terms, or show one: what it reads, what may be tuned, where it comes from."""
@@ -68,14 +74,16 @@ def _list(chosen: Sequence[LossTerm], as_json: bool) -> None:
         return
     from rich.table import Column, Table
 
-    table = Table(Column("term", no_wrap=True), "tunes", "what it is for")
+    screen = console()
+    roomy = screen.width >= _ROOMY
+    table = Table(Column("term", no_wrap=True), *(["tunes"] if roomy else []), "what it is for")
     for family, members in itertools.groupby(chosen, key=lambda term: term.family):
         table.add_section()
         table.add_row(family, style="bold")
         for term in members:
-            tunes = [*term.domains, *(f"{name} (learned)" for name in term.learned)]
-            table.add_row(f"  {term.name}", ", ".join(tunes), _plain(term.summary))
-    console().print(table)
+            tunes = ", ".join([*term.domains, *(f"{name} (learned)" for name in term.learned)])
+            table.add_row(f"  {term.name}", *([tunes] if roomy else []), _plain(term.summary))
+    screen.print(table)
 
 
 def _show(term: LossTerm) -> None:
@@ -107,8 +115,13 @@ def _draw(term: LossTerm, file: Path) -> None:
         raise OptionError(f"--plot: the folder {file.parent} does not exist")
     from losssearch.cli.term_plot import draw
 
-    draw(term, file)
-    note(f"wrote {file}")
+    try:
+        draw(term, file)
+    except OSError as error:
+        raise OptionError(
+            f"--plot must name a file that can be written, but {file} cannot: {error.strerror}"
+        ) from error
+    note(f"written: {file}")
 
 
 def _plain(text: str) -> str:

@@ -16,12 +16,13 @@ STORE = "mlflow.db"
 
 def ui(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help=f"Folder of a study. Default: the newest under {RUNS}/.")
+        Path | None, typer.Argument(metavar="DIR", help=f"Folder of a study. Default: the newest under {RUNS}/.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=1, max=65535, help="Port to listen on. Default: 5000, or a free one.")
+        int | None,
+        typer.Option("--port", metavar="N", min=1, max=65535, help="Port to listen on. Default: 5000, or a free one."),
     ] = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Open the MLflow pages of a study; Ctrl-C stops them."""
     folder = _newest() if folder is None else folder

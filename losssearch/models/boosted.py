@@ -1,4 +1,4 @@
-"""Names of the models that are boosted trees: they are grown from gradients and are no stacked tensors."""
+"""The models that are boosted trees: they are grown from gradients, not trained as stacked tensors."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def resolve_model(model: str | ModelFactory) -> str | ModelFactory:
 def build_model(model: str | ModelFactory, features: int, width: int) -> StackedModel:
     """The stacked model of a built-in name or of a factory that `resolve_model` gave.
 
-    Boosted trees are none: theirs is the linear model, on whose untrained outputs losses are screened.
+    Boosted trees are no stacked model: they get the linear one, on whose untrained outputs losses are screened.
     """
     resolved = "linear" if is_boosted(model) else resolve_model(model)
     return MODELS[resolved](features, width) if isinstance(resolved, str) else from_module(resolved, features, width)

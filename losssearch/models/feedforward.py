@@ -14,7 +14,7 @@ from losssearch.models.stacked import Tensors, as_output, member_product, shared
 
 
 class FeedForward:
-    """Layers of a width each, with ReLU between; no hidden layer makes it linear.
+    """Fully connected layers of widths ``hidden``, with ReLU between them; without hidden layers it is linear.
 
     With ``residual``, every hidden layer after the first adds its input to its output.
     """

@@ -47,13 +47,13 @@ class _FromModule:
         return _make(*self._recipe, seed)
 
     def accept(self) -> Self:
-        """The model after it was tried: what it raises from now on is told to its user as a `ModelError`."""
+        """Mark the model as tried out: what it raises from now on reaches its user as a `ModelError`."""
         self._probed = True
         return self
 
     @contextmanager
     def blamed(self, features: Tensor) -> Iterator[None]:
-        """Say which layer of the user's module raised, and on what; before `accept`, let it through as it is."""
+        """Turn an error of the user's module into a `ModelError` that names layer and input; not before `accept`."""
         try:
             yield
         except torch.OutOfMemoryError:
@@ -132,7 +132,7 @@ class LoopedModule(_FromModule):
 
 
 def from_module(factory: ModelFactory, features: int, width: int) -> VectorisedModule | LoopedModule:
-    """Stack the module of ``factory``; fall to member by member where ``vmap`` refuses it.
+    """Stack the module of ``factory``; fall back to member by member where ``vmap`` refuses it.
 
     Raises `OptionError` where the factory or the shape of the module's output is wrong.
     """

@@ -116,7 +116,7 @@ def _incumbent(context: StudyContext, baselines: Sequence[Contender]) -> int | N
 
 
 def _kept(field: Sequence[Contender], places: int, incumbent: int | None, settings: int) -> list[Contender]:
-    """The first so many, with so many settings of one name, and the incumbent beside them, in their order."""
+    """The first ``places`` contenders, at most ``settings`` of one name; the incumbent is kept besides."""
     kept, named = [], Counter[str]()
     for contender in field:
         if contender.trial.number == incumbent:
@@ -185,16 +185,21 @@ def train(
     count: int,
     *,
     hold: bool = False,
+    chunk: int | None = None,
 ) -> list[Outcome]:
-    """Train contenders to the end on ``count`` fresh draws, each at the learning rate that its trial found best."""
+    """Train contenders to the end on ``count`` fresh draws, each at the learning rate that its trial found best.
+
+    ``chunk``: how many make a population, where not as many as in the search.
+    """
     settings = context.settings
     if purpose not in context.shared:
         context.share(purpose, count, hold=hold)
         context.shared.add(purpose)
     plan = without_rungs(settings.plan)
-    sizes = [context.chunk] * -(-len(contenders) // context.chunk)
+    chunk = chunk or context.chunk
+    sizes = [chunk] * -(-len(contenders) // chunk)
     if context.keeper:
-        sizes = spread(len(contenders), context.chunk, context.keeper.workers)
+        sizes = spread(len(contenders), chunk, context.keeper.workers)
     starts = list(accumulate(sizes, initial=0))
     chunks = [contenders[start:end] for start, end in pairwise(starts)]
     jobs = [

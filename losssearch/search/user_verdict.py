@@ -66,12 +66,12 @@ class SeedReferee:
             return Verdict("baseline", baseline.name, nothing, nothing, plain.name, nothing, text)
         found, above_plain = self.difference(searched, baseline, ""), self.difference(searched, plain, "")
         figures = (
-            f"measured by your function on {seeds} fresh seeds, the searched loss differs from it in {name} "
-            f"by {stated(found)}"
+            f"differences in {name}, above zero in favour of the searched loss: measured by your function on {seeds} "
+            f"fresh seeds {stated(found)}"
         )
         if plain is not baseline:
-            figures += f", and from plain {plain.name} by {stated(above_plain)}"
-        figures += "; above zero is better; no test part was kept from the function"
+            figures += f"; to plain {plain.name} {stated(above_plain)}"
+        figures += ". No test part was kept from the function"
         if found.difference > found.standard_error:
             sure = "" if found.interval[0] > 0 else " These seeds alone do not prove it: the interval holds zero."
             recommended = "searched"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,14 +14,13 @@ from torch import Tensor
 
 from losssearch.evaluation import Difference, paired_difference
 from losssearch.losses.part import learned_scalars
-from losssearch.losses.spec import LossSpec, Part
+from losssearch.losses.spec import LossSpec
 from losssearch.search.context import Context
 from losssearch.search.evidence import Evidence, believed, steadied
 from losssearch.search.selection import Contender, incumbent_name, train
 from losssearch.search.settings import derived_seed
 from losssearch.search.study_context import StudyContext
 from losssearch.training import Outcome
-from losssearch.training.outcome import CUT
 
 
 @dataclass(frozen=True)
@@ -100,11 +99,11 @@ class Judgement(Protocol):
         ...
 
     def explained(self, reading: Reading) -> dict[str, Any]:
-        """What ``best`` says beside."""
+        """Further fields of ``best`` in ``result.json``."""
         ...
 
     def ranked(self, readings: Sequence[Reading]) -> list[Reading]:
-        """The readings of one side, best first before, as they stand now that they were read."""
+        """The readings of one side, given best first, ranked anew by what was read."""
         ...
 
     def difference(self, first: Reading, second: Reading, part: str) -> Difference:
@@ -215,14 +214,14 @@ class Referee:
         evidence = self.evidence(searched, baseline)
         better = evidence.clear
         figures = (
-            f"on confirmation the searched loss differs from it in {name} by {confirmation.difference:+.4g} "
-            f"(standard error {confirmation.standard_error:.2g}), on test by {stated(test)}"
+            f"differences in {name}, above zero in favour of the searched loss: on test {stated(test)}; "
+            f"on confirmation {confirmation.difference:+.3g} (standard error {confirmation.standard_error:.2g})"
         )
         if plain is not baseline:
-            figures += f", and from plain {plain.name} by {stated(above_plain)}"
+            figures += f"; to plain {plain.name} on test {stated(above_plain)}"
         figures += (
-            f"; re-evaluation and confirmation together, shrunk for the luck of the best, say "
-            f"{evidence.difference:+.4g} (standard error {evidence.error:.2g}); above zero is better"
+            f". All evidence before the test, shrunk for the luck of the best: {evidence.difference:+.3g} "
+            f"(standard error {evidence.error:.2g})"
         )
         if better:
             sure = "" if test.interval[0] > 0 else " The test alone does not prove it: its interval holds zero."
@@ -252,44 +251,7 @@ class Referee:
 def stated(found: Difference) -> str:
     """A difference with its interval, in words."""
     low, high = found.interval
-    return f"{found.difference:+.4g}, {found.level:.0%} interval [{low:+.4g}, {high:+.4g}]"
-
-
-def ablate(referee: Judgement, winner: Reading, plain: Reading) -> list[dict[str, Any]]:
-    """What each part is worth: confirmation difference of the winner to itself without the part.
-
-    A loss of a single part is set against the plain loss.
-    """
-    spec = winner.contender.spec
-    if len(spec.parts) == 1:
-        without = [(spec.parts[0], plain)]
-    elif referee.context.keeper and not referee.context.keeper.affords_ablation(len(spec.parts)):
-        return []
-    else:
-        contenders = [_without(winner.contender, part) for part in spec.parts]
-        without = list(zip(spec.parts, referee.read(contenders), strict=True))
-    rows = []
-    for part, reading in without:
-        # A training that was cut is no fair comparison for one that was not.
-        cut = reading.outcome.reason.startswith(CUT) != winner.outcome.reason.startswith(CUT)
-        if reading.outcome.state == "failed" or reading is winner or cut:
-            continue
-        found = referee.difference(winner, reading, "confirmation")
-        rows.append(
-            {
-                "part": LossSpec((part,)).formula(),
-                "against": "plain" if len(spec.parts) == 1 else "without the part",
-                "difference": found.difference,
-                "interval": list(found.interval),
-            }
-        )
-    return rows
-
-
-def _without(contender: Contender, part: Part) -> Contender:
-    spec = contender.spec
-    rest = replace(spec, parts=tuple(p for p in spec.parts if p.identity() != part.identity()))
-    return Contender(replace(contender.trial, spec=rest.to_json(), key=rest.key))
+    return f"{found.difference:+.3g}, {found.level:.0%} interval [{low:+.3g}, {high:+.3g}]"
 
 
 def learned_state(spec: LossSpec, outcome: Outcome) -> dict[str, float]:
@@ -300,9 +262,8 @@ def learned_state(spec: LossSpec, outcome: Outcome) -> dict[str, float]:
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
     """Mean, standard deviation and the values themselves."""
-    finite: Mapping[str, Any] = {
+    return {
         "mean": statistics.fmean(values) if values else None,
         "std": statistics.stdev(values) if len(values) > 1 else 0.0,
         "values": list(values),
     }
-    return dict(finite)

@@ -30,15 +30,15 @@ class Database:
     file must be there and is left as it is.
 
     Raises:
-        OptionError: the URL is none, or of another kind of database.
-        DataError: the file is missing (without ``create``), a folder, or no database.
+        OptionError: the URL cannot be read, or names another kind of database.
+        DataError: the file is a folder or no database, or is missing and ``create`` is off.
         ConnectionLostError: the database cannot be reached.
     """
 
     def __init__(self, url: str, *, create: bool) -> None:
         parsed = _parsed(url)
         self.kind = parsed.get_backend_name()
-        self.where = _file(parsed) if self.kind == "sqlite" else parsed.render_as_string(hide_password=True)
+        self.where = str(parsed.database) if self.kind == "sqlite" else parsed.render_as_string(hide_password=True)
         if self.kind == "sqlite":
             _check_file(Path(self.where), create)
         self._engine = _engine(parsed, wal=create)
@@ -68,7 +68,7 @@ class Database:
 
     def _translated(self, error: DBAPIError) -> LossSearchError:
         cause = " ".join(str(error.orig).split()).strip()
-        if _passing(error):
+        if _may_pass(error):
             return ConnectionLostError(
                 f"the study store must be reachable and writable, {self.where} was not in {ATTEMPTS} tries ({cause}): "
                 "what was saved is kept, mend it and go on with --resume"
@@ -90,10 +90,6 @@ def _parsed(url: str) -> URL:
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise OptionError(f"{rule}; a study outlives its process, so it needs a file, got {shown}")
     return parsed
-
-
-def _file(url: URL) -> str:
-    return str(url.database)
 
 
 def _check_file(path: Path, create: bool) -> None:
@@ -142,12 +138,12 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
-def _passing(error: BaseException) -> bool:
+def _may_pass(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError)
 
 
 _retrying = tenacity.Retrying(
-    retry=tenacity.retry_if_exception(_passing),
+    retry=tenacity.retry_if_exception(_may_pass),
     stop=tenacity.stop_after_attempt(ATTEMPTS),
     wait=tenacity.wait_exponential(multiplier=0.1, max=2.0),
     reraise=True,

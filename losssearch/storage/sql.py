@@ -28,7 +28,7 @@ class SqlStore:
     new file at once; ``create=False`` only opens what is there. Safe to use from several threads.
 
     Raises:
-        OptionError: the URL is none, or of another kind of database.
+        OptionError: the URL cannot be read, or names another kind of database.
         DataError: the path holds something else, or a newer program's studies.
         ConnectionLostError: the database cannot be reached or written.
     """

@@ -33,8 +33,8 @@ class BackgroundTracker:
 
     Making one begins the set-up (`Tracker.prepare`) at once. An entry that cannot be written after a few
     tries, or for which the queue has no room, goes to ``spool`` as one JSON line, and from there to the
-    tracker in `close` or in the next `start` with the same run. A lost tracking server so costs the search
-    nothing: it is one sentence in `problems`.
+    tracker in `close` or in the next `start` with the same run. So a lost tracking server costs the search
+    nothing but one sentence in `problems`.
     """
 
     def __init__(self, tracker: Tracker, spool: Path, *, capacity: int = 1000) -> None:
@@ -52,7 +52,7 @@ class BackgroundTracker:
 
     @property
     def problems(self) -> Sequence[str]:
-        """What the spool keeps and why, until it was written; and what was lost."""
+        """What the spool still keeps, and why; and what was lost."""
         return (*self._tracker.problems, *filter(None, (self._kept, self._lost)))
 
     def prepare(self) -> None:
@@ -67,7 +67,7 @@ class BackgroundTracker:
         *,
         run_id: str | None = None,
     ) -> dict[str, str]:
-        """Open the record and wait for that; what the spool keeps of the same run follows in the background."""
+        """Open the record and wait until it is open; what the spool keeps of the same run follows in the background."""
         answer: Future[dict[str, str]] = Future()
 
         def work() -> None:

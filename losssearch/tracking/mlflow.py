@@ -20,7 +20,7 @@ from losssearch.tracking.location import check, file_of, local_store, shown, wri
 from losssearch.tracking.names import curve, finite, flat, legal, spread_of
 from losssearch.tracking.runs import TRIAL, Child, Runs
 from losssearch.tracking.tables import TableRuns, is_known
-from losssearch.tracking.template import place
+from losssearch.tracking.template import place_empty_store
 from losssearch.tracking.tracker import DatasetInfo, Status
 
 __all__ = ["MlflowTracker", "local_store"]
@@ -47,7 +47,7 @@ class MlflowTracker:
 
     @property
     def problems(self) -> Sequence[str]:
-        """None: what goes wrong is raised."""
+        """Empty: what goes wrong is raised."""
         return ()
 
     def prepare(self) -> None:
@@ -77,7 +77,7 @@ class MlflowTracker:
         return {"tracking_uri": shown(self._uri), "experiment": self._experiment, "run_id": self._run_id}
 
     def log_trials(self, trials: Sequence[TrialRecord], formulas: Mapping[int, str], metric: str) -> None:
-        """Record ended trials as child runs; those still running, and those recorded before, are passed over."""
+        """Record ended trials as child runs; skip those that still run or were recorded before."""
         ended = [trial for trial in trials if trial.state is not TrialState.RUNNING]
         if ended:
             children = [_child(trial, formulas.get(trial.number, ""), legal(metric)) for trial in ended]
@@ -111,7 +111,7 @@ class MlflowTracker:
         file = file_of(self._uri)
         if file is None or self._artifacts is None or not self._direct:
             return None
-        if not (is_known(file) if fresh is None else place(fresh, self._artifacts)):
+        if not (is_known(file) if fresh is None else place_empty_store(fresh, self._artifacts)):
             return None
         runs = TableRuns(file, self._experiment, self._artifacts)
         return runs if runs.is_local else None

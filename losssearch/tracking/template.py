@@ -17,7 +17,7 @@ from losssearch.tracking.client import import_mlflow
 from losssearch.tracking.tables import is_known
 
 
-def place(file: Path, artifacts: Path) -> bool:
+def place_empty_store(file: Path, artifacts: Path) -> bool:
     """Put an empty store at ``file``, which must not be there; ``artifacts`` is for files of its default experiment.
 
     False where that cannot be done: the cache cannot be written, or this MLflow has other tables than we know.

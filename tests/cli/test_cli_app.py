@@ -45,6 +45,14 @@ def test_help_of_a_command_loads_nothing_heavy(command: str) -> None:
     assert done.stdout.splitlines()[-1] == "0 set()"
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_no_type_beside_a_flag_and_no_doubled_brackets(run: Callable[..., Any], command: str) -> None:
+    shown = run(command, "--help").out
+    assert "--help" in shown
+    assert "bool" not in shown
+    assert "[[" not in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from losssearch.cli.summary import print_groups, print_leaderboard
+from losssearch.cli.summary import print_groups, print_leaderboard, print_verdict
 
 
 def held(test: float, *, status: str = "met") -> dict[str, Any]:
@@ -69,6 +69,29 @@ def test_formulas_give_way_on_a_narrow_screen(shown: Any) -> None:
     assert "0.0300 ✓" in text
     assert "binary_cross_entropy" not in text
     assert "calibration" not in text
+
+
+def test_without_limits_a_narrow_screen_has_formulas_below_the_names(shown: Any) -> None:
+    result = a_result()
+    for entry in (result["best"], *result["baselines"]):
+        entry["constraints"] = []
+    assert "│ cross_entropy │ 0.9000 │ 0.9000 ± 0.0100 │ │ 0.5·binary_cross_entropy(smoothing=0) + │" in shown(
+        result, 80
+    )
+
+
+def test_mean_and_spread_are_shown_to_the_same_digit(shown: Any) -> None:
+    result = a_result()
+    result["best"]["test"] = {"mean": 46.4039, "std": 2.0475, "values": [44.0, 48.0]}
+    assert "46.4 ± 2.0 │" in shown(result)
+
+
+def test_the_verdict_is_advice_and_evidence(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "Use the baseline focal: the search found nothing better; interval [-0.1, +0.2]."
+    print_verdict(a_result() | {"verdict": {"recommended": "baseline", "against": "focal", "text": text}})
+    first, second = capsys.readouterr().out.strip().splitlines()
+    assert first == "Verdict  Use the baseline focal"
+    assert second.strip() == "The search found nothing better; interval [-0.1, +0.2]."
 
 
 def test_what_cannot_be_certified_is_a_warning(shown: Any) -> None:

@@ -83,9 +83,16 @@ def test_bad_input_is_one_line_and_exit_2(run: Callable[..., Any], arguments: li
 def test_plot_writes_a_picture_and_keeps_stdout_for_json(run: Callable[..., Any], tmp_path: Path) -> None:
     file = tmp_path / "focal.png"
     done = run("terms", "focal", "--plot", str(file), "--json")
-    assert (done.code, done.err) == (0, f"wrote {file}\n")
+    assert (done.code, done.err) == (0, f"written: {file}\n")
     assert json.loads(done.out)["name"] == "focal"
     assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    done = run("terms", "focal", "--plot", str(tmp_path / "folder.png"))
+    assert (done.code, done.out) == (2, "")
+    assert done.err.endswith("cannot: Is a directory\n")
 
 
 @every_term
@@ -107,3 +114,11 @@ def test_curves_of_the_logistic_loss(name: str) -> None:
     # -log(1 - σ(z)) = softplus(z) and -log σ(z) = softplus(-z)
     torch.testing.assert_close(first, torch.nn.functional.softplus(drawn.points))
     torch.testing.assert_close(second, torch.nn.functional.softplus(-drawn.points))
+
+
+@pytest.mark.parametrize(("columns", "shown"), [("80", False), ("120", True)])
+def test_the_list_names_hyperparameters_where_there_is_room(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, columns: str, shown: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert ("tunes" in run("terms").out) is shown

@@ -145,14 +145,16 @@ def test_a_template_is_made_once_and_again_where_it_is_spoilt(tmp_path: Path, mo
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(template, "_make", _counted := _Counted(template._make))
     for number in range(3):
-        assert template.place(tmp_path / f"{number}.db", tmp_path)
+        assert template.place_empty_store(tmp_path / f"{number}.db", tmp_path)
         assert is_known(tmp_path / f"{number}.db")
     assert _counted.calls == 1
     (kept,) = (tmp_path / "cache" / "losssearch").iterdir()
     kept.write_bytes(b"SQLite format 3\0spoilt")
-    assert template.place(tmp_path / "again.db", tmp_path)
+    assert template.place_empty_store(tmp_path / "again.db", tmp_path)
     assert _counted.calls == 2
-    assert not template.place(kept, tmp_path) or is_known(kept), "a file that is there is left as it is"
+    before = kept.read_bytes()
+    template.place_empty_store(kept, tmp_path)
+    assert kept.read_bytes() == before, "a file that is there is left as it is"
 
 
 class _Counted:
@@ -165,7 +167,7 @@ class _Counted:
 
 
 def test_writing_needs_no_import_of_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert template.place(tmp_path / "mlflow.db", tmp_path)
+    assert template.place_empty_store(tmp_path / "mlflow.db", tmp_path)
     monkeypatch.setitem(sys.modules, "mlflow", None)
     runs = TableRuns(tmp_path / "mlflow.db", "losssearch", tmp_path / "artifacts")
     run = runs.begin("study", {}, DATASET)
