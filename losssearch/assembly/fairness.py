@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from losssearch.assembly.forewarning import telling_columns, unverifiable_limits
 from losssearch.assembly.options import Options
 from losssearch.data import Dataset
-from losssearch.data.groups import sensitive_columns
+from losssearch.data.groups import Attribute, sensitive_columns
 from losssearch.errors import OptionError, UnknownNameError
 from losssearch.evaluation import metrics_for
 from losssearch.evaluation.fairness import Constraint, gaps_for, get_gap, parse_constraint, parse_constraints
@@ -39,8 +39,11 @@ class Fairness:
         return bool(self.constraints or self.front)
 
 
-def read_fairness(options: Options, task: Task) -> Fairness:
-    """Check the options against each other and the kind of task; raise `OptionError` or `UnknownNameError`."""
+def read_fairness(options: Options, task: Task, attribute: Attribute | None = None) -> Fairness:
+    """Check the options against each other, the kind of task and a sensitive ``attribute`` that is a number.
+
+    Raises `OptionError` or `UnknownNameError`.
+    """
     metric, front = _objectives(options.objectives, task)
     if metric and options.metric and metric != options.metric:
         raise OptionError(f"--metric and --objective must name one metric, got {options.metric} and {metric}")
@@ -55,8 +58,30 @@ def read_fairness(options: Options, task: Task) -> Fairness:
         raise OptionError("--group-thresholds needs a --constraint that they are to keep, or a front by --objective")
     if options.group_thresholds and task.kind != "binary":
         raise OptionError(f"--group-thresholds are for binary tasks, this one is {task.kind}")
+    _fit_attribute(constraints, front, options, attribute)
     sensitive = () if options.sensitive is None else sensitive_columns(options.sensitive) or ("group",)
     return Fairness(sensitive, tuple(map(str, constraints)), front, metric)
+
+
+def _fit_attribute(
+    constraints: Sequence[Constraint], front: str, options: Options, attribute: Attribute | None
+) -> None:
+    """Gaps between groups need groups, and gaps of a number need one; raise `OptionError` for anything else."""
+    if attribute is None:
+        for constraint in constraints:
+            if constraint.gap.scores is not None:
+                raise OptionError(
+                    f"{constraint.name} needs a sensitive attribute that is a number, without a cut; --sensitive names "
+                    "groups: limit a gap between them, such as demographic_parity_difference"
+                )
+        return
+    between = [constraint.name for constraint in constraints if constraint.gap.scores is None]
+    asked = [*between, *([front] if front else []), *(["--group-thresholds"] if options.group_thresholds else [])]
+    if asked:
+        raise OptionError(
+            f"{asked[0]} needs groups, and {attribute.name!r} is a number: give a cut, such as --sensitive "
+            f"'{attribute.name}>={attribute.median:g}', or limit attribute_correlation or decision_correlation"
+        )
 
 
 def _objectives(names: Sequence[str], task: Task) -> tuple[str | None, str]:
@@ -97,12 +122,14 @@ def warn(fairness: Fairness, dataset: Dataset, observer: Observer, *, as_feature
     """Tell what a user of groups should know before the study starts."""
     if fairness.sensitive and not fairness.demanded:
         observer.note("a sensitive attribute without --constraint or --objective: groups are reported, not made alike")
+    if dataset.attribute is not None:
+        return
     for line in unverifiable_limits(parse_constraints(fairness.constraints, dataset.task), dataset):
         observer.note(line)
     if fairness.demanded and not as_feature:
         for line in telling_columns(dataset, fairness.sensitive):
             observer.note(line)
-    if dataset.group is not None and len(dataset.groups) > 8:
+    if len(dataset.groups) > 8:
         observer.note(
             f"{len(dataset.groups)} groups: differences between so many are large by chance; the result says how large"
         )

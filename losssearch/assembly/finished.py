@@ -38,6 +38,12 @@ def remake_report(
         store.close()
     with tempfile.TemporaryDirectory(prefix="losssearch-figures-") as folder:
         figures = write_figures(
-            folder, result, trials, facts.spec, class_prior=facts.class_prior, learned=facts.learned
+            folder,
+            result,
+            trials,
+            facts.spec,
+            class_prior=facts.class_prior,
+            learned=facts.learned,
+            zero=facts.zero,
         )
         return write_report(file or out / "report.html", result, trials, figures)

@@ -21,8 +21,8 @@ from losssearch.search.budget import TRIALS, trials_of
 from losssearch.search.context import Context
 from losssearch.search.observer import Observer
 from losssearch.search.settings import StudySettings
-from losssearch.space import load_space
-from losssearch.tasks import fair_task, get_task
+from losssearch.space import aim, load_space
+from losssearch.tasks import attribute_task, fair_task, get_task
 from losssearch.tracking.tracker import DatasetInfo
 from losssearch.training import RATES, default_plan
 from losssearch.training.boosting import BOOSTED_RATES, boosted_plan
@@ -33,6 +33,16 @@ SMALL_JOB = 6e11
 
 FUNCTION_ONLY = ("direction", "classes", "class_prior")
 """Options that say of a training function what a dataset says itself."""
+
+
+FRONT_RATES = (2e-3, 6e-3)
+"""Learning rates of a front: its models differ by strength of penalty, and hardly gain from more rates."""
+
+
+def _rates(trees: bool, *, front: bool) -> tuple[float, ...]:
+    if trees:
+        return BOOSTED_RATES
+    return FRONT_RATES if front else RATES
 
 
 def replicas_for(rows: int) -> int:
@@ -53,18 +63,22 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
         drop_missing_target=options.drop_missing_target,
         max_rows=options.max_rows,
         memory=None if options.data_memory is None else parse_memory(options.data_memory),
-        stream=not is_boosted(options.model) and options.sensitive is None,
+        stream=not is_boosted(options.model),
         sensitive=options.sensitive,
         sensitive_as_feature=options.sensitive_as_feature or options.group_thresholds,
     )
     privacy = _privacy(options)
     task = get_task(dataset.task)
-    fairness = read_fairness(options, task)
+    fairness = read_fairness(options, task, dataset.attribute)
     if fairness.demanded:
-        task = fair_task(task, fairness.statistics(task.kind))
+        number = dataset.attribute is not None
+        own = fairness.statistics(task.kind)
+        task = attribute_task(task) if number else fair_task(task, own, front=bool(fairness.front))
     metric = get_metric(options.metric or fairness.metric or task.metric, task.kind)
+    metric.check_target(dataset.target)
     space = load_space(options.space or task.space, task.kind, grouped=bool(fairness.sensitive))
-    space = bound_space(space, fairness, task)
+    numbers = dict(metric.aims)
+    space, task = aim(bound_space(space, fairness, task), numbers), task.aimed(numbers)
     parts = partition(dataset, options.seed)
     trees = is_boosted(options.model)  # grown on the CPU, whatever else the machine has
     device = device_of("cpu" if trees and options.device == "auto" else options.device)
@@ -78,7 +92,7 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
         space=space.to_json(),
         model=_model_name(options.model),
         plan=(boosted_plan if trees else default_plan)(rows, options.epochs),
-        rates=(BOOSTED_RATES if trees else RATES) if options.rates is None else tuple(options.rates),
+        rates=_rates(trees, front=bool(fairness.front)) if options.rates is None else tuple(options.rates),
         seed=options.seed,
         trials=trials_of(options.trials, options.time_budget),
         fingerprint=dataset.fingerprint,
@@ -126,6 +140,7 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
         observer=observer,
         device=device,
         started=time.monotonic() if options.started is None else options.started,
+        references=options.references,
     )
     return Assembled(context, out, opened.result, privacy)
 

@@ -18,7 +18,7 @@ from losssearch.search.budget import trials_of
 from losssearch.search.observer import Observer
 from losssearch.search.settings import StudySettings
 from losssearch.search.user_study import FunctionContext, NamedMetric, one_decision
-from losssearch.space import load_space
+from losssearch.space import aim, load_space
 from losssearch.tasks import TASKS, get_task
 from losssearch.tracking.tracker import DatasetInfo
 from losssearch.training import TrainingPlan
@@ -61,7 +61,8 @@ def assemble_function(options: Options, train: TrainFunction, observer: Observer
     source = getattr(train, "__qualname__", type(train).__qualname__)
     prior = class_prior_of(options)
     metric = metric_of(options)
-    space = load_space(options.space or task.space, task.kind)
+    numbers = dict(metric.aims)
+    space, task = aim(load_space(options.space or task.space, task.kind), numbers), task.aimed(numbers)
     device = device_of(options.device)
     study, out = place(options, f"{source.rpartition('.')[2]}-{metric.name}")
     epochs = EPOCHS if options.epochs is None else options.epochs
@@ -117,7 +118,7 @@ def metric_of(options: Options) -> NamedMetric:
         return NamedMetric(name, cast("Direction", asked or "maximize"))
     if asked not in (None, known.direction):
         raise OptionError(f"{name} is a metric to {known.direction}, got direction={asked}: give yours another name")
-    return NamedMetric(name, known.direction, known.unit)
+    return NamedMetric(name, known.direction, known.unit, known.aims)
 
 
 def class_prior_of(options: Options) -> tuple[float, ...]:

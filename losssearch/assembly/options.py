@@ -36,6 +36,7 @@ class Options:
     objectives: Sequence[str] = ()
     confidence: float = 0.95
     group_thresholds: bool = False
+    references: bool = True
     private_epsilon: float | None = None
     private_delta: float = 1e-5
     data_memory: str | None = None

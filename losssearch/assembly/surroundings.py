@@ -9,6 +9,7 @@ from typing import Any
 from losssearch.assembly.options import Options
 from losssearch.assembly.record import enter, open_record, open_tracker
 from losssearch.assembly.workers import executor_of
+from losssearch.errors import OptionError
 from losssearch.execution import Executor
 from losssearch.execution.resources import WorkerResources
 from losssearch.search.observer import Observer
@@ -43,6 +44,15 @@ class Assembled:
     privacy: Privacy | None = None
 
 
+def _may_train_here(options: Options, settings: StudySettings, resources: WorkerResources) -> bool:
+    """Whether the first populations may be trained in this process: nobody's code but ours, and no device.
+
+    Not under a time budget, which is planned by what workers take, and by how long they took to start.
+    """
+    ours = isinstance(options.model, str) and ":" not in options.model and not settings.data
+    return ours and not resources.gpus and settings.time_budget is None
+
+
 def open_surroundings(
     options: Options,
     settings: StudySettings,
@@ -52,13 +62,16 @@ def open_surroundings(
     observer: Observer,
 ) -> Surroundings:
     """The first writing of a study: all that could be checked was checked before."""
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"--out must be a folder that can be made, but {out} cannot: {error.strerror}") from error
     store = SqlStore(options.storage or f"sqlite:///{out / 'study.db'}", create=not options.resume)
     tracker: Tracker = SilentTracker()
     try:
         result = enter(store, settings, options)
         tracker = open_tracker(options, out)  # sets itself up in its own thread, while the executor starts
-        executor = executor_of(options, *workers, observer)
+        executor = executor_of(options, *workers, observer, early=_may_train_here(options, settings, workers[1]))
         open_record(tracker, settings, info, store)
     except BaseException:
         tracker.close("FAILED")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import torch
 
 from losssearch.assembly.options import Options
 from losssearch.errors import OptionError
 from losssearch.execution import Executor, InProcessExecutor
+from losssearch.execution.early import EarlyExecutor
 from losssearch.execution.resources import WorkerResources, declared_resources, parse_memory, worker_resources
 from losssearch.search.observer import Observer
+
+if TYPE_CHECKING:
+    from losssearch.execution.ray import RayExecutor
 
 
 def device_of(name: str) -> str:
@@ -28,6 +33,8 @@ def workers_asked(options: Options) -> int | None:
         return (os.cpu_count() or 1) if options.ray_address else None
     if not 0 <= options.workers <= 4096:
         raise OptionError(f"--workers must lie in [0, 4096], got {options.workers}")
+    if options.workers == 0 and options.ray_address:
+        raise OptionError("--workers 0 trains in this process, so --ray-address may not stand beside it")
     return options.workers
 
 
@@ -41,10 +48,19 @@ def resources_of(options: Options, function: object, workers: int, device: str) 
     return worker_resources(declared, cpus=options.cpus_per_worker, gpus=gpus, memory=memory)
 
 
-def executor_of(options: Options, workers: int, resources: WorkerResources, observer: Observer) -> Executor:
-    """This process, or workers on a cluster, which is started or joined here."""
+def executor_of(
+    options: Options, workers: int, resources: WorkerResources, observer: Observer, *, early: bool = False
+) -> Executor:
+    """This process, or workers on a cluster, which is started or joined here.
+
+    With ``early``, populations are trained here until the workers of a cluster of our own have started.
+    """
     if workers == 0:
         return InProcessExecutor()
-    from losssearch.execution.ray import RayExecutor
 
-    return RayExecutor(workers, options.ray_address, resources=resources, note=observer.note)
+    def start() -> RayExecutor:
+        from losssearch.execution.ray import RayExecutor
+
+        return RayExecutor(workers, options.ray_address, resources=resources, note=observer.note)
+
+    return EarlyExecutor(workers, start) if early and options.ray_address is None else start()

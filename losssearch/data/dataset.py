@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,8 +16,17 @@ from numpy.typing import NDArray
 
 from losssearch.data import streaming
 from losssearch.data.columns import read_columns
-from losssearch.data.groups import Groups, Sensitive, read_groups, sensitive_columns, without_columns
-from losssearch.data.large import Stored, row_keys, row_numbers, store
+from losssearch.data.group_reader import GroupReader
+from losssearch.data.groups import (
+    SMALLEST,
+    Attribute,
+    Groups,
+    Sensitive,
+    read_groups,
+    sensitive_columns,
+    without_columns,
+)
+from losssearch.data.large import RESIDENT_SHARE, Stored, row_keys, row_numbers, store
 from losssearch.data.schema import Column, Schema
 from losssearch.data.sources import Data, Source, read_source
 from losssearch.data.targets import MINIMUM_ROWS, Target, missing_values, read_target
@@ -31,7 +41,8 @@ class Dataset:
     flattened images. ``target``: class ids int64, or float64 for regression. ``classes``: the name of each
     id, empty for regression; a binary task has the positive class at id 1. ``task``: binary, multiclass or
     regression. ``weight`` [rows], where there is one. ``group`` [rows]: ids of the sensitive groups, and
-    ``groups`` their names, where there is a sensitive attribute. ``fingerprint``: 16 hexadecimal digits of the
+    ``groups`` their names, where there is a sensitive attribute; ``attribute`` its numbers, where it is one.
+    ``fingerprint``: 16 hexadecimal digits of the
     content, the same in every run. ``notes``: sentences that say what was inferred and left out. ``stored``: all rows
     of a table that does not fit memory, on disk; the others are then a sample of it.
     """
@@ -46,6 +57,7 @@ class Dataset:
     weight: NDArray[np.float32] | None = None
     group: NDArray[np.int64] | None = None
     groups: tuple[str, ...] = ()
+    attribute: Attribute | None = None
     notes: tuple[str, ...] = ()
     stored: Stored | None = None
 
@@ -92,7 +104,7 @@ def load(
     ``drop_missing_target``: leave out rows without a target instead of refusing them. ``max_rows``: use a
     seeded sample of so many rows, the target's classes in their shares, where there are more; a rare class keeps
     50. Where it is left out, a Parquet or Arrow file that does not fit ``memory`` bytes (a quarter of the machine's)
-    is streamed: see `losssearch.data.large`. Without ``stream``, or with sensitive groups, a sample that fits is used
+    is streamed: see `losssearch.data.large`. Without ``stream``, or with a sensitive number, a sample that fits is used
     instead. A note says which rows are used. ``sensitive``: columns whose values, or combinations of values, are the
     groups to be treated alike; they are no features unless ``sensitive_as_feature``. See `losssearch.data.groups`.
 
@@ -105,11 +117,12 @@ def load(
     named, dropped = sensitive_columns(sensitive), (drop,) if isinstance(drop, str) else tuple(drop)
     if target is not None and target in named:
         raise OptionError(f"the sensitive attribute must not be the target; {target!r} is both")
+    streamable = not isinstance(sensitive, np.ndarray | pd.Series)  # labels beside a file are one for each of its rows
     unnamed = tuple(name for name in dropped if name not in named)
-    source = read_source(data, target, unnamed, max_rows, memory=memory, stream=stream and sensitive is None)
+    source = read_source(data, target, unnamed, max_rows, memory=memory, stream=stream and streamable)
     source = _thinned(source, max_rows)
     source, notes = _without_missing_target(source, drop_missing_target)
-    grouping = None if sensitive is None else read_groups(source, sensitive)
+    source, grouping, reader = _read_groups(source, sensitive)
     hidden = [name for name in named if name in dropped or not sensitive_as_feature]
     source = without_columns(source, hidden)
     goal = read_target(source.target.reset_index(drop=True), source.where, task, positive)
@@ -119,7 +132,8 @@ def load(
         reasons = f" ({'; '.join(read_notes)})" if read_notes else ""
         raise DataError(f"there must be a feature besides the target; {source.where} has none left{reasons}")
     if source.large is not None:
-        return _streamed(source, features, goal, schema, (*goal.notes, *source.notes, *read_notes), drop_missing_target)
+        told = (*goal.notes, *source.notes, *read_notes, *_said(grouping, hidden, " in the sample"))
+        return _streamed(source, features, goal, schema, told, drop_missing_target, grouping, reader)
     return Dataset(
         name=source.name,
         features=features,
@@ -130,8 +144,27 @@ def load(
         fingerprint=_fingerprint(features, schema, goal, grouping),
         group=None if grouping is None else grouping.ids,
         groups=() if grouping is None else grouping.names,
+        attribute=None if grouping is None else grouping.attribute,
         notes=(*goal.notes, *notes, *source.notes, *read_notes, *_said(grouping, hidden)),
     )
+
+
+def _read_groups(source: Source, sensitive: Sensitive | None) -> tuple[Source, Groups | None, GroupReader | None]:
+    """The groups of the rows, and what reads those of further rows where the source is the sample of a large table.
+
+    A sensitive number is not streamed: its sample is then all there is.
+    """
+    if sensitive is None:
+        return source, None, None
+    large = source.large
+    smallest = SMALLEST if large is None else math.ceil(SMALLEST / RESIDENT_SHARE)
+    grouping = read_groups(source, sensitive, smallest)
+    if large is None or not isinstance(source.features, pd.DataFrame):
+        return source, grouping, None
+    if grouping.attribute is not None:
+        note = streaming.said(len(source.target), large.rows, "a sensitive number is not streamed")
+        return replace(source, large=None, notes=(note, *source.notes)), grouping, None
+    return source, grouping, GroupReader(grouping, source.features, source.where)
 
 
 def _streamed(
@@ -141,6 +174,8 @@ def _streamed(
     schema: Schema,
     notes: tuple[str, ...],
     drop_missing_target: bool,
+    grouping: Groups | None,
+    group: GroupReader | None,
 ) -> Dataset:
     """All rows of a file to disk, and a part of its sample as the rows in memory."""
     assert source.large is not None  # noqa: S101  (the caller looked)
@@ -148,7 +183,14 @@ def _streamed(
     assert isinstance(source.features, pd.DataFrame)  # noqa: S101
     labels = source.target.reset_index(drop=True)
     stored, kept, fingerprint, said = store(
-        source.large, source.features, features, labels, goal, schema, drop_missing_target=drop_missing_target
+        source.large,
+        source.features,
+        features,
+        labels,
+        goal,
+        schema,
+        drop_missing_target=drop_missing_target,
+        group=group,
     )
     return Dataset(
         name=source.name,
@@ -158,6 +200,8 @@ def _streamed(
         task=goal.task,
         schema=schema,
         fingerprint=fingerprint,
+        group=None if grouping is None else grouping.ids[kept],
+        groups=() if grouping is None else grouping.names,
         notes=(*said, *notes),
         stored=stored,
     )
@@ -174,7 +218,7 @@ def _without_row_numbers(source: Source) -> Source:
     return replace(source, features=source.features.drop(columns=names), notes=(*source.notes, note))
 
 
-def _said(grouping: Groups | None, hidden: Sequence[str]) -> tuple[str, ...]:
+def _said(grouping: Groups | None, hidden: Sequence[str], where: str = "") -> tuple[str, ...]:
     """What a user must know of the groups: how many, and whether the model sees the attribute."""
     if grouping is None:
         return ()
@@ -183,7 +227,7 @@ def _said(grouping: Groups | None, hidden: Sequence[str]) -> tuple[str, ...]:
     )
     seen = [name for name in grouping.columns if name not in hidden]
     how = f"the model sees {', '.join(seen)}" if seen else "the model does not see the sensitive attribute"
-    return f"{len(grouping.names)} groups, by rows: {shown}; {how}", *grouping.notes
+    return f"{len(grouping.names)} groups, by rows{where}: {shown}; {how}", *grouping.notes
 
 
 def _thinned(source: Source, most: int | None) -> Source:
@@ -249,4 +293,6 @@ def _fingerprint(
     digest.update(goal.values.astype("<f8").tobytes())
     if grouping is not None:
         digest.update(json.dumps(grouping.names).encode() + grouping.ids.astype("<i8").tobytes())
+        if grouping.attribute is not None:
+            digest.update(grouping.attribute.values.astype("<f4").tobytes())
     return digest.hexdigest()[:16]

@@ -1,18 +1,23 @@
-"""Sensitive groups: from columns to one group id a row, with groups too small to estimate pooled."""
+"""Sensitive groups: from columns to one group id a row, with groups too small to estimate pooled.
+
+A single column of many numbers stays a number: an attribute whose dependence with the score can be limited. Its groups,
+cut at quantiles, are for looking at.
+"""
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from losssearch.data.columns import read_column
+from losssearch.data.columns import LARGEST, read_column
+from losssearch.data.schema import ColumnKind
 from losssearch.data.sources import Source, require_column
 from losssearch.errors import DataError, OptionError
 
@@ -25,18 +30,43 @@ SMALLEST = 100
 MOST_VALUES = 10
 """Distinct numbers that a column may have to be read as groups without a cut."""
 
+QUANTILES = 4
+"""Groups that a numeric attribute is cut into, for tables."""
+
 _CUT = re.compile(r"(?P<column>.+?)\s*(?P<sign>>=|<=|>|<)\s*(?P<at>[-+]?\d+(\.\d*)?([eE][-+]?\d+)?)")
 _SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
 @dataclass(frozen=True, eq=False)
+class Attribute:
+    """A sensitive number of every row: ``values`` [rows] are standardised by ``mean`` and ``std``, 0 where missing."""
+
+    name: str
+    values: NDArray[np.float32]
+    mean: float
+    std: float
+    median: float
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``result.json`` says of it."""
+        return {"name": self.name, "mean": self.mean, "std": self.std}
+
+
+@dataclass(frozen=True, eq=False)
 class Groups:
-    """Group ids ``[rows]``, int64, the name of each, and what was done to get them."""
+    """Group ids ``[rows]``, int64, the name of each, and what was done to get them.
+
+    ``attribute``: the number that the groups are cuts of, where the sensitive column stays a number. ``entries``: the
+    columns and cuts as they were asked for; ``places``: the id of each combination of their values.
+    """
 
     ids: NDArray[np.int64]
     names: tuple[str, ...]
     columns: tuple[str, ...]
     notes: tuple[str, ...]
+    attribute: Attribute | None = None
+    entries: tuple[str, ...] = ()
+    places: Mapping[str, int] = field(default_factory=dict)
 
 
 def sensitive_columns(sensitive: Sensitive | None) -> tuple[str, ...]:
@@ -47,26 +77,51 @@ def sensitive_columns(sensitive: Sensitive | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_parsed(entry)[0] for entry in listed))
 
 
-def read_groups(source: Source, sensitive: Sensitive) -> Groups:
+def read_groups(source: Source, sensitive: Sensitive, smallest: int = SMALLEST) -> Groups:
     """Read the groups of every row: one for each value, or combination of values of several columns.
 
-    A missing value is a value of its own. Groups of fewer than `SMALLEST` rows are pooled, smallest first, until
-    every group has that many.
+    A missing value is a value of its own. Groups of fewer than ``smallest`` rows are pooled, smallest first, until
+    every group has that many. A single column of more than `MOST_VALUES` numbers without a cut stays a number.
 
-    Raises `DataError` for a column that is not there, that has many distinct numbers and no cut, or that leaves
-    fewer than two groups; `OptionError` for a target, or for labels that are not one a row.
+    Raises `DataError` for a column that is not there, that has many distinct numbers and no cut beside another column,
+    or that leaves fewer than two groups; `OptionError` for a target, or for labels that are not one a row.
     """
     if isinstance(sensitive, np.ndarray | pd.Series):
         labels = pd.Series(np.asarray(sensitive)).rename("group")
         if labels.ndim != 1 or len(labels) != len(source.target):
             raise OptionError(f"sensitive labels must be one a row: {len(source.target)} rows, got {len(labels)}")
-        return _pooled(_values(labels, "the sensitive labels").tolist(), (), source.where)
+        if (number := _number(labels, "the sensitive labels")) is not None:
+            return _numeric("attribute", number, (), source.where)
+        return _pooled(_values(labels, "the sensitive labels").tolist(), (), source.where, smallest)
     listed = (sensitive,) if isinstance(sensitive, str) else tuple(sensitive)
     if not isinstance(source.features, pd.DataFrame):
         raise OptionError(f"sensitive columns need a table; {source.where} holds arrays: give one label a row instead")
+    if len(listed) == 1 and (number := _plain_number(source, listed[0])) is not None:
+        return _numeric(listed[0].strip(), number, sensitive_columns(sensitive), source.where)
     values = [_column(source, entry) for entry in listed]
-    combined = [", ".join(row) for row in zip(*values, strict=True)]
-    return _pooled(combined, sensitive_columns(sensitive), source.where)
+    found = _pooled(_combined(values), sensitive_columns(sensitive), source.where, smallest)
+    return replace(found, entries=listed, notes=(*found.notes, *_missing_said(listed, values)))
+
+
+def _missing_said(entries: Sequence[str], values: Sequence[Sequence[str]]) -> Iterator[str]:
+    for entry, own in zip(entries, values, strict=True):
+        name, sign, _ = _parsed(entry)
+        if count := own.count("missing" if sign is None else f"{name} missing"):
+            yield f"{count} rows have no {name!r}: they count as a group of their own"
+
+
+def labels_of(frame: pd.DataFrame, kinds: Mapping[str, ColumnKind], entries: Sequence[str]) -> list[str]:
+    """The combination of values of every row; columns as `losssearch.data.columns.read_column` gives them."""
+    values = []
+    for entry in entries:
+        name, sign, at = _parsed(entry)
+        column = frame[name]
+        values.append(_text(column, kinds[name]).tolist() if sign is None else _sides(column, name, sign, at))
+    return _combined(values)
+
+
+def _combined(values: Sequence[Sequence[str]]) -> list[str]:
+    return [", ".join(row) for row in zip(*values, strict=True)]
 
 
 def without_columns(source: Source, columns: Sequence[str]) -> Source:
@@ -81,6 +136,50 @@ def _parsed(entry: str) -> tuple[str, str | None, float]:
     return (found["column"].strip(), found["sign"], float(found["at"])) if found else (entry.strip(), None, 0.0)
 
 
+def _plain_number(source: Source, entry: str) -> pd.Series | None:
+    """The numbers of a column that is given without a cut and has many; None for any other."""
+    name, sign, _ = _parsed(entry)
+    if sign is not None or name == source.target.name or name not in source.features:
+        return None
+    assert isinstance(source.features, pd.DataFrame)  # noqa: S101  (the caller checked)
+    return _number(source.features[name].reset_index(drop=True), f"sensitive column {name!r} of {source.where}")
+
+
+def _number(column: pd.Series, where: str) -> pd.Series | None:
+    values, kind = read_column(column, where)
+    if kind != "numeric" or values.nunique() <= MOST_VALUES:
+        return None
+    return values.mask(values.abs() > LARGEST)
+
+
+def _numeric(name: str, values: pd.Series, columns: tuple[str, ...], where: str) -> Groups:
+    """Groups between the quantiles of a number, lowest first; those without a value are one more."""
+    present = values.dropna()
+    most = min(QUANTILES, len(present) // SMALLEST)
+    edges = np.unique(np.quantile(present, np.linspace(0, 1, most + 1)[1:-1])) if most > 1 else np.empty(0)
+    codes = np.searchsorted(edges, values.to_numpy(), side="right")  # nan comes last
+    codes = np.where(values.isna(), len(edges) + 1, codes)
+    names, ids = [], np.zeros(len(values), dtype=np.int64)
+    for code in np.unique(codes):
+        own = codes == code
+        inside = values[own]
+        names.append(f"{name} missing" if inside.isna().all() else f"{name} {inside.min():g} to {inside.max():g}")
+        ids[own] = len(names) - 1
+    if len(names) < 2:
+        raise DataError(f"a group needs {SMALLEST} rows to be estimated; {where} has too few to cut {name!r} in two")
+    mean, std = float(present.mean()), float(present.std(ddof=0))
+    standard = ((values - mean) / std).fillna(0.0).to_numpy(dtype=np.float32)
+    said = (
+        f"{name!r} is a number: its groups, cut at quantiles, are for looking at; limit attribute_correlation or "
+        f"decision_correlation, or give a cut for groups to be treated alike, such as '{name}>={values.median():g}'"
+    )
+    notes = [said]
+    if absent := int(values.isna().sum()):
+        notes.append(f"{absent} rows have no {name!r}: they count as average")
+    attribute = Attribute(name, standard, mean, std, float(values.median()))
+    return Groups(ids, tuple(names), columns, tuple(notes), attribute)
+
+
 def _column(source: Source, entry: str) -> list[str]:
     name, sign, at = _parsed(entry)
     if name == source.target.name:
@@ -93,6 +192,11 @@ def _column(source: Source, entry: str) -> list[str]:
     values, kind = read_column(source.features[name].reset_index(drop=True), where)
     if kind not in ("numeric", "boolean"):
         raise DataError(f"a cut such as {entry!r} needs numbers; {where} holds {kind} values")
+    return _sides(values, name, sign, at)
+
+
+def _sides(values: pd.Series, name: str, sign: str, at: float) -> list[str]:
+    """On which side of a cut each number lies."""
     label = f"{name} {sign} {at:g}"
     inside = _SIGNS[sign](values, at)
     chosen = np.where(values.isna(), f"{name} missing", np.where(inside, label, f"not {label}"))
@@ -109,6 +213,11 @@ def _values(column: pd.Series, where: str) -> pd.Series:
             if kind == "numeric"
             else f"a sensitive column names groups; {where} holds dates"
         )
+    return _text(values, kind)
+
+
+def _text(values: pd.Series, kind: ColumnKind) -> pd.Series:
+    """Values as the names of groups."""
     if kind == "numeric":
         text = values.map(lambda value: f"{value:g}", na_action="ignore")
     elif kind == "boolean":
@@ -118,21 +227,21 @@ def _values(column: pd.Series, where: str) -> pd.Series:
     return text.astype("object").where(values.notna(), "missing").astype(str)
 
 
-def _pooled(labels: list[str], columns: tuple[str, ...], where: str) -> Groups:
+def _pooled(labels: list[str], columns: tuple[str, ...], where: str, smallest: int) -> Groups:
     counts = pd.Series(labels).value_counts()
     if len(counts) < 2:
         raise DataError(f"there must be two groups or more to compare; {where} has only {counts.index[0]!r}")
     sizes: list[tuple[int, tuple[str, ...]]] = sorted((int(n), (str(name),)) for name, n in counts.items())
     pooled: tuple[int, tuple[str, ...]] = (0, ())
-    while sizes and (sizes[0][0] < SMALLEST or 0 < pooled[0] < SMALLEST):
+    while sizes and (sizes[0][0] < smallest or 0 < pooled[0] < smallest):
         count, names = sizes.pop(0)
         pooled = (pooled[0] + count, (*pooled[1], *names))
     kept = [*sizes, *([pooled] if pooled[0] else [])]
     if len(kept) < 2:
-        smallest, rows = counts.index[-1], int(counts.iloc[-1])
+        rarest, rows = counts.index[-1], int(counts.iloc[-1])
         raise DataError(
-            f"a group needs {SMALLEST} rows to be estimated; of {where}, {smallest!r} has {rows}, and pooling the "
-            "small groups leaves a single one: choose a coarser attribute, or bring more rows"
+            f"a group needs {smallest} rows to be estimated; of {len(counts)} in {where}, {rarest!r} has {rows}, and "
+            "pooling the small groups leaves a single one: choose a coarser attribute, or bring more rows"
         )
     members = {name: names for _, names in kept for name in names}
     name_of = {names: " or ".join(names) for _, names in kept}
@@ -141,5 +250,6 @@ def _pooled(labels: list[str], columns: tuple[str, ...], where: str) -> Groups:
     notes = []
     if len(pooled[1]) > 1:
         listed = ", ".join(f"{name!r} ({counts[name]} rows)" for name in pooled[1])
-        notes.append(f"pooled into one group, because a group needs {SMALLEST} rows: {listed}")
-    return Groups(np.array([place[label] for label in labels], dtype=np.int64), names, columns, tuple(notes))
+        notes.append(f"pooled into one group, because a group needs {smallest} rows: {listed}")
+    ids = np.array([place[label] for label in labels], dtype=np.int64)
+    return Groups(ids, names, columns, tuple(notes), places=place)

@@ -20,6 +20,7 @@ from losssearch.data import streaming
 from losssearch.data.conforming import conform, date_formats
 from losssearch.data.encoding import Encoder
 from losssearch.data.files import LargeFile, unreadable_told
+from losssearch.data.group_reader import GroupReader
 from losssearch.data.large_target import ReadTarget, target_reader
 from losssearch.data.rowfile import Layout, Records, RowFile, in_units, write_rows
 from losssearch.data.schema import Schema
@@ -74,12 +75,13 @@ def store(
     schema: Schema,
     *,
     drop_missing_target: bool,
+    group: GroupReader | None = None,
 ) -> tuple[Stored, NDArray[np.int64], str, tuple[str, ...]]:
     """Encode every row of the file to disk.
 
     ``raw``, ``features``, ``labels`` and ``goal`` are those of one sample of it: as it came, as read, and the target
-    in both forms. Gives the rows on disk, which rows of the sample stay in memory, a fingerprint of the whole table,
-    and notes.
+    in both forms; ``group`` reads the groups, where there is a sensitive attribute. Gives the rows on disk, which rows
+    of the sample stay in memory, a fingerprint of the whole table, and notes.
 
     Raises `DataError` for rows without a target, for a target that the sample did not foretell, and where the disk is
     full.
@@ -89,10 +91,10 @@ def store(
     inside = features.iloc[kept]
     keys, place = np.unique(row_keys(inside), return_inverse=True)
     encoded = encoder.transform(inside)
-    layout = _layout(schema, encoded.shape[1])
+    layout = _layout(schema, encoded.shape[1], grouped=group is not None)
     scratch = Scratch()
     try:
-        writer = _Pieces(large, schema, encoder, layout, keys, date_formats(raw, schema))
+        writer = _Pieces(large, schema, encoder, layout, keys, date_formats(raw, schema), group)
         pieces = writer.records(str(labels.name), target_reader(labels, goal, str(large.path)), drop_missing_target)
         file = write_rows(scratch.folder / "rows", layout, pieces, large.rows)
     except BaseException:
@@ -119,15 +121,22 @@ class _Pieces:
         layout: Layout,
         keys: NDArray[np.uint64],
         formats: dict[str, str],
+        group: GroupReader | None,
     ) -> None:
         self._large, self._schema, self._encoder = large, schema, encoder
-        self._layout, self._keys, self._formats = layout, keys, formats
-        self._digests = hashlib.sha256(), hashlib.sha256()  # two, so that the cut into pieces leaves no trace
+        self._layout, self._keys, self._formats, self._group = layout, keys, formats, group
+        self._digests = (
+            hashlib.sha256(),
+            hashlib.sha256(),
+            hashlib.sha256(),
+        )  # several, so that the cut into pieces leaves no trace
         self._odd: Counter[str] = Counter()
         self._missing = 0
 
     def records(self, target: str, read: ReadTarget, drop_missing: bool) -> Iterator[Records]:
-        names, begin = [*(column.name for column in self._schema.columns), target], 0
+        beside = () if self._group is None else self._group.columns
+        names = list(dict.fromkeys([*(column.name for column in self._schema.columns), *beside, target]))
+        begin = 0
         for piece in self._frames(names):
             values, missing = read(piece[target], begin)
             if missing.any():
@@ -159,6 +168,10 @@ class _Pieces:
         self._digests[1].update(target.astype("<f8").tobytes())
         records = np.empty(len(frame), dtype=self._layout.record)
         records["target"] = target
+        if self._group is not None:
+            ids = self._group(piece)
+            self._digests[2].update(ids.astype("<i4").tobytes())
+            records["group"] = ids
         found = np.searchsorted(self._keys, keys)
         found[found == len(self._keys)] = 0
         records["place"] = np.where(self._keys[found] == keys, found, -1)
@@ -166,7 +179,8 @@ class _Pieces:
         return records
 
     def fingerprint(self, header: str) -> str:
-        parts = b"".join(digest.digest() for digest in self._digests)
+        used = self._digests if self._group is not None else self._digests[:2]
+        parts = b"".join(digest.digest() for digest in used)
         return hashlib.sha256(header.encode() + parts).hexdigest()[:16]
 
     def notes(self, target: str) -> list[str]:
@@ -174,15 +188,17 @@ class _Pieces:
             f"{count} values of column {name!r} are of another kind than in the sample and count as missing"
             for name, count in self._odd.items()
         ]
+        if self._group is not None and self._group.unknown:
+            told.append(f"{self._group.unknown} rows are of groups that the sample does not have, and count in none")
         return told + ([f"left out {self._missing} rows without a target {target!r}"] if self._missing else [])
 
 
-def _layout(schema: Schema, width: int) -> Layout:
+def _layout(schema: Schema, width: int, *, grouped: bool) -> Layout:
     """Where `Encoder` puts its columns: numbers, booleans, four of each date, categories, gaps."""
     numeric, boolean, date = (len(schema.positions(kind)) for kind in ("numeric", "boolean", "date"))
     dates = range(numeric + boolean, numeric + boolean + 4 * date)
     numbers = (*range(numeric), *dates)
-    return Layout(numbers, tuple(sorted(set(range(width)) - set(numbers))))
+    return Layout(numbers, tuple(sorted(set(range(width)) - set(numbers))), grouped)
 
 
 def row_numbers(frame: pd.DataFrame, rows: int) -> list[str]:

@@ -54,11 +54,12 @@ class Replicas:
     held: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     """Named parts that no training or validation row is in: features [R, H, D] and target [R, H]."""
     group: Tensor | None = None
-    """[R, N], int64 ids of the sensitive groups of the training rows, where there is a sensitive attribute."""
+    """[R, N], int64 ids of the sensitive groups of the training rows, where there is a sensitive attribute. Of one that
+    is a number: [R, N, 1], float32, standardised."""
     validation_group: Tensor | None = None
-    """[R, V]."""
+    """[R, V], or [R, V, 1]."""
     groups: int = 0
-    """How many sensitive groups there are, G."""
+    """How many sensitive groups there are, G; 1 for a number."""
     stream: Stream | None = None
     """The training rows, where they lie on disk."""
 
@@ -81,6 +82,11 @@ class Replicas:
     def classes(self) -> int:
         """How many classes the target has, C; 0 for regression."""
         return self.class_prior.shape[-1]
+
+    @property
+    def zero(self) -> Tensor:
+        """Where the target's own zero lies among its standardised values, [R]."""
+        return 0 - self.target_mean / self.target_scale
 
     def take(self, indices: Sequence[int]) -> Replicas:
         """The replicas at these indices, in this order."""
@@ -143,7 +149,7 @@ def make_replicas(dataset: Dataset, draws: Sequence[Draw], held: Mapping[str, Ro
         held={name: stacked[f"held {name}"] for name in held},
         group=_groups(dataset, [draw.train[:train_rows] for draw in draws]),
         validation_group=_groups(dataset, [draw.validation[:validation_rows] for draw in draws]),
-        groups=len(dataset.groups),
+        groups=len(dataset.groups) if dataset.attribute is None else 1,
     )
 
 
@@ -187,10 +193,15 @@ def _streamed(dataset: Dataset, stored: Stored, draws: Sequence[Draw], held: Map
             scales=tuple(scales),
             classes=len(dataset.classes),
         ),
+        group=_groups(dataset, [draw.train[:probed] for draw in draws]),
+        validation_group=_groups(dataset, [draw.validation[:validation_rows] for draw in draws]),
+        groups=len(dataset.groups),
     )
 
 
 def _groups(dataset: Dataset, rows: Sequence[Rows]) -> Tensor | None:
+    if dataset.attribute is not None:
+        return torch.from_numpy(np.stack([dataset.attribute.values[members, None] for members in rows]))
     if dataset.group is None:
         return None
     return torch.from_numpy(np.stack([dataset.group[members] for members in rows]))

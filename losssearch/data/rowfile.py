@@ -26,18 +26,23 @@ Records = NDArray[np.void]
 
 @dataclass(frozen=True)
 class Layout:
-    """Which encoded columns are numbers (float32) and which are 0 or 1 (a byte each); by position."""
+    """Which encoded columns are numbers (float32) and which are 0 or 1 (a byte each); by position.
+
+    ``grouped``: whether rows carry the id of a sensitive group.
+    """
 
     numbers: tuple[int, ...]
     flags: tuple[int, ...]
+    grouped: bool = False
 
     @cached_property
     def record(self) -> np.dtype[np.void]:
-        """A row on disk: target, place of its key among the keys of the rows in memory (-1: none), features."""
+        """A row on disk: target, place of its key among the keys of the rows in memory (-1: none), group, features."""
         return np.dtype(
             [
                 ("target", "<f8"),
                 ("place", "<i4"),
+                *([("group", "<i4")] if self.grouped else []),
                 ("numbers", "<f4", (len(self.numbers),)),
                 ("flags", "u1", (len(self.flags),)),
             ]

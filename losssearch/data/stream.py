@@ -56,8 +56,11 @@ class Stream:
         """The same rows, in batches on a device."""
         return replace(self, device=str(device))
 
-    def batches(self, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of features ``[R, size, D]`` and target ``[R, size]``: every row once, but for a rest below ``size``.
+    def batches(self, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """Batches of features ``[R, size, D]``, target and group ids ``[R, size]``.
+
+        Every row comes once, but for a rest below ``size``. A row of no known group has the id -1; without a sensitive
+        attribute there are no ids.
 
         Which rows a replica gets depends on its seed and on ``epoch``, on nothing else.
 
@@ -72,7 +75,11 @@ class Stream:
                 chunks = [next(own) for own in records]
                 features = torch.from_numpy(np.stack([self.file.layout.features(chunk) for chunk in chunks]))
                 target = torch.from_numpy(np.stack([self._target(chunks[replica], replica) for replica in replicas]))
-                yield features.to(self.device), target.to(self.device)
+                group = None
+                if self.file.layout.grouped:
+                    ids = np.stack([chunk["group"] for chunk in chunks]).astype(np.int64)
+                    group = torch.from_numpy(ids).to(self.device)
+                yield features.to(self.device), target.to(self.device), group
         finally:
             os.close(descriptor)
 

@@ -78,6 +78,9 @@ def meaning(name: str) -> str:
         return f"{name.removeprefix('worst_group_').replace('_', ' ')} of the group that is served worst"
     if name == "bounded_group_loss":
         return "the mean loss of the group with the largest"
+    if name in ("attribute_correlation", "decision_correlation"):
+        what = "the score" if name.startswith("attribute") else "decisions"
+        return f"the size of the linear correlation between {what} and the attribute, of 0 to 1"
     base, _, compare = name.rpartition("_")
     what = _MEANINGS.get(base, base.replace("_", " "))
     return f"the {'smallest ratio' if compare == 'ratio' else 'largest difference'} between two groups in {what}"
@@ -115,7 +118,12 @@ def price(result: Mapping[str, Any]) -> Price | None:
 
 def promise(result: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """What the study shows of its constraints, and what it does not; a sentence each."""
-    return _shown(result), list(_NOT_SHOWN)
+    number = (result["data"].get("attribute") or {}).get("name")
+    shape = (
+        f"A small correlation is no independence: scores or decisions may depend on {number} in another shape, and "
+        "decisions more than scores; the groups show what is left of that."
+    )
+    return _shown(result), [*([shape] if number else []), *_NOT_SHOWN]
 
 
 def _shown(result: Mapping[str, Any]) -> list[str]:

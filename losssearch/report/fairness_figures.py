@@ -10,10 +10,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from losssearch.report.canvas import BLUE, FAINT, GREY, INK, ORANGE, RED, blank, drawable, headline, legend, png
+from losssearch.report.canvas import BLUE, FAINT, GREEN, GREY, INK, ORANGE, RED, blank, drawable, headline, legend, png
 from losssearch.report.fairness import group_rows
 from losssearch.report.groups import columns_of, estimate
 from losssearch.report.leaderboard import higher_is_better
+from losssearch.report.references import references
 from losssearch.report.standing import Standing, standings
 from losssearch.storage.records import TrialRecord
 
@@ -25,15 +26,23 @@ _LOOK: Mapping[str, Mapping[str, Any]] = {
     "searched": {"color": BLUE, "marker": "o", "markersize": 5},
 }
 
+_BESIDE: Mapping[str, Mapping[str, Any]] = {
+    "post-processed": {"color": "white", "markeredgecolor": GREEN, "marker": "^", "markersize": 8},
+    "reduction": {"color": "white", "markeredgecolor": RED, "marker": "D", "markersize": 6.5},
+}
+"""How remedies of other libraries look, by kind."""
+
 _BINARY = ("selection_rate", "true_positive_rate", "false_positive_rate", "precision", "accuracy", "calibration")
 _REGRESSION = ("mean_prediction", "mean_error", "mae")
 
 
 def fairness_figures(result: Mapping[str, Any], trials: Sequence[TrialRecord]) -> dict[str, bytes]:
-    """PNG files by name: ``trade_off``, ``front`` and ``groups``, each where the study has what it shows."""
+    """PNG files by name: ``trade_off``, ``price``, ``front`` and ``groups``, each where the study has what it shows."""
     drawn = {}
     if standings(result["best"]) and any(trial.details for trial in trials):
         drawn["trade_off"] = trade_off_figure(result, trials)
+    if standings(result["best"]) and (result["best"].get("test") or {}).get("mean") is not None:
+        drawn["price"] = price_figure(result)
     if result.get("front"):
         drawn["front"] = front_figure(result)
     if group_rows(result):
@@ -67,13 +76,12 @@ def trade_off_figure(result: Mapping[str, Any], trials: Sequence[TrialRecord]) -
             )
         handles |= _bounds(axis, one)
         axis.set_xlabel(drawable(one.title), color=INK, size=9)
-    sense = "higher" if higher_is_better(result["metric"]) else "lower"
-    _metric_axis(axes[0], f"{result['metric']['name']}, {sense} is better")
+    _metric_axis(axes[0], f"{result['metric']['name']}, {_sense(result)} is better")
     tuned = "shift" if result["task"] == "regression" else "decision"
     subtitle = (
         f"Each mark is a trial on validation rows, its {tuned} tuned within the limits; plain losses are not tuned."
     )
-    top = headline(figure, f"{result['metric']['name']} against the gap between groups", subtitle)
+    top = headline(figure, f"{result['metric']['name']} against what is limited", subtitle)
     _finish(figure, handles, top)
     return png(figure)
 
@@ -83,7 +91,9 @@ def _bounds(axis: Axes, one: Standing) -> dict[str, Any]:
     low, high = axis.get_xlim()
     pad = 0.04 * (max(high, one.limit) - min(low, one.limit))
     low, high = min(low, one.limit - pad), max(high, one.limit + pad)
-    if low < 0 and one.op == "<=":  # matplotlib's margin: a gap is never below zero
+    if one.name.endswith(
+        ("_difference", "_correlation")
+    ):  # so that distances from the limit are seen for what they are
         low = 0.0
     axis.set_xlim(low, high)
     if one.floor is not None:
@@ -92,6 +102,65 @@ def _bounds(axis: Axes, one: Standing) -> dict[str, Any]:
             handles["floor"] = axis.axvspan(*ends, color=FAINT, alpha=0.55, zorder=0, linewidth=0, label="noise floor")
     handles["limit"] = axis.axvline(one.limit, color=RED, linewidth=1.6, label="limit")
     return handles
+
+
+def price_figure(result: Mapping[str, Any]) -> bytes:
+    """Metric against the gap of each constraint on test: the finalists, and other libraries' remedies beside them."""
+    held = standings(result["best"])[:_MOST]
+    figure, axes = blank(9.0, 4.6, panels=len(held))
+    found = [("baseline", "menu", entry) for entry in result.get("baselines") or []]
+    found += [("searched", "searched", entry) for entry in [result.get("searched")] if entry]
+    handles: dict[str, Any] = {}
+    for place, (axis, one) in enumerate(zip(axes, held, strict=True)):
+        for origin, label, entry in found:
+            pair = _tested(entry, place)
+            if pair:
+                (handles[origin],) = axis.plot(
+                    *pair, linestyle="none", markeredgecolor="white", clip_on=False, label=label, **_LOOK[origin]
+                )
+                if entry is _plain(result):
+                    axis.annotate("plain", pair, (6, 4), textcoords="offset points", size=8, color=GREY)
+        best = _tested(result["best"], place)
+        if best:
+            (handles["best"],) = axis.plot(
+                *best, "o", color="none", markeredgecolor=INK, markersize=12, label="recommended"
+            )
+        handles |= _remedies(axis, result, place)
+        handles |= _bounds(axis, one)
+        axis.set_xlabel(drawable(one.title), color=INK, size=9)
+    _metric_axis(axes[0], f"{result['metric']['name']}, {_sense(result)} is better")
+    top = headline(figure, "The price of the limits, on test", "Means over trainings; each loss at its best setting.")
+    _finish(figure, handles, top)
+    return png(figure)
+
+
+def _plain(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    name = ((result.get("verdict") or {}).get("plain") or {}).get("name")
+    return next((entry for entry in result.get("baselines") or [] if entry["name"] == name), None)
+
+
+def _tested(entry: Mapping[str, Any], place: int) -> tuple[float, float] | None:
+    """Gap and metric on test."""
+    held, metric = standings(entry), (entry.get("test") or {}).get("mean")
+    gap = held[place].test if len(held) > place else None
+    return None if gap is None or metric is None else (gap, float(metric))
+
+
+def _remedies(axis: Axes, result: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """Other libraries' remedies on test, hollow."""
+    handles = {}
+    for other in references(result):
+        gap, look = other.constraints[place].test, _BESIDE[other.kind]
+        if gap is not None:
+            label = f"{other.title}{' (sees the group)' if other.needs else ''}"
+            (handles[other.name],) = axis.plot(
+                [gap], [other.metric], linestyle="none", markeredgewidth=1.6, clip_on=False, label=label, **look
+            )
+    return handles
+
+
+def _sense(result: Mapping[str, Any]) -> str:
+    return "higher" if higher_is_better(result["metric"]) else "lower"
 
 
 def front_figure(result: Mapping[str, Any]) -> bytes:
@@ -112,8 +181,8 @@ def front_figure(result: Mapping[str, Any]) -> bytes:
                 (handles[f"{origin} {part}"],) = axis.plot(
                     x, y, linestyle="none", label=f"{origin}, {said}", **{**look, **colours}
                 )
-    sense = "higher" if higher_is_better(result["metric"]) else "lower"
-    _metric_axis(axis, f"{result['metric']['name']}, {sense} is better")
+    handles |= _remedies(axis, result, 0)
+    _metric_axis(axis, f"{result['metric']['name']}, {_sense(result)} is better")
     axis.set_xlabel(drawable(_gap_name(result)), color=INK, size=9)
     axis.set_xlim(left=0.0)
     top = headline(figure, f"{result['metric']['name']} that can be had within each limit on the gap")
@@ -140,7 +209,7 @@ def groups_figure(result: Mapping[str, Any]) -> bytes:
         axis.set_yticks(range(len(rows)), [""] * len(rows))
         axis.tick_params(axis="y", length=0)
         axis.grid(False, axis="y")
-        axis.locator_params(axis="x", nbins=3)
+        axis.locator_params(axis="x", nbins=3 if len(columns) < 5 else 2)
         axis.tick_params(axis="x", labelsize=8)
         axis.set_xlabel("\n".join(textwrap.wrap(drawable(column.title), 14)), color=INK, size=8.5)
     names = ["\n".join(textwrap.wrap(drawable(row["group"]), 20)[:2]) for row in rows]
@@ -168,5 +237,7 @@ def _metric_axis(axis: Axes, label: str) -> None:
 
 
 def _finish(figure: Figure, handles: Mapping[str, Any], top: float) -> None:
-    figure.subplots_adjust(left=0.1, right=0.975, top=top, bottom=0.22, wspace=0.22)
-    legend(figure, list(handles.values()), loc="lower center", ncols=len(handles) or 1, columnspacing=1.2)
+    lines = 1 + (len(handles) > 5)
+    figure.subplots_adjust(left=0.1, right=0.975, top=top, bottom=0.17 + 0.05 * lines, wspace=0.22)
+    columns = -(-len(handles) // lines) or 1
+    legend(figure, list(handles.values()), loc="lower center", ncols=columns, columnspacing=1.2)

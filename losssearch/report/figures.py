@@ -20,6 +20,7 @@ from losssearch.report.fairness import judged_by
 from losssearch.report.fairness_figures import fairness_figures
 from losssearch.report.leaderboard import SEARCHED, Row, higher_is_better, leaderboard
 from losssearch.report.shape import shape_figure
+from losssearch.report.spoken import spoken
 from losssearch.storage.records import TrialRecord, TrialState
 
 if TYPE_CHECKING:
@@ -38,20 +39,22 @@ def write_figures(
     *,
     class_prior: Sequence[float] | None = None,
     learned: Mapping[str, float | Tensor] | None = None,
+    zero: float = 0.0,
 ) -> list[Path]:
     """Write ``leaderboard.png``, ``history.png`` and ``loss_shape.png`` into ``directory``; return their paths.
 
     A study with groups has those of `losssearch.report.fairness_figures.fairness_figures` too.
 
-    ``spec`` is the searched loss, ``class_prior`` the share of each class [classes] (even where None) and
-    ``learned`` the learned scalars by the names of its state; both matter only to the shape of the loss.
+    ``spec`` is the searched loss, ``class_prior`` the share of each class [classes] (even where None), ``learned`` the
+    learned scalars by the names of its state and ``zero`` where the target's own zero lies among its standardised
+    values; they matter only to the shape of the loss.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     drawn = {
         "leaderboard": leaderboard_figure(result),
         "history": history_figure(result, trials),
-        "loss_shape": shape_figure(result, spec, class_prior=class_prior, learned=learned),
+        "loss_shape": shape_figure(result, spec, class_prior=class_prior, learned=learned, zero=zero),
         **fairness_figures(result, trials),
     }
     paths = []
@@ -84,7 +87,7 @@ def leaderboard_figure(result: Mapping[str, Any]) -> bytes:
     height = 1.75 + 0.36 * max(len(rows), 2)
     figure, (axis,) = blank(9.0, height)
     title = f"Searched loss against {len(rows) - 1} baselines: {result['metric']['name']} on {result['data']['name']}"
-    top = headline(figure, title, str((result.get("verdict") or {}).get("text", "")))
+    top = headline(figure, title, spoken(result)[0])
     low, high = _span(rows)
     axis.set_xlim(low, high)
     for place, row in enumerate(rows):

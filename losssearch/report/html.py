@@ -25,17 +25,20 @@ from losssearch.report.fairness import (
     warnings,
 )
 from losssearch.report.groups import MEANINGS, columns_of, estimate
-from losssearch.report.leaderboard import higher_is_better, leaderboard
+from losssearch.report.leaderboard import higher_is_better, leaderboard, searched_entry
+from losssearch.report.references import references
+from losssearch.report.spoken import spoken
 from losssearch.report.standing import standings
 from losssearch.storage.records import TrialRecord, TrialState
 
 _CAPTIONS = {
     "leaderboard": "Every loss on what no search has seen: mean and one standard deviation; dots are replicas.",
     "history": "Every trial of the search on validation rows.",
-    "loss_shape": "The searched loss beside the plain one, for a single sample.",
+    "loss_shape": "The loss beside the plain one, for a single sample.",
     "trade_off": "Metric against gap, every trial. The grey strip is the noise floor: what a perfectly fair model with "
     "the recommended one's rates would show. The ring is the recommended loss on fresh draws, at the confidence asked.",
-    "front": "At each limit on the gap, the best loss within it.",
+    "price": "What each loss reaches on test, and what it leaves of the gap.",
+    "front": "At each limit on the gap, the best loss within it; remedies of other libraries as test has them.",
     "groups": "The groups under the recommended loss; where intervals overlap widely, a difference may be chance.",
 }
 
@@ -97,9 +100,10 @@ def render_report(
         higher=higher_is_better(result["metric"]),
         best=result["best"],
         verdict=verdict,
-        spoken=_spoken(verdict, str(result["best"].get("name", ""))),
+        spoken=spoken(result),
         searched_won=verdict.get("recommended") == "searched",
         rows=leaderboard(result),
+        untuned=_untuned(result),
         judged_by=judged_by(result),
         figures={
             name: {
@@ -132,6 +136,7 @@ def _fair(result: Mapping[str, Any]) -> dict[str, Any] | None:
         "warnings": warnings(result),
         "shown": shown if held or result.get("front") else [],
         "not_shown": not_shown if held or result.get("front") else [],
+        "references": references(result),
         "front": shown_front(result),
         "front_length": len(result.get("front") or []),
         "thresholds": thresholds,
@@ -139,13 +144,11 @@ def _fair(result: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _spoken(verdict: Mapping[str, Any], best: str) -> tuple[str, str]:
-    """The verdict's sentence as a headline and the rest."""
-    head, colon, rest = str(verdict.get("text", "")).partition(": ")
-    if colon and len(head) <= 80:
-        return head, rest[:1].upper() + rest[1:]
-    searched = verdict.get("recommended") == "searched"
-    return "Use the searched loss" if searched else f"Use the baseline {verdict.get('against') or best}", head + rest
+def _untuned(result: Mapping[str, Any]) -> list[str]:
+    """The losses whose decisions are left as they come, in a study that tunes those of the others."""
+    entries = [entry for entry in (searched_entry(result), *(result.get("baselines") or [])) if entry]
+    tuned = {str(entry["name"]): (entry.get("spec") or {}).get("decision") == "tuned" for entry in entries}
+    return [name.replace("_", " ") for name, is_tuned in tuned.items() if not is_tuned] if any(tuned.values()) else []
 
 
 def _counts(result: Mapping[str, Any], trials: Sequence[TrialRecord]) -> dict[str, int]:

@@ -44,6 +44,8 @@ class Context(StudyContext):
     dataset: Dataset
     partition: Partition
     model: str | ModelFactory
+    references: bool = True
+    """Whether other libraries' remedies are set beside a study of groups."""
     rows: dict[str, int] = field(default_factory=dict)
     """Rows of a draw, by part; known once the search has its draws."""
 
@@ -65,9 +67,8 @@ class Context(StudyContext):
     def promise(self, rows: int) -> float:
         """Standard errors that a gap on so many rows needs to spare, to be kept on as many new rows as test has."""
         groups = len(self.dataset.groups)
-        return z_value(self.settings.confidence, groups * (groups - 1) // 2) * promise_factor(
-            rows, len(self.partition.test)
-        )
+        pairs = groups * (groups - 1) // 2 if self.dataset.attribute is None else 1
+        return z_value(self.settings.confidence, pairs) * promise_factor(rows, len(self.partition.test))
 
     def excess(self, trial: TrialRecord) -> float:
         """See `StudyContext.excess`: the mean over replicas."""
@@ -172,16 +173,21 @@ class Context(StudyContext):
             "sensitive": list(settings.sensitive),
             "sensitive_as_feature": settings.sensitive_as_feature,
             "groups": dict(zip(dataset.groups, sizes, strict=True)),
-        }
+        } | ({} if (number := dataset.attribute) is None else {"attribute": number.to_json()})
 
     def facts(self) -> Facts:
         """See `StudyContext.facts`: over the search part."""
         target = torch.as_tensor(self.dataset.target[self.partition.search])
         if self.settings.task == "regression":
             mean, scale = float(target.double().mean()), float(target.double().std(correction=0))
-            return Facts(None, mean, scale, groups=len(self.dataset.groups))
+            return Facts(None, mean, scale, groups=self._columns)
         counts = torch.bincount(target, minlength=len(self.dataset.classes))
-        return Facts(counts / counts.sum(), groups=len(self.dataset.groups))
+        return Facts(counts / counts.sum(), groups=self._columns)
+
+    @property
+    def _columns(self) -> int:
+        """Columns of what losses read as the group: one a group, or one for an attribute that is a number."""
+        return len(self.dataset.groups) if self.dataset.attribute is None else 1
 
 
 def _mean(details: Sequence[Sequence[float]], place: int) -> float:

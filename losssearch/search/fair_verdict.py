@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -85,6 +87,8 @@ class FairReferee:
         self.context = context
         self._metric = Referee(context)
         self._held: dict[int, tuple[Held, ...]] = {}
+        self.plain: Reading | None = None
+        """The plain loss, known from the verdict on."""
 
     def read(self, contenders: Sequence[Contender]) -> list[Reading]:
         """See `losssearch.search.verdict.Judgement.read`."""
@@ -142,6 +146,8 @@ class FairReferee:
             class_prior=None if facts.class_prior is None else facts.class_prior.float(),
             learned=learned_state(spec, reading.outcome),
             seed=self._seed("group pull"),
+            attribute=self._attribute("confirmation"),
+            zero=facts.zero,
         )
 
     def ranked(self, readings: Sequence[Reading]) -> list[Reading]:
@@ -154,6 +160,7 @@ class FairReferee:
 
     def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading) -> Verdict:
         """See `losssearch.search.verdict.Judgement.verdict`."""
+        self.plain = plain
         found = self._metric.verdict(searched, baseline, plain)
         if searched is None:
             winner, text = baseline, found.text
@@ -171,6 +178,12 @@ class FairReferee:
         said = " ".join(self._said(held) for held in self.held(winner))
         unmet = self.unmet(winner)
         return replace(found, text=f"{unmet} {text} {said}".strip(), unmet=unmet)
+
+    def plain_scores(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Outputs of the plain models ``[S, rows]`` on the held-out parts, as probabilities are read from them."""
+        view = "" if self.context.settings.task == "regression" else SCORE
+        assert self.plain is not None  # noqa: S101  (the verdict comes first)
+        return {part: self.plain.outcome.held[f"{part}{view}"] for part in ("confirmation", "test")}
 
     def unmet(self, winner: Reading) -> str:
         """What to say where even the recommended loss keeps a constraint not; empty where all are kept."""
@@ -199,7 +212,9 @@ class FairReferee:
 
     @property
     def _groups(self) -> int:
-        return len(self.context.dataset.groups)
+        """How many groups a gap is between; 1 stands for an attribute that is a number."""
+        dataset = self.context.dataset
+        return len(dataset.groups) if dataset.attribute is None else 1
 
     def _measure(self, reading: Reading, place: int, constraint: Constraint) -> Held:
         gaps = {}
@@ -217,12 +232,19 @@ class FairReferee:
         return Held(constraint, validation, gaps["confirmation"], gaps["test"], certificates)
 
     def _part(self, reading: Reading, part: str, constraint: Constraint) -> tuple[Tensor, Tensor, Tensor]:
-        """What the constraint reads: outputs ``[S, rows(, classes)]``, target and group ids ``[rows]``."""
+        """What the constraint reads: outputs ``[S, rows(, classes)]``, target and group ids or a number ``[rows]``."""
         view = ""
         if self.context.settings.task != "regression":
             view = DECISION if constraint.gap.reads == "decision" else SCORE
         outputs = torch.tensor(reading.outcome.held[f"{part}{view}"])
-        return outputs, *self._rows(part)
+        target, group = self._rows(part)
+        number = self._attribute(part)
+        return outputs, target, group if number is None else number
+
+    def _attribute(self, part: str) -> Tensor | None:
+        """The sensitive number of each row of a held-out part, where the attribute is one."""
+        number = self.context.dataset.attribute
+        return None if number is None else torch.tensor(number.values[getattr(self.context.partition, part)])
 
     def _rows(self, part: str) -> tuple[Tensor, Tensor]:
         """Target and group ids of a held-out part."""
@@ -251,6 +273,6 @@ def _figure(value: float) -> str:
 
 def _compared(found: Verdict) -> str:
     return (
-        f"In the metric alone the searched loss differs from the baseline by {found.confirmation.difference:+.4g} on "
-        f"confirmation (standard error {found.confirmation.standard_error:.2g}); above zero is better."
+        f"In the metric alone, above zero in favour of the searched loss: on confirmation "
+        f"{found.confirmation.difference:+.3g} (standard error {found.confirmation.standard_error:.2g})."
     )

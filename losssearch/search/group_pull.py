@@ -27,6 +27,8 @@ def group_pull(
     class_prior: Tensor | None = None,
     learned: Mapping[str, float] | None = None,
     seed: int = 0,
+    attribute: Tensor | None = None,
+    zero: float = 0.0,
 ) -> list[dict[str, Any]]:
     """The mean size of a part's gradient by the output of a row of each group, relative to that over all rows.
 
@@ -44,6 +46,8 @@ def group_pull(
         class_prior: ``[C]``, for the losses that read it.
         learned: Learned scalars of ``spec`` by their names in its state.
         seed: Of the choice of rows.
+        attribute: ``[N]``: what the loss reads as the group where the attribute is a number.
+        zero: Where the target's own zero lies in that unit.
 
     Returns:
         Rows with ``part`` (a formula, ``whole`` or ``plain``) and ``pull``: by the name of a group, None where the part
@@ -57,18 +61,19 @@ def group_pull(
         entries.append(("whole", spec))
     if spec.parts != plain.parts:
         entries.append(("plain", plain))
+    read, columns = (group[rows], len(names)) if attribute is None else (attribute[rows, None], 1)
     found = []
     for title, one in entries:
         sizes = []
         for seen in outputs:
-            loss = compose(one, class_prior=class_prior, groups=len(names), classes=classes)
+            loss = compose(one, class_prior=class_prior, groups=columns, classes=classes, zero=zero)
             with torch.no_grad():
                 for name, value in (learned or {}).items() if one is spec else ():
                     loss.learned[name].fill_(value)
             place = seen[rows].float().requires_grad_()
             if one.reads & {"memory"}:
-                loss(place, target[rows], group=group[rows], progress=1.0)  # moves the memory
-            value = loss.eval()(place, target[rows], group=group[rows], progress=1.0)
+                loss(place, target[rows], group=read, progress=1.0)  # moves the memory
+            value = loss.eval()(place, target[rows], group=read, progress=1.0)
             (slope,) = torch.autograd.grad(value, place)
             sizes.append(slope.abs().reshape(len(rows), -1).sum(-1))
         found.append({"part": title, "pull": _relative(torch.stack(sizes).mean(0), group[rows], names)})

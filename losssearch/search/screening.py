@@ -64,7 +64,7 @@ class Screen:
         probe = replicas.take([0])
         features, self._target = probe.features[:, :ROWS], probe.target[:, :ROWS]
         self._free = probe.target[:, :FREE]
-        self._prior, self._features = probe.class_prior, features
+        self._prior, self._zero, self._features = probe.class_prior, probe.zero, features
         self._group = None if probe.group is None else probe.group[:, :ROWS]
         self._groups, self._classes = probe.groups, max(probe.classes, 2)
         seed = probe.seeds[0]
@@ -160,9 +160,12 @@ class Screen:
         target = self._target[:, : outputs.shape[2]].expand(probes, -1)
         prior = self._prior.expand(probes, -1)
         features = self._features[:, : outputs.shape[2]].expand(probes, *[-1] * (self._features.dim() - 1))
-        group = None if self._group is None else self._group[:, : outputs.shape[2]].expand(probes, -1)
+        group = self._group
+        if group is not None:
+            group = group[:, : outputs.shape[2]].expand(probes, *(-1,) * (group.dim() - 1))
         learned = loss.initial.expand(probes, -1, -1)
-        values = loss(leaf, target, prior, learned, progress, group=group, features=features)
+        beside = {"group": group, "features": features, "zero": self._zero.expand(probes)}
+        values = loss(leaf, target, prior, learned, progress, **beside)
         (gradient,) = torch.autograd.grad(values.sum(), leaf)
         return gradient.reshape(*outputs.shape[:1], members, outputs.shape[2], -1)
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from losssearch.errors import LossSearchError
+from losssearch.search.ablation import ablate
 from losssearch.search.context import Context
 from losssearch.search.effort import BASELINES, SEARCHED
+from losssearch.search.fair_references import beside, reserve
 from losssearch.search.fair_verdict import FairReferee
 from losssearch.search.front_study import run_front_study
 from losssearch.search.loop import Loop
 from losssearch.search.result import Finished, entry_of, result_of
 from losssearch.search.selection import Contender, incumbent_name, reevaluate
 from losssearch.search.study_context import StudyContext
-from losssearch.search.verdict import Judgement, Reading, Referee, ablate, learned_state
+from losssearch.search.verdict import Judgement, Reading, Referee, learned_state
 
 
 def run_study(context: Context) -> Finished:
@@ -24,11 +27,14 @@ def run_study(context: Context) -> Finished:
 
     Raises `LossSearchError` where not even the plain loss could be trained.
     """
+    reserve(context)
     if context.settings.front:
         return run_front_study(context)
     if context.constraints:
         # Who keeps the constraints is known only when all were read.
-        return judged_study(context, FairReferee(context), baselines=len(context.task.menu))
+        referee = FairReferee(context)
+        finished = judged_study(context, referee, baselines=len(context.task.menu))
+        return replace(finished, result=beside(context, finished.result, referee.plain_scores()))
     return judged_study(context, Referee(context), searched=SEARCHED)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 
 from losssearch.errors import LossSearchError
-from losssearch.execution import Executor, Job
+from losssearch.execution import Executor, Heard, Job
 from losssearch.losses.spec import LossSpec
 from losssearch.search.budget import Budget, Timekeeper
 from losssearch.search.effort import FIELDS
@@ -58,6 +58,11 @@ class Facts:
     target_mean: float = 0.0
     target_scale: float = 1.0
     groups: int = 0
+
+    @property
+    def zero(self) -> float:
+        """Where the target's own zero lies among its standardised values."""
+        return 0 - self.target_mean / self.target_scale
 
 
 @dataclass(kw_only=True)
@@ -138,11 +143,16 @@ class StudyContext(ABC):
         """How far a trial is beyond the constraints, in units of the limit; at most 0 where it keeps them."""
         return 0.0
 
-    def run(self, jobs: Sequence[Job], until: float | None = None) -> Iterator[tuple[Job, list[Outcome]]]:
-        """Train ``jobs``; under a time budget, those that still run at ``until`` (the budget's clock) are cut."""
+    def run(
+        self, jobs: Iterable[Job], until: float | None = None, heard: Heard | None = None
+    ) -> Iterator[tuple[Job, list[Outcome]]]:
+        """Train ``jobs``; under a time budget, those that still run at ``until`` (the budget's clock) are cut.
+
+        ``heard`` as for `losssearch.execution.Executor`.
+        """
         if self.keeper is None or until is None:
-            return self.executor.run(jobs)
-        return self.keeper.run(self.executor, jobs, until)
+            return self.executor.run(jobs, heard)
+        return self.keeper.run(self.executor, list(jobs), until, heard)
 
     def next_number(self) -> int:
         """The number of the next job."""

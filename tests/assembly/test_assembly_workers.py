@@ -33,3 +33,8 @@ def test_workers_are_as_many_as_were_asked_for() -> None:
     assert (workers_asked(Options(ray_address="127.0.0.1:1")) or 0) >= 1
     with pytest.raises(OptionError, match=r"--workers must lie in \[0, 4096\], got -1"):
         workers_asked(Options(workers=-1))
+
+
+def test_a_cluster_is_not_named_for_a_study_that_trains_in_this_process() -> None:
+    with pytest.raises(OptionError, match="--ray-address may not stand beside it"):
+        workers_asked(Options(workers=0, ray_address="127.0.0.1:1"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from losssearch.assembly.fairness import bound_space, read_fairness
 from losssearch.assembly.options import Options
+from losssearch.data.groups import Attribute
 from losssearch.errors import InputError
 from losssearch.space import load_space
 from losssearch.tasks import TASKS
@@ -52,6 +54,36 @@ def test_what_does_not_fit_together_is_refused(options: dict[str, Any], message:
     with pytest.raises(InputError, match=message) as caught:
         _read(**options)
     assert "\n" not in str(caught.value)
+
+
+AGE = Attribute("age", np.zeros(2, dtype=np.float32), 40.0, 10.0, 37.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "attribute", "message"),
+    [
+        ({"constraints": ["attribute_correlation <= 0.1"]}, None, "needs a sensitive attribute that is a number"),
+        ({"constraints": [f"{GAP} <= 0.1"]}, AGE, r"needs groups, and 'age' is a number: give a cut.*'age>=37'"),
+        ({"objectives": ["f1", GAP]}, AGE, "needs groups"),
+        ({"constraints": ["attribute_correlation <= 0.1"], "group_thresholds": True}, AGE, "--group-thresholds needs"),
+        ({"constraints": ["attribute_correlation >= 0.1"]}, AGE, "limited by `<=`"),
+        ({"constraints": ["attribute_correlation <= 1.5"]}, AGE, r"must lie in \[0, 1\]"),
+    ],
+)
+def test_groups_and_numbers_have_gaps_of_their_own(
+    options: dict[str, Any], attribute: Attribute | None, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        read_fairness(Options(data="x.csv", sensitive=["age"], **options), TASKS["binary"], attribute)
+
+
+@pytest.mark.parametrize("kind", sorted(TASKS))
+def test_a_correlation_is_a_constraint(kind: str) -> None:
+    options = Options(data="x.csv", sensitive=["age"], constraints=["attribute_correlation <= 0.1"])
+    fairness = read_fairness(options, TASKS[kind], AGE)
+    assert fairness.demanded
+    space = load_space(f"{kind}_attribute", kind, grouped=True)
+    assert bound_space(space, fairness, TASKS[kind]) == space
 
 
 @pytest.mark.parametrize(("constraint", "limit"), [(f"{GAP} <= 0.05", 0.05), ("demographic_parity_ratio >= 0.8", 0.2)])

@@ -64,6 +64,50 @@ def test_a_number_is_cut() -> None:
     np.testing.assert_array_equal(data.group == 0, _frame().age >= 50)
 
 
+def test_a_number_without_a_cut_stays_one() -> None:
+    frame = _frame(2_000)
+    frame.loc[:149, "age"] = np.nan
+    data = load(frame, target="label", sensitive="age")
+    assert data.attribute is not None
+    assert (data.attribute.name, data.attribute.median) == ("age", frame.age.median())
+    assert data.groups[-1] == "age missing"
+    assert len(data.groups) == 5
+    group, age = data.group, frame.age.to_numpy()
+    assert group is not None
+    for code, name in enumerate(data.groups[:-1]):  # lowest first, and alike in size
+        own = age[group == code]
+        assert name == f"age {own.min():g} to {own.max():g}"
+        assert 380 < len(own) < 560
+    standard = data.attribute.values
+    np.testing.assert_allclose(standard[150:], (age[150:] - age[150:].mean()) / age[150:].std(), rtol=1e-5)
+    assert not standard[:150].any()
+    assert "age" not in [column.name for column in data.schema.columns]
+    assert any("'age' is a number" in note for note in data.notes)
+    assert any("150 rows have no 'age'" in note for note in data.notes)
+    shifted = load(frame.assign(age=frame.age.rank()), target="label", sensitive="age")
+    assert shifted.fingerprint != data.fingerprint
+
+
+def test_replicas_carry_a_number_as_it_is() -> None:
+    data = load(_frame(2_000), target="label", sensitive="age")
+    assert data.attribute is not None
+    drawn = draws(data, partition(data, 0).search, seed=0, count=2, purpose="search")
+    replicas = make_replicas(data, drawn)
+    assert replicas.groups == 1
+    assert replicas.group is not None
+    assert replicas.validation_group is not None
+    rows = replicas.rows
+    np.testing.assert_array_equal(replicas.group[1, :, 0], data.attribute.values[drawn[1].train[:rows]])
+    assert replicas.validation_group.shape == (2, replicas.validation_features.shape[1], 1)
+
+
+def test_numbers_may_come_beside_arrays() -> None:
+    frame = _frame()
+    data = load((frame[["score"]].to_numpy(), frame.label.to_numpy()), sensitive=frame.age)
+    assert data.attribute is not None
+    assert data.attribute.name == "attribute"
+
+
 def test_labels_may_come_beside_arrays() -> None:
     frame = _frame()
     data = load((frame[["score", "age"]].to_numpy(), frame.label.to_numpy()), sensitive=frame.sex)
@@ -73,21 +117,23 @@ def test_labels_may_come_beside_arrays() -> None:
 def test_missing_values_are_a_group() -> None:
     frame = _frame()
     frame.loc[:150, "sex"] = None
-    assert load(frame, target="label", sensitive="sex").groups == ("f", "m", "missing")
+    data = load(frame, target="label", sensitive="sex")
+    assert data.groups == ("f", "m", "missing")
+    assert "151 rows have no 'sex': they count as a group of their own" in data.notes
 
 
 @pytest.mark.parametrize(
     ("sensitive", "kind", "message"),
     [
+        (["sex", "age"], DataError, "give a cut, such as 'age>="),
         ("label", OptionError, "'label' is both"),
         ("sexx", DataError, "did you mean 'sex'"),
-        ("age", DataError, "give a cut, such as 'age>="),
         ("sex>=3", DataError, "needs numbers"),
         ("constant", DataError, "has only 'x'"),
         ("rare", DataError, "needs 100 rows to be estimated"),
     ],
 )
-def test_what_cannot_be_groups_is_refused(sensitive: str, kind: type[InputError], message: str) -> None:
+def test_what_cannot_be_groups_is_refused(sensitive: str | list[str], kind: type[InputError], message: str) -> None:
     frame = _frame()
     frame["constant"], frame["rare"] = "x", np.where(np.arange(len(frame)) < 20, "few", "many")
     with pytest.raises(kind, match=message) as caught:

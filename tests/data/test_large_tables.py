@@ -183,9 +183,6 @@ def test_without_streaming_a_sample_fits_the_memory(tmp_path: Path) -> None:
     sample = load(path, target="y", drop=["value"], memory=MEMORY, stream=False)
     assert sample.stored is None
     assert any("rows are used" in note for note in sample.notes)
-    grouped = load(path, target="y", drop=["value"], memory=MEMORY, sensitive="flag")
-    assert grouped.stored is None
-    assert grouped.groups == ("false", "true")
 
 
 def test_a_missing_column_is_told_without_reading_the_table(tmp_path: Path) -> None:

@@ -70,6 +70,14 @@ def test_a_regression_target_is_standardised_by_the_training_rows() -> None:
     assert (replicas.validation_target.mean(1) != 0).all()
 
 
+def test_the_zero_of_the_target_is_where_it_is_standardised_to() -> None:
+    replicas = replicas_of(dataset_of("regression"))
+    own = replicas.target_mean + replicas.target_scale * replicas.zero
+    torch.testing.assert_close(own, torch.zeros_like(own), rtol=0, atol=1e-4)
+    assert replicas.take([1]).zero == replicas.zero[1]
+    assert replicas_of(dataset_of("binary")).zero.tolist() == [0.0] * 4
+
+
 def test_class_priors_are_shares_of_the_training_rows() -> None:
     replicas = replicas_of(dataset_of("binary", rows=2000))
     torch.testing.assert_close(replicas.class_prior[:, 1], replicas.target.float().mean(1))

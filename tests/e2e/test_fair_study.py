@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,41 @@ def test_the_result_says_how_the_limit_is_kept(finished: Path) -> None:
     assert sum(row["rows"] for row in rows) == result["data"]["rows"]["test"]
     rates = [row["selection_rate"]["value"] for row in rows]
     assert abs(rates[0] - rates[1]) == pytest.approx(held["test"], abs=0.02)
+
+
+def test_fairlearns_remedies_stand_beside(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("fairlearn", reason="the extra `fairness` is not installed")
+    post, reduction = result_of(finished)["references"]
+    assert (post["name"], post["needs"]) == ("ThresholdOptimizer", "the attribute at prediction")
+    assert (reduction["name"], reduction["needs"]) == ("ExponentiatedGradient", None)
+    for entry in (post, reduction):
+        assert entry["under"] == LIMIT
+        assert 0.7 < entry["test"]["mean"] < 0.95
+        (held,) = entry["constraints"]
+        assert held["met"] == (held["test"] <= 0.3)
+        assert 0 <= held["confirmation"]["value"] <= 0.33
+    assert "fairlearn ThresholdOptimizer" in (finished / "report.html").read_text(encoding="utf-8")
+    assert main(["leaderboard", str(finished)]) == 0
+    assert "Beside" in capsys.readouterr().out
+
+
+def test_without_fairlearn_a_note_says_how_to_get_it(
+    table: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(import_module("losssearch.search.fair_references"), "available", lambda: False)
+    out = table.parent / "alone"
+    options = ("--sensitive", "sex", "--constraint", LIMIT, "--trials", "4", "--no-mlflow")
+    assert call(table, *options, "--out", str(out)) == 0
+    assert "losssearch[fairness]" in capfd.readouterr().err.replace("\n", " ")
+    assert result_of(out)["references"] == []
+
+
+def test_the_remedies_can_be_left_out(table: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out = table.parent / "bare"
+    options = ("--sensitive", "sex", "--constraint", LIMIT, "--trials", "4", "--no-mlflow", "--no-references")
+    assert call(table, *options, "--out", str(out)) == 0
+    assert "fairlearn" not in capfd.readouterr().err
+    assert result_of(out)["references"] == []
 
 
 def test_no_raw_row_is_in_the_report(finished: Path, table: Path) -> None:

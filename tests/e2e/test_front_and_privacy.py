@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,10 @@ def test_a_front_is_drawn(tmp_path: Path) -> None:
     assert len(front) > 3
     assert {place["origin"] for place in front} <= {"baseline", "searched"}
     assert result["verdict"]["recommended"] in ("searched", "baseline")
+    if find_spec("fairlearn"):
+        assert {entry["kind"] for entry in result["references"]} == {"post-processed", "reduction"}
+        reached = [(entry["name"], *entry["test"]["values"]) for entry in result["references"]]
+        assert len(set(reached)) == len(reached) > 2
     assert json.loads((tmp_path / "study" / "result.json").read_text())["front"] == front
     assert (tmp_path / "study" / "report.html").is_file()
 

@@ -58,7 +58,7 @@ def test_the_page_says_all_of_constraints_and_groups(
     result = make_fair_result()
     trials = fair_trials(result)
     paths = write_figures(tmp_path, result, trials, LossSpec.from_json(result["best"]["spec"]))
-    assert {"trade_off", "groups"} <= {path.stem for path in paths}
+    assert {"trade_off", "price", "groups"} <= {path.stem for path in paths}
     page = render_report(result, trials, paths)
     text = words(page)
     for said in (
@@ -91,6 +91,38 @@ def test_a_front_and_thresholds_of_groups_are_shown(make_fair_result: Maker) -> 
     assert "F 0.1000, 0.2000" in text
     assert "on test is 0.7200, demographic parity difference 0.0100 ✓ (≤ 0.05)" in text
     assert "No limit is certified" in text
+
+
+def reference(kind: str, limit: float, needs: str | None = None) -> dict[str, Any]:
+    gap = {"name": "demographic_parity_difference", "op": "<=", "limit": limit, "test": limit + 0.013, "met": False}
+    return {
+        "name": "ThresholdOptimizer" if kind == "post-processed" else "ExponentiatedGradient",
+        "library": "fairlearn",
+        "kind": kind,
+        "under": f"demographic_parity_difference <= {limit}",
+        "base": "logistic regression",
+        "needs": needs,
+        "test": {"mean": 0.6543, "std": 0.01, "values": [0.6543]},
+        "constraints": [gap],
+    }
+
+
+def test_other_remedies_stand_beside(make_fair_result: Maker) -> None:
+    result = make_fair_result()
+    before = fairness_figures(result, [])
+    result["references"] = [
+        reference("post-processed", 0.05, "the attribute at prediction"),
+        reference("reduction", 0.05),
+    ]
+    drawn = fairness_figures(result, [])
+    assert drawn["price"] != before["price"]
+    text = words(render_report(result, [], drawn))
+    assert "demographic parity difference ≤ 0.05 0.6543 0.0630 not kept the attribute at prediction" in text
+    assert "0.6543 0.0630 not kept nothing more" in text
+    front = {**result, "constraints": [], "front": FRONT}
+    front["references"] = [reference("reduction", limit) for limit in (0.02, 0.05)]
+    plain = fairness_figures({**front, "references": []}, [])
+    assert fairness_figures(front, [])["front"] != plain["front"]
 
 
 def test_the_pull_on_groups_is_shown(make_fair_result: Maker) -> None:

@@ -171,6 +171,13 @@ def test_the_shape_of_known_losses() -> None:
     torch.testing.assert_close(torch.tensor(entropy.slope), -torch.sigmoid(-torch.tensor(entropy.position)))
 
 
+def test_a_loss_relative_to_the_target_is_drawn_at_the_distance_of_its_zero() -> None:
+    spec = LossSpec.from_json({"parts": [{"term": "relative_absolute"}]})
+    for zero in (-1.0, -4.0):
+        (curve,) = curves(spec, "regression", "searched", torch.ones(2) / 2, zero=zero)
+        assert curve.slope[-1] == pytest.approx(1 / abs(zero))
+
+
 def test_classes_and_stages_get_curves_where_they_differ() -> None:
     parts = [{"term": "weighted_cross_entropy", "power": 1.0, "weight": {"schedule": "linear", "start": 1, "end": 0.2}}]
     found = curves(LossSpec.from_json({"parts": parts}), "binary", "x", torch.tensor([0.9, 0.1], dtype=torch.float64))

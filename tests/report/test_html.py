@@ -138,3 +138,20 @@ def test_a_failure_leaves_the_old_report(make_result: Maker, tmp_path: Path, mon
         write_report(place, make_result(), [], {})
     assert place.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_says_at_which_rate_the_recommended_loss_was_trained(make_result: Maker) -> None:
+    result = make_result()
+    result["best"]["learning_rate"] = 0.003
+    assert "It was trained with learning rate 0.003" in Page(render_report(result, [], {})).text
+    result["best"]["learning_rate"] = None  # a training function that chooses its own
+    assert "learning rate" not in Page(render_report(result, [], {})).text
+
+
+@pytest.mark.parametrize(("decisions", "said"), [(("tuned", "fixed"), True), (("fixed", "fixed"), False)])
+def test_says_which_decisions_are_not_tuned(make_result: Maker, decisions: tuple[str, str], said: bool) -> None:
+    result = make_result()
+    spec = result["best"]["spec"]
+    result["searched"]["spec"] = spec | {"decision": decisions[0]}
+    result["baselines"] = [result["baselines"][0] | {"name": "plain_one", "spec": spec | {"decision": decisions[1]}}]
+    assert ("for all losses but plain one." in Page(render_report(result, [], {})).text) is said

@@ -9,9 +9,9 @@ rows can tell, `report` how each group fares.
 from losssearch.evaluation.fairness.bound import bound, promise_factor, z_value
 from losssearch.evaluation.fairness.certificate import Certificate, certificate
 from losssearch.evaluation.fairness.constraint import Constraint, parse_constraint, parse_constraints
-from losssearch.evaluation.fairness.frontier import Front, frontier, hypervolume, pareto
-from losssearch.evaluation.fairness.gaps import GAPS, Gap, gaps_for, get_gap
-from losssearch.evaluation.fairness.group_thresholds import GroupThresholds, fit_group_thresholds
+from losssearch.evaluation.fairness.frontier import Front, frontier, hypervolume, pareto, undominated
+from losssearch.evaluation.fairness.gaps import ATTRIBUTE_GAPS, GAPS, Gap, gaps_for, get_gap
+from losssearch.evaluation.fairness.group_thresholds import GroupThresholds, fit_group_thresholds, group_threshold_front
 from losssearch.evaluation.fairness.judge import (
     FairAdjustment,
     FairEvaluation,
@@ -25,6 +25,7 @@ from losssearch.evaluation.fairness.rates import value
 from losssearch.evaluation.fairness.report import group_table
 
 __all__ = [
+    "ATTRIBUTE_GAPS",
     "GAPS",
     "Certificate",
     "Constraint",
@@ -44,12 +45,14 @@ __all__ = [
     "gaps_for",
     "get_gap",
     "group_table",
+    "group_threshold_front",
     "hypervolume",
     "noise_floor",
     "pareto",
     "parse_constraint",
     "parse_constraints",
     "promise_factor",
+    "undominated",
     "utility_floor",
     "value",
     "z_value",

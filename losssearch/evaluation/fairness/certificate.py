@@ -83,7 +83,8 @@ def certificate(
         OptionError: Where ids, shapes or the level do not fit.
     """
     check_groups(group, groups, target.shape[-1])
-    sizes = torch.bincount(group, minlength=groups)
+    numeric = group.is_floating_point()
+    sizes = torch.tensor([len(target)]) if numeric else torch.bincount(group, minlength=groups)
     found = []
     for constraint in constraints:
         gap = constraint.gap

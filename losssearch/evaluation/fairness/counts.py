@@ -65,11 +65,15 @@ def tables_of(outputs: Tensor, target: Tensor, group: Tensor, groups: int) -> Te
 
 
 def check_groups(group: Tensor, groups: int, rows: int) -> None:
-    """Refuse group ids that do not fit.
+    """Refuse group ids that do not fit; with a single group, they are the values of an attribute that is a number.
 
     Raises:
         OptionError: For ids out of range, of another type than int64, for other rows, or fewer than two groups.
     """
+    if groups == 1 and group.is_floating_point():
+        if group.dim() == 0 or group.shape[-1] != rows or not bool(group.isfinite().all()):
+            raise OptionError(f"an attribute must be finite numbers of the same {rows} rows, got {list(group.shape)}")
+        return
     if groups < 2:
         raise OptionError(f"fairness compares groups, so there must be at least two; got {groups}")
     if group.dtype != torch.int64 or group.dim() == 0 or group.shape[-1] != rows:

@@ -13,7 +13,7 @@ from losssearch.evaluation.confusion import Quality
 from losssearch.evaluation.fairness.bound import gap_bound
 from losssearch.evaluation.fairness.constraint import Constraint
 from losssearch.evaluation.fairness.counts import check_groups
-from losssearch.evaluation.fairness.cuts import Cuts, map_cuts
+from losssearch.evaluation.fairness.cuts import Cuts, all_cuts, map_cuts
 from losssearch.evaluation.fairness.rates import gap_value, rates_of_counts
 
 
@@ -86,6 +86,42 @@ def frontier(
     points[~finite] = torch.nan
     utility, value, threshold = points.movedim(1, 0).reshape(3, *lead, len(limits))
     return Front(tuple(limits), utility, value, threshold)
+
+
+def undominated(
+    constraint: Constraint,
+    scores: Tensor,
+    target: Tensor,
+    group: Tensor,
+    groups: int,
+    *,
+    quality: Quality,
+    sign: float,
+) -> Tensor:
+    """All thresholds of one member that no other beats in both metric and gap, smallest gap first.
+
+    Arguments as for `frontier`, without leading dimensions: scores, target and group are ``[N]``. Gives rows of
+    threshold, utility and gap, ``[P, 3]``, float64; none where a score is not finite.
+
+    Raises:
+        OptionError: Where ids or shapes do not fit, or the gap is no function of decisions.
+    """
+    gap, rows = constraint.gap, target.shape[-1]
+    check_groups(group, groups, rows)
+    if not gap.counted or scores.shape != target.shape or rows < 2:
+        raise OptionError(f"a front needs a gap of decisions and at least two rows, got {gap.name} and {rows} rows")
+    if not bool(scores.isfinite().all()):
+        return torch.empty(0, 3, dtype=torch.float64)
+    cuts = all_cuts(scores.detach()[None], target[None], group[None], groups)
+    utility = (sign * cuts.quality(quality)).masked_fill(~cuts.possible, -torch.inf)[0]
+    value = gap_value(gap, rates_of_counts(gap, cuts.counts))[0]
+    utility = torch.where(utility.isfinite() & value.isfinite(), utility, -torch.inf)
+    order = (-utility).argsort(stable=True)
+    order = order[value[order].argsort(stable=True)]  # by rising gap, then falling utility
+    best = utility[order].cummax(0).values
+    before = torch.nn.functional.pad(best[:-1], (1, 0), value=-torch.inf)
+    chosen = order[utility[order] > before]
+    return torch.stack((cuts.threshold(chosen[None])[0].double(), utility[chosen], value[chosen]), -1)
 
 
 def pareto(points: Tensor) -> Tensor:

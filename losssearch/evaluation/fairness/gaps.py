@@ -11,9 +11,23 @@ import torch
 from torch import Tensor
 
 from losssearch.errors import OptionError, UnknownNameError
-from losssearch.evaluation import calibration, confusion
+from losssearch.evaluation import confusion
 from losssearch.evaluation.confusion import Quality
 from losssearch.evaluation.fairness.counts import Counts
+from losssearch.evaluation.fairness.row_values import (
+    absolute_error,
+    binary_loss,
+    calibration_error,
+    decision,
+    decisions,
+    error,
+    multiclass_loss,
+    prediction,
+    predictions,
+    probabilities,
+    probability,
+    squared_error,
+)
 from losssearch.evaluation.measure import Summed
 from losssearch.evaluation.metric import Metric, get_metric, metrics_for
 
@@ -21,6 +35,8 @@ Shares: TypeAlias = Callable[[Counts], tuple[Tensor, Tensor]]
 """From counts to numerators and denominators ``[C, G, ...]`` of the shares that are compared."""
 RowValues: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """From scores ``[M, N(, C)]`` and target ``[M, N]`` to the number of each row ``[M, N]`` whose mean is compared."""
+Scores: TypeAlias = Callable[[Tensor], Tensor]
+"""From outputs ``[M, N(, C)]`` to the numbers ``[C, M, N]`` whose correlation with a sensitive number is looked at."""
 Operator: TypeAlias = Literal["<=", ">="]
 
 WORST = "worst_group_"
@@ -35,8 +51,9 @@ class Gap:
     ``statistic`` names the statistic of the fairness losses that pushes on it. ``compare``: the largest
     difference of two groups, the smallest ratio of two groups, or the worst group alone. ``reads``: what it
     depends on, decisions or scores (probabilities, predictions). ``cells`` says what is counted, numerator by
-    denominator, in each group. A limit lies in ``[low, high]``. One of ``shares``, ``values``, ``quality`` and
-    ``metric`` computes it; ``root`` takes the root of the mean of ``values``. ``fairlearn`` is its name there, if any.
+    denominator, in each group. A limit lies in ``[low, high]``. One of ``shares``, ``values``, ``quality``, ``metric``
+    and ``scores`` computes it; ``root`` takes the root of the mean of ``values``. ``fairlearn`` is its name there, if
+    any. A gap with ``scores`` is one of an attribute that is a number, all others are between groups.
     """
 
     name: str
@@ -54,6 +71,7 @@ class Gap:
     root: bool = False
     quality: Quality | None = None
     metric: Metric | None = None
+    scores: Scores | None = None
     fairlearn: str = ""
 
     @property
@@ -105,39 +123,8 @@ def accuracy(counts: Counts) -> tuple[Tensor, Tensor]:
     return right, counts.rows.expand(counts.positives[:1].shape)
 
 
-def calibration_error(scores: Tensor, target: Tensor) -> Tensor:
-    """Probability minus label."""
-    return scores.double().sigmoid() - (target > 0).double()
-
-
-def binary_loss(scores: Tensor, target: Tensor) -> Tensor:
-    """Log loss of a binary logit."""
-    return calibration.binary_log_loss(scores, target)[0].values
-
-
-def multiclass_loss(scores: Tensor, target: Tensor) -> Tensor:
-    """Log loss of multiclass logits."""
-    return calibration.multiclass_log_loss(scores, target)[0].values
-
-
-def prediction(scores: Tensor, target: Tensor) -> Tensor:
-    """The prediction."""
-    return scores.double()
-
-
-def error(scores: Tensor, target: Tensor) -> Tensor:
-    """Prediction minus target."""
-    return scores.double() - target.double()
-
-
-def absolute_error(scores: Tensor, target: Tensor) -> Tensor:
-    """Its size."""
-    return error(scores, target).abs()
-
-
-def squared_error(scores: Tensor, target: Tensor) -> Tensor:
-    """Its square."""
-    return error(scores, target).square()
+def _correlated(name: str, task: str, reads: Literal["decision", "score"], scores: Scores, cells: str) -> Gap:
+    return Gap(name, frozenset({task}), name, "worst", reads, cells, _MARY, scores=scores)
 
 
 def _shares(name: str, statistic: str, shares: Shares, cells: str, reference: str, fairlearn: str = "") -> Gap:
@@ -218,8 +205,25 @@ GAPS: tuple[Gap, ...] = (
 )  # fmt: skip
 
 
+_MARY = "Mary et al. 2019, Fairness-aware learning for continuous attributes and treatments"
+_OF_SCORES, _OF_DECISIONS = "correlation of the score with the attribute", "correlation of decisions with the attribute"
+
+ATTRIBUTE_GAPS: tuple[Gap, ...] = (
+    _correlated("attribute_correlation", "binary", "score", probability, _OF_SCORES),
+    _correlated(
+        "attribute_correlation", "multiclass", "score", probabilities, f"{_OF_SCORES}, largest of the classes'"
+    ),
+    _correlated("attribute_correlation", "regression", "score", predictions, _OF_SCORES),
+    _correlated("decision_correlation", "binary", "decision", decision, _OF_DECISIONS),
+    _correlated(
+        "decision_correlation", "multiclass", "decision", decisions, f"{_OF_DECISIONS}, largest of the classes'"
+    ),
+)
+"""What may be limited of a sensitive attribute that is a number."""
+
+
 def gaps_for(task: str) -> tuple[str, ...]:
-    """Names of the gaps that fit a kind of task; those of the worst group for every metric of it.
+    """Names of the gaps between groups that fit a kind of task; those of the worst group for every metric of it.
 
     Raises:
         UnknownNameError: For a kind of task that there is none of.
@@ -238,9 +242,10 @@ def get_gap(name: str, task: str) -> Gap:
     fitting = gaps_for(task)
     if name.startswith(WORST):
         return _worst(name, task)
-    entries = [gap for gap in GAPS if gap.name == name]
+    known = (*GAPS, *ATTRIBUTE_GAPS)
+    entries = [gap for gap in known if gap.name == name]
     if not entries:
-        raise UnknownNameError("gap", name, {gap.name for gap in GAPS} | set(fitting))
+        raise UnknownNameError("gap", name, {gap.name for gap in known} | set(fitting))
     for gap in entries:
         if task in gap.tasks:
             return gap

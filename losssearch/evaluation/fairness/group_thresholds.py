@@ -7,7 +7,7 @@ tosses: a row is decided alike each time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from losssearch.evaluation.confusion import Quality
 from losssearch.evaluation.fairness.bound import gap_bound
 from losssearch.evaluation.fairness.constraint import Constraint
 from losssearch.evaluation.fairness.counts import Counts, check_groups
-from losssearch.evaluation.fairness.rates import rates_of_counts
+from losssearch.evaluation.fairness.rates import gap_value, rates_of_counts
 from losssearch.evaluation.ranking import ranked
 
 GRID = 384
@@ -61,19 +61,28 @@ class _Aim:
 
     def score(self, predicted: Tensor, hits: Tensor) -> Tensor:
         """A score ``[...]`` for counts ``[G, ...]``; larger is better, below -1e9 where a constraint is broken."""
-        shape = (-1, *(1,) * (predicted.dim() - 1))
-        rows, positives = self.rows.reshape(shape), self.positives.reshape(shape)
-        counts = Counts(rows, positives[None], predicted[None], hits[None])
-        total = predicted.sum(0)
-        count = int(self.rows.sum())
-        value = self.sign * self.quality(count, hits.sum(0), total, self.positives.sum().expand(total.shape))
+        counts, value = self._counts(predicted, hits), self._value(predicted, hits)
         excess = torch.full_like(value, -torch.inf)
         for constraint in self.constraints:
             reached = gap_bound(constraint.gap, rates_of_counts(constraint.gap, counts), self.z)
             excess = torch.maximum(excess, constraint.excess(reached))
         broken = -1e9 - 1e3 * excess.clamp(max=1e6)
-        score = torch.where(excess <= 0, value, broken)
-        return torch.where((total == 0) | (total == count), -torch.inf, score)
+        return torch.where(value == -torch.inf, value, torch.where(excess <= 0, value, broken))
+
+    def reached(self, predicted: Tensor, hits: Tensor) -> tuple[Tensor, Tensor]:
+        """Utility ``[...]`` and the first constraint's gap ``[...]`` for counts ``[G, ...]``."""
+        gap = self.constraints[0].gap
+        return self._value(predicted, hits), gap_value(gap, rates_of_counts(gap, self._counts(predicted, hits)))
+
+    def _counts(self, predicted: Tensor, hits: Tensor) -> Counts:
+        shape = (-1, *(1,) * (predicted.dim() - 1))
+        return Counts(self.rows.reshape(shape), self.positives.reshape(shape)[None], predicted[None], hits[None])
+
+    def _value(self, predicted: Tensor, hits: Tensor) -> Tensor:
+        """The metric, larger is better; minus infinity where all rows are decided alike."""
+        total, count = predicted.sum(0), int(self.rows.sum())
+        value = self.sign * self.quality(count, hits.sum(0), total, self.positives.sum().expand(total.shape))
+        return torch.where((total == 0) | (total == count) | ~value.isfinite(), -torch.inf, value)
 
 
 def fit_group_thresholds(
@@ -123,6 +132,66 @@ def fit_group_thresholds(
             cuts = _sweep(curves, aim, _pair(curves, aim) if groups == 2 else _levels(curves, aim))
             found[member] = torch.stack([curve.thresholds[cut] for curve, cut in zip(curves, cuts, strict=True)])
     return GroupThresholds(found.reshape(*lead, groups))
+
+
+def group_threshold_front(
+    scores: Tensor,
+    target: Tensor,
+    group: Tensor,
+    groups: int,
+    *,
+    constraint: Constraint,
+    quality: Quality,
+    sign: float,
+    limits: Sequence[float],
+) -> Tensor:
+    """Thresholds of one member, one a group, that no others tried beat in both metric and gap, smallest gap first.
+
+    Two groups: all pairs of up to `GRID` cuts each. More groups: around the best thresholds at each of ``limits``,
+    found as `fit_group_thresholds` does, all cuts of one group after another. Nothing that decides all rows alike.
+
+    Args:
+        scores: Binary logits ``[N]``.
+        target: Labels ``[N]``.
+        group: Ids ``[N]``, int64, in ``[0, groups)``.
+        groups: How many groups there are.
+        constraint: Its gap, a function of counts that is to be small, is what is traded; its own limit plays no part.
+        quality: The metric as a function of counts.
+        sign: 1 where the metric is maximised, -1 where it is minimised.
+        limits: On the gap, for more than two groups.
+
+    Returns:
+        Rows of thresholds, utility and gap, ``[P, groups + 2]``, float64; none where a score is not finite.
+
+    Raises:
+        OptionError: Where ids or shapes do not fit, or the gap is no function of decisions.
+    """
+    check_groups(group, groups, target.shape[-1])
+    if not constraint.gap.counted:
+        raise OptionError(f"thresholds do not change {constraint.name}, which reads scores")
+    if not bool(scores.isfinite().all()):
+        return torch.empty(0, groups + 2, dtype=torch.float64)
+    curves, aim = _prepare(scores.detach(), target, group, groups, [constraint], quality, sign, 0.0)
+    sizes = [len(curve.predicted) for curve in curves]
+    if groups == 2:
+        tried = torch.cartesian_prod(*(torch.linspace(0, n - 1, min(GRID, n)).round().long() for n in sizes)).T
+    else:
+        found = []
+        for limit in limits:
+            own = replace(aim, constraints=[replace(constraint, limit=limit)])
+            best = _sweep(curves, own, _levels(curves, own))
+            for index, size in enumerate(sizes):
+                moved = torch.tensor(best)[:, None].repeat(1, size)
+                moved[index] = torch.arange(size)
+                found.append(moved)
+        tried = torch.cat(found, -1)
+    utility, gap = aim.reached(*_counts(curves, tried))
+    order = (-utility).argsort(stable=True)
+    order = order[gap[order].argsort(stable=True)]  # by rising gap, then falling utility
+    best_so_far = torch.nn.functional.pad(utility[order].cummax(0).values[:-1], (1, 0), value=-torch.inf)
+    chosen = order[utility[order] > best_so_far]
+    thresholds = [curve.thresholds[cuts[chosen]] for curve, cuts in zip(curves, tried, strict=True)]
+    return torch.stack((*thresholds, utility[chosen], gap[chosen]), -1)
 
 
 def _prepare(

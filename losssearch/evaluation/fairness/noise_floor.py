@@ -71,7 +71,7 @@ def floor_of_rates(gap: Gap, seen: Rates, *, draws: int = 2000, level: float = 0
         drawn = generator.binomial(rows.astype(np.int64), rate.clip(0, 1), size=shape) / rows.clip(1)
     else:
         drawn = rate + generator.standard_normal(shape) * fair.variance.sqrt().numpy(force=True)
-    simulated = torch.from_numpy(drawn)
+    simulated = torch.from_numpy(abs(drawn) if gap.scores is not None else drawn)
     sizes = torch.from_numpy(rows).expand_as(simulated)
     shown = gap_value(gap, Rates(simulated, torch.zeros_like(simulated), sizes))
     worse = level if gap.operator == "<=" else 1 - level

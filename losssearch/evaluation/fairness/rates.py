@@ -26,6 +26,8 @@ from losssearch.evaluation.metric import Metric
 RESAMPLES = 40
 """Resamples of a group's rows for the variance of a metric that has no closed form for it."""
 
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Rates:
@@ -88,7 +90,7 @@ def rates(gap: Gap, outputs: Tensor, target: Tensor, group: Tensor, groups: int,
         gap: What is compared.
         outputs: ``[M, N]`` or ``[M, N, C]``, finite: decisions are read off adjusted outputs; scores as they are.
         target: ``[M, N]``.
-        group: Ids ``[M, N]``.
+        group: Ids ``[M, N]``; for a gap of an attribute that is a number, its values.
         groups: How many groups there are, G.
         spread: Whether the variance is wanted; without, it may be zero.
     """
@@ -96,6 +98,8 @@ def rates(gap: Gap, outputs: Tensor, target: Tensor, group: Tensor, groups: int,
         return rates_of_counts(gap, group_counts(outputs, target, group, groups))
     if gap.values is not None:
         return _rates_of_means(gap.values(outputs, target), group, groups, root=gap.root)
+    if gap.scores is not None:
+        return _correlations(gap.scores(outputs), group)
     if gap.metric is None:
         raise TypeError(f"{gap.name} has nothing that computes it")
     return _rates_of_metric(gap.metric, outputs, target, group, groups, spread=spread)
@@ -148,8 +152,32 @@ def _weights(rows: int) -> Tensor:
     return torch.from_numpy(drawn.T.astype(np.float64))
 
 
+def _correlations(scores: Tensor, attribute: Tensor) -> Rates:
+    """Sizes of correlations ``[C, 1, M]`` of scores ``[C, M, N]``; their variance by the infinitesimal jackknife."""
+    scores, attribute = _standardised(scores), _standardised(attribute.double())
+    products = scores * attribute
+    found = products.mean(-1, keepdim=True)
+    influence = products - found / 2 * (scores.square() + attribute.square())
+    rows = scores.shape[-1]
+    variance, size = influence.square().mean(-1) / rows, found.abs().squeeze(-1)
+    return Rates(size[:, None], variance[:, None], torch.full_like(size, rows)[:, None])
+
+
+def _standardised(values: Tensor) -> Tensor:
+    mean = values.mean(-1, keepdim=True)
+    centred = values - mean
+    spread = centred.square().mean(-1, keepdim=True).sqrt()
+    spread = torch.where(spread > _ROUNDING * mean.abs(), spread, 0.0)  # a constant is never quite one
+    return divide(centred, spread.expand_as(centred), 0.0)
+
+
 def alike(gap: Gap, found: Rates) -> Rates:
-    """The rates ``[C, G, ...]`` on the same rows, had all groups the common rate of their cell."""
+    """The rates ``[C, G, ...]`` on the same rows, had all groups the common rate of their cell.
+
+    Of an attribute that is a number: had it no correlation.
+    """
+    if gap.scores is not None:
+        return Rates(torch.zeros_like(found.rate), 1 / found.rows, found.rows)
     total = found.rows.sum(1, keepdim=True)
     common = divide((found.rate * found.rows).sum(1, keepdim=True), total).expand_as(found.rate)
     variance = found.variance

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from losssearch.evaluation.fairness.bound import z_value
 from losssearch.evaluation.fairness.counts import check_groups, group_counts
-from losssearch.evaluation.fairness.gaps import Gap, RowValues, absolute_error, calibration_error, error, squared_error
+from losssearch.evaluation.fairness.gaps import Gap, RowValues
 from losssearch.evaluation.fairness.gaps import accuracy as right
 from losssearch.evaluation.fairness.rates import rates
+from losssearch.evaluation.fairness.row_values import absolute_error, calibration_error, error, squared_error
 
 Estimate = dict[str, float | None]
 """``value``, ``low`` and ``high``; None where the group has no row to tell."""
