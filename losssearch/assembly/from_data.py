@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 
-from losssearch.assembly.fairness import bound_space, read_fairness, warn
+from losssearch.assembly.fairness import Fairness, bound_space, read_fairness, warn
 from losssearch.assembly.options import Options
 from losssearch.assembly.record import place
 from losssearch.assembly.surroundings import Assembled, open_surroundings
@@ -14,15 +15,15 @@ from losssearch.data import Dataset, load, partition
 from losssearch.data.sources import Data
 from losssearch.data.splits import SMALL
 from losssearch.errors import OptionError
-from losssearch.evaluation import get_metric
+from losssearch.evaluation import Metric, get_metric
 from losssearch.execution.resources import parse_memory
 from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted, resolve_model
 from losssearch.search.budget import TRIALS, trials_of
 from losssearch.search.context import Context
 from losssearch.search.observer import Observer
 from losssearch.search.settings import StudySettings
-from losssearch.space import aim, load_space
-from losssearch.tasks import attribute_task, fair_task, get_task
+from losssearch.space import SearchSpace, aim, load_space
+from losssearch.tasks import Task, attribute_task, fair_task, get_task
 from losssearch.tracking.tracker import DatasetInfo
 from losssearch.training import RATES, default_plan
 from losssearch.training.boosting import BOOSTED_RATES, boosted_plan
@@ -31,9 +32,11 @@ from losssearch.training.private import Privacy, check_private
 SMALL_JOB = 6e11
 """Floating-point operations below which a cluster's start would cost more than it saves (about 20 s of one core)."""
 
+TRAINED, TRAINED_SMALL = 0.75, 0.8
+"""Share of the search part that a draw trains on; of a small dataset, where draws are five folds."""
+
 FUNCTION_ONLY = ("direction", "classes", "class_prior")
 """Options that say of a training function what a dataset says itself."""
-
 
 FRONT_RATES = (2e-3, 6e-3)
 """Learning rates of a front: its models differ by strength of penalty, and hardly gain from more rates."""
@@ -50,72 +53,36 @@ def replicas_for(rows: int) -> int:
     return next(count for limit, count in ((SMALL, 5), (20_000, 3), (100_000, 2), (1 << 62, 1)) if rows < limit)
 
 
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a dataset: which losses, judged by which metric, under which demands."""
+
+    task: Task
+    metric: Metric
+    space: SearchSpace
+    fairness: Fairness
+
+
 def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled:
     """Check everything, and only then write anything; raise `InputError` for what cannot be used."""
     if given := [name for name in FUNCTION_ONLY if getattr(options, name) is not None]:
         raise OptionError(f"{', '.join(given)} must be given with train=FUNCTION alone: a dataset says it itself")
-    dataset = load(
-        data,
-        target=options.target,
-        task=options.task,
-        drop=options.drop,
-        positive=options.positive,
-        drop_missing_target=options.drop_missing_target,
-        max_rows=options.max_rows,
-        memory=None if options.data_memory is None else parse_memory(options.data_memory),
-        stream=not is_boosted(options.model),
-        sensitive=options.sensitive,
-        sensitive_as_feature=options.sensitive_as_feature or options.group_thresholds,
-    )
+    dataset = _load(options, data)
     privacy = _privacy(options)
-    task = get_task(dataset.task)
-    fairness = read_fairness(options, task, dataset.attribute)
-    if fairness.demanded:
-        number = dataset.attribute is not None
-        own = fairness.statistics(task.kind)
-        task = attribute_task(task) if number else fair_task(task, own, front=bool(fairness.front))
-    metric = get_metric(options.metric or fairness.metric or task.metric, task.kind)
-    metric.check_target(dataset.target)
-    space = load_space(options.space or task.space, task.kind, grouped=bool(fairness.sensitive))
-    numbers = dict(metric.aims)
-    space, task = aim(bound_space(space, fairness, task), numbers), task.aimed(numbers)
+    question = _question(options, dataset)
     parts = partition(dataset, options.seed)
-    trees = is_boosted(options.model)  # grown on the CPU, whatever else the machine has
-    device = device_of("cpu" if trees and options.device == "auto" else options.device)
-    study, out = place(options, f"{dataset.name}-{metric.name}")
-    rows = round(0.8 * len(parts.search)) if dataset.rows < SMALL else round(0.75 * len(parts.search))
-    rows += dataset.all_rows - dataset.rows
-    settings = StudySettings(
-        study=study,
-        task=task.kind,
-        metric=metric.name,
-        space=space.to_json(),
-        model=_model_name(options.model),
-        plan=(boosted_plan if trees else default_plan)(rows, options.epochs),
-        rates=_rates(trees, front=bool(fairness.front)) if options.rates is None else tuple(options.rates),
-        seed=options.seed,
-        trials=trials_of(options.trials, options.time_budget),
-        fingerprint=dataset.fingerprint,
-        confirm_seeds=options.confirm_seeds,
-        time_budget=options.time_budget,
-        replicas=replicas_for(dataset.all_rows) if options.draws is None else options.draws,
-        sensitive=fairness.sensitive,
-        sensitive_as_feature=options.sensitive_as_feature or options.group_thresholds,
-        constraints=fairness.constraints,
-        front=fairness.front,
-        confidence=options.confidence,
-        group_thresholds=options.group_thresholds,
-    )
-    if not settings.rates:
-        raise OptionError("rates must hold at least one learning rate")
+    # Trees are grown on the CPU, whatever else the machine has.
+    device = device_of("cpu" if is_boosted(options.model) and options.device == "auto" else options.device)
+    study, out = place(options, f"{dataset.name}-{question.metric.name}")
+    settings = _settings(options, dataset, question, study, len(parts.search))
     factory = resolve_model(options.model)
-    model = build_model(factory, len(dataset.schema.columns), task.width(len(dataset.classes)))
+    model = build_model(factory, len(dataset.schema.columns), question.task.width(len(dataset.classes)))
     if isinstance(model, LoopedModule):
         observer.note("the model cannot be stacked (buffers, dropout or control flow): members train one by one")
     workers = _workers(options, settings, dataset, device, observer)
     for line in dataset.notes:
         observer.note(line)
-    warn(fairness, dataset, observer, as_feature=settings.sensitive_as_feature)
+    warn(question.fairness, dataset, observer, as_feature=settings.sensitive_as_feature)
     info = DatasetInfo(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -130,9 +97,9 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
         settings=settings,
         dataset=dataset,
         partition=parts,
-        task=task,
-        metric=metric,
-        space=space,
+        task=question.task,
+        metric=question.metric,
+        space=question.space,
         model=factory,
         store=opened.store,
         executor=opened.executor,
@@ -143,6 +110,67 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
         references=options.references,
     )
     return Assembled(context, out, opened.result, privacy)
+
+
+def _load(options: Options, data: Data) -> Dataset:
+    return load(
+        data,
+        target=options.target,
+        task=options.task,
+        drop=options.drop,
+        positive=options.positive,
+        drop_missing_target=options.drop_missing_target,
+        max_rows=options.max_rows,
+        memory=None if options.data_memory is None else parse_memory(options.data_memory),
+        stream=not is_boosted(options.model),
+        sensitive=options.sensitive,
+        sensitive_as_feature=options.sensitive_as_feature or options.group_thresholds,
+    )
+
+
+def _question(options: Options, dataset: Dataset) -> Question:
+    task = get_task(dataset.task)
+    fairness = read_fairness(options, task, dataset.attribute)
+    if fairness.demanded and dataset.attribute is not None:
+        task = attribute_task(task)
+    elif fairness.demanded:
+        task = fair_task(task, fairness.statistics(task.kind), front=bool(fairness.front))
+    metric = get_metric(options.metric or fairness.metric or task.metric, task.kind)
+    metric.check_target(dataset.target)
+    space = load_space(options.space or task.space, task.kind, grouped=bool(fairness.sensitive))
+    numbers = dict(metric.aims)
+    return Question(task.aimed(numbers), metric, aim(bound_space(space, fairness, task), numbers), fairness)
+
+
+def _settings(options: Options, dataset: Dataset, question: Question, study: str, searched: int) -> StudySettings:
+    """What is stored of the study; ``searched`` counts the rows of the search part."""
+    trees, front = is_boosted(options.model), question.fairness.front
+    trained = round((TRAINED_SMALL if dataset.rows < SMALL else TRAINED) * searched)
+    trained += dataset.all_rows - dataset.rows
+    settings = StudySettings(
+        study=study,
+        task=question.task.kind,
+        metric=question.metric.name,
+        space=question.space.to_json(),
+        model=_model_name(options.model),
+        plan=(boosted_plan if trees else default_plan)(trained, options.epochs),
+        rates=_rates(trees, front=bool(front)) if options.rates is None else tuple(options.rates),
+        seed=options.seed,
+        trials=trials_of(options.trials, options.time_budget),
+        fingerprint=dataset.fingerprint,
+        confirm_seeds=options.confirm_seeds,
+        time_budget=options.time_budget,
+        replicas=replicas_for(dataset.all_rows) if options.draws is None else options.draws,
+        sensitive=question.fairness.sensitive,
+        sensitive_as_feature=options.sensitive_as_feature or options.group_thresholds,
+        constraints=question.fairness.constraints,
+        front=front,
+        confidence=options.confidence,
+        group_thresholds=options.group_thresholds,
+    )
+    if not settings.rates:
+        raise OptionError("rates must hold at least one learning rate")
+    return settings
 
 
 def _privacy(options: Options) -> Privacy | None:
@@ -166,9 +194,11 @@ def _workers(options: Options, settings: StudySettings, dataset: Dataset, device
     if device == "cuda":
         observer.note("one CUDA device: training in this process")
         return 0
-    columns = len(dataset.schema.columns) * 3  # encoded, roughly
-    trainings = min(settings.trials, TRIALS) * len(settings.rates) * settings.replicas * 0.4
-    operations = trainings * settings.plan.epochs * dataset.all_rows * 0.45 * 6 * (columns * 64 + 64 * 64)
+    # Roughly: a column is encoded as three, rungs leave 0.4 of a training, 0.45 of all rows are trained on, and a
+    # weight of a network 2×64 takes six operations a row.
+    columns = 3 * len(dataset.schema.columns)
+    trainings = 0.4 * min(settings.trials, TRIALS) * len(settings.rates) * settings.replicas
+    operations = trainings * settings.plan.epochs * 0.45 * dataset.all_rows * 6 * (columns * 64 + 64 * 64)
     cores = len(os.sched_getaffinity(0))
     if operations < SMALL_JOB or cores == 1:
         observer.note("a small study: training in this process, without a Ray cluster (--workers N asks for one)")
