@@ -52,6 +52,8 @@ def read_fairness(options: Options, task: Task, attribute: Attribute | None = No
         raise OptionError(
             "a constraint or a front between groups needs --sensitive, the column that says who is in which"
         )
+    if options.sensitive_as_feature and options.sensitive is None:
+        raise OptionError("--sensitive-as-feature needs --sensitive, the column that is to stay among the features")
     if constraints and front:
         raise OptionError("--constraint keeps a limit and --objective draws the trade-off: give one of them")
     if options.group_thresholds and not (constraints or front):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
@@ -33,7 +34,9 @@ def suffix_of(path: Path) -> str:
         if path.is_dir():
             raise DataError(f"{path} is a directory; give one file: {', '.join(TABLE_SUFFIXES + ARRAY_SUFFIXES)}")
         if not path.is_file():
-            raise DataError(f"no such file: {path}")
+            address = re.match(r"(https?|s3|gs|hdfs):/", str(path))
+            aside = ": addresses are not read, download the file first" if address else ""
+            raise DataError(f"no such file: {path}{aside}")
         if path.stat().st_size == 0:
             raise DataError(f"{path} is not a table: the file is empty")
     except (OSError, ValueError) as error:

@@ -35,7 +35,9 @@ def _pinball(q: float) -> Metric:
         raise OptionError(f"pinball needs a quantile q between 0 and 1, both excluded; got q={q:g}")
     function = Summed(False, partial(regression.pinball, q=q), mean)
     fit = partial(shift.fit_quantile, q=q)
-    return Metric(f"pinball(q={q:g})", "minimize", REGRESSION, "target", "shift", function, fit, aims=(("q", q),))
+    return Metric(
+        f"pinball(q={q:g})", "minimize", REGRESSION, "units of the target", "shift", function, fit, aims=(("q", q),)
+    )
 
 
 METRICS: tuple[Metric, ...] = (
@@ -122,7 +124,7 @@ METRICS: tuple[Metric, ...] = (
         name="rmse",
         direction="minimize",
         tasks=REGRESSION,
-        unit="target",
+        unit="units of the target",
         adjustment="shift",
         function=Summed(False, regression.squared, regression.root_mean),
         fit=shift.fit_mean,
@@ -131,7 +133,7 @@ METRICS: tuple[Metric, ...] = (
         name="mae",
         direction="minimize",
         tasks=REGRESSION,
-        unit="target",
+        unit="units of the target",
         adjustment="shift",
         function=Summed(False, regression.absolute, mean),
         fit=partial(shift.fit_quantile, q=0.5),
@@ -140,7 +142,7 @@ METRICS: tuple[Metric, ...] = (
         name="medae",
         direction="minimize",
         tasks=REGRESSION,
-        unit="target",
+        unit="units of the target",
         adjustment="shift",
         function=regression.MedianAbsolute(False),
         fit=shift.fit_shortest_half,
@@ -149,7 +151,7 @@ METRICS: tuple[Metric, ...] = (
         name="mape",
         direction="minimize",
         tasks=REGRESSION,
-        unit="share of target",
+        unit="share of the target",
         adjustment="shift",
         function=Summed(False, regression.relative, mean),
         fit=shift.fit_relative,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from losssearch.errors import OptionError, UnknownNameError
+from losssearch.errors import OptionError, UnknownNameError, shown
 from losssearch.evaluation.catalogue import FAMILIES, METRICS
 from losssearch.evaluation.record import AdjustmentKind, Direction, Metric, MetricFamily
 
@@ -31,6 +31,9 @@ def get_metric(name: str, task: str) -> Metric:
     fitting = metrics_for(task)
     call = _CALL.fullmatch(name)
     head, arguments = (call["head"], call["arguments"]) if call else (name, None)
+    for family in FAMILIES:
+        if call is None and name.partition("(")[0] == family.name and "(" in name:
+            raise OptionError(f"metric {family.name} is written as a call, such as {family.example}, got {shown(name)}")
     entries = [entry for entry in _ENTRIES if entry.name == head]
     if not entries:
         raise UnknownNameError("metric", head, {entry.name for entry in _ENTRIES})

@@ -40,6 +40,7 @@ def test_objectives_are_a_metric_and_a_gap_in_any_order() -> None:
     ("options", "message"),
     [
         ({"constraints": [f"{GAP} <= 0.05"]}, "needs --sensitive"),
+        ({"sensitive_as_feature": True}, "--sensitive-as-feature needs --sensitive"),
         ({"sensitive": ["sex"], "constraints": [f"{GAP} >= 0.05"]}, "must be limited by `<=`"),
         ({"sensitive": ["sex"], "constraints": ["demografic_parity <= 0.05"]}, "did you mean demographic_parity"),
         ({"sensitive": ["sex"], "constraints": [f"{GAP} <= 0.05"], "objectives": [GAP]}, "give one of them"),

@@ -275,3 +275,7 @@ def test_openml_without_a_number_or_a_network(monkeypatch: pytest.MonkeyPatch) -
 def test_binary_data_in_a_compressed_file(tmp_path: Path) -> None:
     (tmp_path / "table.csv.gz").write_bytes(gzip.compress(bytes(range(128)) * 9))
     assert "binary data" in refused(DataError, tmp_path / "table.csv.gz")
+
+
+def test_an_address_is_no_file_and_the_message_says_so() -> None:
+    assert "addresses are not read" in refused(DataError, "https://example.org/table.csv")

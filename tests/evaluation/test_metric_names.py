@@ -108,3 +108,9 @@ def test_a_deviance_of_counts_refuses_targets_below_zero() -> None:
     with pytest.raises(DataError, match="at least 0, but the target goes down to -1"):
         metric.check_target(np.array([-1.0, 3.0]))
     get_metric("rmse", "regression").check_target(np.array([-1.0]))
+
+
+@pytest.mark.parametrize("name", ["cost(fp=1", "cost((1,2)", "cost(1,2))"])
+def test_an_unfinished_call_is_refused_by_its_rule(name: str) -> None:
+    with pytest.raises(OptionError, match=r"written as a call, such as cost\(fp=1,fn=5\), got"):
+        get_metric(name, "binary")
