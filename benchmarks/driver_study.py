@@ -7,7 +7,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -43,7 +43,7 @@ class InstantExecutor:
     def share(self, name: str, replicas: Replicas) -> None:
         """See `Executor.share`."""
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Outcome]]]:
+    def run(self, jobs: Iterable[Job], heard: object = None) -> Iterator[tuple[Job, list[Outcome]]]:
         """See `Executor.run`."""
         for job in jobs:
             yield job, [_outcome(spec, rates[0]) for spec, rates, _ in job.candidates]

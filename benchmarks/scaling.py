@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -182,8 +182,13 @@ def run_study(trials: int, workers: int, disturb: Any = None) -> Study:
 
 def _attempt(options: Options, disturb: Chaos | None) -> Study:
     context = assemble(options, SilentObserver()).context
+    killing: AbstractContextManager[None] = nullcontext()
+    if disturb:  # from the first population on by workers: what this process trains cannot be killed
+        context.executor.close()
+        context.executor = workers = RayExecutor(options.workers or 1)
+        killing = disturb.on(workers)
     try:
-        with disturb.on(context.executor) if disturb else nullcontext():
+        with killing:
             finished = search(context)
         stored = [t.number for t in context.store.trials("scaling") if t.state is not TrialState.RUNNING]
     finally:

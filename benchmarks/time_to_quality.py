@@ -5,8 +5,10 @@
 Everyone searches the same space of losses and the same range of learning rates, for the same model, rows, epochs,
 batches and metric, on the same number of processes of one thread, for each of several seeds. Rivals run Optuna's TPE:
 on a warm pool of Ray actors, and by Ray Tune as its documentation shows it. losssearch runs its own loop, with store,
-screening, menu and rungs, until it has reached what the best rival did. Start-up (imports, cluster, actors, a first
-training) counts for nobody but for Ray Tune, whose way it is to start a worker for each trial.
+screening, menu and rungs, until it has reached what the best rival did: once when its observer is told of it, by a
+training that may still be under way and whose worker holds the model, and once when the trial is in the store. Start-up
+(imports, cluster, actors, a first training) counts for nobody but for Ray Tune, whose way it is to start a worker for
+each trial.
 ``docs/performance.md`` tells more.
 """
 
@@ -26,6 +28,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.report import keep, make_parser, make_result, parse, print_table
 from benchmarks.workload import Workload, load_workload
 from losssearch.errors import LossSearchError
+from losssearch.search.observer import SilentObserver
 
 TERMS = {
     "multiclass": ("cross_entropy", "focal", "poly1", "generalised_cross_entropy"),
@@ -72,38 +75,40 @@ class _Reached(BaseException):
     """The search has what it was after."""
 
 
-class Watch:
-    """Observes a study: the best value by seconds since the start, until it is ``wanted``."""
+class Watch(SilentObserver):
+    """Observes a study: the best value by seconds since the start, until a trial has ended with the ``wanted`` one.
+
+    ``told`` has trainings under way as well, ``curve`` trials that have ended.
+    """
 
     def __init__(self, wanted: float) -> None:
         self.wanted = wanted
+        self.told: list[tuple[float, float]] = []
         self.curve: list[tuple[float, float]] = []
         self.trials_ended = 0
         self._begun = time.perf_counter()
 
-    def note(self, message: str) -> None:
-        """See `losssearch.search.observer.Observer`."""
-
-    def stage(self, name: str, total: int) -> None:
-        """See `losssearch.search.observer.Observer`."""
-
-    def deadline(self, seconds: float) -> None:
-        """See `losssearch.search.observer.Observer`."""
-
-    def advance(self) -> None:
-        """See `losssearch.search.observer.Observer`."""
-
     def trials(self, records: Sequence[Any], best: float | None) -> None:
         """See `losssearch.search.observer.Observer`; ends the search where all is reached."""
         self.trials_ended += len(records)
-        if best is not None and (not self.curve or best > self.curve[-1][1]):
-            self.curve.append((time.perf_counter() - self._begun, best))
+        if best is not None:
+            self._note(self.told, best)
+            self._note(self.curve, best)
             if best >= self.wanted:
                 raise _Reached
 
-    def seconds_to(self, value: float) -> float | None:
-        """When ``value`` was reached; None where it was not."""
-        return next((moment for moment, best in self.curve if best >= value), None)
+    def underway(self, value: float) -> None:
+        """See `losssearch.search.observer.Observer`."""
+        self._note(self.told, value)
+
+    def _note(self, curve: list[tuple[float, float]], best: float) -> None:
+        if not curve or best > curve[-1][1]:
+            curve.append((time.perf_counter() - self._begun, best))
+
+
+def seconds_to(curve: Sequence[tuple[float, float]], value: float) -> float | None:
+    """When ``value`` was reached; None where it was not."""
+    return next((moment for moment, best in curve if best >= value), None)
 
 
 def make_space(kind: str) -> Any:
@@ -191,7 +196,7 @@ def run(settings: Settings) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
                 {
                     "seed": seed,
                     "rivals": {name: _figures(course, watch) for name, course in rivals.items()},
-                    "losssearch": {"trials": watch.trials_ended, "curve": watch.curve},
+                    "losssearch": {"trials": watch.trials_ended, "told": watch.told, "curve": watch.curve},
                 }
             )
     work = workload.describe() | {"loss": ", ".join(TERMS[kind]), "metric": METRIC[kind]}
@@ -227,18 +232,24 @@ def _figures(course: Any, watch: Watch) -> dict[str, Any]:
         "best": course.best,
         "seconds": course.seconds,
         "seconds_to_best": course.seconds_to_best,
-        "losssearch_seconds": watch.seconds_to(course.best),
+        "losssearch_told_seconds": seconds_to(watch.told, course.best),
+        "losssearch_seconds": seconds_to(watch.curve, course.best),
     }
 
 
 def _ratios(runs: Sequence[Mapping[str, Any]], rival: str) -> dict[str, Any]:
-    """Time of losssearch over the rival's for all its trials, and over that to its best; None if it never got there."""
+    """Time of losssearch over the rival's for all its trials, and over that to its best; None if it never got there.
+
+    Until a trial has ended with the value, and (``told``) until the observer knew of it.
+    """
     own = [run["rivals"][rival] for run in runs]
     found: dict[str, Any] = {}
     for name, key in (("of_all_its_trials", "seconds"), ("of_its_time_to_best", "seconds_to_best")):
-        shares = [None if one["losssearch_seconds"] is None else one["losssearch_seconds"] / one[key] for one in own]
-        reached = [share for share in shares if share is not None]
-        found[name] = {"by_seed": shares, "median": median(reached) if len(reached) == len(shares) else None}
+        for when, reached_at in (("", "losssearch_seconds"), ("_told", "losssearch_told_seconds")):
+            shares = [None if one[reached_at] is None else one[reached_at] / one[key] for one in own]
+            reached = [share for share in shares if share is not None]
+            middle = median(reached) if len(reached) == len(shares) else None
+            found[f"{name}{when}"] = {"by_seed": shares, "median": middle}
     return found
 
 
@@ -251,8 +262,7 @@ def show(result: Mapping[str, Any]) -> None:
     rows = []
     for run in figures["runs"]:
         for name, own in run["rivals"].items():
-            ours = own["losssearch_seconds"]
-            share = "never" if ours is None else f"{ours / own['seconds']:.3f}"
+            told, ours = own["losssearch_told_seconds"], own["losssearch_seconds"]
             rows.append(
                 [
                     f"{RIVALS[name][0]}, seed {run['seed']}",
@@ -260,12 +270,14 @@ def show(result: Mapping[str, Any]) -> None:
                     f"{own['best']:.4f}",
                     f"{own['seconds']:.1f}",
                     f"{own['seconds_to_best']:.1f}",
+                    "never" if told is None else f"{told:.2f}",
                     "never" if ours is None else f"{ours:.2f}",
-                    share,
+                    "never" if told is None else f"{told / own['seconds']:.3f}",
+                    "never" if told is None else f"{told / own['seconds_to_best']:.3f}",
                 ]
             )
     title = f"{work['data']}, {work['model']}, {work['epochs']} epochs, {work['metric']}, {figures['workers']} workers"
-    headings = ("", "trials", "best", "seconds", "to its best", "losssearch to it", "of all")
+    headings = ("", "trials", "best", "seconds", "to its best", "losssearch told", "ended", "of all", "of to its best")
     print_table(title, headings, rows, [f"goal: {figures['goal']}", *(f"reduced: {x}" for x in figures["reduced"])])
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from losssearch.errors import ModelError
 from losssearch.execution.arrays import unpack
-from losssearch.execution.job import Job, run_job
-from losssearch.training import Outcome
+from losssearch.execution.job import Job, job_course
+from losssearch.training import Course, Outcome, ended
 
 KEPT = 2
 """Sets of replicas that a worker holds ready: that of the stage before may still be asked for."""
@@ -43,6 +43,18 @@ class Worker:
 
         ``model`` holds a user's factory or training function, or nothing; ``terms`` those that are the user's own.
         """
+        return ended(self._course(job, replicas, model, folders, terms))
+
+    def stream(
+        self, job: Job, replicas: Sequence[Any], model: Sequence[Any], folders: Sequence[str], terms: Sequence[Any]
+    ) -> Iterator[float | list[Outcome]]:
+        """The same, with what `job_course` gives on the way before the outcomes."""
+        outcomes = yield from self._course(job, replicas, model, folders, terms)
+        yield outcomes
+
+    def _course(
+        self, job: Job, replicas: Sequence[Any], model: Sequence[Any], folders: Sequence[str], terms: Sequence[Any]
+    ) -> Course:
         for folder in folders:
             # On this machine, what a user's code imports only when it runs lies beside it.
             if folder not in sys.path and os.path.isdir(folder):
@@ -51,7 +63,7 @@ class Worker:
         factory = self._factory(model[0]) if model else job.model
         # A user's module may write to its input, so it gets a copy; the built-in ones read the object store itself.
         data = self._replicas(replicas[0], bool(model), job.device)
-        return run_job(replace(job, model=factory), data)
+        return (yield from job_course(replace(job, model=factory), data))
 
     def _factory(self, reference: Any) -> Any:
         import ray

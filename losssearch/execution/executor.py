@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeAlias
 
 from losssearch.execution.job import Draws, Job, run_job
 from losssearch.training import Outcome
+
+Heard: TypeAlias = Callable[[float], None]
+"""Is told utilities that trainings under way have reached, each the best so far of its population."""
 
 
 class Executor(Protocol):
@@ -18,8 +21,12 @@ class Executor(Protocol):
         """Make a set of replicas known to all workers under ``name``."""
         ...
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Outcome]]]:
-        """Train all jobs; yield each as it ends. Raises `ConnectionLostError` where workers keep dying."""
+    def run(self, jobs: Iterable[Job], heard: Heard | None = None) -> Iterator[tuple[Job, list[Outcome]]]:
+        """Train all jobs; yield each as it ends. Raises `ConnectionLostError` where workers keep dying.
+
+        Jobs are taken as workers need them, and a few ahead. ``heard`` is for who cannot wait for the outcomes;
+        what it is told depends on time, and may never come.
+        """
         ...
 
     def close(self) -> None:
@@ -39,10 +46,10 @@ class InProcessExecutor:
         """See `Executor.share`."""
         self._replicas[name] = replicas
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Outcome]]]:
+    def run(self, jobs: Iterable[Job], heard: Heard | None = None) -> Iterator[tuple[Job, list[Outcome]]]:
         """See `Executor.run`."""
         for job in jobs:
-            yield job, run_job(job, self._replicas[job.replicas])
+            yield job, run_job(job, self._replicas[job.replicas], heard or (lambda utility: None))
 
     def close(self) -> None:
         """See `Executor.close`."""

@@ -59,7 +59,7 @@ class Grouped:
     """The rows that are judged: whose group is which, and what the metric needs of them."""
 
     group: Tensor
-    """``[R, 1, V]``."""
+    """Ids, or values of an attribute that is a number: ``[R, 1, V]``."""
     groups: int
     prior: Tensor | None
     own_unit: OwnUnit
@@ -71,7 +71,10 @@ def fair_judge(
     """The judge of these demands, for the validation rows of ``replicas``, which have groups."""
     assert replicas.validation_group is not None  # noqa: S101  (the assembly demands a sensitive attribute)
     prior = replicas.class_prior.to(device)[:, None] if replicas.class_prior.shape[1] else None
-    rows = Grouped(replicas.validation_group.to(device)[:, None], replicas.groups, prior, own_unit)
+    group = replicas.validation_group.to(device)
+    if group.is_floating_point():  # an attribute that is a number: one column
+        group = group.squeeze(-1)
+    rows = Grouped(group[:, None], replicas.groups, prior, own_unit)
     if demands.front:
         return FrontJudge(metric, task, demands, rows)
     return ConstrainedJudge(metric, task, demands, rows)

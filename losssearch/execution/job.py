@@ -17,8 +17,9 @@ from losssearch.execution.fair_judge import Demands, fair_judge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import ModelFactory, build_model, is_boosted
 from losssearch.tasks import get_task
-from losssearch.training import Candidate, Evaluate, Outcome, TrainingPlan, train_population
+from losssearch.training import Candidate, Course, Evaluate, Outcome, TrainingPlan, ended, population_course
 from losssearch.training.boosting import train_boosted
+from losssearch.training.products import quick_products
 from losssearch.training.user_function import FunctionDraws, FunctionRules, TrainFunction, train_with_function
 
 Draws: TypeAlias = Replicas | FunctionDraws
@@ -50,17 +51,27 @@ class Job:
     trials: tuple[int, ...] = ()
 
 
-def run_job(job: Job, replicas: Draws) -> list[Outcome]:
-    """Train the population of ``job``; one outcome a candidate, in order.
+def run_job(job: Job, replicas: Draws, heard: Callable[[float], None] = lambda utility: None) -> list[Outcome]:
+    """Train the population of ``job``; one outcome a candidate, in order. ``heard`` is told as `job_course` gives.
 
     The result depends on the job and its data alone, not on the process that runs it: one thread, and
     all randomness from the seeds of the replicas.
     """
+    return ended(job_course(job, replicas), heard)
+
+
+def job_course(job: Job, replicas: Draws) -> Course:
+    """The training of the population of ``job``, as it goes: the best utility so far whenever it has risen.
+
+    Trees, a user's training function, and trainings whose utility is more than the metric give nothing on the way.
+    """
     begun = time.monotonic()
     if isinstance(replicas, FunctionDraws):
         outcomes = _call_function(job, replicas)
+    elif job.demands is not None:
+        outcomes = ended(_population(job, replicas))
     else:
-        outcomes = _train_population(job, replicas)
+        outcomes = yield from _population(job, replicas)
     seconds = time.monotonic() - begun
     return [replace(outcome, seconds=seconds) for outcome in outcomes]
 
@@ -79,23 +90,25 @@ def _call_function(job: Job, draws: FunctionDraws) -> list[Outcome]:
     )
 
 
-def _train_population(job: Job, replicas: Replicas) -> list[Outcome]:
+def _population(job: Job, replicas: Replicas) -> Course:
     factory = cast("str | ModelFactory", job.model)
-    with one_thread():
+    with one_thread(), quick_products():
         if is_boosted(factory):
             return _grow_trees(job, replicas)
         model = build_model(factory, replicas.width, get_task(job.task).width(replicas.classes))
         candidates = [Candidate(LossSpec.from_json(spec), rates, safe) for spec, rates, safe in job.candidates]
         judge = _judge(job, replicas, job.device)
-        return train_population(
-            model,
-            candidates,
-            replicas,
-            job.plan,
-            judge,
-            device=job.device,
-            hold=job.hold,
-            deadline=job.deadline,
+        return (
+            yield from population_course(
+                model,
+                candidates,
+                replicas,
+                job.plan,
+                judge,
+                device=job.device,
+                hold=job.hold,
+                deadline=job.deadline,
+            )
         )
 
 

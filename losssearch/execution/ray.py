@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pickle import PicklingError
 from typing import Any
 
@@ -14,6 +16,7 @@ from losssearch.errors import ConnectionLostError, OptionError
 from losssearch.execution.actor import Worker
 from losssearch.execution.arrays import pack
 from losssearch.execution.cluster import INTERVAL, SAVED, Pulse, connect, disconnect, quieten
+from losssearch.execution.executor import Heard
 from losssearch.execution.job import Draws, Job
 from losssearch.execution.portable import PortableTerm, by_value, foreign_terms
 from losssearch.execution.resources import WorkerResources
@@ -65,6 +68,7 @@ class RayExecutor:
             connect(address, workers, self.resources)
         self._pulse = Pulse(address)
         self._local = not address
+        self._streams = not (address or "").startswith("ray://")  # which Ray Client cannot do
         self._replicas: dict[str, Any] = {}
         self._model: tuple[Any, list[Any], list[str]] = None, [], []
         self._terms: dict[str, tuple[list[Any], list[str]]] = {}
@@ -90,28 +94,47 @@ class RayExecutor:
                 found += self._settle(reference)
         return found
 
+    def ready(self) -> bool:
+        """Whether a worker has started and waits for a job; does not wait itself."""
+        if self._starting:
+            started, _ = self._ray.wait(list(self._starting), num_returns=len(self._starting), timeout=0)
+            for reference in started:
+                self._settle(reference)
+        return bool(self._idle)
+
     def processes(self) -> list[int]:
         """Process ids of the workers that have started, busy or not; does not wait."""
         return list(self._numbers.values())
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Outcome]]]:
-        """See `Executor.run`."""
-        waiting = list(reversed(jobs))
+    def run(self, jobs: Iterable[Job], heard: Heard | None = None) -> Iterator[tuple[Job, list[Outcome]]]:
+        """See `Executor.run`; nothing is heard over Ray Client."""
+        coming, waiting = iter(jobs), deque[Job]()
+
+        def make_ready(count: int) -> None:
+            waiting.extend(islice(coming, max(0, count - len(waiting))))
+
+        make_ready(1)
         attempts: dict[int, int] = {}
         running: dict[Any, tuple[Job, Any]] = {}
         try:
             while waiting or running:
                 self._refill()
                 while waiting and self._idle:
-                    job, worker = waiting.pop(), self._idle.pop()
-                    running[self._submit(worker, job)] = job, worker
+                    job, worker = waiting.popleft(), self._idle.pop()
+                    running[self._submit(worker, job, heard)] = job, worker
+                    make_ready(1)
+                make_ready(self.workers)  # while they are busy, as it may take a while
                 for reference in self._wait([*running, *(self._starting if waiting else ())]):
                     if reference not in running:
                         self._settle(reference)
                         continue
                     job, worker = running.pop(reference)
                     try:
-                        outcomes = self._ray.get(reference)
+                        outcomes = self._ray.get(next(reference) if self._streamed(heard) else reference)
+                        if heard and isinstance(outcomes, float):
+                            running[reference] = job, worker
+                            heard(outcomes)
+                            continue
                     except self._ray.exceptions.RayTaskError as error:
                         self._idle.append(worker)
                         raise error.cause from None  # what the population raised, without Ray's wrapping
@@ -121,7 +144,7 @@ class RayExecutor:
                         attempts[job.number] = attempts.get(job.number, 0) + 1
                         if attempts[job.number] == ATTEMPTS:
                             self._give_up(error)
-                        waiting.append(job)
+                        waiting.appendleft(job)
                     else:
                         self._idle.append(worker)
                         yield job, outcomes
@@ -152,16 +175,20 @@ class RayExecutor:
             self._alive.append(worker)
             self._starting[worker.ready.remote()] = worker
 
-    def _submit(self, worker: Any, job: Job) -> Any:
+    def _streamed(self, heard: Heard | None) -> bool:
+        return heard is not None and self._streams
+
+    def _submit(self, worker: Any, job: Job, heard: Heard | None) -> Any:
+        call = worker.stream if self._streamed(heard) else worker.run
         replicas = [self._replicas[job.replicas]]
         terms, folders = self._needed_terms(job)
         if isinstance(job.model, str):
-            return worker.run.remote(job, replicas, [], folders, terms)
+            return call.remote(job, replicas, [], folders, terms)
         if self._model[0] is not job.model:
             what = "a model factory" if job.rules is None else "a training function"
             self._model = job.model, *self._ship(job.model, job.model, what)
         _, model, beside = self._model
-        return worker.run.remote(replace(job, model=""), replicas, model, [*beside, *folders], terms)
+        return call.remote(replace(job, model=""), replicas, model, [*beside, *folders], terms)
 
     def _needed_terms(self, job: Job) -> tuple[list[Any], list[str]]:
         """The terms of a job's losses that are not ours, so that no worker knows them."""

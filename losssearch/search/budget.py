@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.optimize import nnls
 
-from losssearch.execution import Executor, Job
+from losssearch.execution import Executor, Heard, Job
 from losssearch.search.effort import Effort, ladder
 from losssearch.training import Outcome, TrainingPlan
 from losssearch.training.outcome import CUT
@@ -131,12 +131,13 @@ class Timekeeper:
         self.efforts = ladder(seeds, menu)
         self.effort = self.efforts[0]
         self.cut = False
+        self.reserved = 0.0  # seconds for what a study does beside, when its trainings are done
 
     @property
     def closing(self) -> float:
         """Seconds to keep for what comes after the last training: more where starting took long, too."""
         startup = self.begun - self.budget.started
-        return min(max(CLOSING, 0.4 * startup), 0.3 * self.budget.seconds)
+        return min(max(CLOSING, 0.4 * startup), 0.3 * self.budget.seconds) + self.reserved
 
     @property
     def left(self) -> float:
@@ -246,14 +247,16 @@ class Timekeeper:
         rest = self.left - self.selection_seconds(self.effort, done + 1)
         return max((n for n in range(draws, most + 1) if self.stage_seconds(candidates, n) <= rest), default=draws)
 
-    def run(self, executor: Executor, jobs: Sequence[Job], until: float) -> Iterator[tuple[Job, list[Outcome]]]:
+    def run(
+        self, executor: Executor, jobs: Sequence[Job], until: float, heard: Heard | None = None
+    ) -> Iterator[tuple[Job, list[Outcome]]]:
         """Train ``jobs``, cut what still runs at ``until``, and learn from the rest how long a population takes."""
         limit = self.budget.wall(until)
         stamped = [replace(job, deadline=limit) for job in jobs]
         # The first jobs start at once, each later one when a worker becomes free: results come in that order.
         begun = dict.fromkeys((job.number for job in stamped[: self.workers]), self.budget.clock())
         waiting = iter(stamped[self.workers :])
-        for job, outcomes in executor.run(stamped):
+        for job, outcomes in executor.run(stamped, heard):
             rates = len(job.candidates[0][1])
             work = work_of(job.plan, self.rows, len(job.candidates), rates, self.draws.get(job.replicas, 1))
             # A worker's own watch does not count its start.

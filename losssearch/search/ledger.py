@@ -36,7 +36,7 @@ class Ledger:
         self._codes = bytearray()
         self._count = 0
         self._history = History(maximize=context.metric.direction == "maximize")
-        self._top = -math.inf
+        self._top = self._heard = -math.inf
         stored = context.store.trials(context.settings.study)
         self._enter(stored)
         self._observe(stored)
@@ -91,6 +91,16 @@ class Ledger:
         self._observe(records)
         self._track(records)
         self.context.observer.trials(records, self.best)
+
+    def hear(self, utility: float) -> None:
+        """Tell the observer of a training under way, where it is ahead of all that it was told."""
+        if utility > max(self._top, self._heard):
+            self._heard = utility
+            self.context.observer.underway(self.context.value(utility))
+
+    def ended(self, number: int | None) -> bool:
+        """Whether the trial with this number is there and has ended."""
+        return number is not None and number in self and self._codes[number] != _CODES[TrialState.RUNNING]
 
     def trained(self, record: TrialRecord, outcome: Outcome, seconds: float) -> TrialRecord:
         """The record with what its training came to."""

@@ -7,12 +7,14 @@ stood: trials stored as running are trained again, in the same populations.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
+from losssearch.execution import Job
 from losssearch.losses.spec import LossSpec
 from losssearch.search.budget import UNLIMITED, Timekeeper, spread
+from losssearch.search.grouping import grouped
 from losssearch.search.ledger import OWN, Ledger
 from losssearch.search.menu import MenuEntry, menu_entries
 from losssearch.search.proposal import encode_observation, propose
@@ -28,8 +30,9 @@ ATTEMPTS = 3
 LARGEST_ROUND = 256
 """Proposals in one round at most: more save no time, and learn less from what came before."""
 
-LARGEST_SERVING = 1_024
-"""Entries of the menu that are screened and stored at once at most: so many lie in memory, however long the menu is."""
+SERVINGS = (32, 128)
+"""Entries of the menu that are screened and stored at once: few at first, as training waits for them, then more, as
+each costs less."""
 
 IDLE_ROUNDS = 16
 """Rounds in a row with nothing new to train after which a search without a number of trials takes all as tried."""
@@ -38,6 +41,9 @@ MIXED = "time-budget"
 """Stage whose presence in the store says that menu and proposals were numbered in turn."""
 
 REUSED = (TrialState.DUPLICATE, TrialState.EQUIVALENT)
+
+OWNED = (*OWN, TrialState.FAILED)
+"""States of a trial that was or is being trained itself, whatever came of it."""
 
 
 class Loop:
@@ -70,16 +76,46 @@ class Loop:
     def _go_through(self) -> None:
         """The menu, and then rounds of proposals, up to the number of trials."""
         settings = self.context.settings
-        self._train(self._interrupted())
+        again = self._interrupted()
         entries = menu_entries(self.context.task, settings.trials, derived_seed(settings.seed, "menu"))
         if self.context.store.stage(settings.study, MIXED) is None:
             missing = [(n, entry) for n, entry in enumerate(entries) if n not in self._ledger]
+            asked = [record for record in again if record.origin == "baseline"]
+            again = [record for record in again if record.origin != "baseline"]
         else:
-            missing = list(enumerate(entries[self._ledger.menu_trials :], start=len(self._ledger)))
-        for first in range(0, len(missing), LARGEST_SERVING):
-            self._serve(missing[first : first + LARGEST_SERVING])
+            missing, asked = list(enumerate(entries[self._ledger.menu_trials :], start=len(self._ledger))), []
+        self._go_through_menu(asked, missing)
+        self._train(again)
         while len(self._ledger) < settings.trials:
             self._propose(min(self._round, settings.trials - len(self._ledger)))
+
+    def _go_through_menu(self, asked: Sequence[TrialRecord], missing: Sequence[tuple[int, MenuEntry]]) -> None:
+        """Train what was ``asked`` but interrupted and the ``missing`` entries, which are screened as others train."""
+        twins = [record for record in asked if record.twin is not None]
+        # Places are those among all losses of the menu that were or are trained themselves, by number.
+        places = {record.number: place for place, record in enumerate(self._own_of_menu())}
+
+        def fresh() -> Iterator[tuple[int, TrialRecord]]:
+            for record in asked:
+                if record.twin is None:
+                    yield places[record.number], record
+            first, (least, most) = 0, SERVINGS
+            while first < len(missing):
+                last = first + min(most, max(least, first))
+                found, reused = self._sort_out(*self._served(missing[first:last]))
+                twins.extend(reused)
+                first = last
+                for record in found:
+                    yield places.setdefault(record.number, len(places)), record
+
+        for _ in self._trained(grouped(fresh(), self.context.chunk)):
+            done = {record.number for record in twins if self._ledger.ended(record.twin)}
+            self._ledger.tell(self._ledger.reused([record for record in twins if record.number in done]))
+            twins[:] = [record for record in twins if record.number not in done]
+        self._ledger.tell(self._ledger.reused(twins))
+
+    def _own_of_menu(self) -> list[TrialRecord]:
+        return [t for t in self._ledger.ordered if t.origin == "baseline" and t.twin is None and t.state in OWNED]
 
     def _race(self, keeper: Timekeeper) -> None:
         """Menu and proposals in turn, in rounds that the time budget holds, so that either side has had its share.
@@ -113,7 +149,7 @@ class Loop:
             if menu_room > 0 and (asked <= searched or (searched and asked < defaults)):
                 entries = menu_entries(context.task, 2 * (asked + count), derived_seed(settings.seed, "menu"))
                 chosen = entries[asked : asked + min(count, menu_room)]
-                fresh = self._serve(list(enumerate(chosen, start=len(self._ledger))))
+                fresh = self._admit(*self._served(list(enumerate(chosen, start=len(self._ledger)))))
             else:
                 fresh = self._propose(min(count, room))
             idle = 0 if fresh else idle + 1
@@ -122,8 +158,8 @@ class Loop:
         settings = self.context.settings
         return keeper.affordable(most, len(settings.rates), settings.replicas, seconds)
 
-    def _serve(self, missing: Sequence[tuple[int, MenuEntry]]) -> int:
-        """Try entries of the menu, each under its number; how many were trained."""
+    def _served(self, missing: Sequence[tuple[int, MenuEntry]]) -> tuple[list[TrialRecord], list[Screened]]:
+        """Entries of the menu, each under its number, screened."""
         screened = self._screen([entry.spec for _, entry in missing])
         menu = []
         for (number, entry), answer in zip(missing, screened, strict=True):
@@ -140,7 +176,7 @@ class Loop:
                 )
             )
         # A menu entry is trained whatever screening says of it, unless its twin already is.
-        return self._admit(menu, [replace(answer, reason="") for answer in screened])
+        return menu, [replace(answer, reason="") for answer in screened]
 
     def _propose(self, count: int) -> int:
         """Try so many proposals; how many were trained."""
@@ -170,7 +206,16 @@ class Loop:
         return self._admit(records, screened)
 
     def _admit(self, records: Sequence[TrialRecord], screened: Sequence[Screened]) -> int:
-        """Sort out duplicates, equivalents and rejected ones, store all as asked, train the rest; their number."""
+        """Sort out and train, with all that that entails; how many were trained."""
+        fresh, reused = self._sort_out(records, screened)
+        self._train(fresh)
+        self._ledger.tell(self._ledger.reused(reused))
+        return len(fresh)
+
+    def _sort_out(
+        self, records: Sequence[TrialRecord], screened: Sequence[Screened]
+    ) -> tuple[list[TrialRecord], list[TrialRecord]]:
+        """Store all as asked; those to train, and those that take over what another reaches. Rejected ones end here."""
         keys = dict(self._ledger.keys)
         admitted = []
         for record, answer in zip(records, screened, strict=True):
@@ -187,12 +232,9 @@ class Loop:
                 admitted.append(record)
         waiting = [replace(r, state=TrialState.RUNNING) if r.state in REUSED else r for r in admitted]
         self._ledger.save(waiting, admitted)
-        rejected = [record for record in admitted if record.state is TrialState.REJECTED]
-        self._ledger.tell(rejected)
+        self._ledger.tell([record for record in admitted if record.state is TrialState.REJECTED])
         fresh = [record for record in admitted if record.state is TrialState.RUNNING]
-        self._train(fresh)
-        self._ledger.tell(self._ledger.reused([record for record in admitted if record.state in REUSED]))
-        return len(fresh)
+        return fresh, [record for record in admitted if record.state in REUSED]
 
     def _interrupted(self) -> list[TrialRecord]:
         """Trials that ran when the program ended: those to train again; twins and hopeless ones are settled."""
@@ -210,34 +252,42 @@ class Loop:
         return rest
 
     def _train(self, records: Sequence[TrialRecord]) -> None:
-        """Train ``records`` in populations of a fixed size and tell each population's results at once."""
+        """Train ``records`` in populations of a fixed size; then twins among them take over what theirs reached."""
         fresh = [record for record in records if record.twin is None]
-        context, settings = self.context, self.context.settings
-        owners: dict[int, list[TrialRecord]] = {}
-        jobs = []
-        sizes = [context.chunk] * -(-len(fresh) // context.chunk)
-        until = None
+        context = self.context
+        sizes, until = [context.chunk] * -(-len(fresh) // context.chunk), None
         if context.keeper:
             sizes = spread(len(fresh), context.chunk, context.keeper.workers)
             until = context.keeper.search_end
-        for start, size in zip(accumulate(sizes, initial=0), sizes, strict=False):
-            chunk = fresh[start : start + size]
-            job = context.job(
-                "search",
-                [(LossSpec.from_json(r.spec), settings.rates, self._protects(r)) for r in chunk],
-                settings.plan,
-                trials=[record.number for record in chunk],
-            )
-            owners[job.number] = chunk
-            jobs.append(job)
+        starts = accumulate(sizes, initial=0)
+        chunks = [fresh[start : start + size] for start, size in zip(starts, sizes, strict=False)]
+        for _ in self._trained(chunks, until):
+            pass
+        self._ledger.tell(self._ledger.reused([record for record in records if record.twin is not None]))
+
+    def _trained(self, populations: Iterable[Sequence[TrialRecord]], until: float | None = None) -> Iterator[None]:
+        """Train each population and tell its results at once; one step for each."""
+        context, settings = self.context, self.context.settings
+        owners: dict[int, Sequence[TrialRecord]] = {}
+
+        def jobs() -> Iterator[Job]:
+            for chunk in populations:
+                job = context.job(
+                    "search",
+                    [(LossSpec.from_json(r.spec), settings.rates, self._protects(r)) for r in chunk],
+                    settings.plan,
+                    trials=[record.number for record in chunk],
+                )
+                owners[job.number] = chunk
+                yield job
+
         begun = time.monotonic()
-        for job, outcomes in context.run(jobs, until):
-            pairs = zip(owners[job.number], outcomes, strict=True)
+        for job, outcomes in context.run(jobs(), until, self._ledger.hear):
+            pairs = zip(owners.pop(job.number), outcomes, strict=True)
             each = (time.monotonic() - begun) / len(outcomes)
             self._ledger.tell([self._ledger.trained(record, outcome, each) for record, outcome in pairs])
             begun = time.monotonic()
-        twins = [record for record in records if record.twin is not None]
-        self._ledger.tell(self._ledger.reused(twins))
+            yield
 
     def _protects(self, record: TrialRecord) -> bool:
         """Whether a trial is trained to its end: the plain loss, and the incumbent that all are compared with."""
@@ -246,8 +296,7 @@ class Loop:
     def _remember(self) -> None:
         """Signatures are not stored: measure again those of the trials that were trained."""
         # Failed ones too: what is equivalent to them is as hopeless, before and after a resume.
-        states = (*OWN, TrialState.FAILED)
-        own = [trial for trial in self._ledger.ordered if trial.twin is None and trial.state in states]
+        own = [trial for trial in self._ledger.ordered if trial.twin is None and trial.state in OWNED]
         signatures = self._screen.signatures([LossSpec.from_json(t.spec) for t in own])
         for trial, signature in zip(own, signatures, strict=True):
             self._signatures.setdefault(signature, trial.number)

@@ -30,6 +30,14 @@ class Observer(Protocol):
         """Trials ended; ``best`` is the best value so far in the metric's own unit."""
         ...
 
+    def underway(self, value: float) -> None:
+        """A training of the search that has not ended has reached ``value``, better than all before, in its own unit.
+
+        It is provisional: the training may still fail. When it is told depends on time, and where the record of the
+        trial follows at once it may not be told at all.
+        """
+        ...
+
     def advance(self) -> None:
         """One population of a later stage ended."""
         ...
@@ -49,6 +57,9 @@ class SilentObserver:
 
     def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
         """See `Observer.trials`."""
+
+    def underway(self, value: float) -> None:
+        """See `Observer.underway`."""
 
     def advance(self) -> None:
         """See `Observer.advance`."""

@@ -41,6 +41,8 @@ class NamedMetric:
     name: str
     direction: Direction
     unit: str = ""
+    aims: tuple[tuple[str, float], ...] = ()
+    """As `losssearch.evaluation.record.Metric` has them, where the catalogue knows the metric."""
 
     def utility(self, values: float) -> float:
         """A value with the sign at which higher is better."""

@@ -1,17 +1,20 @@
 """Training of candidates as populations."""
 
-from losssearch.training.outcome import Detailed, Evaluate, Outcome
+from losssearch.training.outcome import Course, Detailed, Evaluate, Outcome, ended
 from losssearch.training.plan import RATES, TrainingPlan, default_plan, without_rungs
-from losssearch.training.trainer import Candidate, train_population
+from losssearch.training.trainer import Candidate, population_course, train_population
 
 __all__ = [
     "RATES",
     "Candidate",
+    "Course",
     "Detailed",
     "Evaluate",
     "Outcome",
     "TrainingPlan",
     "default_plan",
+    "ended",
+    "population_course",
     "train_population",
     "without_rungs",
 ]

@@ -85,6 +85,7 @@ class Members:
         factor: float,
         seed: int,
         group: Tensor | None = None,
+        zero: Tensor | None = None,
     ) -> None:
         """One optimiser step of all members on the mini-batch ``[R, batch, ...]`` of their replica."""
 
@@ -94,7 +95,9 @@ class Members:
             buffers = {name: value[:, own] for name, value in self.buffers.items()}
             outputs = part.passage.forward(parameters, buffers, features, training=True, seed=seed)
             given = (outputs, target, class_prior, learned, progress)
-            slope, rest, after = part.loss.slopes(*given, group=group, memory=self.memory[:, own], features=features)
+            slope, rest, after = part.loss.slopes(
+                *given, group=group, memory=self.memory[:, own], features=features, zero=zero
+            )
             by_name = part.passage.backward(slope)
             pieces = [*(by_name[name].flatten(2) for name in self.model.shapes), rest]
             torch.cat(pieces, dim=-1, out=self._gradient[:, own])

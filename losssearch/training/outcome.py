@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -67,3 +67,20 @@ class Outcome:
     reason: str = ""
     seconds: float = field(default=0.0, compare=False)
     """How long its whole population took the worker; 0 where nobody measured."""
+
+
+Course: TypeAlias = Generator[float, None, list[Outcome]]
+"""A training under way: gives the best utility of its members whenever it has risen, and in the end the outcomes.
+
+What it gives on the way is provisional: the member that reached it may still diverge.
+"""
+
+
+def ended(course: Course, heard: Callable[[float], None] = lambda utility: None) -> list[Outcome]:
+    """Go through the whole course; ``heard`` is told what it gives on the way."""
+    while True:
+        try:
+            heard(next(course))
+        except StopIteration as end:
+            outcomes: list[Outcome] = end.value
+            return outcomes

@@ -22,7 +22,7 @@ from losssearch.losses.part import learned_scalars, part_numbers, part_value
 from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
 
-PER_SAMPLE = frozenset({"logits", "logit", "labels", "class_prior", "prediction", "target", "progress"})
+PER_SAMPLE = frozenset({"logits", "logit", "labels", "class_prior", "prediction", "target", "zero", "progress"})
 """What a loss of one sample may read: all that does not speak of other samples."""
 
 
@@ -94,11 +94,13 @@ def train_privately(
     batch_size: int,
     rate: float,
     seed: int | None = None,
+    zero: Tensor | None = None,
 ) -> PrivateFit:
     """Train ``model`` with the loss of ``spec`` on ``features`` ``[N, ...]`` and ``target`` ``[N]``.
 
     Each step takes every row with probability ``batch_size / N`` (Poisson sampling, which the accountant assumes),
     clips every row's gradient and adds Gaussian noise, as much as keeps the whole training within ``privacy``.
+    ``zero``: where the target's own zero lies in the unit of ``target``, a scalar, for the losses that read it.
     ``seed`` makes a test repeatable; without it sampling and noise come from the operating system, as privacy demands.
 
     Raises `OptionError` for a loss that is no mean over samples, or where Opacus is missing.
@@ -117,7 +119,7 @@ def train_privately(
     def loss(own: dict[str, Tensor], row: Tensor, label: Tensor, progress: Tensor) -> Tensor:
         stacked = {name: value[None, None] for name, value in own.items()}
         output = model.forward(stacked, buffers, row[None, None], training=True, seed=0)[0, 0]
-        named = named_inputs(output, label[None], spec.reads, class_prior, progress)
+        named = named_inputs(output, label[None], spec.reads, class_prior, progress, zero=zero)
         values = [
             part_value(part, named, {n: output.new_tensor(v) for n, v in part_numbers(part).items()}, {})
             for part in spec.parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
 from losssearch.training.members import Members
 from losssearch.training.memory import is_out_of_memory, members_at_once
-from losssearch.training.outcome import CUT, HALVED, Detailed, Evaluate, Outcome
+from losssearch.training.outcome import CUT, HALVED, Course, Detailed, Evaluate, Outcome, ended
 from losssearch.training.plan import TrainingPlan
 from losssearch.training.products import quick_products
 
@@ -45,7 +46,28 @@ def train_population(
     hold: bool = False,
     deadline: float | None = None,
 ) -> list[Outcome]:
-    """Train every candidate at each of its learning rates in every replica; one outcome a candidate.
+    """Train every candidate at each of its learning rates in every replica; one outcome a candidate, in order.
+
+    See `population_course`.
+    """
+    with quick_products():
+        return ended(
+            population_course(model, candidates, replicas, plan, evaluate, device=device, hold=hold, deadline=deadline)
+        )
+
+
+def population_course(
+    model: StackedModel,
+    candidates: Sequence[Candidate],
+    replicas: Replicas,
+    plan: TrainingPlan,
+    evaluate: Evaluate,
+    *,
+    device: torch.device | str = "cpu",
+    hold: bool = False,
+    deadline: float | None = None,
+) -> Course:
+    """The training of a population, epoch by epoch; who goes through it sets up `quick_products`.
 
     With ``hold``, outcomes carry the adjusted outputs on the replicas' held-out parts. Past ``deadline`` (seconds
     since 1970) training ends after the step in progress, all members alike: what was to be pruned later is pruned,
@@ -55,9 +77,10 @@ def train_population(
     its own; the reason says so.
     """
 
-    def train(some: Sequence[Candidate]) -> list[Outcome]:
+    def train(some: Sequence[Candidate]) -> Course:
         try:
-            return _Training(model, some, replicas, plan, evaluate, torch.device(device), deadline).run(hold)
+            training = _Training(model, some, replicas, plan, evaluate, torch.device(device), deadline)
+            return (yield from training.run(hold))
         except (RuntimeError, MemoryError) as error:
             if len(some) == 1 or not is_out_of_memory(error):
                 raise
@@ -65,11 +88,10 @@ def train_population(
         if torch.device(device).type == "cuda":
             torch.cuda.empty_cache()
         middle = -(-len(some) // 2)
-        found = [*train(some[:middle]), *train(some[middle:])]
+        found = [*(yield from train(some[:middle])), *(yield from train(some[middle:]))]
         return [replace(outcome, reason=_also(outcome.reason, HALVED)) for outcome in found]
 
-    with quick_products():
-        return train(candidates)
+    return train(candidates)
 
 
 def _also(reason: str, more: str) -> str:
@@ -90,6 +112,7 @@ class _Training:
         self.deadline, self.cut = deadline, ""
         self.candidates, self.plan, self.evaluate = candidates, plan, evaluate
         self.replicas = replicas.to(device)
+        self._zero = self.replicas.zero
         owners = [(c, rate) for c, candidate in enumerate(candidates) for rate in candidate.rates]
         self.members = Members(
             model,
@@ -110,13 +133,15 @@ class _Training:
         self.rungs: list[list[tuple[int, float]]] = [[] for _ in candidates]
         self.outcomes: dict[int, Outcome] = {}
 
-    def run(self, hold: bool) -> list[Outcome]:
-        plan, members = self.plan, self.members
+    def run(self, hold: bool) -> Course:
+        plan, members, best = self.plan, self.members, -math.inf
         for epoch in range(1, plan.epochs + 1):
             self._train_epoch(epoch)
             utility, adjust = self._evaluate(members.outputs(self.replicas.validation_features))
             details = adjust.details if isinstance(adjust, Detailed) else None
             members.record(utility, epoch, plan.patience, details)
+            if (reached := float(members.scores().max())) > best:
+                yield (best := reached)
             if epoch in plan.rungs and epoch < plan.epochs:
                 self._rung(epoch)
             if bool(members.stopped(epoch, plan.patience).all()):
@@ -145,12 +170,13 @@ class _Training:
                 factor=1 - 0.9 * done,  # the rates fall to a tenth, for all members alike
                 seed=replicas.seeds[0] + epoch * steps + step,
                 group=group,
+                zero=self._zero,
             )
 
     def _batches(self, epoch: int, steps: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         replicas, size = self.replicas, self.plan.batch_size
         if replicas.stream is not None:  # rows on disk are shuffled where they are read
-            yield from ((*batch, None) for batch in replicas.stream.batches(epoch, size))
+            yield from replicas.stream.batches(epoch, size)
             return
         rows, device = replicas.rows, replicas.features.device
         order = torch.stack([_permutation(rows, seed, epoch) for seed in replicas.seeds])

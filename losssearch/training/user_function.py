@@ -122,7 +122,7 @@ class _Call:
         )
         try:
             with seeded(seed, device, rules.threads):
-                loss = ComposedLoss(self.spec, prior).to(device)
+                loss = ComposedLoss(self.spec, prior, zero=0.0).to(device)  # targets are the function's own
                 answer = self.function(loss, handle)
             utility = handle.settle(answer)
             learned = tuple(float(scalar.detach()) for scalar in loss.learned.values())

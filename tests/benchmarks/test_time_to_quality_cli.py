@@ -43,18 +43,21 @@ def test_losssearch_stops_where_it_has_what_was_wanted(workload):
         watch = race.search(workload, InProcessExecutor(), seed=0, most=32, wanted=0.5)
     assert 0 < watch.trials_ended < 32
     assert watch.curve[-1][1] >= 0.5
-    assert watch.seconds_to(0.5) == watch.curve[-1][0]
-    assert watch.seconds_to(1.1) is None
+    assert race.seconds_to(watch.curve, 0.5) == watch.curve[-1][0]
+    assert race.seconds_to(watch.curve, 1.1) is None
+    assert race.seconds_to(watch.told, 0.5) < race.seconds_to(watch.curve, 0.5)  # at an epoch, or with the population
 
 
 def test_ratios_compare_with_all_trials_and_with_the_time_to_the_best():
     course = Course(20.0, ((5.0, 0.8), (10.0, 0.9), (20.0, 0.9)))
     watch = race.Watch(0.9)
+    watch.told = [(0.5, 0.85), (1.0, 0.95)]
     watch.curve = [(1.0, 0.85), (2.0, 0.95)]
     runs = [{"rivals": {"actors": race._figures(course, watch)}}]
     ratios = race._ratios(runs, "actors")
     assert ratios["of_all_its_trials"] == {"by_seed": [0.1], "median": 0.1}
     assert ratios["of_its_time_to_best"] == {"by_seed": [0.2], "median": 0.2}
+    assert ratios["of_all_its_trials_told"] == {"by_seed": [0.05], "median": 0.05}
     watch.curve = []
     runs.append({"rivals": {"actors": race._figures(course, watch)}})
     ratios = race._ratios(runs, "actors")

@@ -18,6 +18,7 @@ from losssearch.data import draws, load, make_replicas, partition
 from losssearch.data.replicas import Replicas
 from losssearch.errors import ConnectionLostError, OptionError, SpecError
 from losssearch.execution import Executor, InProcessExecutor, Job
+from losssearch.execution.early import EarlyExecutor
 from losssearch.training import Outcome, TrainingPlan
 
 RATES = (3e-3, 3e-2)
@@ -84,7 +85,24 @@ def on_ray(data: dict[str, Replicas]) -> Iterator[Executor]:
     assert all(gone(pid) for pid in pids)
 
 
-@pytest.fixture(scope="module", params=["in_process", pytest.param("on_ray", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module")
+def early(data: dict[str, Replicas], on_ray: Any) -> Iterator[Executor]:
+    """Begins in this process and goes on with workers."""
+    executor = EarlyExecutor(2, lambda: on_ray)
+    for name, replicas in data.items():
+        executor.share(name, replicas)
+    yield executor
+    executor._over.set()  # the workers are closed by their own fixture
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "in_process",
+        pytest.param("on_ray", marks=pytest.mark.slow),
+        pytest.param("early", marks=pytest.mark.slow),
+    ],
+)
 def executor(request: pytest.FixtureRequest) -> Executor:
     return request.getfixturevalue(request.param)
 
@@ -165,6 +183,30 @@ def test_a_job_alone_equals_it_among_others(executor: Executor, expected: dict[i
     check_equal(run(executor, JOBS[3:4]), {4: expected[4]})
 
 
+def test_what_is_reached_on_the_way_is_heard_and_changes_nothing(
+    executor: Executor, expected: dict[int, list[Outcome]]
+) -> None:
+    heard: list[float] = []
+    found = {job.number: outcomes for job, outcomes in executor.run(JOBS, heard.append)}
+    check_equal(found, expected)
+    means = [sum(o.utilities) / len(o.utilities) for outcomes in found.values() for o in outcomes]
+    assert len(heard) > len(JOBS)
+    assert max(heard) == pytest.approx(max(means), rel=1e-6)
+
+
+def test_jobs_are_taken_as_they_are_needed(executor: Executor) -> None:
+    taken: list[int] = []
+    running = executor.run(taken.append(job.number) or job for job in JOBS)  # type: ignore[func-returns-value]
+    next(running)
+    assert len(taken) <= 1 + 2 * executor.workers
+    assert len(list(running)) == len(JOBS) - 1
+
+
+def test_an_error_in_a_population_arrives_while_others_are_heard(executor: Executor) -> None:
+    with pytest.raises(Exception, match="unknown metric"):
+        list(executor.run([JOBS[0], replace(JOBS[1], metric="maee")], lambda utility: None))
+
+
 def test_nothing_to_do_is_done_at_once(executor: Executor) -> None:
     assert run(executor, []) == {}
 
@@ -223,6 +265,16 @@ def test_threads_are_left_as_they_were(in_process: Executor) -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+def test_a_worker_killed_while_it_is_heard_changes_nothing(
+    on_ray: Executor, in_process: Executor, tmp_path: Path, expected: dict[int, list[Outcome]]
+) -> None:
+    mortal = a_job(7, model=killer(tmp_path, deaths=1))
+    found = {job.number: outcomes for job, outcomes in on_ray.run([mortal, *JOBS[:2]], lambda utility: None)}
+    assert [path.name for path in tmp_path.iterdir()] == ["death-0"]
+    check_equal(found, {1: expected[1], 2: expected[2], **run(in_process, [mortal])})
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ SPECS: dict[str, list[list[dict[str, Any]]]] = {
     ],
     "regression": [
         [{"term": "squared"}],
-        [{"term": "general_robust"}, {"term": "absolute", "weight": FALLING}],
+        [{"term": "general_robust"}, {"term": "relative_absolute", "weight": FALLING}],
         [{"term": "huber", "reduction": {"cvar": 0.4}}, {"term": "log_cosh", "weight": {"learned": "uncertainty"}}],
     ],
 }
@@ -270,7 +270,7 @@ def test_equals_a_plain_pytorch_loop(model: Any, task: str, number: int) -> None
     for r, seed in enumerate(data.seeds):
         judge = Judge(metric, task, data.take([r]))
         module = as_module(model, data.width, get_task(task).width(classes), seed)
-        loss = ComposedLoss(candidate.spec, data.class_prior[r] if classes else None)
+        loss = ComposedLoss(candidate.spec, data.class_prior[r] if classes else None, zero=float(data.zero[r]))
         weights = [p for p in module.parameters() if p.dim() > 1]
         others = [*(p for p in module.parameters() if p.dim() <= 1), *loss.parameters()]
         groups = [{"params": weights, "weight_decay": PLAN.weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class Machine:
         self.rows[name], self.draws[name] = replicas.features.shape[1], replicas.count  # type: ignore[attr-defined]
         self.held[name] = {key: target.shape[1] for key, (_, target) in replicas.held.items()}  # type: ignore[attr-defined]
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Outcome]]]:
+    def run(self, jobs: Iterable[Job], heard: object = None) -> Iterator[tuple[Job, list[Outcome]]]:
         for job in jobs:
             self.jobs.append(job)
             work = work_of(
@@ -111,6 +111,8 @@ class Listener:
     def trials(self, records: object, best: float | None) -> None: ...
 
     def advance(self) -> None: ...
+
+    def underway(self, value: float) -> None: ...
 
 
 @pytest.fixture
@@ -265,7 +267,7 @@ def test_a_sudden_slowness_is_cut_and_not_waited_for(tmp_path: Path, clock: Cloc
     trials = Loop(run)
     train = machine.run
 
-    def slower(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Outcome]]]:
+    def slower(jobs: Sequence[Job], heard: object = None) -> Iterator[tuple[Job, list[Outcome]]]:
         if clock.now > 1020:
             machine.step = machine.member_step = 1.0
         return train(jobs)

@@ -1,7 +1,7 @@
 """The ask/tell loop and the selection over a real store, with an executor that answers at once."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,7 @@ class Oracle:
     def share(self, name: str, replicas: object) -> None:
         self.rows[name] = {key: target.shape[1] for key, (_, target) in replicas.held.items()}  # type: ignore[attr-defined]
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Outcome]]]:
+    def run(self, jobs: Iterable[Job], heard: object = None) -> Iterator[tuple[Job, list[Outcome]]]:
         for job in jobs:
             if self.dying is not None and len(self.jobs) >= self.dying:
                 raise KeyboardInterrupt
@@ -147,6 +147,66 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(tmp_path: Path, jobs: in
     with pytest.raises(KeyboardInterrupt):
         Loop(context(tmp_path / "parts", Oracle(dying=jobs))).run()
     assert essence(Loop(context(tmp_path / "parts", Oracle())).run()) == essence(whole)
+
+
+@pytest.mark.parametrize("jobs", [1, 5])
+def test_a_stopped_search_trains_the_rest_in_the_same_populations(tmp_path: Path, jobs: int) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    whole, parts = Oracle(), [Oracle(dying=jobs), Oracle()]
+    Loop(context(tmp_path / "whole", whole, trials=160)).run()
+    with pytest.raises(KeyboardInterrupt):
+        Loop(context(tmp_path / "parts", parts[0], trials=160)).run()
+    Loop(context(tmp_path / "parts", parts[1], trials=160)).run()
+    assert [job.trials for part in parts for job in part.jobs] == [job.trials for job in whole.jobs]
+
+
+def test_the_first_population_starts_before_all_are_screened(tmp_path: Path) -> None:
+    executor = Oracle(dying=0)
+    run = context(tmp_path, executor, trials=200)
+    with pytest.raises(KeyboardInterrupt):
+        Loop(run).run()
+    assert len(run.store.trials("study")) < 50  # of the 100 of the menu
+
+
+class Listener(SilentObserver):
+    """Keeps what it is told of values."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, float | None]] = []
+
+    def underway(self, value: float) -> None:
+        self.told.append(("underway", value))
+
+    def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
+        self.told.append(("ended", best))
+
+
+class Talking(Oracle):
+    """Says on the way what it will give, and less."""
+
+    def run(
+        self, jobs: Iterable[Job], heard: Callable[[float], None] | None = None
+    ) -> Iterator[tuple[Job, list[Outcome]]]:
+        for job, outcomes in super().run(jobs):
+            for share in (0.5, 0.25, 1.0):
+                if heard:
+                    heard(share * max(sum(outcome.utilities) / 2 for outcome in outcomes))
+            yield job, outcomes
+
+
+def test_values_of_trainings_under_way_are_told_where_they_are_ahead(tmp_path: Path) -> None:
+    run = context(tmp_path, Talking())
+    run.observer = listener = Listener()
+    Loop(run).run()
+    ahead = [value for kind, value in listener.told if kind == "underway"]
+    assert len(ahead) > 1
+    assert ahead == sorted(set(ahead))
+    known = -1.0
+    for kind, value in listener.told:
+        if value is not None:
+            assert value > known if kind == "underway" else value == known
+            known = value
 
 
 def test_a_trial_that_keeps_ending_the_program_is_given_up(tmp_path: Path) -> None:

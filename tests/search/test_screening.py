@@ -74,11 +74,15 @@ def untrained(task: str) -> tuple[Tensor, Tensor, Tensor | None]:
     return outputs, given.target[0, :ROWS], given.class_prior[0] if given.classes else None
 
 
+def zero(task: str) -> float:
+    return float(replicas(task).zero[0])
+
+
 def size(loss: LossSpec, task: str, progress: float) -> float:
     """Mean over samples of the norm of the gradient that one sample's output gets, times the batch; by autograd."""
     outputs, target, prior = untrained(task)
     outputs.requires_grad_()
-    value = ComposedLoss(loss, prior)(outputs, target, progress=progress)
+    value = ComposedLoss(loss, prior, zero=zero(task))(outputs, target, progress=progress)
     (gradient,) = torch.autograd.grad(value, outputs)
     return float(gradient.norm(dim=-1).sum())
 

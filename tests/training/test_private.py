@@ -43,6 +43,29 @@ def test_the_promise_is_kept_and_used_up() -> None:
     assert fit.sample_rate == pytest.approx(0.1)
 
 
+def test_a_loss_relative_to_the_target_is_given_its_zero() -> None:
+    features, _ = _rows(120)
+    spec = LossSpec.from_json({"parts": [{"term": "poisson"}, {"term": "relative_absolute"}]})
+    one, other = (
+        train_privately(
+            build_model("linear", 4, 1),
+            spec,
+            features,
+            features[:, 0],
+            None,
+            Privacy(20.0),
+            epochs=2,
+            batch_size=60,
+            rate=0.05,
+            seed=0,
+            zero=torch.tensor(zero),
+        )
+        for zero in (-1.0, -4.0)
+    )
+    assert any(not torch.equal(one.parameters[name], other.parameters[name]) for name in one.parameters)
+    assert all(value.isfinite().all() for value in one.parameters.values())
+
+
 def test_more_privacy_costs_more_accuracy() -> None:
     assert _accuracy(20.0) > 0.93
     assert _accuracy(0.2) < _accuracy(20.0)

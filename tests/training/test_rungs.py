@@ -15,7 +15,15 @@ from losssearch.data.replicas import Replicas
 from losssearch.execution.job import Judge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
-from losssearch.training import Candidate, Outcome, TrainingPlan, train_population, without_rungs
+from losssearch.training import (
+    Candidate,
+    Outcome,
+    TrainingPlan,
+    ended,
+    population_course,
+    train_population,
+    without_rungs,
+)
 
 RATES = (1e-5, 3e-5, 3e-3, 2e-2)
 """Two that hardly move a model, and two that do."""
@@ -146,3 +154,15 @@ def test_learned_scalars_are_the_candidates_own(replicas: Replicas, by_epoch: Ca
     assert all(abs(value) > 1e-3 for outcome in outcomes for value in outcome.learned)
     (alone,) = train([robust], replicas)
     np.testing.assert_allclose(outcomes[2].learned, alone.learned, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_reached_on_the_way_rises_to_the_best(replicas: Replicas) -> None:
+    model = build_model("mlp", replicas.width, 1)
+    told: list[float] = []
+    outcomes = ended(
+        population_course(model, [*SLOW, *GOOD], replicas, PLAN, Judge("mae", "regression", replicas)), told.append
+    )
+    assert len(told) > 1
+    assert told == sorted(set(told))
+    means = [sum(outcome.utilities) / len(outcome.utilities) for outcome in outcomes]
+    assert told[-1] == pytest.approx(max(means), rel=1e-6)

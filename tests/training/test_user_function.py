@@ -38,6 +38,16 @@ def test_it_is_called_once_a_draw_with_loss_and_trial() -> None:
     assert outcome.rate is None
 
 
+def test_the_targets_are_the_functions_own_so_zero_is_zero() -> None:
+    relative = LossSpec.from_json({"parts": [{"term": "relative_absolute"}]})
+
+    def function(loss: nn.Module, trial: TrialHandle) -> float:
+        return float(loss(torch.tensor([110.0, 3.0]), torch.tensor([100.0, 4.0])))
+
+    (outcome,) = outcomes(function, (relative, (), False), rules=FunctionRules(sign=1.0, epochs=1))
+    assert outcome.utilities == pytest.approx((0.175, 0.175))  # the mean of 10 % and 25 %
+
+
 def test_the_best_learning_rate_counts() -> None:
     def function(loss: nn.Module, trial: TrialHandle) -> float:
         assert trial.rate is not None

@@ -15,23 +15,25 @@ PROBE_ROWS = 257
 """A prime, so that a tensor of so many squared numbers can only be one over pairs."""
 
 
-def pieces_of(spec: LossSpec, class_prior: Tensor | None, classes: int, groups: int = 0) -> list[Piece]:
+def pieces_of(
+    spec: LossSpec, class_prior: Tensor | None, classes: int, groups: int = 0, zero: float = 0.0
+) -> list[Piece]:
     """The parts of ``spec`` as pieces, each with a state of its own; ``classes`` is 0 for regression."""
     pieces = []
     for part in spec.parts:
         single = replace(spec, parts=(part,))
         prior = None if class_prior is None else class_prior.double()
-        kind = kind_of(single, prior, classes, groups)
-        pieces.append(Piece(_loss(single, prior, classes, groups), kind, _read_beside(single)))
+        kind = kind_of(single, prior, classes, groups, zero)
+        pieces.append(Piece(_loss(single, prior, classes, groups, zero), kind, _read_beside(single)))
     return pieces
 
 
-def kind_of(single: LossSpec, class_prior: Tensor | None, classes: int, groups: int = 0) -> str:
+def kind_of(single: LossSpec, class_prior: Tensor | None, classes: int, groups: int = 0, zero: float = 0.0) -> str:
     """How the one part of ``single`` curves; see `losssearch.training.boosting.objective`."""
     reads = _read_beside(single)
     if "features" in reads:
         return "pairs"
-    loss = _loss(single, class_prior, classes, groups).eval()
+    loss = _loss(single, class_prior, classes, groups, zero).eval()
     scores, target = _grid(classes)
     leaf = scores.requires_grad_()
     context: dict[str, Tensor] = {"progress": torch.tensor(0.5)} if "progress" in reads else {}
@@ -53,8 +55,8 @@ def kind_of(single: LossSpec, class_prior: Tensor | None, classes: int, groups: 
     return "bent" if bool((concave | flat).any()) else "convex"
 
 
-def _loss(single: LossSpec, class_prior: Tensor | None, classes: int, groups: int) -> ComposedLoss:
-    return ComposedLoss(single, class_prior, groups=groups, classes=classes or None).double()
+def _loss(single: LossSpec, class_prior: Tensor | None, classes: int, groups: int, zero: float) -> ComposedLoss:
+    return ComposedLoss(single, class_prior, groups=groups, classes=classes or None, zero=zero).double()
 
 
 def _read_beside(single: LossSpec) -> frozenset[str]:

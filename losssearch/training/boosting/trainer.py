@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from losssearch.errors import OptionError
+from losssearch.losses.inputs import memberships
 from losssearch.training.boosting.forest import Soil, new_soil
 from losssearch.training.boosting.member import Member, Tree, stacked
 from losssearch.training.boosting.objective import Objective, initial_score
@@ -79,9 +80,9 @@ class _Growing:
         prior = replicas.class_prior[replica] if replicas.classes else None
         group = None
         if replicas.group is not None:
-            group = torch.nn.functional.one_hot(replicas.group[replica], replicas.groups).double()
+            group = memberships(replicas.group[replica], replicas.groups).double()
         objective = Objective(
-            pieces_of(candidate.spec, prior, replicas.classes, replicas.groups),
+            pieces_of(candidate.spec, prior, replicas.classes, replicas.groups, float(replicas.zero[replica])),
             replicas.target[replica],
             classes=replicas.classes,
             rounds=self.plan.epochs * ROUNDS,

@@ -17,6 +17,7 @@ from losssearch.training.boosting.pieces import pieces_of
 
 CLASSES = {"binary": 2, "multiclass": 3, "regression": 0}
 FAIRNESS = {"group", "memory", "distance"}
+ZERO = -0.6
 EVERY = [
     (kind, name)
     for kind, task in TASKS.items()
@@ -34,7 +35,7 @@ def data(kind: str, rows: int = 300) -> tuple[torch.Tensor, np.ndarray]:
 def objective(kind: str, target: torch.Tensor, *parts: dict[str, Any], rounds: int = 100) -> Objective:
     classes = CLASSES[kind]
     prior = torch.bincount(target, minlength=classes) / len(target) if classes else None
-    pieces = pieces_of(LossSpec.from_json({"parts": list(parts)}), prior, classes)
+    pieces = pieces_of(LossSpec.from_json({"parts": list(parts)}), prior, classes, zero=ZERO)
     return Objective(pieces, target, classes=classes, rounds=rounds)
 
 
@@ -89,7 +90,7 @@ def test_gradient_is_that_of_the_sum_over_rows(kind: str, name: str) -> None:
     classes = CLASSES[kind]
     prior = torch.bincount(target, minlength=classes) / len(target) if classes else None
     leaf = torch.from_numpy(scores).requires_grad_()
-    value = ComposedLoss(LossSpec.from_json({"parts": [{"term": name}]}), prior).double()(leaf, target)
+    value = ComposedLoss(LossSpec.from_json({"parts": [{"term": name}]}), prior, zero=ZERO).double()(leaf, target)
     (expected,) = torch.autograd.grad(len(target) * value, leaf)
     tolerance = 1e-3 if made.pieces[0].kind == "pairs" else 1e-7  # blocks are in single precision
     np.testing.assert_allclose(made.unit * slope, expected.numpy(), rtol=tolerance, atol=tolerance)
@@ -110,6 +111,7 @@ def test_how_terms_curve() -> None:
     assert kind_of("regression", "asymmetric_squared") == "convex"
     assert kind_of("binary", "generalised_cross_entropy") == "bent"  # concave for confident mistakes
     assert kind_of("regression", "absolute") == "bent"  # flat
+    assert kind_of("regression", "poisson") == "convex"
     assert kind_of("regression", "tukey_biweight") == "bent"
     assert kind_of("regression", "general_robust") == "bent"  # its shape is learned
     assert kind_of("binary", "soft_f1") == "batch"
