@@ -18,6 +18,7 @@ def summary(lines: Lines) -> tuple[dict[str, Any], dict[str, Any]]:
     volumes: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     kept: dict[str, dict[str, list[tuple[bool, float]]]] = defaultdict(lambda: defaultdict(list))
     seconds: dict[str, list[float]] = defaultdict(list)
+    used: dict[str, list[float]] = defaultdict(list)
     facts: dict[str, tuple[bool, bool]] = {}
     failures: list[str] = []
     for line in lines:
@@ -27,6 +28,8 @@ def summary(lines: Lines) -> tuple[dict[str, Any], dict[str, Any]]:
             continue
         facts[name] = (line["sees"], line["own"])
         seconds[name].append(line["seconds"])
+        if "cpu_seconds" in line:
+            used[name].append(line["cpu_seconds"])
         if line["hypervolume"] is not None:
             volumes[name][cell].append(line["hypervolume"])
         for limit, found in zip(LIMITS, line["answers"], strict=True):
@@ -36,6 +39,7 @@ def summary(lines: Lines) -> tuple[dict[str, Any], dict[str, Any]]:
     figures = {
         "hypervolume": means,
         "seconds": {name: statistics.fmean(values) for name, values in seconds.items()},
+        "cpu_seconds": {name: statistics.fmean(values) for name, values in used.items()},
         "kept": {
             name: {
                 limit: {"share": statistics.fmean(k for k, _ in found), "runs": len(found)}
@@ -77,8 +81,11 @@ def show(figures: Mapping[str, Any]) -> None:
             found = [(entry["share"], entry["runs"]) for entry in kept.get(name, {}).values()]
             runs = sum(count for _, count in found)
             row.append(f"{sum(share * count for share, count in found) / runs:.0%} of {runs}" if runs else "")
-            rows.append([*row, f"{figures['seconds'][name]:.0f}"])
+            processor = figures["cpu_seconds"].get(name)
+            rows.append([*row, f"{figures['seconds'][name]:.0f}", "" if processor is None else f"{processor:.0f}"])
         headings = [cell.replace("demographic_parity", "dp").replace("equalized_odds", "eo") for cell in cells]
-        print_table(f"Hypervolume, {title}", ["method", *headings, "limits kept on test", "seconds"], rows)
+        print_table(
+            f"Hypervolume, {title}", ["method", *headings, "limits kept on test", "seconds", "on the processor"], rows
+        )
     for failure in figures["failures"]:
         print(failure)

@@ -41,12 +41,14 @@ _SHARED = {
     "ldam": Family("ldam", ("max_margin",)),
     "gce": Family("generalised_cross_entropy", ("q",)),
     "sce": Family("symmetric_cross_entropy", ("alpha", "beta")),
+    "brier": Family("brier"),
 }
 FAMILIES: Mapping[str, Mapping[str, Family]] = {
     "binary": {
         **_SHARED,
         "label_smoothing": Family("binary_cross_entropy", ("smoothing",), {"smoothing": 0.1}),
         "squared_hinge": Family("squared_hinge"),
+        "cost_sensitive": Family("cost_sensitive_cross_entropy", ("ratio",)),
     },
     "multiclass": {**_SHARED, "label_smoothing": Family("cross_entropy", ("smoothing",), {"smoothing": 0.1})},
     "regression": {
@@ -56,6 +58,8 @@ FAMILIES: Mapping[str, Mapping[str, Family]] = {
         "log_cosh": Family("log_cosh"),
         "expectile": Family("asymmetric_squared", ("asymmetry",)),
         "biweight": Family("tukey_biweight", ("cutoff",)),
+        "relative": Family("relative_absolute", ("power",)),
+        "poisson": Family("poisson"),
     },
 }
 """Rivals of their own, by kind of task. The menu chooses among them and the default loss."""

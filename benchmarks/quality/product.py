@@ -39,6 +39,7 @@ def run(problem: Problem, effort: Mapping[str, Any], seed: int, folder: Path) ->
             **effort,
             workers=0,
             mlflow=False,
+            references=False,
             device="cpu",
             seed=seed,
             out=folder,

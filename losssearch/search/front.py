@@ -14,21 +14,17 @@ from losssearch.evaluation import Metric
 from losssearch.evaluation.fairness import (
     Constraint,
     decision_quality,
-    fit_group_thresholds,
-    frontier,
+    group_threshold_front,
     parse_constraint,
+    undominated,
     value,
 )
+from losssearch.evaluation.fairness.counts import Counts
+from losssearch.evaluation.fairness.gaps import quality_of
+from losssearch.evaluation.fairness.rates import gap_value, rates_of_counts
 
-FINE = (
-    *(round(0.0025 * step, 4) for step in range(1, 40)),
-    *(round(0.1 + 0.005 * step, 4) for step in range(60)),
-    *(round(0.4 + 0.05 * step, 4) for step in range(13)),
-)
-"""Limits on the gap at which places are looked for: dense where a limit is likely, and up to no limit at all."""
-
-PAIRS_EVERY, MORE_EVERY = 4, 10
-"""Of these limits, those at which thresholds are fitted by group: every second for two groups, fewer for more."""
+LIMITS = (0.005, 0.01, 0.02, 0.03, 0.045, 0.065, 0.09, 0.12, 0.16, 0.22, 0.3)
+"""Limits on the gap at which thresholds of more than two groups are fitted."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class TradeOff:
 def places_of(
     trade: TradeOff, candidate: int, outputs: Tensor, rows: Rows, *, by_group: bool = False
 ) -> Iterator[Place]:
-    """What each training of a candidate, outputs ``[S, N(, C)]``, reaches on ``rows`` within each limit.
+    """What each training of a candidate, outputs ``[S, N(, C)]``, reaches on ``rows`` at every threshold worth taking.
 
     ``by_group``: also with a threshold of its own for each group.
     """
@@ -81,11 +77,12 @@ def places_of(
         if not trade.by_threshold:
             yield read_place(trade, unmoved, one, rows)
             continue
-        for threshold in _thresholds(trade, one, rows):
-            yield read_place(trade, replace(unmoved, thresholds=(threshold,) * rows.groups), one, rows)
+        tried = [((found[0],) * rows.groups, found[1], found[2]) for found in _thresholds(trade, one, rows)]
         if by_group:
-            for thresholds in _thresholds_by_group(trade, one, rows):
-                yield read_place(trade, replace(unmoved, thresholds=thresholds), one, rows)
+            tried += [(tuple(own), utility, gap) for *own, utility, gap in _thresholds_by_group(trade, one, rows)]
+        for thresholds, utility, gap in tried:
+            place = Place(candidate, training, thresholds, utility, gap)
+            yield place if quality_of(trade.metric) else read_place(trade, place, one, rows)
 
 
 def read_place(trade: TradeOff, place: Place, outputs: Tensor, rows: Rows) -> Place:
@@ -151,33 +148,68 @@ def area_differences(
     ``first``, ``second``: outputs ``[P, N(, C)]`` of the places of either front, as `moved` gives them.
     """
     generator = np.random.default_rng(seed)
-    both, parted = torch.cat((first, second)), len(first)
-
-    def difference(index: Tensor) -> float:
-        found = reached(trade, both[:, index], rows.target[index], rows.group[index], rows.groups)
-        utilities, gaps = (values.tolist() for values in found)
+    both, parted, count = torch.cat((first, second)), len(first), len(rows.target)
+    drawn = [generator.multinomial(count, np.full(count, 1 / count)) for _ in range(resamples)]
+    weights = torch.from_numpy(np.stack([np.ones(count, dtype=np.int64), *drawn]))
+    found = []
+    for utilities, gaps in _reached_by_weight(trade, both, rows, weights):
         sides = [
             area(utilities[side], gaps[side], limits, floor) for side in (slice(None, parted), slice(parted, None))
         ]
-        return sides[0] - sides[1]
-
-    count = len(rows.target)
-    drawn = [difference(torch.from_numpy(generator.integers(count, size=count))) for _ in range(resamples)]
-    return difference(torch.arange(count)), drawn
+        found.append(sides[0] - sides[1])
+    return found[0], found[1:]
 
 
-def _thresholds(trade: TradeOff, outputs: Tensor, rows: Rows) -> list[float]:
+def _reached_by_weight(
+    trade: TradeOff, outputs: Tensor, rows: Rows, weights: Tensor
+) -> Iterator[tuple[list[float], list[float]]]:
+    """Utilities and gaps of outputs ``[P, N(, C)]`` where each row counts as often as ``weights`` ``[B, N]`` say."""
+    quality = quality_of(trade.metric)
+    if quality is None or not trade.by_threshold:
+        for one in weights:
+            index = torch.arange(len(one)).repeat_interleave(one)
+            utilities, gaps = reached(trade, outputs[:, index], rows.target[index], rows.group[index], rows.groups)
+            yield utilities.tolist(), gaps.tolist()
+        return
+    decided, positive = (outputs > 0).double(), rows.target > 0
+    often, held = weights.double().T, [rows.group == group for group in range(rows.groups)]
+
+    def total(among: Tensor) -> Tensor:
+        return torch.stack([decided[:, mask & among] @ often[mask & among] for mask in held])
+
+    everyone = torch.ones_like(positive)
+    counts = Counts(
+        torch.stack([often[mask].sum(0) for mask in held])[:, None],
+        torch.stack([often[mask & positive].sum(0) for mask in held])[None, :, None],
+        total(everyone)[None],
+        total(positive)[None],
+    )
+    gap = trade.constraint(0.5).gap
+    _, sign = decision_quality(trade.metric)
+    predicted, hits = counts.predicted[0].sum(0), counts.hits[0].sum(0)
+    positives = counts.positives[0].sum(0).expand_as(hits)
+    utility = sign * quality(len(positive), hits, predicted, positives)
+    reached_gaps = gap_value(gap, rates_of_counts(gap, counts))
+    yield from zip(utility.T.tolist(), reached_gaps.T.tolist(), strict=True)
+
+
+def _thresholds(trade: TradeOff, outputs: Tensor, rows: Rows) -> list[list[float]]:
     quality, sign = decision_quality(trade.metric)
-    given = (outputs[None], rows.target[None], rows.group[None], rows.groups)
-    found = frontier(trade.constraint(0.5), *given, quality=quality, sign=sign, limits=FINE, z=0.0)
-    finite = found.threshold[0][found.utility[0].isfinite()]
-    return list(dict.fromkeys(finite.tolist()))
+    given = (outputs, rows.target, rows.group, rows.groups)
+    found: list[list[float]] = undominated(trade.constraint(0.5), *given, quality=quality, sign=sign).tolist()
+    return found
 
 
-def _thresholds_by_group(trade: TradeOff, outputs: Tensor, rows: Rows) -> Iterator[tuple[float, ...]]:
+def _thresholds_by_group(trade: TradeOff, outputs: Tensor, rows: Rows) -> list[list[float]]:
     quality, sign = decision_quality(trade.metric)
-    given = (outputs[None], rows.target[None], rows.group[None], rows.groups)
-    for limit in FINE[:: PAIRS_EVERY if rows.groups == 2 else MORE_EVERY]:
-        constraints = [trade.constraint(limit)]
-        found = fit_group_thresholds(*given, constraints=constraints, quality=quality, sign=sign, z=0.0)
-        yield tuple(found.parameter[0].tolist())
+    found: list[list[float]] = group_threshold_front(
+        outputs,
+        rows.target,
+        rows.group,
+        rows.groups,
+        constraint=trade.constraint(0.5),
+        quality=quality,
+        sign=sign,
+        limits=LIMITS,
+    ).tolist()
+    return found

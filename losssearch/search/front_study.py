@@ -7,11 +7,10 @@ chosen on the confirmation part, and test is read at those places.
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -19,8 +18,8 @@ from torch import Tensor
 
 from losssearch.errors import LossSearchError
 from losssearch.evaluation import Difference
-from losssearch.losses.spec import LossSpec, Weighting
 from losssearch.search.context import FRONT_LIMITS, WHOLE, Context
+from losssearch.search.fair_references import beside
 from losssearch.search.front import (
     Place,
     Rows,
@@ -33,6 +32,7 @@ from losssearch.search.front import (
     places_of,
     read_place,
 )
+from losssearch.search.front_field import field
 from losssearch.search.loop import Loop
 from losssearch.search.result import Finished, entry_of, result_of
 from losssearch.search.selection import Contender, train
@@ -41,17 +41,14 @@ from losssearch.search.verdict import Verdict, learned_state, stated, summary
 from losssearch.storage.records import TrialRecord
 from losssearch.training import Outcome
 
-MOST = 12
-"""Candidates that are trained again."""
+MANY_ROWS = 20_000
+"""From so many training rows on, one training of each candidate is enough; under them it is two."""
 
-SWEEP = (0.3, 0.5, 0.75, 1.35, 2.0, 3.5)
-"""Strengths of the penalty, as multiples of its own, at which the best penalised loss of either side is trained too."""
-
-TRAININGS = 2
-"""Trainings of each: every model that they give may take a place on the front."""
+SHOWN = 40
+"""Places of a front whose area is resampled."""
 
 TEST = "area under the front, bootstrap over rows"
-Part = Literal["confirmation", "test"]
+HeldOut = Literal["confirmation", "test"]
 
 
 @dataclass(frozen=True)
@@ -75,10 +72,9 @@ def run_front_study(context: Context) -> Finished:
     """
     trials = Loop(context).run()
     begun = time.monotonic()
-    leading = entrants(trials, context.task.plain.name)
+    leading = field(trials, context.task.plain.name)
     if not leading:
         raise context.hopeless(trials)
-    leading = [*leading, *swept(trials)]
     front = _Front(context, leading)
     context.seconds["confirmation"] = time.monotonic() - begun
     verdict = front.verdict()
@@ -99,61 +95,11 @@ def run_front_study(context: Context) -> Finished:
         "front": front.to_json(),
         "objectives": [context.settings.metric, context.settings.front],
     }
+    plain = next((one for one in front.trained if one.trial.name == context.task.plain.name), None)
+    if plain is not None:
+        result = beside(context, result, dict(plain.outcome.held))
     spec = winner.contender.spec
     return Finished(result, spec, learned_state(spec, winner.outcome), trials)
-
-
-def entrants(trials: Sequence[TrialRecord], plain: str) -> list[Contender]:
-    """The candidates that together reach most, each added for what it adds to the others; the plain loss first."""
-    able = [t for t in trials if t.twin is None and t.details and t.value is not None]
-    profiles = {t.number: [statistics.fmean(column) for column in zip(*t.details, strict=True)] for t in able}
-    first = next((t for t in able if t.name == plain), None)
-    chosen = [] if first is None else [first]
-    best = profiles[first.number] if first else [-math.inf] * len(FRONT_LIMITS)
-    left = [t for t in able if t is not first]
-
-    def worth(trial: TrialRecord) -> tuple[float, float, int]:
-        """What it adds to the others; where nothing, what it reaches by itself."""
-        own = profiles[trial.number]
-        added = sum(max(0.0, p - b) if math.isfinite(b) else p for p, b in zip(own, best, strict=True))
-        return added, sum(own), -trial.number
-
-    while left and len(chosen) < MOST:
-        top = max(left, key=worth)
-        chosen.append(top)
-        left.remove(top)
-        best = [max(b, p) for b, p in zip(best, profiles[top.number], strict=True)]
-    return [Contender(trial) for trial in chosen]
-
-
-def swept(trials: Sequence[TrialRecord]) -> list[Contender]:
-    """The best penalised loss of either side with its penalty weaker and stronger: neighbours along the front."""
-    found = []
-    for origin in ("baseline", "searched"):
-        able = [t for t in trials if t.origin == origin and t.twin is None and t.details and _penalised(t)]
-        if not able:
-            continue
-        best = max(able, key=lambda t: statistics.fmean(value for row in t.details for value in row))
-        spec = LossSpec.from_json(best.spec)
-        for strength in SWEEP:
-            moved_spec = _strengthened(spec, strength)
-            found.append(Contender(replace(best, spec=moved_spec.to_json(), key=moved_spec.key)))
-    return found
-
-
-def _penalised(trial: TrialRecord) -> bool:
-    parts = LossSpec.from_json(trial.spec).parts
-    return 0 < sum(not part.term.scaled for part in parts) < len(parts)
-
-
-def _strengthened(spec: LossSpec, strength: float) -> LossSpec:
-    parts = []
-    for part in spec.parts:
-        weighting = part.weighting
-        if not part.term.scaled and weighting.kind != "uncertainty":
-            weighting = Weighting(weighting.kind, strength * weighting.start, strength * weighting.end)
-        parts.append(replace(part, weighting=weighting))
-    return replace(spec, parts=tuple(parts))
 
 
 class _Front:
@@ -164,14 +110,17 @@ class _Front:
         settings = context.settings
         self.trade = TradeOff(context.metric, settings.front, settings.task)
         self.rows = {part: _rows(context, part) for part in ("confirmation", "test")}
-        outcomes = train(context, WHOLE, leading, TRAININGS, hold=True)
+        trainings = 1 if len(context.partition.search) >= MANY_ROWS else 2
+        members = context.chunk * len(settings.rates) * settings.replicas  # as many as a population of the search has
+        chunk = context.chunk if context.chunk == 1 else max(context.chunk, members // trainings)
+        outcomes = train(context, WHOLE, leading, trainings, hold=True, chunk=chunk)
         self.trained: list[Trained] = []
         for contender, outcome in zip(leading, outcomes, strict=True):
             if outcome.state != "completed":
                 continue
             outputs, number = torch.tensor(outcome.held["confirmation"]), len(self.trained)
             rows, by_group = self.rows["confirmation"], settings.group_thresholds
-            places = tuple(places_of(self.trade, number, outputs, rows, by_group=by_group))
+            places = tuple(front_of(list(places_of(self.trade, number, outputs, rows, by_group=by_group))))
             self.trained.append(Trained(contender, outcome, places))
         if not any(one.trial.origin == "baseline" for one in self.trained):
             raise LossSearchError("no baseline could be trained again for the front")
@@ -238,9 +187,10 @@ class _Front:
         better = confirmation.difference > confirmation.standard_error
         metric, gap = self.context.settings.metric, self.context.settings.front
         figures = (
-            f"the mean {metric} over limits on {gap} from {FRONT_LIMITS[0]} to {FRONT_LIMITS[-1]} differs by "
-            f"{confirmation.difference:+.4g} on confirmation (standard error {confirmation.standard_error:.2g}), by "
-            f"{stated(test)} on test, and from plain {plain} by {stated(above_plain)}; above zero is better"
+            f"differences in the mean {metric} over limits on {gap} from {FRONT_LIMITS[0]} to {FRONT_LIMITS[-1]}, "
+            f"above zero in favour of the searched losses: on test {stated(test)}; on confirmation "
+            f"{confirmation.difference:+.3g} (standard error {confirmation.standard_error:.2g}); to plain {plain} on "
+            f"test {stated(above_plain)}"
         )
         text = (
             f"The searched losses reach a better front than the menu: {figures}."
@@ -250,8 +200,9 @@ class _Front:
         side = "searched" if better else "baseline"
         return Verdict(side, best, confirmation, test, plain, above_plain, text)
 
-    def _difference(self, first: Sequence[Place], second: Sequence[Place], part: Part) -> Difference:
+    def _difference(self, first: Sequence[Place], second: Sequence[Place], part: HeldOut) -> Difference:
         rows = self.rows[part]
+        first, second = (side[:: -(-len(side) // SHOWN)] for side in (first, second))
         seed = derived_seed(self.context.settings.seed, "front", part)
         one, other = (
             torch.stack([moved(self.trade, place, self._outputs(place, part), rows) for place in side])
@@ -267,7 +218,7 @@ class _Front:
     def _tested(self, place: Place) -> Place:
         return read_place(self.trade, place, self._outputs(place, "test"), self.rows["test"])
 
-    def _outputs(self, place: Place, part: Part) -> Tensor:
+    def _outputs(self, place: Place, part: HeldOut) -> Tensor:
         return torch.tensor(self.trained[place.candidate].outcome.held[part][place.training])
 
 

@@ -10,7 +10,6 @@ from sklearn.metrics import accuracy_score
 
 from losssearch.evaluation import get_metric
 from losssearch.search.front import (
-    FINE,
     Place,
     Rows,
     TradeOff,
@@ -23,6 +22,7 @@ from losssearch.search.front import (
     read_place,
 )
 
+LIMITS = [0.01 * step for step in range(1, 60)]
 TRADE = TradeOff(get_metric("accuracy", "binary"), "demographic_parity_difference", "binary")
 
 
@@ -63,7 +63,7 @@ def test_within_each_limit_no_threshold_is_better() -> None:
     places = list(places_of(TRADE, 0, scores, rows))
     cuts = np.unique(scores[0].numpy())
     every = [read_place(TRADE, Place(0, 0, (c, c), 0, 0), scores[0], rows) for c in (cuts[:-1] + cuts[1:]) / 2]
-    for limit in FINE[4::8]:
+    for limit in LIMITS:
         reached = [p.utility for p in places if p.gap <= limit]
         possible = [p.utility for p in every if p.gap <= limit]
         assert max(reached, default=0.0) >= max(possible, default=0.0) - 1e-12
@@ -73,14 +73,14 @@ def test_a_threshold_a_group_reaches_more() -> None:
     rows, scores = _rows()
     single, more = (front_of(list(places_of(TRADE, 0, scores, rows, by_group=b))) for b in (False, True))
     floor = floor_of(TRADE, single, rows)
-    areas = [area([p.utility for p in own], [p.gap for p in own], FINE, floor) for own in (single, more)]
+    areas = [area([p.utility for p in own], [p.gap for p in own], LIMITS, floor) for own in (single, more)]
     assert areas[1] > areas[0]
 
 
 def test_two_equal_fronts_differ_by_nothing() -> None:
     rows, scores = _rows()
     outputs = torch.stack([moved(TRADE, p, scores[0], rows) for p in front_of(list(places_of(TRADE, 0, scores, rows)))])
-    found, drawn = area_differences(TRADE, outputs, outputs, rows, limits=FINE, floor=0.5, resamples=5, seed=0)
+    found, drawn = area_differences(TRADE, outputs, outputs, rows, limits=LIMITS, floor=0.5, resamples=5, seed=0)
     assert found == 0
     assert drawn == [0] * 5
 
@@ -96,3 +96,46 @@ def test_a_regression_has_one_place_a_training() -> None:
     rows = Rows(torch.tensor([0.0, 1.0, 2.0, 3.0]), torch.tensor([0, 0, 1, 1]), 2)
     places = list(places_of(trade, 3, torch.tensor([[0.0, 1.0, 2.0, 4.0]]), rows))
     assert [(p.candidate, p.utility, p.gap) for p in places] == [(3, -0.25, pytest.approx(2.5))]
+
+
+def test_a_front_holds_every_threshold_that_no_other_beats() -> None:
+    rows, scores = _rows(150)
+    cuts = np.sort(scores[0].numpy())
+    every = [read_place(TRADE, Place(0, 0, (c, c), 0, 0), scores[0], rows) for c in (cuts[:-1] + cuts[1:]) / 2]
+    expected = [(p.utility, p.gap) for p in front_of(every)]
+    found = [(p.utility, p.gap) for p in front_of(list(places_of(TRADE, 0, scores, rows)))]
+    assert found == [pytest.approx(pair) for pair in expected]
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+def test_thresholds_by_group_reach_what_they_promise_and_more_than_one_threshold(groups: int) -> None:
+    rows, scores = _rows(300)
+    rows = Rows(rows.target, (rows.group + (scores[0] > 1.5)).clamp(max=groups - 1), groups)
+    places = list(places_of(TRADE, 0, scores, rows, by_group=True))
+    for place in places[::7]:
+        read = read_place(TRADE, place, scores[0], rows)
+        assert (read.utility, read.gap) == (pytest.approx(place.utility), pytest.approx(place.gap))
+    assert any(len(set(place.thresholds)) > 1 for place in front_of(places))
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "roc_auc"])
+def test_resampled_rows_are_rows_that_count_more_often(metric: str) -> None:
+    trade = TradeOff(get_metric(metric, "binary"), "equalized_odds_difference", "binary")
+    rows, scores = _rows(200)
+    sides = [scores[0] - shift for shift in (0.0, 0.5)], [scores[0] - 0.2]
+    one, other = (torch.stack(side) for side in sides)
+    settings = {"limits": LIMITS, "floor": 0.5}
+    _, drawn = area_differences(trade, one, other, rows, **settings, resamples=3, seed=4)
+    generator = np.random.default_rng(4)
+    for found in drawn:
+        often = torch.from_numpy(generator.multinomial(200, np.full(200, 1 / 200)))
+        index = torch.arange(200).repeat_interleave(often)
+        again = Rows(rows.target[index], rows.group[index], 2)
+        whole, _ = area_differences(trade, one[:, index], other[:, index], again, **settings, resamples=1, seed=0)
+        assert found == pytest.approx(whole)
+
+
+def test_a_score_that_is_not_finite_has_no_place() -> None:
+    rows, scores = _rows(50)
+    scores[0, 3] = torch.nan
+    assert list(places_of(TRADE, 0, scores, rows, by_group=True)) == []

@@ -146,7 +146,8 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_unknown_name_gives_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown search space 'binry'; did you mean binary, binary_f"):
+    nearest = r"unknown search space 'binry'; did you mean binary, binary_fair, binary_front\?"
+    with pytest.raises(UnknownNameError, match=nearest):
         load_space("binry")
 
 

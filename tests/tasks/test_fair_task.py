@@ -6,7 +6,7 @@ import pytest
 
 from losssearch.losses.term import registry
 from losssearch.search.menu import menu_entries
-from losssearch.tasks import TASKS, fair_task
+from losssearch.tasks import TASKS, attribute_task, fair_task
 
 STATISTIC = {"binary": "positive_rate", "multiclass": "positive_rate", "regression": "mean_prediction"}
 
@@ -19,6 +19,24 @@ def test_every_entry_fits_the_task(kind: str) -> None:
     for baseline in task.menu:
         for part in baseline.spec().parts:
             assert registry[part.name].fits(task.offers)
+
+
+@pytest.mark.parametrize("kind", sorted(TASKS))
+def test_a_number_has_a_menu_of_its_own(kind: str) -> None:
+    task = attribute_task(TASKS[kind])
+    assert task.space == f"{TASKS[kind].space}_attribute"
+    assert [baseline.name for baseline in task.menu[2:4]] == ["correlation_penalty", "distance_penalty"]
+    for baseline in task.menu:
+        for part in baseline.spec().parts:
+            assert registry[part.name].fits(task.offers)
+    weights = {
+        part.weighting.start
+        for entry in menu_entries(task, 64, 0)
+        if entry.name == "correlation_penalty"
+        for part in entry.spec.parts
+        if part.name.startswith("attribute_correlation")
+    }
+    assert len(weights) > 3
 
 
 @pytest.mark.parametrize("kind", sorted(TASKS))

@@ -30,7 +30,10 @@ _REFERENCE = (
     "Nocedal and Wright 2006, section 17.4"
 )
 _LIMIT = Float(0.0, 10.0, default=0.05)
-_DECAY = Float(0.0, 0.999, default=0.9)
+_DECAY = Float(0.0, 0.999, default=0.98)
+"""0.9 is enough for two groups; 0.98 reads six, the least 2 % of rows, to within 0.05 from batches of 512."""
+_SHORT_DECAY = Float(0.0, 0.95, default=0.9)
+"""Of means without bounds: in a longer window a strong penalty pushes on after the gap has changed its sign."""
 _SHRINKAGE = Float(0.0, 100.0, default=1.0)
 _RATE = Float(1e-4, 0.5, default=0.01, log=True)
 _TEMPERATURE = Float(0.01, 10.0, default=0.5, log=True)
@@ -272,7 +275,7 @@ def next_group_disparity_regression(
     violation=Choice(*VIOLATIONS, default="worst_pair"),
     mechanism=Choice("penalty", "dual", "augmented", default="penalty"),
     limit=_LIMIT,
-    decay=_DECAY,
+    decay=_SHORT_DECAY,
     shrinkage=_SHRINKAGE,
     rate=_RATE,
 )
