@@ -1,8 +1,10 @@
 """Which rows serve what: search, confirmation and test parts, and draws of training and validation rows.
 
-Rows with equal features always fall on one side, and every class (for regression, every tenth of the
-target's range of ranks) of every sensitive group falls on the sides in equal shares. Only raw output of PCG64
-is used, whose stream numpy keeps the same in every version and on every platform.
+Rows with equal features are taken for copies and fall on one side, unless so many are equal, and differ in their
+targets, that they must be different cases: a table of few coarse columns describes many people alike, and new rows will
+be like old ones. Every class (for regression, every tenth of the target's range of ranks) of every sensitive group
+falls on the sides in equal shares. Only raw output of PCG64 is used, whose stream numpy keeps the same in every version
+and on every platform.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ SMALL = 1000
 """Below so many rows in total, draws are the folds of a repeated stratified k-fold."""
 
 FOLDS = 5
+
+COARSE = 0.1
+"""Equal rows are no copies where this share of rows has an equal, and this share of the sets differs in its target."""
 
 Rows = NDArray[np.int64]
 
@@ -114,10 +119,10 @@ def _positions(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Where each row stands in (0, 1) within its shuffled stratum, and its stratum.
 
-    Rows with equal features count as one block, which stands where its middle does; it belongs to the
-    rarest of its strata.
+    Copies count as one block, which stands where its middle does; it belongs to the rarest of its strata.
     """
-    block = pd.factorize(dataset.row_keys[rows])[0].astype(np.int64)
+    keys = np.arange(len(rows)) if coarse(dataset) else dataset.row_keys[rows]
+    block = pd.factorize(keys)[0].astype(np.int64)
     size = np.bincount(block)
     stratum = np.full(len(size), np.iinfo(np.int64).max)
     np.minimum.at(stratum, block, _strata(dataset, rows))
@@ -129,6 +134,18 @@ def _positions(
     position = np.empty(len(size))
     position[order] = (middle - before[stratum[order]]) / total[stratum[order]]
     return position[block], stratum[block]
+
+
+def coarse(dataset: Dataset) -> bool:
+    """Whether rows with equal features are different cases and not copies of one."""
+    key = pd.factorize(dataset.row_keys)[0]
+    size = np.bincount(key)
+    repeated = size > 1
+    if size[repeated].sum() < COARSE * len(key):
+        return False
+    target = pd.Series(dataset.target).groupby(key)
+    differ = (target.max() != target.min()).to_numpy()
+    return bool(differ[repeated].mean() >= COARSE)
 
 
 def _strata(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:

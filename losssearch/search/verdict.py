@@ -228,7 +228,8 @@ class Referee:
             text = f"Use the searched loss: it beats the best baseline, {baseline.name}; {figures}.{sure}"
         else:
             text = f"Use the baseline {baseline.name}: the search found nothing reliably better; {figures}."
-        text += self._passed_over(baseline)
+        if not self.context.constraints:  # else others may be better because they keep no limit
+            text += self._passed_over(baseline)
         recommended = "searched" if better else "baseline"
         return Verdict(recommended, baseline.name, confirmation, test, plain.name, above_plain, text, evidence)
 

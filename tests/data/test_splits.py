@@ -5,14 +5,15 @@ import pandas as pd
 import pytest
 
 from losssearch.data import Dataset, draws, load, partition
+from losssearch.data.splits import coarse
 from losssearch.errors import DataError, OptionError
 
 
 def classified(rows: int, duplicates: int = 1) -> Dataset:
-    """Three classes at about 70, 22 and 8 %, each row of features ``duplicates`` times."""
+    """Three classes at about 70, 22 and 8 %, each row ``duplicates`` times."""
     generator = np.random.default_rng(rows)
     features = generator.normal(size=(rows // duplicates, 4)).repeat(duplicates, axis=0)
-    labels = generator.choice(3, size=len(features), p=[0.7, 0.22, 0.08])
+    labels = generator.choice(3, size=rows // duplicates, p=[0.7, 0.22, 0.08]).repeat(duplicates)
     order = generator.permutation(len(features))
     return load((features[order], labels[order]), task="multiclass")
 
@@ -54,6 +55,17 @@ def test_equal_rows_stay_on_one_side(rows: int) -> None:
     assert sum(map(len, sides)) == rows // 3
     for draw in draws(dataset, parts.search, seed=0, count=6, purpose="search"):
         assert not set(keys[draw.train]) & set(keys[draw.validation])
+
+
+def test_equal_rows_with_other_targets_are_different_cases() -> None:
+    generator = np.random.default_rng(0)
+    features = generator.integers(0, 3, size=(3000, 4)).astype(float)
+    labels = generator.random(3000) < 0.2 + 0.2 * features[:, 0]
+    dataset = load((features, labels.astype(int)), task="binary")
+    shares = [dataset.target[part].mean() for part in vars(partition(dataset, 1)).values()]
+    assert max(shares) - min(shares) < 2 / 600  # as blocks, these shares differ by 0.02 and more
+    assert coarse(dataset)
+    assert not coarse(load((generator.normal(size=(3000, 2)), labels.astype(int)), task="binary"))
 
 
 def test_equal_rows_of_a_frame_have_equal_keys() -> None:
