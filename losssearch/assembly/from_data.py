@@ -13,7 +13,7 @@ from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
 from losssearch.data import Dataset, load, partition
 from losssearch.data.sources import Data
-from losssearch.data.splits import SMALL, coarse
+from losssearch.data.splits import SMALL
 from losssearch.errors import OptionError
 from losssearch.evaluation import Metric, get_metric
 from losssearch.execution.resources import parse_memory
@@ -82,7 +82,7 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
     workers = _workers(options, settings, dataset, device, observer)
     for line in dataset.notes:
         observer.note(line)
-    if coarse(dataset):
+    if dataset.coarse:
         observer.note("many rows are alike but for the target: they are parted as different cases, not as copies")
     warn(question.fairness, dataset, observer, as_feature=settings.sensitive_as_feature)
     info = DatasetInfo(

@@ -32,6 +32,9 @@ from losssearch.data.sources import Data, Source, read_source
 from losssearch.data.targets import MINIMUM_ROWS, Target, missing_values, read_target
 from losssearch.errors import DataError, OptionError
 
+COARSE = 0.1
+"""Equal rows are no copies where this share of rows has an equal, and this share of the sets differs in its target."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -79,6 +82,18 @@ class Dataset:
         contiguous = np.ascontiguousarray(self.features)
         digests = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in contiguous)
         return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+    @cached_property
+    def coarse(self) -> bool:
+        """Whether rows with equal features are different cases and not copies of one."""
+        key = pd.factorize(self.row_keys)[0]
+        size = np.bincount(key)
+        repeated = size > 1
+        if size[repeated].sum() < COARSE * len(key):
+            return False
+        target = pd.Series(self.target).groupby(key)
+        differ = (target.max() != target.min()).to_numpy()
+        return bool(differ[repeated].mean() >= COARSE)
 
 
 def load(

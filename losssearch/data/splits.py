@@ -25,9 +25,6 @@ SMALL = 1000
 
 FOLDS = 5
 
-COARSE = 0.1
-"""Equal rows are no copies where this share of rows has an equal, and this share of the sets differs in its target."""
-
 Rows = NDArray[np.int64]
 
 
@@ -121,7 +118,7 @@ def _positions(
 
     Copies count as one block, which stands where its middle does; it belongs to the rarest of its strata.
     """
-    keys = np.arange(len(rows)) if coarse(dataset) else dataset.row_keys[rows]
+    keys = np.arange(len(rows)) if dataset.coarse else dataset.row_keys[rows]
     block = pd.factorize(keys)[0].astype(np.int64)
     size = np.bincount(block)
     stratum = np.full(len(size), np.iinfo(np.int64).max)
@@ -134,18 +131,6 @@ def _positions(
     position = np.empty(len(size))
     position[order] = (middle - before[stratum[order]]) / total[stratum[order]]
     return position[block], stratum[block]
-
-
-def coarse(dataset: Dataset) -> bool:
-    """Whether rows with equal features are different cases and not copies of one."""
-    key = pd.factorize(dataset.row_keys)[0]
-    size = np.bincount(key)
-    repeated = size > 1
-    if size[repeated].sum() < COARSE * len(key):
-        return False
-    target = pd.Series(dataset.target).groupby(key)
-    differ = (target.max() != target.min()).to_numpy()
-    return bool(differ[repeated].mean() >= COARSE)
 
 
 def _strata(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from losssearch.data import Dataset, draws, load, partition
-from losssearch.data.splits import coarse
 from losssearch.errors import DataError, OptionError
 
 
@@ -64,8 +63,8 @@ def test_equal_rows_with_other_targets_are_different_cases() -> None:
     dataset = load((features, labels.astype(int)), task="binary")
     shares = [dataset.target[part].mean() for part in vars(partition(dataset, 1)).values()]
     assert max(shares) - min(shares) < 2 / 600  # as blocks, these shares differ by 0.02 and more
-    assert coarse(dataset)
-    assert not coarse(load((generator.normal(size=(3000, 2)), labels.astype(int)), task="binary"))
+    assert dataset.coarse
+    assert not load((generator.normal(size=(3000, 2)), labels.astype(int)), task="binary").coarse
 
 
 def test_equal_rows_of_a_frame_have_equal_keys() -> None:
