@@ -110,7 +110,7 @@ def search(
         objectives: a metric and a gap between groups, of which to draw the whole trade-off.
         confidence: the probability with which a constraint is to hold on new data, in [0.5, 1).
         group_thresholds: also tune a decision threshold for each group; predictions then need the attribute.
-        references: set fairlearn's remedies beside a study of groups, where the extra ``fairness`` is installed.
+        references: set fairlearn's mitigations beside a study of groups, where the extra ``fairness`` is installed.
         private_epsilon: train a final model with differential privacy at this epsilon and ``private_delta``; it lies in
             ``export/private_model.safetensors``. Needs the extra ``private``.
         private_delta: the delta of that promise.

@@ -138,7 +138,7 @@ def search(
         bool,
         typer.Option(
             "--no-references",
-            help="Do not set fairlearn's remedies beside. Default: where the extra `fairness` is installed.",
+            help="Do not set fairlearn's mitigations beside. Default: where the extra `fairness` is installed.",
             rich_help_panel=FAIRNESS,
         ),
     ] = False,

@@ -160,7 +160,7 @@ def _print_thresholds(result: Mapping[str, Any]) -> None:
 
 
 def _print_references(result: Mapping[str, Any]) -> None:
-    """What other libraries' remedies reach on the same rows; a front has them in its report."""
+    """What other libraries' mitigations reach on the same rows; a front has them in its report."""
     if result.get("front"):
         return
     for other in references(result):

@@ -30,7 +30,7 @@ _BESIDE: Mapping[str, Mapping[str, Any]] = {
     "post-processed": {"color": "white", "markeredgecolor": GREEN, "marker": "^", "markersize": 8},
     "reduction": {"color": "white", "markeredgecolor": RED, "marker": "D", "markersize": 6.5},
 }
-"""How remedies of other libraries look, by kind."""
+"""How mitigations of other libraries look, by kind."""
 
 _BINARY = ("selection_rate", "true_positive_rate", "false_positive_rate", "precision", "accuracy", "calibration")
 _REGRESSION = ("mean_prediction", "mean_error", "mae")
@@ -105,7 +105,7 @@ def _bounds(axis: Axes, one: Standing) -> dict[str, Any]:
 
 
 def price_figure(result: Mapping[str, Any]) -> bytes:
-    """Metric against the gap of each constraint on test: the finalists, and other libraries' remedies beside them."""
+    """Metric against the gap of each constraint on test: the finalists, and other libraries' mitigations."""
     held = standings(result["best"])[:_MOST]
     figure, axes = blank(9.0, 4.6, panels=len(held))
     found = [("baseline", "menu", entry) for entry in result.get("baselines") or []]
@@ -125,7 +125,7 @@ def price_figure(result: Mapping[str, Any]) -> bytes:
             (handles["best"],) = axis.plot(
                 *best, "o", color="none", markeredgecolor=INK, markersize=12, label="recommended"
             )
-        handles |= _remedies(axis, result, place)
+        handles |= _mitigations(axis, result, place)
         handles |= _bounds(axis, one)
         axis.set_xlabel(drawable(one.title), color=INK, size=9)
     _metric_axis(axes[0], f"{result['metric']['name']}, {_sense(result)} is better")
@@ -146,8 +146,8 @@ def _tested(entry: Mapping[str, Any], place: int) -> tuple[float, float] | None:
     return None if gap is None or metric is None else (gap, float(metric))
 
 
-def _remedies(axis: Axes, result: Mapping[str, Any], place: int) -> dict[str, Any]:
-    """Other libraries' remedies on test, hollow."""
+def _mitigations(axis: Axes, result: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """Other libraries' mitigations on test, hollow."""
     handles = {}
     for other in references(result):
         gap, look = other.constraints[place].test, _BESIDE[other.kind]
@@ -181,7 +181,7 @@ def front_figure(result: Mapping[str, Any]) -> bytes:
                 (handles[f"{origin} {part}"],) = axis.plot(
                     x, y, linestyle="none", label=f"{origin}, {said}", **{**look, **colours}
                 )
-    handles |= _remedies(axis, result, 0)
+    handles |= _mitigations(axis, result, 0)
     _metric_axis(axis, f"{result['metric']['name']}, {_sense(result)} is better")
     axis.set_xlabel(drawable(_gap_name(result)), color=INK, size=9)
     axis.set_xlim(left=0.0)

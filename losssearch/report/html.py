@@ -38,7 +38,7 @@ _CAPTIONS = {
     "trade_off": "Metric against gap, every trial. The grey strip is the noise floor: what a perfectly fair model with "
     "the recommended one's rates would show. The ring is the recommended loss on fresh draws, at the confidence asked.",
     "price": "What each loss reaches on test, and what it leaves of the gap.",
-    "front": "At each limit on the gap, the best loss within it; remedies of other libraries as test has them.",
+    "front": "At each limit on the gap, the best loss within it; mitigations of other libraries as test has them.",
     "groups": "The groups under the recommended loss; where intervals overlap widely, a difference may be chance.",
 }
 

@@ -1,4 +1,4 @@
-"""What other remedies reached on the same rows, as a report sets it beside the losses."""
+"""What other mitigations reached on the same rows, as a report sets it beside the losses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Reference:
-    """One remedy on test: ``metric`` is a mean over trainings and drawn decisions."""
+    """One mitigation on test: ``metric`` is a mean over trainings and drawn decisions."""
 
     name: str
     library: str

@@ -45,7 +45,7 @@ class Context(StudyContext):
     partition: Partition
     model: str | ModelFactory
     references: bool = True
-    """Whether other libraries' remedies are set beside a study of groups."""
+    """Whether other libraries' mitigations are set beside a study of groups."""
     rows: dict[str, int] = field(default_factory=dict)
     """Rows of a draw, by part; known once the search has its draws."""
 

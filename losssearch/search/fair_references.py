@@ -19,10 +19,10 @@ from losssearch.evaluation.fairness import Constraint, parse_constraint, value
 from losssearch.evaluation.fairness.gaps import quality_of
 from losssearch.search.context import Context
 from losssearch.search.settings import derived_seed
-from losssearch.training.remedies import (
+from losssearch.training.mitigations import (
     Labelled,
+    MitigationError,
     Parity,
-    RemedyError,
     Rule,
     Shares,
     TooSlowError,
@@ -103,10 +103,10 @@ def fair_references(context: Context, scores: dict[str, NDArray[np.float32]], se
     data = _Encoded(context, round(MOST_ROWS * seconds / SECONDS))
     entries, notes = [], list(data.notes)
     post = [partial(case.post_processed, scores) for case in cases]
-    for remedy in (*post, *(partial(case.reduced, data, begun + seconds) for case in cases)):
+    for mitigation in (*post, *(partial(case.reduced, data, begun + seconds) for case in cases)):
         try:
-            entries += remedy()
-        except RemedyError as error:
+            entries += mitigation()
+        except MitigationError as error:
             notes.append(str(error))
             if isinstance(error, TooSlowError):
                 break
@@ -152,15 +152,15 @@ def _cases(context: Context) -> list[_Case]:
 
 
 def _unfit(context: Context, seconds: float) -> str:
-    """Why fairlearn's remedies cannot be set beside; empty where they can."""
+    """Why fairlearn's mitigations cannot be set beside; empty where they can."""
     if quality_of(context.metric) is None:
         return (
-            f"fairlearn's remedies give decisions, and {context.metric.name} reads scores: none is set beside "
+            f"fairlearn's mitigations give decisions, and {context.metric.name} reads scores: none is set beside "
             "(a metric of decisions, such as accuracy, would have them)"
         )
     if not available():
-        return "fairlearn is not installed, so its remedies are not set beside: pip install 'losssearch[fairness]'"
-    return "the time budget leaves none for fairlearn's remedies" if seconds < LEAST else ""
+        return "fairlearn is not installed, so its mitigations are not set beside: pip install 'losssearch[fairness]'"
+    return "the time budget leaves none for fairlearn's mitigations" if seconds < LEAST else ""
 
 
 class _Encoded:

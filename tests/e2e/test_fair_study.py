@@ -92,7 +92,7 @@ def test_the_result_says_how_the_limit_is_kept(finished: Path) -> None:
     assert abs(rates[0] - rates[1]) == pytest.approx(held["test"], abs=0.02)
 
 
-def test_fairlearns_remedies_stand_beside(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fairlearns_mitigations_stand_beside(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("fairlearn", reason="the extra `fairness` is not installed")
     post, reduction = result_of(finished)["references"]
     assert (post["name"], post["needs"]) == ("ThresholdOptimizer", "the attribute at prediction")
@@ -119,7 +119,7 @@ def test_without_fairlearn_a_note_says_how_to_get_it(
     assert result_of(out)["references"] == []
 
 
-def test_the_remedies_can_be_left_out(table: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_mitigations_can_be_left_out(table: Path, capfd: pytest.CaptureFixture[str]) -> None:
     out = table.parent / "bare"
     options = ("--sensitive", "sex", "--constraint", LIMIT, "--trials", "4", "--no-mlflow", "--no-references")
     assert call(table, *options, "--out", str(out)) == 0

@@ -107,7 +107,7 @@ def reference(kind: str, limit: float, needs: str | None = None) -> dict[str, An
     }
 
 
-def test_other_remedies_stand_beside(make_fair_result: Maker) -> None:
+def test_other_mitigations_stand_beside(make_fair_result: Maker) -> None:
     result = make_fair_result()
     before = fairness_figures(result, [])
     result["references"] = [

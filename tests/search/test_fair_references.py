@@ -1,4 +1,4 @@
-"""Which constraints fairlearn has a remedy for, and how they are handed to it."""
+"""Which constraints fairlearn has a mitigation for, and how they are handed to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from losssearch.evaluation.fairness import gaps_for, parse_constraint
 from losssearch.search.budget import Budget, Timekeeper
 from losssearch.search.fair_references import rule_of
 from losssearch.training import default_plan
-from losssearch.training.remedies import Rule
+from losssearch.training.mitigations import Rule
 
 KNOWN = {
     "demographic_parity_difference <= 0.1": Rule("demographic_parity", difference=0.05),

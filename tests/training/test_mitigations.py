@@ -1,4 +1,4 @@
-"""fairlearn's remedies behind one door: what they keep, when they stop, and how they fail."""
+"""fairlearn's mitigations behind one door: what they keep, when they stop, and how they fail."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from losssearch.training import remedies
-from losssearch.training.remedies import Labelled, RemedyError, Rule, TooSlowError, post_processed, reduced
+from losssearch.training import mitigations
+from losssearch.training.mitigations import Labelled, MitigationError, Rule, TooSlowError, post_processed, reduced
 
 pytest.importorskip("fairlearn", reason="the extra `fairness` is not installed")
 
@@ -61,8 +61,8 @@ def test_a_reduction_keeps_the_limit_between_groups(rows: tuple[Labelled, Labell
 def test_a_difference_of_two_groups_is_put_into_distances_from_all_rows() -> None:
     group = np.array([0] * 30 + [1] * 70)
     # Of rates a and b, the mean is 0.3 a + 0.7 b: the smaller group is 0.7 of their difference away.
-    assert remedies._from_all(group) == pytest.approx(0.7)
-    assert remedies._from_all(np.array([0, 1, 2])) == 0.5
+    assert mitigations._from_all(group) == pytest.approx(0.7)
+    assert mitigations._from_all(np.array([0, 1, 2])) == 0.5
 
 
 def test_the_deadline_ends_a_reduction(rows: tuple[Labelled, Labelled]) -> None:
@@ -74,5 +74,5 @@ def test_the_deadline_ends_a_reduction(rows: tuple[Labelled, Labelled]) -> None:
 def test_what_fairlearn_raises_is_one_error_of_ours(rows: tuple[Labelled, Labelled]) -> None:
     _, scores = rows
     alike = Labelled(scores.inputs, np.where(scores.group == 1, 1, scores.labels), scores.group)
-    with pytest.raises(RemedyError, match="ThresholdOptimizer gave up"):
+    with pytest.raises(MitigationError, match="ThresholdOptimizer gave up"):
         post_processed(alike, {}, Rule("demographic_parity", difference=0.1), "accuracy_score")

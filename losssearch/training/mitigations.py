@@ -34,11 +34,11 @@ ROUNDS = 30
 _GRID = 500
 
 
-class RemedyError(LossSearchError):
+class MitigationError(LossSearchError):
     """fairlearn could not do it, for a reason of its own."""
 
 
-class TooSlowError(RemedyError):
+class TooSlowError(MitigationError):
     """The time allowed is over."""
 
 
@@ -80,7 +80,7 @@ def post_processed(
         objective: What the thresholds are to be best at.
 
     Raises:
-        RemedyError: Where fairlearn raises.
+        MitigationError: Where fairlearn raises.
     """
     from fairlearn.postprocessing import ThresholdOptimizer
 
@@ -116,7 +116,7 @@ def reduced(rows: Labelled, parts: Mapping[str, NDArray[Any]], rule: Rule, *, de
 
     Raises:
         TooSlowError: Where the deadline passes.
-        RemedyError: Where fairlearn raises.
+        MitigationError: Where fairlearn raises.
     """
     from fairlearn import reductions
     from threadpoolctl import threadpool_limits
@@ -146,10 +146,10 @@ def _guarded(name: str) -> Iterator[None]:
         warnings.simplefilter("ignore")
         try:
             yield
-        except RemedyError:
+        except MitigationError:
             raise
         except Exception as error:
-            raise RemedyError(f"fairlearn's {name} gave up: {shown(str(error))}") from error
+            raise MitigationError(f"fairlearn's {name} gave up: {shown(str(error))}") from error
 
 
 def _from_all(group: NDArray[np.int64]) -> float:
