@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from losssearch.assembly.forewarning import telling_columns, unverifiable_limits
-from losssearch.assembly.options import Options
+from losssearch.assembly.options import CONFIDENCE, Options
 from losssearch.data import Dataset
 from losssearch.data.groups import Attribute, sensitive_columns
 from losssearch.errors import OptionError, UnknownNameError
@@ -56,6 +56,8 @@ def read_fairness(options: Options, task: Task, attribute: Attribute | None = No
         raise OptionError("--sensitive-as-feature needs --sensitive, the column that is to stay among the features")
     if constraints and front:
         raise OptionError("--constraint keeps a limit and --objective draws the trade-off: give one of them")
+    if options.confidence != CONFIDENCE and not constraints:
+        raise OptionError("--confidence says how surely a --constraint is to be kept: give one, or leave it out")
     if options.group_thresholds and not (constraints or front):
         raise OptionError("--group-thresholds needs a --constraint that they are to keep, or a front by --objective")
     if options.group_thresholds and task.kind != "binary":

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from losssearch.assembly.fairness import Fairness, bound_space, read_fairness, warn
-from losssearch.assembly.options import Options
+from losssearch.assembly.options import DELTA, Options
 from losssearch.assembly.record import place
 from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
@@ -177,6 +177,8 @@ def _settings(options: Options, dataset: Dataset, question: Question, study: str
 
 def _privacy(options: Options) -> Privacy | None:
     if options.private_epsilon is None:
+        if options.private_delta != DELTA:
+            raise OptionError("--private-delta goes with --private-epsilon, which asks for a private model: give both")
         return None
     if is_boosted(options.model):
         raise OptionError(f"--private-epsilon trains a network by gradients, not {options.model}")

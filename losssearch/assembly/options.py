@@ -11,6 +11,9 @@ from losssearch.data.sources import Data
 from losssearch.models import ModelFactory
 from losssearch.training.user_function import TrainFunction
 
+CONFIDENCE = 0.95
+DELTA = 1e-5
+
 
 @dataclass(frozen=True)
 class Options:
@@ -34,11 +37,11 @@ class Options:
     sensitive_as_feature: bool = False
     constraints: Sequence[str] = ()
     objectives: Sequence[str] = ()
-    confidence: float = 0.95
+    confidence: float = CONFIDENCE
     group_thresholds: bool = False
     references: bool = True
     private_epsilon: float | None = None
-    private_delta: float = 1e-5
+    private_delta: float = DELTA
     data_memory: str | None = None
     trials: int | None = None
     time_budget: float | None = None

@@ -61,14 +61,25 @@ class Context(StudyContext):
             return Demands(front=settings.front, limits=FRONT_LIMITS, z=0.0)
         if not self.constraints:
             return None
-        z = self.promise(self.rows["validation"]) if final else 1.0
+        z = self.promise(self.rows["validation"], self._own_rows) if final else 1.0
         return Demands(constraints=settings.constraints, z=z)
 
-    def promise(self, rows: int) -> float:
-        """Standard errors that a gap on so many rows needs to spare, to be kept on as many new rows as test has."""
+    def promise(self, rows: int, own: float = 1.0) -> float:
+        """Standard errors that a gap on so many rows needs to spare, to be kept on as many new rows as test has.
+
+        What is promised is the mean over trainings. ``own``: the variance that a mean of gaps has from validation rows,
+        in units of that of one gap; 1 where all have the same rows.
+        """
         groups = len(self.dataset.groups)
         pairs = groups * (groups - 1) // 2 if self.dataset.attribute is None else 1
-        return z_value(self.settings.confidence, pairs) * promise_factor(rows, len(self.partition.test))
+        return z_value(self.settings.confidence, pairs) * promise_factor(rows, len(self.partition.test), own)
+
+    @property
+    def _own_rows(self) -> float:
+        """See `promise`: draws share as many of their validation rows as chance has it."""
+        trainings = self.keeper.effort.seeds if self.keeper else self.settings.confirm_seeds
+        shared = self.rows["validation"] / len(self.partition.search)
+        return shared + (1 - shared) / trainings
 
     def excess(self, trial: TrialRecord) -> float:
         """See `StudyContext.excess`: the mean over replicas."""

@@ -152,7 +152,7 @@ class FairReferee:
 
     def ranked(self, readings: Sequence[Reading]) -> list[Reading]:
         """See `losssearch.search.verdict.Judgement.ranked`: those that keep the constraints, then the nearest to it."""
-        return sorted(readings, key=lambda reading: max(0.0, self.excess(reading)))
+        return sorted(self._metric.ranked(readings), key=lambda reading: max(0.0, self.excess(reading)))
 
     def difference(self, first: Reading, second: Reading, part: str) -> Difference:
         """See `losssearch.search.verdict.Judgement.difference`."""

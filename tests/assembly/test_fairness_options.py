@@ -49,6 +49,7 @@ def test_objectives_are_a_metric_and_a_gap_in_any_order() -> None:
         ({"sensitive": ["sex"], "objectives": ["f1", GAP], "metric": "mcc"}, "must name one metric"),
         ({"sensitive": ["sex"], "objectives": ["f1", "demographic_parity_ratio"]}, "must be a difference"),
         ({"sensitive": ["sex"], "group_thresholds": True}, "needs a --constraint"),
+        ({"sensitive": ["sex"], "confidence": 0.9}, "--confidence says how surely a --constraint"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(options: dict[str, Any], message: str) -> None:

@@ -96,6 +96,9 @@ def z_value(level: float, comparisons: int = 1) -> float:
     return NormalDist().inv_cdf(1 - (1 - level) / comparisons)
 
 
-def promise_factor(rows: int, new_rows: int | None) -> float:
-    """By how much a bound widens that is to hold for the gap seen on ``new_rows`` new rows; None: on very many."""
-    return 1.0 if new_rows is None else math.sqrt(1 + rows / max(1, new_rows))
+def promise_factor(rows: int, new_rows: int | None, own: float = 1.0) -> float:
+    """By how much a bound widens that is to hold for the gap seen on ``new_rows`` new rows; None: on very many.
+
+    ``own``: the share of the variance on ``rows`` that counts, less than 1 for a mean of models with rows of their own.
+    """
+    return math.sqrt(own + (0 if new_rows is None else rows / max(1, new_rows)))

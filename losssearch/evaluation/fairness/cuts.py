@@ -33,6 +33,12 @@ class Cuts:
         hits, predicted = self.counts.hits[0].sum(0), self.counts.predicted[0].sum(0)
         return quality(self.scores.shape[-1], hits, predicted, self.counts.positives[0].sum(0))
 
+    def constants(self, quality: Quality) -> Tensor:
+        """The metric of deciding all rows negative, and all positive, ``[M, 2]``."""
+        positives, rows = self.counts.positives[0].sum(0), self.scores.shape[-1]
+        nothing, everything = torch.zeros_like(positives), torch.full_like(positives, rows)
+        return quality(rows, torch.cat((nothing, positives), -1), torch.cat((nothing, everything), -1), positives)
+
     def threshold(self, cut: Tensor) -> Tensor:
         """The threshold of cut ``[M, ...]``: midway between the last score accepted and the first that is not."""
         flat = cut.reshape(len(cut), -1)

@@ -14,6 +14,9 @@ from losssearch.evaluation.fairness.cuts import Cuts, map_cuts
 from losssearch.evaluation.fairness.rates import rates_of_counts
 from losssearch.evaluation.ordering import central_best
 
+SACRIFICE = 0.1
+"""By how much a threshold may be worse than deciding all rows alike, of the difference of the two ways to do so."""
+
 
 def fit_fair_threshold(
     scores: Tensor,
@@ -29,8 +32,9 @@ def fit_fair_threshold(
     """The threshold ``[M]`` with the highest ``sign * quality`` among those whose bounds keep every constraint.
 
     Where none does, the threshold with the least excess. No threshold decides all rows alike, save where all
-    scores are equal. Of several optima the median is taken, midway between the neighbouring scores. The optimum
-    is exact: the sorted scores give every decision that a threshold can make.
+    scores are equal; and while there are others, none is taken that is clearly worse than doing so (`sensible`), since
+    nobody need give up so much for a limit. Of several optima the median is taken, midway between the neighbouring
+    scores. The optimum is exact: the sorted scores give every decision that a threshold can make.
 
     Args:
         scores: ``[M, N]``, finite.
@@ -48,7 +52,8 @@ def fit_fair_threshold(
     def best(cuts: Cuts) -> Tensor:
         value = sign * cuts.quality(quality)
         excess = excess_at(cuts, constraints, z)
-        return cuts.threshold(best_cut(value, excess, cuts.possible).unsqueeze(1)).squeeze(1).double()
+        possible = sensible(value, sign * cuts.constants(quality), cuts.possible)
+        return cuts.threshold(best_cut(value, excess, possible).unsqueeze(1)).squeeze(1).double()
 
     return map_cuts(best, scores, target, group, groups, cells=2)
 
@@ -61,6 +66,17 @@ def excess_at(cuts: Cuts, constraints: Sequence[Constraint], z: float) -> Tensor
         excess = constraint.excess(reached)
         worst = excess if worst is None else torch.maximum(worst, excess)
     return torch.full_like(cuts.possible, -torch.inf, dtype=torch.float64) if worst is None else worst
+
+
+def sensible(value: Tensor, constants: Tensor, possible: Tensor) -> Tensor:
+    """Which cuts ``[M, T]`` may be taken: those possible that are hardly worse than deciding all rows alike.
+
+    Deciding alike has no gap. Its better way is undercut by at most `SACRIFICE` of what its worse way is behind, so
+    that no limit is kept at the wrong end of the scores. Where no cut is left, all that are possible are.
+    """
+    worse, better = constants.aminmax(dim=-1, keepdim=True)
+    found = possible & (value >= better - SACRIFICE * (better - worse))
+    return torch.where(found.any(-1, keepdim=True), found, possible)
 
 
 def best_cut(value: Tensor, excess: Tensor, possible: Tensor) -> Tensor:

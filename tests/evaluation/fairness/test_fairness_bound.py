@@ -75,6 +75,23 @@ def test_a_promise_holds_for_the_gap_seen_on_new_rows() -> None:
     assert (bound(PARITY, decided, nothing, group, 4, z=1.0) >= seen).double().mean().item() < 0.9
 
 
+def test_the_mean_of_trainings_with_rows_of_their_own_needs_less_to_spare() -> None:
+    selected, rows, trainings = [0.4, 0.3], [400, 600], 5
+    decided, group = _sample(selected, rows, samples=1000 * trainings)
+    new, _ = _sample(selected, rows, samples=1000, seed=1)
+    nothing = torch.zeros_like(group)
+    seen = value(PARITY, new, nothing, group, 2)
+
+    def covered(own: float) -> float:
+        z = z_value(0.95) * promise_factor(1000, 1000, own)
+        promised = bound(PARITY, decided, nothing, group, 2, z=z).reshape(-1, trainings).mean(1)
+        return (promised >= seen).double().mean().item()
+
+    assert 0.93 <= covered(1 / trainings) < 0.97
+    assert covered(1.0) > 0.97
+    assert covered(0.0) < 0.93
+
+
 def test_the_bound_of_two_groups_is_that_of_agresti_and_coull() -> None:
     decided = torch.tensor([1.0] * 3 + [-1.0] * 7 + [1.0] * 1 + [-1.0] * 4)
     group = torch.tensor([0] * 10 + [1] * 5)
