@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from losssearch.api import SearchResult, search
     from losssearch.errors import LossSearchError
+    from losssearch.evaluation.decision import Decision, tune_decision
     from losssearch.export.bundle import load_loss
     from losssearch.losses import terms
     from losssearch.losses.compose import compose
@@ -28,9 +29,21 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["LossSearchError", "SearchResult", "TrialHandle", "__version__", "compose", "load_loss", "search", "terms"]
+__all__ = [
+    "Decision",
+    "LossSearchError",
+    "SearchResult",
+    "TrialHandle",
+    "__version__",
+    "compose",
+    "load_loss",
+    "search",
+    "terms",
+    "tune_decision",
+]
 
 _HOME = {
+    "Decision": "losssearch.evaluation.decision",
     "LossSearchError": "losssearch.errors",
     "SearchResult": "losssearch.api",
     "TrialHandle": "losssearch.training.handle",
@@ -38,6 +51,7 @@ _HOME = {
     "load_loss": "losssearch.export.bundle",
     "search": "losssearch.api",
     "terms": "losssearch.losses",
+    "tune_decision": "losssearch.evaluation.decision",
 }
 
 

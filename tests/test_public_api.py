@@ -12,7 +12,18 @@ import pytest
 
 import losssearch as ls
 
-PUBLIC = {"LossSearchError", "SearchResult", "TrialHandle", "__version__", "compose", "load_loss", "search", "terms"}
+PUBLIC = {
+    "Decision",
+    "LossSearchError",
+    "SearchResult",
+    "TrialHandle",
+    "__version__",
+    "compose",
+    "load_loss",
+    "search",
+    "terms",
+    "tune_decision",
+}
 HEAVY = ("torch", "ray", "mlflow", "optuna", "sqlalchemy", "sklearn", "pandas", "numpy", "scipy", "matplotlib")
 
 

@@ -15,7 +15,7 @@ _LIMITS = """\
 
 _TUNED = {
     "tuned": "After training, the decision rule (threshold, temperature or shift) was tuned on validation outputs; "
-    "do the same to reach the stated figures.",
+    "do the same to reach the stated figures, as `losssearch.tune_decision` does.",
     "fixed": "Nothing was tuned after training: outputs were used as they are.",
 }
 

@@ -23,6 +23,8 @@ from losssearch.search.selection import Contender
 from losssearch.search.settings import derived_seed
 from losssearch.search.verdict import Reading, Referee, Verdict, learned_state
 
+MORE_ROOM = "A looser limit, coarser groups, more rows, more --trials or less --confidence leave more room."
+
 
 @dataclass(frozen=True)
 class Held:
@@ -194,7 +196,7 @@ class FairReferee:
         return (
             f"No candidate meets {worst.constraint}: the closest is {winner.name}, "
             f"{winner.contender.spec.formula()}, with {worst.gap:.4g} on confirmation, "
-            f"{abs(worst.gap - worst.constraint.limit):.4g} beyond the limit."
+            f"{abs(worst.gap - worst.constraint.limit):.4g} beyond the limit. {MORE_ROOM}"
         )
 
     def held(self, reading: Reading) -> tuple[Held, ...]:

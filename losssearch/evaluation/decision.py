@@ -1,0 +1,220 @@
+"""The decision of a model of one's own, tuned as a study tunes it: on validation outputs, within limits on groups.
+
+What a study reports was reached with a threshold, temperature, prior shift or shift that was tuned after training. Who
+trains with the exported loss tunes the same with `tune_decision`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from losssearch.errors import OptionError
+from losssearch.evaluation.adjustment import Adjustment, fit_adjustment
+from losssearch.evaluation.fairness import evaluate_fairly, parse_constraints, promise_factor, z_value
+from losssearch.evaluation.metric import get_metric
+from losssearch.evaluation.record import AdjustmentKind, Metric
+
+Values: TypeAlias = Tensor | npt.NDArray[Any] | Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """One number and what it changes: see `losssearch.evaluation.adjustment`. ``log_prior``: of a prior shift."""
+
+    kind: AdjustmentKind
+    parameter: float
+    log_prior: tuple[float, ...] = ()
+
+    def apply(self, outputs: Tensor) -> Tensor:
+        """Adjusted outputs ``[N]`` or ``[N, C]``."""
+        prior = torch.tensor(self.log_prior, dtype=torch.float64) if self.log_prior else None
+        return Adjustment(self.kind, torch.tensor(self.parameter, dtype=torch.float64), prior).apply(outputs)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How a decision stands to one constraint on the rows that it was tuned on: its gap, and the bound of that."""
+
+    constraint: str
+    gap: float
+    bound: float
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How to turn a model's outputs into what a metric judges (``score``) and into decisions (``decision``).
+
+    ``value``: the metric on the rows that it was tuned on, which is a little too good. ``limits``: of each constraint.
+    """
+
+    task: str
+    metric: str
+    score: Tuned
+    decision: Tuned
+    value: float
+    limits: tuple[Limit, ...] = ()
+
+    @property
+    def kept(self) -> bool:
+        """Whether the bound of every constraint keeps its limit."""
+        return all(limit.kept for limit in self.limits)
+
+    def apply(self, outputs: Values) -> Tensor:
+        """Outputs as the metric reads them: binary logits ``[N]``, logits ``[N, C]``, or predictions ``[N]``."""
+        return self.score.apply(_outputs(outputs))
+
+    def decide(self, outputs: Values) -> Tensor:
+        """What is decided ``[N]``: 0 or 1, the number of a class, or a prediction."""
+        moved = self.decision.apply(_outputs(outputs))
+        if self.task == "regression":
+            return moved
+        return moved.argmax(-1) if self.task == "multiclass" else (moved > 0).long()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Decision:
+        """The decision that `to_json` wrote."""
+        score, decision = (
+            Tuned(data[name]["kind"], data[name]["parameter"], tuple(data[name]["log_prior"]))
+            for name in ("score", "decision")
+        )
+        limits = tuple(Limit(**limit) for limit in data["limits"])
+        return cls(data["task"], data["metric"], score, decision, data["value"], limits)
+
+
+def tune_decision(
+    outputs: Values,
+    target: Values,
+    *,
+    metric: str,
+    task: str | None = None,
+    group: Values | None = None,
+    constraints: Sequence[str] = (),
+    confidence: float = 0.95,
+    new_rows: int | None = None,
+) -> Decision:
+    """Tune what a decision rule leaves open, on rows that did not train the model.
+
+    The threshold, temperature, prior shift or shift that is best for the metric; under constraints, the best among
+    those whose confidence bounds keep every limit, and where there are none, the one that is the least beyond it.
+
+    Args:
+        outputs: Binary logits ``[N]`` or ``[N, 1]``, multiclass logits ``[N, C]``, or predictions ``[N]`` in the
+            target's own unit.
+        target: ``[N]``: 0 or 1, numbers of classes, or values.
+        metric: What is to be good, such as ``"f1"`` or ``"cost(fp=1,fn=5)"``.
+        task: ``"binary"``, ``"multiclass"`` or ``"regression"``; by default what the metric and the shape say.
+        group: The sensitive group of each row ``[N]``, labels of any kind; numbers for a constraint on a correlation.
+        constraints: Such as ``"demographic_parity_difference <= 0.05"``; they need ``group``.
+        confidence: Of the bounds, in [0.5, 1).
+        new_rows: Bounds are to hold for the gap that is *seen* on so many new rows; None: for the true gap.
+
+    Raises:
+        OptionError: For shapes, options or outputs that do not fit, and for constraints without groups.
+        UnknownNameError: For a metric or gap that there is none of.
+    """
+    shown, labels = _outputs(outputs), _numbers(target)
+    if shown.dim() > 2 or len(shown) != len(labels) or labels.dim() != 1 or not bool(shown.isfinite().all()):
+        raise OptionError(
+            "outputs must be finite numbers [N] or [N, C] and target must have their N rows, "
+            f"got {list(shown.shape)} and {list(labels.shape)}"
+        )
+    task = task or _task_of(metric, shown)
+    judged = get_metric(metric, task)
+    judged.check_target(labels.numpy())
+    labels = labels.double() if task == "regression" else labels.long()
+    prior = torch.bincount(labels, minlength=shown.shape[-1]).double() if shown.dim() == 2 else None
+    prior = None if prior is None else prior.clamp(min=0.5) / prior.clamp(min=0.5).sum()
+    if not constraints:
+        plain = fit_adjustment(judged, shown, labels, class_prior=prior)
+        undecided = Adjustment("none", torch.zeros((), dtype=torch.float64))
+        decision = undecided if plain.kind == "temperature" else plain
+        return Decision(task, metric, _tuned(plain), _tuned(decision), float(judged(plain.apply(shown), labels)))
+    return _within(judged, task, shown, labels, prior, group, constraints, confidence, new_rows)
+
+
+def _within(
+    metric: Metric,
+    task: str,
+    outputs: Tensor,
+    target: Tensor,
+    prior: Tensor | None,
+    group: Values | None,
+    texts: Sequence[str],
+    confidence: float,
+    new_rows: int | None,
+) -> Decision:
+    """The decision within constraints."""
+    constraints = parse_constraints(texts, task)
+    if group is None or len(group) != len(target):
+        found = "none" if group is None else f"those of {len(group)}"
+        raise OptionError(f"constraints need the group of each of the {len(target)} rows, got {found}")
+    numeric = any(constraint.gap.scores is not None for constraint in constraints)
+    ids, groups = _ids(group, numeric=numeric)
+    pairs = max(1, groups * (groups - 1) // 2)
+    fitted = evaluate_fairly(
+        metric,
+        constraints,
+        outputs,
+        target,
+        ids,
+        groups,
+        tuned=True,
+        z=z_value(confidence, pairs) * promise_factor(len(target), new_rows),
+        class_prior=prior,
+    )
+    limits = tuple(
+        Limit(str(constraint), float(gap), float(bound), constraint.met(float(bound)))
+        for constraint, gap, bound in zip(constraints, fitted.gaps, fitted.bounds, strict=True)
+    )
+    score, decision = _tuned(fitted.adjustment.score), _tuned(fitted.adjustment.decision)
+    return Decision(task, metric.name, score, decision, float(fitted.values), limits)
+
+
+def _task_of(metric: str, outputs: Tensor) -> str:
+    """The kind of task that the shape and the metric say; the metric's own error where it fits none."""
+    if outputs.dim() == 2:
+        return "multiclass"
+    try:
+        get_metric(metric, "binary")
+    except OptionError:
+        return "regression"
+    return "binary"
+
+
+def _outputs(outputs: Values) -> Tensor:
+    """Outputs as double precision; a last dimension of one is dropped."""
+    found = _numbers(outputs).double()
+    return found.squeeze(-1) if found.dim() == 2 and found.shape[-1] == 1 else found
+
+
+def _numbers(values: Values) -> Tensor:
+    found = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if found.dtype.kind not in "biuf":
+        raise OptionError(f"outputs and target must be numbers, got {found.dtype}: give classes by their numbers")
+    return torch.as_tensor(found)
+
+
+def _ids(group: Values, *, numeric: bool) -> tuple[Tensor, int]:
+    """Ids of groups and how many there are; or the numbers themselves, as one column."""
+    values = group.detach().cpu().numpy() if isinstance(group, Tensor) else np.asarray(group)
+    if numeric:
+        return torch.as_tensor(values.astype(np.float64)), 1
+    names, ids = np.unique(values, return_inverse=True)
+    return torch.as_tensor(ids.astype(np.int64)), len(names)
+
+
+def _tuned(adjustment: Adjustment) -> Tuned:
+    prior = () if adjustment.log_prior is None else tuple(adjustment.log_prior.reshape(-1).tolist())
+    return Tuned(adjustment.kind, float(adjustment.parameter), prior)
