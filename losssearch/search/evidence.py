@@ -33,13 +33,6 @@ LEAST_SPREAD = 0.5
 HALF_CHI_SQUARE = 0.4549
 """Median of a squared standard normal number."""
 
-ENOUGH = 0.5
-"""Standard errors by which a known loss must be believed better to take the incumbent's place: odds of two to one.
-
-Beliefs are shrunk: in a field that shows nothing but noise, it takes more than one error of what was measured.
-"""
-
-
 CLEAR = 1.0
 """Standard errors by which the searched loss must be believed better than the best of the menu to be recommended."""
 
@@ -52,9 +45,12 @@ class Evidence:
     error: float
 
     @property
-    def enough(self) -> bool:
-        """Whether it is better with odds of two to one or more."""
-        return self.difference > ENOUGH * self.error and self.difference > 0
+    def likely(self) -> bool:
+        """Whether it is more likely better than not: enough for a known loss to take the incumbent's place.
+
+        Beliefs are shrunk already; asking for a margin beside passed over losses that were better (docs/quality.md).
+        """
+        return self.difference > 0
 
     @property
     def clear(self) -> bool:

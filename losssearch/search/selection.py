@@ -149,7 +149,7 @@ def _round(
 
 
 def _ranked(field: dict[str, list[Contender]], incumbent: int | None) -> dict[str, list[Contender]]:
-    """Each side by its believed differences to the incumbent, which stays first unless it is beaten clearly."""
+    """Each side by its believed differences to the incumbent, which stays first unless one is likely better."""
     everyone = [c for side in SIDES for c in field[side]]
     reference = next((c for c in everyone if c.trial.number == incumbent and c.utilities), None)
     if reference is None:
@@ -165,7 +165,7 @@ def _ranked(field: dict[str, list[Contender]], incumbent: int | None) -> dict[st
     spread = spread_of(list(found.values()))
 
     def standing(contender: Contender) -> tuple[int, float, int, int]:
-        """Those that beat the incumbent clearly, the incumbent, the rest, and those of which nothing can be said."""
+        """Those that are likely better than the incumbent, it, the rest, and those of which nothing can be said."""
         number, parts = contender.trial.number, len(contender.spec.parts)
         if contender is reference:
             return 1, 0.0, parts, number
@@ -173,7 +173,7 @@ def _ranked(field: dict[str, list[Contender]], incumbent: int | None) -> dict[st
             complete = len(contender.utilities) == len(reference.utilities)
             return 3, -contender.mean if complete else math.inf, parts, number
         belief = believed(spread, found[number])
-        return (0 if belief.enough else 2), -belief.difference, parts, number
+        return (0 if belief.likely else 2), -belief.difference, parts, number
 
     return {side: [replace(c, spread=spread) for c in sorted(field[side], key=standing)] for side in SIDES}
 

@@ -142,7 +142,7 @@ class Referee:
         return {"groups": {}}
 
     def ranked(self, readings: Sequence[Reading]) -> list[Reading]:
-        """See `Judgement.ranked`: first who beats the incumbent clearly, then the incumbent, then the rest."""
+        """See `Judgement.ranked`: first who is likely better than the incumbent, then it, then the rest."""
         name = incumbent_name(self.context.task)
         incumbent = next((r for r in self._finalists if r.name == name), None)
         if incumbent is None:
@@ -152,7 +152,7 @@ class Referee:
             if reading is incumbent:
                 return 1, 0.0, 0
             found = self.evidence(reading, incumbent)
-            return 0 if found.enough else 2, -found.difference, len(reading.contender.spec.parts)
+            return 0 if found.likely else 2, -found.difference, len(reading.contender.spec.parts)
 
         return sorted(readings, key=standing)
 
@@ -243,10 +243,7 @@ class Referee:
         lucky = max(means, key=means.__getitem__, default=baseline.name)
         if lucky == baseline.name or not means[lucky] > means[baseline.name]:
             return ""
-        return (
-            f" {lucky} has the better value on confirmation, but all evidence does not show it better than "
-            f"{baseline.name} with odds of two to one."
-        )
+        return f" {lucky} has the better value on confirmation, but all evidence together speaks for {baseline.name}."
 
 
 def stated(found: Difference) -> str:

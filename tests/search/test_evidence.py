@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from losssearch.evaluation import Difference
-from losssearch.search.evidence import ENOUGH, Evidence, believed, paired, spread_of, steadied
+from losssearch.search.evidence import Evidence, believed, paired, spread_of, steadied
 
 
 def test_differences_are_paired_over_the_draws_that_both_had() -> None:
@@ -67,13 +67,13 @@ def test_independent_measurements_are_pooled_by_their_precision() -> None:
     assert found.difference == pytest.approx((1 + 3 / 4) / (1 + 1 / 4))
     assert found.error == pytest.approx((1 + 1 / 4) ** -0.5)
     assert believed(math.inf, None, Evidence(1.0, 1.0), Evidence(math.nan, math.nan)) == Evidence(1.0, 1.0)
-    assert not believed(math.inf, None).enough
+    assert not believed(math.inf, None).likely
 
 
-def test_enough_are_odds_of_two_to_one() -> None:
-    assert Evidence(ENOUGH * 1.01, 1.0).enough
-    assert not Evidence(ENOUGH * 0.99, 1.0).enough
-    assert not Evidence(0.0, 0.0).enough
+def test_a_known_loss_need_only_be_more_likely_better_than_not() -> None:
+    assert Evidence(0.01, 1.0).likely
+    assert not Evidence(-0.01, 1.0).likely
+    assert not Evidence(0.0, 0.0).likely
 
 
 def test_a_searched_loss_needs_more_than_one_standard_error() -> None:

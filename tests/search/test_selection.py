@@ -51,8 +51,8 @@ def test_the_incumbent_is_in_every_round_and_never_pruned(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.3])
-def test_a_lucky_baseline_does_not_replace_the_incumbent_but_a_better_one_does(tmp_path: Path, gap: float) -> None:
-    """All losses alike but for noise, and focal better by a gap: only then is it the one to beat."""
+def test_luck_recommends_no_searched_loss_and_a_better_baseline_is_the_one_to_beat(tmp_path: Path, gap: float) -> None:
+    """All losses alike but for noise, and focal better by a gap."""
     executor = Oracle()
 
     def noisy(job: Job, spec: LossSpec) -> Outcome:
@@ -74,7 +74,6 @@ def test_a_lucky_baseline_does_not_replace_the_incumbent_but_a_better_one_does(t
     if gap:
         assert result["verdict"]["against"] == "focal"
     else:
-        assert result["best"]["name"] == "cross_entropy_tuned"
         assert result["verdict"]["recommended"] == "baseline"
 
 
