@@ -197,7 +197,7 @@ def markdown(results: Results, found: dict[str, Any], image: str | None) -> str:
     lines += [
         "## The verdict",
         "",
-        *table(("", ""), [[k.replace("_", " "), number(v)] for k, v in verdict.items()]),
+        *table(("verdicts", "number or share"), [[k.replace("_", " "), number(v)] for k, v in verdict.items()]),
         "",
     ]
     cost = [[m, *(number(v) for v in entry.values())] for m, entry in found["cost"].items()]
