@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from losssearch.errors import OptionError
+from losssearch.errors import DataError, OptionError
 from losssearch.evaluation.adjustment import Adjustment, fit_adjustment
 from losssearch.evaluation.fairness import evaluate_fairly, parse_constraints, promise_factor, z_value
 from losssearch.evaluation.metric import get_metric
@@ -84,13 +84,19 @@ class Decision:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Decision:
-        """The decision that `to_json` wrote."""
-        score, decision = (
-            Tuned(data[name]["kind"], data[name]["parameter"], tuple(data[name]["log_prior"]))
-            for name in ("score", "decision")
-        )
-        limits = tuple(Limit(**limit) for limit in data["limits"])
-        return cls(data["task"], data["metric"], score, decision, data["value"], limits)
+        """The decision that `to_json` wrote; raises `DataError` for anything else."""
+        try:
+            score, decision = (
+                Tuned(data[name]["kind"], float(data[name]["parameter"]), tuple(map(float, data[name]["log_prior"])))
+                for name in ("score", "decision")
+            )
+            limits = tuple(Limit(**limit) for limit in data["limits"])
+            found = cls(str(data["task"]), str(data["metric"]), score, decision, float(data["value"]), limits)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"a decision must be what to_json wrote; {type(error).__name__}: {error}") from None
+        if unknown := {score.kind, decision.kind} - set(get_args(AdjustmentKind)):
+            raise DataError(f"a decision tunes one of {', '.join(get_args(AdjustmentKind))}, got {unknown.pop()!r}")
+        return found
 
 
 def tune_decision(
@@ -121,7 +127,7 @@ def tune_decision(
         new_rows: Bounds are to hold for the gap that is *seen* on so many new rows; None: for the true gap.
 
     Raises:
-        OptionError: For shapes, options or outputs that do not fit, and for constraints without groups.
+        OptionError: For shapes, options, outputs or targets that do not fit, and for constraints without groups.
         UnknownNameError: For a metric or gap that there is none of.
     """
     shown, labels = _outputs(outputs), _numbers(target)
@@ -133,7 +139,7 @@ def tune_decision(
     task = task or _task_of(metric, shown)
     judged = get_metric(metric, task)
     judged.check_target(labels.numpy())
-    labels = labels.double() if task == "regression" else labels.long()
+    labels = _labels(labels, task, shown.shape[-1] if shown.dim() == 2 else 2)
     prior = torch.bincount(labels, minlength=shown.shape[-1]).double() if shown.dim() == 2 else None
     prior = None if prior is None else prior.clamp(min=0.5) / prior.clamp(min=0.5).sum()
     if not constraints:
@@ -142,6 +148,19 @@ def tune_decision(
         decision = undecided if plain.kind == "temperature" else plain
         return Decision(task, metric, _tuned(plain), _tuned(decision), float(judged(plain.apply(shown), labels)))
     return _within(judged, task, shown, labels, prior, group, constraints, confidence, new_rows)
+
+
+def _labels(target: Tensor, task: str, classes: int) -> Tensor:
+    """Values, or numbers of classes in ``[0, classes)``."""
+    if task == "regression":
+        if not bool(target.isfinite().all()):
+            raise OptionError("target must be finite numbers")
+        return target.double()
+    known = torch.isin(target.double(), torch.arange(classes, dtype=torch.float64))
+    if not bool(known.all()):
+        found = float(target[~known][0])
+        raise OptionError(f"target must be numbers of classes from 0 to {classes - 1}, got {found:g}")
+    return target.long()
 
 
 def _within(

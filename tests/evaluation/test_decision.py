@@ -11,7 +11,7 @@ import torch
 from fairlearn.metrics import demographic_parity_difference
 from sklearn.metrics import f1_score, log_loss
 
-from losssearch.errors import InputError
+from losssearch.errors import DataError, InputError
 from losssearch.evaluation import get_metric
 from losssearch.evaluation.decision import Decision, tune_decision
 
@@ -110,6 +110,9 @@ def test_a_decision_is_kept_as_json(rows: dict[str, Any]) -> None:
         ({"metric": "f1", "outputs": np.zeros(3)}, "must have their N rows"),
         ({"metric": "f1", "outputs": np.full(ROWS, np.nan)}, "must be finite"),
         ({"metric": "f1", "target": np.full(ROWS, "yes")}, "must be numbers"),
+        ({"metric": "f1", "target": np.full(ROWS, 2)}, "from 0 to 1, got 2"),
+        ({"metric": "macro_f1", "outputs": np.zeros((ROWS, 3)), "target": np.full(ROWS, -1)}, "from 0 to 2, got -1"),
+        ({"metric": "mae", "target": np.full(ROWS, np.nan)}, "must be finite"),
         ({"metric": "f1", "group": [1] * ROWS, "constraints": [PARITY], "confidence": 2.0}, r"must lie in \[0.5, 1\)"),
     ],
 )
@@ -118,3 +121,14 @@ def test_what_does_not_fit_is_refused_in_one_line(change: dict[str, Any], messag
     with pytest.raises(InputError, match=message) as caught:
         tune_decision(**given)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change", [{"limits": 3}, {"value": "much"}, {"score": {"kind": "magic", "parameter": 1.0, "log_prior": []}}]
+)
+def test_what_was_no_decision_is_refused(change: dict[str, Any], rows: dict[str, Any]) -> None:
+    data = tune_decision(rows["logits"], rows["target"], metric="f1").to_json() | change
+    with pytest.raises(DataError, match="a decision"):
+        Decision.from_json(data)
+    with pytest.raises(DataError, match="KeyError"):
+        Decision.from_json({})
