@@ -17,7 +17,7 @@ from torch import Tensor
 
 from losssearch.errors import DataError, OptionError
 from losssearch.evaluation.adjustment import Adjustment, fit_adjustment
-from losssearch.evaluation.fairness import evaluate_fairly, parse_constraints, promise_factor, z_value
+from losssearch.evaluation.fairness import evaluate_fairly, parse_constraints, promise_z
 from losssearch.evaluation.metric import get_metric
 from losssearch.evaluation.record import AdjustmentKind, Metric
 
@@ -181,7 +181,6 @@ def _within(
         raise OptionError(f"constraints need the group of each of the {len(target)} rows, got {found}")
     numeric = any(constraint.gap.scores is not None for constraint in constraints)
     ids, groups = _ids(group, numeric=numeric)
-    pairs = max(1, groups * (groups - 1) // 2)
     fitted = evaluate_fairly(
         metric,
         constraints,
@@ -190,7 +189,7 @@ def _within(
         ids,
         groups,
         tuned=True,
-        z=z_value(confidence, pairs) * promise_factor(len(target), new_rows),
+        z=promise_z(confidence, groups, len(target), new_rows),
         class_prior=prior,
     )
     limits = tuple(

@@ -16,7 +16,7 @@ from losssearch.data import Dataset, Partition, draws, make_replicas
 from losssearch.data.replicas import Replicas
 from losssearch.data.splits import Draw
 from losssearch.evaluation import Metric
-from losssearch.evaluation.fairness import Constraint, parse_constraints, promise_factor, z_value
+from losssearch.evaluation.fairness import Constraint, parse_constraints, promise_z
 from losssearch.execution import Demands, Job
 from losssearch.losses.spec import LossSpec
 from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted
@@ -70,9 +70,8 @@ class Context(StudyContext):
         What is promised is the mean over trainings. ``own``: the variance that a mean of gaps has from validation rows,
         in units of that of one gap; 1 where all have the same rows.
         """
-        groups = len(self.dataset.groups)
-        pairs = groups * (groups - 1) // 2 if self.dataset.attribute is None else 1
-        return z_value(self.settings.confidence, pairs) * promise_factor(rows, len(self.partition.test), own)
+        groups = len(self.dataset.groups) if self.dataset.attribute is None else 1
+        return promise_z(self.settings.confidence, groups, rows, len(self.partition.test), own)
 
     @property
     def _own_rows(self) -> float:

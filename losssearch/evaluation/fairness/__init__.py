@@ -6,7 +6,7 @@ these together for a population, `frontier` draws the trade-off, `noise_floor` a
 rows can tell, `report` how each group fares.
 """
 
-from losssearch.evaluation.fairness.bound import bound, promise_factor, z_value
+from losssearch.evaluation.fairness.bound import bound, promise_z
 from losssearch.evaluation.fairness.certificate import Certificate, certificate
 from losssearch.evaluation.fairness.constraint import Constraint, parse_constraint, parse_constraints
 from losssearch.evaluation.fairness.frontier import Front, frontier, hypervolume, pareto, undominated
@@ -51,9 +51,8 @@ __all__ = [
     "pareto",
     "parse_constraint",
     "parse_constraints",
-    "promise_factor",
+    "promise_z",
     "undominated",
     "utility_floor",
     "value",
-    "z_value",
 ]

@@ -96,6 +96,12 @@ def z_value(level: float, comparisons: int = 1) -> float:
     return NormalDist().inv_cdf(1 - (1 - level) / comparisons)
 
 
+def promise_z(level: float, groups: int, rows: int, new_rows: int | None, own: float = 1.0) -> float:
+    """Standard errors to spare on ``rows`` over all pairs of ``groups`` (1: a number); see `promise_factor`."""
+    pairs = max(1, groups * (groups - 1) // 2)
+    return z_value(level, pairs) * promise_factor(rows, new_rows, own)
+
+
 def promise_factor(rows: int, new_rows: int | None, own: float = 1.0) -> float:
     """By how much a bound widens that is to hold for the gap seen on ``new_rows`` new rows; None: on very many.
 
