@@ -12,20 +12,17 @@ lines.
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
-import os
 import sys
 import tempfile
-import time
-import traceback
-import warnings
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-Line = dict[str, Any]
+from benchmarks.quality.scenarios import Scenario
+from benchmarks.quality.sweep import make_parser, sweep
+from benchmarks.quality.unit import Line
+
 TOP = 32
 """Candidates that are trained on the further draws, best by search value first; the menu's defaults always are."""
 NARROW, WIDE = (("reevaluation-1", 5), ("reevaluation-2", 10)), (("wide", 10),)
@@ -35,49 +32,15 @@ SEEDS = 4
 
 def main(given: Sequence[str] | None = None) -> int:
     """Run what is missing in the folder; 0 where all is there."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality.lab", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files lie")
-    parser.add_argument("--scenarios", nargs="+", default=[], metavar="GLOB", help="names or kinds; all if left out")
-    parser.add_argument("--repeat", type=int, default=2, metavar="N", help="number of the outer split (default: 2)")
+    parser = make_parser("lab", __doc__)
     parser.add_argument("--trials", type=int, default=48, metavar="N", help="trials of a study (default: 48)")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes")
     options = parser.parse_args(given)
-    from benchmarks.quality.scenarios import choose, read_scenarios
-
-    everything = read_scenarios()
-    names = [s.name for pattern in options.scenarios or ["*"] for s in choose(everything, [pattern])]
-    options.out.mkdir(parents=True, exist_ok=True)
-    left = [n for n in dict.fromkeys(names) if not (options.out / f"{n}-{options.repeat}.jsonl").is_file()]
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"  # read by the libraries when a worker starts
-    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for future in [pool.submit(examine, name, options.repeat, options.trials, options.out) for name in left]:
-            print(future.result(), flush=True)
+    sweep(options, partial(measure, trials=options.trials))
     return 0
 
 
-def examine(name: str, repeat: int, trials: int, out: Path) -> str:
-    """Write the file of one scenario; what came of it in a few words."""
-    import torch
-
-    from benchmarks.quality.scenarios import SkippedScenarioError, read_scenarios
-    from benchmarks.quality.unit import write_lines
-
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    begun = time.monotonic()
-    try:
-        scenario = next(s for s in read_scenarios() if s.name == name)
-        lines = _lines(scenario, repeat, trials)
-    except SkippedScenarioError as reason:
-        return f"{name}: skipped: {reason}"
-    except Exception:  # noqa: BLE001  (one scenario's fault must not end the others)
-        return f"{name}: failed\n{traceback.format_exc(limit=-4)}"
-    write_lines(out / f"{name}-{repeat}.jsonl", lines)
-    return f"{time.strftime('%H:%M:%S')} {name}: {len(lines)} lines, {time.monotonic() - begun:.0f} s"
-
-
-def _lines(scenario: Any, repeat: int, trials: int) -> list[Line]:
+def measure(scenario: Scenario, repeat: int, trials: int) -> list[Line]:
+    """Study, candidates and rivals of a scenario, as lines."""
     from benchmarks.quality import families, fitting, product
     from benchmarks.quality.choosing import Clock, choose_missing
     from benchmarks.quality.problem import make_problem

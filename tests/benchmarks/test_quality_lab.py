@@ -1,12 +1,13 @@
 """The lab for selection rules: what it keeps of a study's candidates is what the study itself measured, and more."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 import losssearch
-from benchmarks.quality import fitting, lab, product, tuning
+from benchmarks.quality import fitting, lab, product, sweep, tuning
 from benchmarks.quality.scenarios import read_scenarios
 from benchmarks.quality.unit import read_lines
 from losssearch.losses.spec import LossSpec
@@ -37,7 +38,7 @@ def short(monkeypatch):
 
 
 def test_the_lab_keeps_all_that_a_rule_could_use_and_the_truth(short, tmp_path):
-    said = lab.examine("synthetic-laplace", 2, 12, tmp_path)
+    said = sweep.examine(partial(lab.measure, trials=12), "synthetic-laplace", 2, tmp_path)
     assert "failed" not in said, said
     study, *lines = read_lines(tmp_path / "synthetic-laplace-2.jsonl")
     candidates = [line for line in lines if line["type"] == "candidate"]
@@ -61,13 +62,12 @@ def test_the_lab_keeps_all_that_a_rule_could_use_and_the_truth(short, tmp_path):
     assert LossSpec.from_json(candidates[0]["spec"]).key == candidates[0]["key"]
 
 
-def test_what_is_there_is_not_run_again_and_a_fault_is_said(tmp_path, monkeypatch):
+def test_what_is_there_is_not_run_again_and_a_fault_is_said(tmp_path):
     (tmp_path / "adult-f1-2.jsonl").write_text("")
     assert lab.main(["--out", str(tmp_path), "--scenarios", "adult-f1", "--jobs", "1"]) == 0
 
     def fail(*_):
         raise ZeroDivisionError("broken")
 
-    monkeypatch.setattr(lab, "_lines", fail)
-    assert "broken" in lab.examine("adult-f1", 3, 12, tmp_path)
+    assert "broken" in sweep.examine(fail, "adult-f1", 3, tmp_path)
     assert not (tmp_path / "adult-f1-3.jsonl").exists()
