@@ -74,10 +74,12 @@ def measure(scenario: Scenario, repeat: int) -> list[Line]:
     fitted = fitting.fit_all(problem, {spec.key: spec for spec in entries}, SEEDS)
     sign = 1 if problem.metric.direction == "maximize" else -1
     reference = fitted[plain.key]
+    if isinstance(reference, str):
+        raise RuntimeError(f"the plain loss could not be trained, and all is measured against it: {reference}")
     lines: list[Line] = []
     for spec, (name, origin) in entries.items():
         own = fitted[spec.key]
-        if isinstance(own, str) or isinstance(reference, str):
+        if isinstance(own, str):
             continue
         lines.append(
             {

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks.quality.scenarios import Scenario
-from benchmarks.quality.unit import Line
+from benchmarks.quality import scenarios
+from benchmarks.quality.scenarios import Scenario, SkippedScenarioError
+from benchmarks.quality.unit import Line, write_lines
 
 Measure = Callable[[Scenario, int], list[Line]]
 """What is known of a scenario at one outer split, as lines; to be sent to a process."""
@@ -34,10 +35,8 @@ def make_parser(name: str, doc: str | None) -> argparse.ArgumentParser:
 
 def sweep(options: argparse.Namespace, measure: Measure) -> None:
     """Measure every scenario that was asked for and has no file; a line is printed for each."""
-    from benchmarks.quality.scenarios import choose, read_scenarios
-
-    everything = read_scenarios()
-    names = [s.name for pattern in options.scenarios or ["*"] for s in choose(everything, [pattern])]
+    everything = scenarios.read_scenarios()
+    names = [s.name for pattern in options.scenarios or ["*"] for s in scenarios.choose(everything, [pattern])]
     options.out.mkdir(parents=True, exist_ok=True)
     left = [n for n in dict.fromkeys(names) if not file_of(options.out, n, options.repeat).is_file()]
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -56,14 +55,11 @@ def examine(measure: Measure, name: str, repeat: int, out: Path) -> str:
     """Write the file of one scenario; what came of it in a few words."""
     import torch
 
-    from benchmarks.quality.scenarios import SkippedScenarioError, read_scenarios
-    from benchmarks.quality.unit import write_lines
-
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     begun = time.monotonic()
     try:
-        lines = measure(next(s for s in read_scenarios() if s.name == name), repeat)
+        lines = measure(next(s for s in scenarios.read_scenarios() if s.name == name), repeat)
     except SkippedScenarioError as reason:
         return f"{name}: skipped: {reason}"
     except Exception:  # noqa: BLE001  (one scenario's fault must not end the others)
