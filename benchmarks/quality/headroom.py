@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from benchmarks.quality.scenarios import Scenario, SkippedScenarioError
 from benchmarks.quality.sweep import make_parser, sweep
 from benchmarks.quality.unit import Line, read_lines
+from losssearch.errors import LossSearchError
 
 SETTINGS = 24
 """Losses of the menu, as many as a study of 48 trials tries."""
@@ -75,7 +76,7 @@ def measure(scenario: Scenario, repeat: int) -> list[Line]:
     sign = 1 if problem.metric.direction == "maximize" else -1
     reference = fitted[plain.key]
     if isinstance(reference, str):
-        raise RuntimeError(f"the plain loss could not be trained, and all is measured against it: {reference}")
+        raise LossSearchError(f"the plain loss could not be trained, and all is measured against it: {reference}")
     lines: list[Line] = []
     for spec, (name, origin) in entries.items():
         own = fitted[spec.key]
