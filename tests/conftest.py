@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 # Before anything imports torch, ray or mlflow: they read these once.
@@ -32,10 +33,13 @@ settings.load_profile("repeatable")
 
 
 def pytest_configure() -> None:
-    """One thread a process: tests share the cores, and sums are added in one order."""
+    """One thread a process: tests share the cores, and sums are added in one order. Programs can be interrupted."""
     import torch
 
     torch.set_num_threads(1)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts its background jobs so, and the programs under test would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
