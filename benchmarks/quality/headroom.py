@@ -6,7 +6,8 @@ For each scenario all losses of the menu at several settings, and those that the
 instrument's final training on four draws and are read on the outer test part. Then choices are compared without
 training anything: the best on validation by one draw, two or four, out of the menu or out of all; and a clairvoyant,
 who chooses by the outer test part itself on half of the seeds and is read on the other half. What the clairvoyant
-gains is what no choice by validation can be asked for: it has seen the very rows that judge it.
+gains is what no choice by validation can be asked for: it has seen the very rows that judge it. Validation values
+come from the trainings that are tested, so a training's luck counts for both; the clairvoyant is read on others.
 
 Gains are over the plain loss with its decision tuned, in standard errors of one difference on the outer test part
 (the median over the losses), at most `MOST`: one is what a test part shows by chance.
