@@ -41,12 +41,11 @@ Values = NDArray[np.float64]
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Measure what is missing in the folder and print the table; 1 where there is nothing to show."""
+    """Measure what is missing and print the table; 1 where a scenario failed or there is nothing to show."""
     parser = make_parser("headroom", __doc__)
     parser.add_argument("--report-only", action="store_true", help="train nothing")
     options = parser.parse_args(given)
-    if not options.report_only:
-        sweep(options, measure)
+    failed = 0 if options.report_only else sweep(options, measure)
     found = [lines for file in sorted(Path(options.out).glob("*.jsonl")) if (lines := read_lines(file))]
     if not found:
         print(f"{options.out} holds no results", file=sys.stderr)
@@ -54,7 +53,7 @@ def main(given: Sequence[str] | None = None) -> int:
     from benchmarks.report import print_table
 
     print_table("Gain over plain tuned, in standard errors of one outer test", HEADINGS, rows(found))
-    return 0
+    return int(failed > 0)
 
 
 def measure(scenario: Scenario, repeat: int) -> list[Line]:

@@ -31,12 +31,11 @@ SEEDS = 4
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Run what is missing in the folder; 0 where all is there."""
+    """Run what is missing in the folder; 1 where a scenario failed."""
     parser = make_parser("lab", __doc__)
     parser.add_argument("--trials", type=int, default=48, metavar="N", help="trials of a study (default: 48)")
     options = parser.parse_args(given)
-    sweep(options, partial(measure, trials=options.trials))
-    return 0
+    return int(sweep(options, partial(measure, trials=options.trials)) > 0)
 
 
 def measure(scenario: Scenario, repeat: int, trials: int) -> list[Line]:

@@ -33,8 +33,8 @@ def make_parser(name: str, doc: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def sweep(options: argparse.Namespace, measure: Measure) -> None:
-    """Measure every scenario that was asked for and has no file; a line is printed for each."""
+def sweep(options: argparse.Namespace, measure: Measure) -> int:
+    """Measure every scenario that was asked for and has no file, a line printed for each; how many failed."""
     everything = scenarios.read_scenarios()
     names = [s.name for pattern in options.scenarios or ["*"] for s in scenarios.choose(everything, [pattern])]
     options.out.mkdir(parents=True, exist_ok=True)
@@ -42,8 +42,12 @@ def sweep(options: argparse.Namespace, measure: Measure) -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"  # read by the libraries when a worker starts
     with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        failed = 0
         for future in [pool.submit(examine, measure, name, options.repeat, options.out) for name in left]:
-            print(future.result(), flush=True)
+            said, sound = future.result()
+            failed += not sound
+            print(said, flush=True)
+    return failed
 
 
 def file_of(out: Path, name: str, repeat: int) -> Path:
@@ -51,8 +55,8 @@ def file_of(out: Path, name: str, repeat: int) -> Path:
     return out / f"{name}-{repeat}.jsonl"
 
 
-def examine(measure: Measure, name: str, repeat: int, out: Path) -> str:
-    """Write the file of one scenario; what came of it in a few words."""
+def examine(measure: Measure, name: str, repeat: int, out: Path) -> tuple[str, bool]:
+    """Write the file of one scenario; what came of it in a few words, and whether nothing failed."""
     import torch
 
     torch.set_num_threads(1)
@@ -61,8 +65,8 @@ def examine(measure: Measure, name: str, repeat: int, out: Path) -> str:
     try:
         lines = measure(next(s for s in scenarios.read_scenarios() if s.name == name), repeat)
     except SkippedScenarioError as reason:
-        return f"{name}: skipped: {reason}"
+        return f"{name}: skipped: {reason}", True
     except Exception:  # noqa: BLE001  (one scenario's fault must not end the others)
-        return f"{name}: failed\n{traceback.format_exc(limit=-4)}"
+        return f"{name}: failed\n{traceback.format_exc(limit=-4)}", False
     write_lines(file_of(out, name, repeat), lines)
-    return f"{time.strftime('%H:%M:%S')} {name}: {len(lines)} lines, {time.monotonic() - begun:.0f} s"
+    return f"{time.strftime('%H:%M:%S')} {name}: {len(lines)} lines, {time.monotonic() - begun:.0f} s", True

@@ -38,8 +38,8 @@ def short(monkeypatch):
 
 
 def test_the_lab_keeps_all_that_a_rule_could_use_and_the_truth(short, tmp_path):
-    said = sweep.examine(partial(lab.measure, trials=12), "synthetic-laplace", 2, tmp_path)
-    assert "failed" not in said, said
+    said, sound = sweep.examine(partial(lab.measure, trials=12), "synthetic-laplace", 2, tmp_path)
+    assert sound, said
     study, *lines = read_lines(tmp_path / "synthetic-laplace-2.jsonl")
     candidates = [line for line in lines if line["type"] == "candidate"]
     assert study["type"] == "study"
@@ -69,5 +69,7 @@ def test_what_is_there_is_not_run_again_and_a_fault_is_said(tmp_path):
     def fail(*_):
         raise ZeroDivisionError("broken")
 
-    assert "broken" in sweep.examine(fail, "adult-f1", 3, tmp_path)
+    said, sound = sweep.examine(fail, "adult-f1", 3, tmp_path)
+    assert "broken" in said
+    assert not sound
     assert not (tmp_path / "adult-f1-3.jsonl").exists()
