@@ -61,8 +61,7 @@ def objective_source(facts: LossFacts, library: str, *, rate: float | None = Non
         raise OptionError(f"an objective is for {' or '.join(BOOSTED)}, got {library!r}")
     facts = replace(facts, learned={})
     classes = 0 if facts.task == "regression" else facts.classes
-    singles = [replace(facts, spec=replace(facts.spec, parts=(part,)), learned={}) for part in facts.spec.parts]
-    parts = [_part_class(loss_source(single), place) for place, single in enumerate(singles, start=1)]
+    parts = [_part_class(loss_source(single), place) for place, single in enumerate(_singles(facts), start=1)]
     loss, machine = _Text(loss_source(facts)), _Text(inspect.getsource(objective))
     parameters = {**PARAMETERS[library], "eta" if library == "xgboost" else "learning_rate": rate or BOOSTED_RATES[1]}
     if classes > 2:
@@ -83,6 +82,11 @@ def objective_source(facts: LossFacts, library: str, *, rate: float | None = Non
     return f"{_docstring(facts, library)}\n\nfrom __future__ import annotations\n\n{imports}\n\n\n{text}"
 
 
+def _singles(facts: LossFacts) -> list[LossFacts]:
+    """The facts of each part as a loss of its own, worth what it is worth in the whole."""
+    return [replace(facts, spec=facts.spec.alone(place), learned={}) for place in range(len(facts.spec.parts))]
+
+
 def _part_class(source: str, place: int) -> str:
     text = _Text(source)
     found = next(node for node in text.tree.body if isinstance(node, ast.ClassDef) and node.name == "Loss")
@@ -99,9 +103,13 @@ def _pieces(facts: LossFacts, classes: int) -> str:
         lines.append("    prior = torch.bincount(target, minlength=CLASSES).double() / len(target)")
     lines.append("    return [")
     found = pieces_of(facts.spec, _prior(facts), classes, facts.groups, facts.zero)
-    for place, (part, piece) in enumerate(zip(facts.spec.parts, found, strict=True), start=1):
-        given = {"class_prior": "class_prior=prior", "group": "groups=groups", "zero": "zero=zero"}
-        arguments = ", ".join(text for name, text in given.items() if name in part.term.reads)
+    for place, (single, piece) in enumerate(zip(_singles(facts), found, strict=True), start=1):
+        given = {
+            "class_prior=prior": single.reads_prior,
+            "groups=groups": single.counts_groups,
+            "zero=zero": single.reads_zero,
+        }
+        arguments = ", ".join(text for text, taken in given.items() if taken)
         reads = ", ".join(repr(name) for name in sorted(piece.reads))
         frozen = f"frozenset({{{reads}}})" if reads else "frozenset()"
         lines.append(f"        Piece(Part{place}({arguments}).double(), {piece.kind!r}, {frozen}),")

@@ -89,6 +89,11 @@ class LossFacts:
         return "zero" in self.spec.reads
 
     @property
+    def counts_groups(self) -> bool:
+        """Whether the exported class must know how many groups there are: of a number there is nothing to count."""
+        return "group" in self.spec.reads and (self.groups > 1 or bool(self.memories()))
+
+    @property
     def scheduled(self) -> bool:
         """Whether something in the loss changes with training progress."""
         return "progress" in self.spec.reads

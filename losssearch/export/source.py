@@ -137,7 +137,7 @@ def _module_docstring(facts: LossFacts) -> str:
 
 def _loss_class(facts: LossFacts) -> str:
     arguments, setup, notes = _of_data(facts)
-    if "group" in facts.spec.reads and (facts.groups > 1 or facts.memories()):  # of a number there is nothing to count
+    if facts.counts_groups:
         arguments.append(f"groups: int = {facts.groups}")
         setup.append("self.groups = groups")
         notes.append("``groups``: how many sensitive groups your data has; by default as many as the searched data.")

@@ -20,6 +20,19 @@ def learned_scalars(part: Part) -> dict[str, float]:
     return {**scalars, UNCERTAINTY: 0.0} if part.weighting.kind == "uncertainty" else scalars
 
 
+def learned_alone(learned: Mapping[str, float | Tensor], *places: int) -> dict[str, float | Tensor]:
+    """The learned scalars of the parts at ``places`` of a spec, named as `LossSpec.alone` of them has them.
+
+    ``learned``: by name in the composed loss's state, ``0_alpha`` or ``learned.0_alpha``.
+    """
+    found: dict[str, float | Tensor] = {}
+    for name, value in learned.items():
+        index, own = name.removeprefix("learned.").split("_", 1)
+        if int(index) in places:
+            found[f"{sorted(places).index(int(index))}_{own}"] = value
+    return found
+
+
 def part_numbers(part: Part) -> dict[str, float]:
     """Every number of the part that may differ between members of a population."""
     domains = part.term.domains

@@ -244,6 +244,21 @@ class LossSpec:
         named = {name for part in self.parts for name in part.term.reads}
         return frozenset(named | {"progress"} if any(p.weighting.kind == "linear" for p in self.parts) else named)
 
+    def alone(self, *places: int) -> LossSpec:
+        """The sum of the parts at ``places``, each worth exactly what it is worth in the whole loss.
+
+        Constant weights of a spec sum to one, so those of some parts alone would be normalised anew; what they sum to
+        goes into the scales instead. The values of ``alone(0)``, ``alone(1)``, … add up to the value of the loss.
+
+        Raises:
+            SpecError: without a place.
+        """
+        parts = [self.parts[place] for place in sorted(places)]
+        if parts and all(part.weighting.kind == "constant" for part in parts):
+            total = math.fsum(part.weighting.start for part in parts)
+            parts = [replace(part, scale=min(part.scale / total, LARGEST_SCALE)) for part in parts]
+        return replace(self, parts=tuple(parts))
+
     def formula(self, *, latex: bool = False) -> str:
         """The loss as a sum, for people: plain text, or LaTeX."""
         return " + ".join(_part_formula(part, len(self.parts) == 1, latex) for part in self.parts)

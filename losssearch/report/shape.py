@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from losssearch.losses.compose import ComposedLoss, compose
+from losssearch.losses.part import learned_alone
 from losssearch.losses.spec import LossSpec
 from losssearch.report.canvas import BLUE, GREY, INK, blank, drawable, headline, legend, png
 from losssearch.report.leaderboard import searched_entry
@@ -98,11 +99,11 @@ def curves(
 
     Parts that compare groups ask nothing of one sample: they are left out.
     """
-    alone = tuple(part for part in spec.parts if not GROUPED & set(part.term.reads))
+    alone = [place for place, part in enumerate(spec.parts) if not GROUPED & set(part.term.reads)]
     if not alone:
         return []
     if len(alone) < len(spec.parts):
-        spec, learned = replace(spec, parts=alone), None
+        spec, learned = spec.alone(*alone), learned_alone(learned or {}, *alone)
     loss = compose(spec, class_prior=prior.double(), zero=zero).double()
     with torch.no_grad():
         for name, value in (learned or {}).items():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from losssearch.losses.compose import compose
+from losssearch.losses.part import learned_alone
 from losssearch.losses.spec import LossSpec
 
 MOST_ROWS = 1024
@@ -55,20 +55,24 @@ def group_pull(
     """
     rows = torch.randperm(len(target), generator=torch.Generator().manual_seed(seed))[:MOST_ROWS]
     classes = outputs.shape[-1] if outputs.dim() == 3 else 2
-    looked = [(part.term.reads, LossSpec((part,)).formula(), replace(spec, parts=(part,))) for part in spec.parts]
-    entries = [(formula, one) for reads, formula, one in looked if "distance" not in reads]
+    state = learned or {}
+    entries = [
+        (LossSpec((part,)).formula(), spec.alone(place), learned_alone(state, place))
+        for place, part in enumerate(spec.parts)
+        if "distance" not in part.term.reads
+    ]
     if len(entries) == len(spec.parts) > 1:
-        entries.append(("whole", spec))
+        entries.append(("whole", spec, dict(state)))
     if spec.parts != plain.parts:
-        entries.append(("plain", plain))
+        entries.append(("plain", plain, {}))
     read, columns = (group[rows], len(names)) if attribute is None else (attribute[rows, None], 1)
     found = []
-    for title, one in entries:
+    for title, one, scalars in entries:
         sizes = []
         for seen in outputs:
             loss = compose(one, class_prior=class_prior, groups=columns, classes=classes, zero=zero)
             with torch.no_grad():
-                for name, value in (learned or {}).items() if one is spec else ():
+                for name, value in scalars.items():
                     loss.learned[name].fill_(value)
             place = seen[rows].float().requires_grad_()
             if one.reads & {"memory"}:

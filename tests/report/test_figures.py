@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -211,3 +212,33 @@ def test_trials_need_not_be_in_order(make_result: Maker, make_trials: Maker) -> 
     result = make_result()
     trials: list[TrialRecord] = make_trials(result)
     assert history_figure(result, trials[::-1]) == history_figure(result, trials)
+
+
+def test_the_shape_keeps_weights_and_learned_scalars_where_parts_of_groups_are_left_out() -> None:
+    half = torch.ones(2, dtype=torch.float64) / 2
+    parts = [
+        {"term": "binary_cross_entropy", "weight": 0.2},
+        {"term": "focal", "weight": 0.6},
+        {"term": "group_disparity", "weight": 0.2},
+    ]
+    spec = LossSpec.from_json({"parts": parts})
+    (shown,) = curves(spec, "binary", "x", half)
+    weights = {part.name: part.weighting.start for part in spec.parts}
+    expected = np.zeros(len(shown.slope))
+    for name in ("binary_cross_entropy", "focal"):
+        (alone,) = curves(LossSpec.from_json({"parts": [{"term": name}]}), "binary", "x", half)
+        expected += weights[name] * np.array(alone.slope)
+    np.testing.assert_allclose(shown.slope, expected, rtol=1e-9)
+
+
+def test_the_shape_has_the_learned_scalars_of_the_parts_that_it_shows() -> None:
+    robust = {"term": "general_robust", "weight": {"learned": "uncertainty"}}
+    fair = {"term": "group_disparity_regression", "weight": 2.0}
+    both = LossSpec.from_json({"parts": [robust, fair]})
+    place = next(index for index, part in enumerate(both.parts) if part.name == "general_robust")
+    state = {f"{place}_shape": 1.7, f"{place}_log_scale": -0.9, f"{place}_log_variance": 0.9}
+    own = {name.replace(f"{place}_", "0_", 1): value for name, value in state.items()}
+    half = torch.ones(2, dtype=torch.float64) / 2
+    (shown,) = curves(both, "regression", "x", half, state)
+    (expected,) = curves(LossSpec.from_json({"parts": [robust]}), "regression", "x", half, own)
+    np.testing.assert_allclose(shown.slope, expected.slope, rtol=1e-9)

@@ -62,3 +62,18 @@ def test_several_classes_and_their_prior() -> None:
     )
     assert [row["part"] for row in found][1:] == ["plain"]
     assert all(0.5 < value < 1.5 for row in found for value in row["pull"].values())
+
+
+def test_a_part_is_looked_at_with_the_scalars_that_it_has_learned() -> None:
+    robust = {"term": "general_robust"}
+    spec = LossSpec.from_json({"parts": [robust, {"term": "absolute"}]})
+    place = next(index for index, part in enumerate(spec.parts) if part.name == "general_robust")
+    outputs = torch.where(GROUP == 0, 0.2, 3.0)[None]
+    arguments = (outputs, torch.zeros(200), GROUP, ("a", "b"))
+    state = {"shape": -3.0, "log_scale": -2.0}
+    found = group_pull(spec, spec, *arguments, learned={f"{place}_{name}": value for name, value in state.items()})
+    alone = LossSpec.from_json({"parts": [robust]})
+    (expected,) = group_pull(alone, alone, *arguments, learned={f"0_{name}": value for name, value in state.items()})
+    (initial,) = group_pull(alone, alone, *arguments)
+    assert found[place]["pull"] == pytest.approx(expected["pull"])
+    assert found[place]["pull"] != pytest.approx(initial["pull"], rel=0.1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -20,8 +18,8 @@ def pieces_of(
 ) -> list[Piece]:
     """The parts of ``spec`` as pieces, each with a state of its own; ``classes`` is 0 for regression."""
     pieces = []
-    for part in spec.parts:
-        single = replace(spec, parts=(part,))
+    for place in range(len(spec.parts)):
+        single = spec.alone(place)
         prior = None if class_prior is None else class_prior.double()
         kind = kind_of(single, prior, classes, groups, zero)
         pieces.append(Piece(_loss(single, prior, classes, groups, zero), kind, _read_beside(single)))
