@@ -41,6 +41,7 @@ _SHARED = {
     "ldam": Family("ldam", ("max_margin",)),
     "gce": Family("generalised_cross_entropy", ("q",)),
     "sce": Family("symmetric_cross_entropy", ("alpha", "beta")),
+    "nce_mae": Family("active_passive", ("beta",)),
     "brier": Family("brier"),
 }
 FAMILIES: Mapping[str, Mapping[str, Family]] = {

@@ -60,6 +60,7 @@ DIRECT: Mapping[str, Direct] = MappingProxyType(
 
 PLAIN = frozenset(
     {
+        "active_passive",
         "asymmetric_squared",
         "binary_cross_entropy",
         "cost_sensitive_cross_entropy",

@@ -99,6 +99,13 @@ class Task:
         return classes if self.kind == "multiclass" else 1
 
 
+_WRONG_LABELS = (
+    Baseline("symmetric_cross_entropy", "symmetric_cross_entropy", tunable=("beta",)),
+    Baseline("active_passive", "active_passive", tunable=("beta",)),
+)
+"""Losses for wrong labels. Only the ratio of their two weights matters, so one of them is tuned. They end the menu: a study
+of few trials still tries what it tried without them."""
+
 _binary = Task(
     kind="binary",
     offers=SHARED | {"logit", "logits", "labels", "class_prior"},
@@ -115,6 +122,7 @@ _binary = Task(
         Baseline("generalised_cross_entropy", "generalised_cross_entropy", tunable=("q",)),
         Baseline("squared_hinge", "squared_hinge"),
         Baseline("brier", "brier"),
+        *_WRONG_LABELS,
     ),
     further=(Baseline("cost_sensitive", "cost_sensitive_cross_entropy", aims={"ratio": "ratio"}),),
 )
@@ -133,6 +141,7 @@ _multiclass = Task(
         Baseline("ldam", "ldam", tunable=("max_margin",)),
         Baseline("generalised_cross_entropy", "generalised_cross_entropy", tunable=("q",)),
         Baseline("brier", "brier"),
+        *_WRONG_LABELS,
     ),
 )
 _regression = Task(

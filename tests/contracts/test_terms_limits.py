@@ -40,6 +40,7 @@ EQUAL: list[tuple[str, Hyper, str, Hyper, float]] = [
     ("poly1", {"epsilon": 0.0}, *PLAIN, 1),
     ("generalised_cross_entropy", {"q": 1e-9}, *PLAIN, 1),
     ("symmetric_cross_entropy", {"alpha": 2.0, "beta": 3.0}, "poly1", {"epsilon": 6.0}, 2),
+    ("active_passive", {"alpha": 1e-9, "beta": 2.0}, "generalised_cross_entropy", {"q": 1.0}, 2),
     ("logit_adjustment", {"tau": 0.0}, *PLAIN, 1),
     ("ldam", {"max_margin": 0.0, "sharpness": 1.0}, *PLAIN, 1),
     ("tversky", {"alpha": 0.5, "beta": 0.5}, "soft_f1", {}, 1),

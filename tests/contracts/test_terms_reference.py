@@ -58,6 +58,13 @@ def symmetric(logits: Array, labels: Array, alpha: float, beta: float) -> Array:
     return alpha * -np.log(probability(logits, labels)) - beta * (p * log_q).sum(1)
 
 
+def active_passive(logits: Array, labels: Array, alpha: float, beta: float) -> Array:
+    """Ma et al. 2020, eq. 6 and section 3.3: α H(q, p) / sum_j H(q = j, p) + β |q - p| / 2."""
+    p = special.softmax(logits, 1)
+    normalised = -np.log(probability(logits, labels)) / -np.log(p).sum(1)
+    return alpha * normalised + beta * np.abs(np.eye(CLASSES)[labels] - p).sum(1) / 2
+
+
 def ldam(logits: Array, labels: Array, class_prior: Array, max_margin: float, sharpness: float) -> Array:
     """Cao et al. 2019: margins ∝ n^-1/4, scaled to the largest, taken off the label's logit."""
     counts = class_prior * 1000
@@ -165,6 +172,7 @@ REFERENCE: list[tuple[str, dict[str, float | str], Callable[..., Any]]] = [
     ("generalised_cross_entropy", {"q": 0.7}, lambda z, y, q: (1 - probability(z, y) ** q) / q),
     ("brier", {}, lambda z, y: ((special.softmax(z, 1) - np.eye(CLASSES)[y]) ** 2).sum(1)),  # Brier 1950, eq. 2
     ("symmetric_cross_entropy", {"alpha": 0.1, "beta": 1.0}, symmetric),
+    ("active_passive", {"alpha": 2.0, "beta": 0.5}, active_passive),
     (
         "logit_adjustment",
         {"tau": 1.5},

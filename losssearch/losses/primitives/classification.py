@@ -125,3 +125,23 @@ def symmetric_cross_entropy(logits: Tensor, labels: Tensor, *, alpha: Tensor, be
     """
     log_p = _of_label(log_softmax(logits), labels)
     return -alpha * log_p - _LOG_ZERO * beta * torch.expm1(log_p)
+
+
+@loss_term(
+    reference="Ma et al. 2020, Normalized loss functions, section 3: NCE+MAE",
+    shift_invariant=True,
+    alpha=Float(0.01, 100.0, default=1.0, log=True),
+    beta=Float(0.01, 100.0, default=1.0, log=True),
+)
+def active_passive(logits: Tensor, labels: Tensor, *, alpha: Tensor, beta: Tensor) -> Tensor:
+    """Normalised cross-entropy plus absolute error (NCE+MAE): both bounded, so robust to wrong labels.
+
+    ``α log p_y / sum_c log p_c + β (1 - p_y)``: the active part raises the label's probability, the passive one lowers
+    all others. Shapes: logits [batch, classes], labels [batch] → [batch], between 0 and α + β. Limits: β → 0 is
+    normalised cross-entropy; α → 0 is β times `generalised_cross_entropy` with q = 1. NCE+RCE (reverse cross-entropy,
+    log 0 taken as -4) is the same loss with 4 β in place of β.
+    """
+    log_p = log_softmax(logits)
+    of_label = _of_label(log_p, labels)
+    # the sum over classes is at most -C log C, so the ratio and its slope stay finite at any logits
+    return alpha * of_label / log_p.sum(-1) - beta * torch.expm1(of_label)
