@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal
 
 from losssearch.assembly import Assembled, Options, assemble
 from losssearch.data import Data
+from losssearch.data.given_splits import Named
 from losssearch.data.groups import Sensitive
 from losssearch.errors import ConstraintUnmetError, InterruptedStudyError, LossSearchError
 from losssearch.execution import one_thread
@@ -49,6 +50,11 @@ def search(
     positive: object = None,
     drop_missing_target: bool = False,
     max_rows: int | None = None,
+    test: Data | None = None,
+    group: Named | None = None,
+    time: Named | None = None,
+    split: Named | None = None,
+    time_as_feature: bool = False,
     data_memory: str | None = None,
     sensitive: Sensitive | None = None,
     sensitive_as_feature: bool = False,
@@ -101,6 +107,13 @@ def search(
         positive: the positive class of a binary target.
         drop_missing_target: leave out rows without a target instead of refusing them.
         max_rows: use a stratified sample of so many rows at most; where left out, all.
+        test: the rows to test on, given as ``data`` is; the others are split 75 : 25 into search and confirmation.
+        group: a column whose rows with one value are never split: patients, customers, sites. For a pair: one value per
+            row, which come before those of ``test`` where both are given; likewise ``time`` and ``split``.
+        time: a column of numbers or dates; later rows are for confirmation and test, and validate what earlier ones
+            trained. No feature, unless ``time_as_feature``.
+        split: a column that names each row's part: train, validation or test. See docs/splits.md.
+        time_as_feature: let the model see the column of times.
         data_memory: memory that a table may take, such as ``"2G"``, before a Parquet or Arrow file is streamed from
             disk; a quarter of the machine's where left out.
         sensitive: columns whose groups are to be treated alike, or cuts such as ``"age>=25"``; no features, unless
@@ -147,7 +160,7 @@ def search(
     """
     # The parameters are the fields of `Options` by name, so that a new one is written down in two places, not three.
     options = {name: value for name, value in locals().items() if name != "observer"}
-    options["started"] = time.monotonic()
+    options["started"] = monotonic()
     if isinstance(constraints, str):
         options["constraints"] = (constraints,)
     if isinstance(time_budget, str):

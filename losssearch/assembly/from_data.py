@@ -13,7 +13,7 @@ from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
 from losssearch.data import Dataset, load, partition
 from losssearch.data.sources import Data
-from losssearch.data.splits import SMALL
+from losssearch.data.splits import SMALL, trained_share
 from losssearch.errors import OptionError
 from losssearch.evaluation import Metric, get_metric
 from losssearch.execution.resources import parse_memory
@@ -31,9 +31,6 @@ from losssearch.training.private import Privacy, check_private
 
 SMALL_JOB = 6e11
 """Floating-point operations below which a cluster's start would cost more than it saves (about 20 s of one core)."""
-
-TRAINED, TRAINED_SMALL = 0.75, 0.8
-"""Share of the search part that a draw trains on; of a small dataset, where draws are five folds."""
 
 FUNCTION_ONLY = ("direction", "classes", "class_prior")
 """Options that say of a training function what a dataset says itself."""
@@ -82,6 +79,9 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
     workers = _workers(options, settings, dataset, device, observer)
     for line in dataset.notes:
         observer.note(line)
+    if dataset.given is not None:
+        sizes = f"{len(parts.search)}, {len(parts.confirmation)} and {len(parts.test)} rows"
+        observer.note(f"the split: {dataset.given.facts['text']}; {sizes}")
     if dataset.coarse:
         observer.note("many rows are alike but for the target: they are parted as different cases, not as copies")
     warn(question.fairness, dataset, observer, as_feature=settings.sensitive_as_feature)
@@ -127,6 +127,7 @@ def _load(options: Options, data: Data) -> Dataset:
         stream=not is_boosted(options.model),
         sensitive=options.sensitive,
         sensitive_as_feature=options.sensitive_as_feature or options.group_thresholds,
+        given=options.given,
     )
 
 
@@ -147,7 +148,7 @@ def _question(options: Options, dataset: Dataset) -> Question:
 def _settings(options: Options, dataset: Dataset, question: Question, study: str, searched: int) -> StudySettings:
     """What is stored of the study; ``searched`` counts the rows of the search part."""
     trees, front = is_boosted(options.model), question.fairness.front
-    trained = round((TRAINED_SMALL if dataset.rows < SMALL else TRAINED) * searched)
+    trained = round(trained_share(dataset) * searched)
     trained += dataset.all_rows - dataset.rows
     settings = StudySettings(
         study=study,
@@ -169,6 +170,7 @@ def _settings(options: Options, dataset: Dataset, question: Question, study: str
         front=front,
         confidence=options.confidence,
         group_thresholds=options.group_thresholds,
+        splits=options.given.described(),
     )
     if not settings.rates:
         raise OptionError("rates must hold at least one learning rate")

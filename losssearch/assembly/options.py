@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from losssearch.data.given_splits import Given, Named
 from losssearch.data.groups import Sensitive
 from losssearch.data.sources import Data
 from losssearch.models import ModelFactory
@@ -33,6 +34,11 @@ class Options:
     positive: object = None
     drop_missing_target: bool = False
     max_rows: int | None = None
+    test: Data | None = None
+    group: Named | None = None
+    time: Named | None = None
+    split: Named | None = None
+    time_as_feature: bool = False
     sensitive: Sensitive | None = None
     sensitive_as_feature: bool = False
     constraints: Sequence[str] = ()
@@ -65,3 +71,8 @@ class Options:
     seed: int = 0
     started: float | None = None
     """When the clock of a time budget began, of ``time.monotonic``; now where left out."""
+
+    @property
+    def given(self) -> Given:
+        """The user's own splits; raises `OptionError` for those that contradict each other."""
+        return Given(self.test, self.group, self.time, self.split, self.time_as_feature)

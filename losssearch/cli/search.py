@@ -63,6 +63,47 @@ def search(
             metavar="N", min=50, help="Use a stratified sample of so many rows. Default: all.", rich_help_panel=DATA
         ),
     ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Rows to test on, with the same columns. Default: a fifth of the data.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL",
+            help="Keep rows of one value together, such as those of a patient; no feature.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    time_column: Annotated[
+        str | None,
+        typer.Option(
+            "--time",
+            metavar="COL",
+            help="Train on earlier rows, confirm and test on later ones; numbers or dates.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    time_as_feature: Annotated[
+        bool,
+        typer.Option(
+            "--time-as-feature",
+            help="Let the model see the column of --time. Default: it does not.",
+            rich_help_panel=DATA,
+        ),
+    ] = False,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL",
+            help="Column that says train, validation or test of each row; no feature.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     data_memory: Annotated[
         str | None,
         typer.Option(
@@ -264,6 +305,11 @@ def search(
         positive=positive,
         drop_missing_target=drop_missing_target,
         max_rows=max_rows,
+        test=test,
+        group=group,
+        time=time_column,
+        split=split,
+        time_as_feature=time_as_feature,
         data_memory=data_memory,
         sensitive=_listed(sensitive) or None,
         sensitive_as_feature=sensitive_as_feature,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from losssearch.data import streaming
 from losssearch.data.columns import read_columns
+from losssearch.data.given_splits import Given, GivenSplit, announced, attach, read_given, split_arrays
 from losssearch.data.group_reader import GroupReader
 from losssearch.data.groups import (
     SMALLEST,
@@ -26,6 +27,7 @@ from losssearch.data.groups import (
     sensitive_columns,
     without_columns,
 )
+from losssearch.data.held_file import joined, unseen_class
 from losssearch.data.large import RESIDENT_SHARE, Stored, row_keys, row_numbers, store
 from losssearch.data.schema import Column, Schema
 from losssearch.data.sources import Data, Source, read_source
@@ -63,6 +65,8 @@ class Dataset:
     attribute: Attribute | None = None
     notes: tuple[str, ...] = ()
     stored: Stored | None = None
+    given: GivenSplit | None = None
+    """How the user wants the rows split; None where that is left to chance."""
 
     @property
     def rows(self) -> int:
@@ -109,6 +113,7 @@ def load(
     stream: bool = True,
     sensitive: Sensitive | None = None,
     sensitive_as_feature: bool = False,
+    given: Given | None = None,
 ) -> Dataset:
     """Read data and infer what they are.
 
@@ -122,6 +127,7 @@ def load(
     is streamed: see `losssearch.data.large`. Without ``stream``, or with a sensitive number, a sample that fits is used
     instead. A note says which rows are used. ``sensitive``: columns whose values, or combinations of values, are the
     groups to be treated alike; they are no features unless ``sensitive_as_feature``. See `losssearch.data.groups`.
+    ``given``: the user's own splits. See `losssearch.data.given_splits`.
 
     Raises `DataError`, `OptionError` or `UnknownNameError`, each in one line: for a file that is missing or
     no table, a missing column, a target that is constant, not finite or missing in places, fewer than 50
@@ -132,22 +138,28 @@ def load(
     named, dropped = sensitive_columns(sensitive), (drop,) if isinstance(drop, str) else tuple(drop)
     if target is not None and target in named:
         raise OptionError(f"the sensitive attribute must not be the target; {target!r} is both")
+    given = given or Given()
     streamable = not isinstance(sensitive, np.ndarray | pd.Series)  # labels beside a file are one for each of its rows
-    unnamed = tuple(name for name in dropped if name not in named)
+    needed = (*named, *given.columns.values())
+    unnamed = tuple(name for name in dropped if name not in needed)
     source = read_source(data, target, unnamed, max_rows, memory=memory, stream=stream and streamable)
-    source = _thinned(source, max_rows)
-    source, notes = _without_missing_target(source, drop_missing_target)
+    source, notes, held = _with_test(source, given, target, unnamed, max_rows, drop_missing_target)
     source, grouping, reader = _read_groups(source, sensitive)
+    split = read_given(source, given, held)
     hidden = [name for name in named if name in dropped or not sensitive_as_feature]
-    source = without_columns(source, hidden)
+    unseen = list(dict.fromkeys((*hidden, *given.hidden, *(name for name in needed if name in dropped))))
+    source = without_columns(source, unseen)
+    if isinstance(source.features, pd.DataFrame):
+        notes = (*notes, *announced(source.features, list(given.columns.values())))
     goal = read_target(source.target.reset_index(drop=True), source.where, task, positive)
+    _check_classes(goal, held, str(given.test))
     source = _without_row_numbers(source)
     features, schema, read_notes = _read_features(source)
     if not schema.columns:
         reasons = f" ({'; '.join(read_notes)})" if read_notes else ""
         raise DataError(f"there must be a feature besides the target; {source.where} has none left{reasons}")
     if source.large is not None:
-        told = (*goal.notes, *source.notes, *read_notes, *_said(grouping, hidden, " in the sample"))
+        told = (*goal.notes, *notes, *source.notes, *read_notes, *_said(grouping, hidden, " in the sample"))
         return _streamed(source, features, goal, schema, told, drop_missing_target, grouping, reader)
     return Dataset(
         name=source.name,
@@ -156,12 +168,53 @@ def load(
         classes=goal.classes,
         task=goal.task,
         schema=schema,
-        fingerprint=_fingerprint(features, schema, goal, grouping),
+        fingerprint=_fingerprint(features, schema, goal, grouping, split),
         group=None if grouping is None else grouping.ids,
         groups=() if grouping is None else grouping.names,
         attribute=None if grouping is None else grouping.attribute,
         notes=(*goal.notes, *notes, *source.notes, *read_notes, *_said(grouping, hidden)),
+        given=split,
     )
+
+
+def _with_test(
+    source: Source,
+    given: Given,
+    target: str | None,
+    drop: tuple[str, ...],
+    max_rows: int | None,
+    drop_missing_target: bool,
+) -> tuple[Source, tuple[str, ...], int]:
+    """The rows that are used, with what was given of each beside it; those of a test file, so many, come last."""
+    asked = given.described()
+    if asked and source.large is not None:
+        raise DataError(
+            f"--{next(iter(asked))} needs all rows in memory, and the {source.large.rows:,} rows of {source.where} do "
+            "not fit: use --max-rows N for a sample of them, or raise --data-memory"
+        )
+    if given.test is None:
+        attached = _thinned(attach(source, given.roles, target), max_rows)
+        return (*_without_missing_target(attached, drop_missing_target), 0)
+    held = read_source(given.test, target or str(source.target.name), drop, None, stream=False)
+    rows = len(source.target)
+    split_arrays(given.roles, rows, len(held.target))
+    source = _thinned(attach(source, given.roles, target, slice(0, rows)), max_rows)
+    source, notes = _without_missing_target(source, drop_missing_target)
+    held = attach(held, given.roles, target, slice(rows, None))
+    held, further = _without_missing_target(held, drop_missing_target)
+    notes = (*notes, *(f"{note} in {held.where}" for note in (*further, *held.notes)))
+    return joined(source, held), notes, len(held.target)
+
+
+def _check_classes(goal: Target, held: int, where: str) -> None:
+    """Raise `DataError` where one of the last ``held`` rows has a class that none of the others has."""
+    if not held or not goal.classes:
+        return
+    known = np.unique(goal.values[:-held])
+    unseen = ~np.isin(goal.values[-held:], known)
+    if unseen.any():
+        row = int(unseen.argmax())
+        raise DataError(unseen_class(goal.classes[int(goal.values[-held:][row])], f"row {row + 1} of {where}"))
 
 
 def _read_groups(source: Source, sensitive: Sensitive | None) -> tuple[Source, Groups | None, GroupReader | None]:
@@ -253,11 +306,8 @@ def _thinned(source: Source, most: int | None) -> Source:
         return source
     strata = pd.factorize(source.target, use_na_sentinel=False)[0].astype(np.int64)
     chosen = streaming.draw(lambda: iter([strata]), most)
-    features = source.features
-    features = features.iloc[chosen].reset_index(drop=True) if isinstance(features, pd.DataFrame) else features[chosen]
     note = streaming.said(len(chosen), rows, "as max_rows asks")
-    target = source.target.iloc[chosen].reset_index(drop=True)
-    return Source(source.name, source.where, features, target, source.shape, (note, *source.notes))
+    return replace(source.rows(chosen), notes=(note, *source.notes))
 
 
 def _without_missing_target(source: Source, allowed: bool) -> tuple[Source, tuple[str, ...]]:
@@ -274,7 +324,7 @@ def _without_missing_target(source: Source, allowed: bool) -> tuple[Source, tupl
             f"every row must have a target; {name} lacks {count} of {len(missing)}, the first in row {first}: "
             "leave them out with --drop-missing-target"
         )
-    kept = replace(source, features=source.features[~missing], target=source.target[~missing])
+    kept = source.rows(~missing)
     return kept, (f"left out {count} rows without a target",) if source.large is None else ()
 
 
@@ -295,7 +345,11 @@ def _read_features(source: Source) -> tuple[pd.DataFrame | NDArray[np.float32], 
 
 
 def _fingerprint(
-    features: pd.DataFrame | NDArray[np.float32], schema: Schema, goal: Target, grouping: Groups | None
+    features: pd.DataFrame | NDArray[np.float32],
+    schema: Schema,
+    goal: Target,
+    grouping: Groups | None,
+    split: GivenSplit | None,
 ) -> str:
     header = [[column.name, column.kind] for column in schema.columns], schema.shape, goal.classes, goal.task
     digest = hashlib.sha256(json.dumps(header).encode())
@@ -310,4 +364,6 @@ def _fingerprint(
         digest.update(json.dumps(grouping.names).encode() + grouping.ids.astype("<i8").tobytes())
         if grouping.attribute is not None:
             digest.update(grouping.attribute.values.astype("<f4").tobytes())
+    if split is not None:
+        digest.update(split.digest())
     return digest.hexdigest()[:16]

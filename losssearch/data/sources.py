@@ -6,7 +6,7 @@ import difflib
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,7 +30,7 @@ class Source:
 
     ``features`` is a data frame, or an array [rows, ...]. ``shape`` is that of one image, empty for a table.
     ``where`` names the source in messages. ``large``: the file of which these rows are but a sample, where all its
-    rows are to be streamed.
+    rows are to be streamed. ``beside``: further values of each row, by what they are for, such as its group.
     """
 
     name: str
@@ -40,6 +40,19 @@ class Source:
     shape: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     large: files.LargeFile | None = None
+    beside: Mapping[str, pd.Series] = field(default_factory=dict)
+
+    def rows(self, chosen: NDArray[Any]) -> Source:
+        """The source with these rows alone, given by number or as a mask."""
+        features = self.features
+        return replace(
+            self,
+            features=features.iloc[chosen].reset_index(drop=True)
+            if isinstance(features, pd.DataFrame)
+            else features[chosen],
+            target=self.target.iloc[chosen].reset_index(drop=True),
+            beside={role: values.iloc[chosen].reset_index(drop=True) for role, values in self.beside.items()},
+        )
 
 
 def read_source(

@@ -2,9 +2,9 @@
 
 Rows with equal features are taken for copies and fall on one side, unless so many are equal, and differ in their
 targets, that they must be different cases: a table of few coarse columns describes many people alike, and new rows will
-be like old ones. Every class (for regression, every tenth of the target's range of ranks) of every sensitive group
-falls on the sides in equal shares. Only raw output of PCG64 is used, whose stream numpy keeps the same in every version
-and on every platform.
+be like old ones. Where the user gives groups, times or parts, those decide instead. Every class (for regression, every
+tenth of the target's range of ranks) of every sensitive group falls on the sides in equal shares. Only raw output of
+PCG64 is used, whose stream numpy keeps the same in every version and on every platform.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from losssearch.data import grouped_rows, ordered_rows
 from losssearch.data.dataset import Dataset
+from losssearch.data.given_splits import CONFIRMATION, PARTS, SEARCH, TEST
 from losssearch.errors import DataError, OptionError
 
 SMALL = 1000
 """Below so many rows in total, draws are the folds of a repeated stratified k-fold."""
 
 FOLDS = 5
+
+GOLDEN = (5**0.5 - 1) / 2
 
 Rows = NDArray[np.int64]
 
@@ -50,11 +54,13 @@ class Draw:
 
 
 def partition(dataset: Dataset, seed: int) -> Partition:
-    """Part the rows 60 : 20 : 20.
+    """Part the rows 60 : 20 : 20, or as the user gave it.
 
-    Raises `DataError` where equal rows leave a part without one of the classes, `OptionError` for a
-    negative seed.
+    Raises `DataError` where equal rows, groups or times leave a part without one of the classes, or leave no draws of
+    training and validation rows; `OptionError` for a negative seed.
     """
+    if dataset.given is not None:
+        return _given_partition(dataset, seed)
     rows = np.arange(dataset.rows)
     position, _ = _positions(dataset, rows, _sequence(seed, "partition", 0))
     part = np.searchsorted([0.6, 0.8], position, side="right")
@@ -75,13 +81,19 @@ def draws(dataset: Dataset, rows: Rows, *, seed: int, count: int, purpose: str) 
     """Draw training and validation rows out of ``rows``, ``count`` times.
 
     From 1,000 rows in the dataset on, each draw is a new split 75 : 25; below, the draws are the folds of
-    repeated stratified 5-fold cross-validation. ``purpose`` (search, reevaluation, confirmation) sets the
-    draws and seeds of a stage apart from those of the others. The first k draws do not depend on ``count``.
+    repeated stratified 5-fold cross-validation. Groups stay whole in both. Where rows have a time, each draw is a
+    window of 60 % of the rows to train on and of the next 20 % to validate on, which begins at a place of its own.
+    ``purpose`` (search, reevaluation, confirmation) sets the draws and seeds of a stage apart from those of the
+    others. The first k draws do not depend on ``count``.
 
     Raises `OptionError` for a negative seed or a count below 1.
     """
     if count < 1:
         raise OptionError(f"there must be at least one draw, got {count}")
+    if dataset.given is not None and dataset.given.time is not None:
+        return tuple(_window(dataset, dataset.given.time, rows, seed, purpose, index) for index in range(count))
+    if dataset.given is not None and dataset.given.cluster is not None:
+        return tuple(_grouped(dataset, dataset.given.cluster, rows, seed, purpose, index) for index in range(count))
     folded = dataset.rows < SMALL
     return tuple(
         _fold(dataset, rows, seed, purpose, index) if folded else _split(dataset, rows, seed, purpose, index)
@@ -102,6 +114,134 @@ def _fold(dataset: Dataset, rows: Rows, seed: int, purpose: str, index: int) -> 
     start = _raw(_sequence(seed, f"{purpose}/start", repeat), int(stratum.max()) + 1) % FOLDS
     held = (position * FOLDS).astype(np.int64) + start[stratum].astype(np.int64)
     return _draw(rows, held % FOLDS == fold, _sequence(seed, f"{purpose}/fold", index))
+
+
+def trained_share(dataset: Dataset) -> float:
+    """The share of the search part that a draw trains on."""
+    if dataset.given is not None and dataset.given.time is not None:
+        return ordered_rows.TRAINED
+    return 1 - 1 / FOLDS if dataset.rows < SMALL else 0.75
+
+
+def _given_partition(dataset: Dataset, seed: int) -> Partition:
+    """The parts as given; what is not, by group, by time, or by chance."""
+    given = dataset.given
+    assert given is not None  # noqa: S101  (the caller looked)
+    side = np.full(dataset.rows, -1) if given.side is None else given.side.copy()
+    open_rows = np.flatnonzero(side < 0)
+    if len(open_rows):
+        shares = (0.6, 0.2, 0.2) if given.side is None else (0.75, 0.25)
+        side[open_rows] = _divided(dataset, open_rows, shares, seed)
+    parts = Partition(*(np.flatnonzero(side == part) for part in (SEARCH, CONFIRMATION, TEST)))
+    for name, members in zip(PARTS, (parts.search, parts.confirmation, parts.test), strict=True):
+        _require_kinds(dataset, members, name, len(dataset.classes) if name == "search" else 2)
+    draws(dataset, parts.search, seed=seed, count=1, purpose="partition")  # so that what cannot be drawn is told now
+    return parts
+
+
+def _divided(dataset: Dataset, rows: Rows, shares: tuple[float, ...], seed: int) -> NDArray[np.int64]:
+    """The number of the part of each of ``rows``."""
+    given = dataset.given
+    assert given is not None  # noqa: S101  (the caller looked)
+    if given.time is not None:
+        part = ordered_rows.cut_in_order(given.time[rows], np.cumsum(shares)[:-1].tolist())
+        if part is None:
+            raise DataError(
+                f"--time needs a distinct time for each of {len(shares)} parts; {dataset.name} has "
+                f"{len(np.unique(given.time[rows]))}"
+            )
+        return part
+    if given.cluster is not None:
+        least = (2, *[1] * (len(shares) - 1))
+        return _dealt(dataset, given.cluster, rows, shares, least, _sequence(seed, "partition", 0))
+    position, _ = _positions(dataset, rows, _sequence(seed, "partition", 0))
+    return np.searchsorted(np.cumsum(shares)[:-1], position, side="right")
+
+
+def _dealt(
+    dataset: Dataset,
+    cluster: NDArray[np.int64],
+    rows: Rows,
+    shares: tuple[float, ...],
+    least: tuple[int, ...],
+    sequence: np.random.SeedSequence,
+) -> NDArray[np.int64]:
+    """The part of each of ``rows``, groups whole and targets spread alike as far as whole groups can be."""
+    _, group = np.unique(cluster[rows], return_inverse=True)
+    groups, strata = int(group.max()) + 1, _strata(dataset, rows)
+    counts = np.zeros((groups, int(strata.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (group, strata), 1)
+    holds = np.ones((groups, 1), dtype=bool)
+    if dataset.classes:
+        holds = np.zeros((groups, len(dataset.classes)), dtype=bool)
+        holds[group, dataset.target[rows]] = True
+    tries: list[np.random.SeedSequence] = []
+
+    def raw(number: int, count: int) -> NDArray[np.uint64]:
+        while len(tries) <= number:
+            tries.extend(sequence.spawn(1))
+        return _raw(tries[number], count)
+
+    def few(label: int, found: int) -> DataError:
+        held = f"class {dataset.classes[label]!r}" if dataset.classes else "the target"
+        return DataError(
+            f"--group needs {sum(least)} groups or more with rows of each class, so that every part has some; "
+            f"{held} occurs in {found} of {groups} groups of {dataset.name}: bring more groups, or merge classes"
+        )
+
+    parts = grouped_rows.assign(counts, holds, shares, least=least, raw=raw, few=few)
+    found: NDArray[np.int64] = parts[group]
+    return found
+
+
+def _grouped(dataset: Dataset, cluster: NDArray[np.int64], rows: Rows, seed: int, purpose: str, index: int) -> Draw:
+    """A fold of few rows where every fold can have every class, else a split 75 : 25; of whole groups."""
+    if dataset.rows < SMALL and _foldable(dataset, cluster, rows):
+        repeat, fold = divmod(index, FOLDS)
+        sequence = _sequence(seed, purpose, repeat)
+        part = _dealt(dataset, cluster, rows, (1 / FOLDS,) * FOLDS, (1,) * FOLDS, sequence)
+        return _draw(rows, part == fold, _sequence(seed, f"{purpose}/fold", index))
+    part = _dealt(dataset, cluster, rows, (0.75, 0.25), (1, 1), _sequence(seed, purpose, index))
+    return _draw(rows, part == 1, _sequence(seed, f"{purpose}/draw", index))
+
+
+def _foldable(dataset: Dataset, cluster: NDArray[np.int64], rows: Rows) -> bool:
+    own, labels = cluster[rows], dataset.target[rows]
+    kinds = np.unique(labels) if dataset.classes else ()
+    least = min([len(np.unique(own[labels == kind])) for kind in kinds] or [len(np.unique(own))])
+    return least >= 2 * FOLDS
+
+
+def _window(dataset: Dataset, time: NDArray[np.int64], rows: Rows, seed: int, purpose: str, index: int) -> Draw:
+    """A window of training rows and of the validation rows that follow; windows of one purpose lie spread evenly."""
+    order = np.argsort(time[rows], kind="stable")
+    ordered = rows[order]
+    labels = dataset.target[ordered] if dataset.classes else np.zeros(len(rows), dtype=np.int64)
+    places = ordered_rows.windows(time[ordered], labels, len(dataset.classes))
+    if not len(places):
+        raise DataError(
+            f"--time needs earlier rows to train on and later ones to validate on, with every class in the earlier; "
+            f"the search part of {dataset.name} has no such cut: it has {len(np.unique(time[rows]))} distinct times"
+        )
+    # Fractions of the golden ratio lie evenly whatever their number; each purpose begins at a place of its own.
+    begin = int(_raw(_sequence(seed, purpose, 0), 1)[0]) / 2**64
+    before, after = ordered_rows.window(places, len(rows), (begin + index * GOLDEN) % 1)
+    used = np.concatenate([ordered[before], ordered[after]])
+    return _draw(used, np.arange(len(used)) >= len(before), _sequence(seed, f"{purpose}/draw", index))
+
+
+def _require_kinds(dataset: Dataset, members: Rows, name: str, least: int) -> None:
+    """Raise `DataError` where a part is empty, or holds fewer classes than it needs."""
+    if not len(members):
+        raise DataError(f"every part of the data must have rows; the {name} part of {dataset.name} has none")
+    held = set(dataset.target[members].tolist()) if dataset.classes else set()
+    if dataset.classes and len(held) < least:
+        lacking = dataset.classes[min(set(range(len(dataset.classes))) - held)]
+        rule = "every class" if name == "search" else "two classes or more"
+        raise DataError(
+            f"the {name} part must hold {rule}; that of {dataset.name}, as the split is given, has {len(members)} rows "
+            f"and no {lacking!r}"
+        )
 
 
 def _draw(rows: Rows, held: NDArray[np.bool_], sequence: np.random.SeedSequence) -> Draw:

@@ -86,6 +86,7 @@ class Summed(Measure):
 
     columns: Callable[[Tensor, Tensor], tuple[Column, ...]]
     value: Callable[..., Tensor]
+    """Rows may be a number, or the sum of weights of each resample, ``[B]``."""
 
     def plain(self, outputs: Tensor, target: Tensor) -> Tensor:
         """See `Measure.plain`."""
@@ -94,7 +95,7 @@ class Summed(Measure):
     def resampled(self, outputs: Tensor, target: Tensor) -> Resampled:
         """See `Measure.resampled`."""
         columns = self.columns(outputs, target)
-        return lambda weights: self.value(len(weights), *(column.weighted(weights) for column in columns))
+        return lambda weights: self.value(weights.sum(0), *(column.weighted(weights) for column in columns))
 
 
 def mean(rows: int, total: Tensor) -> Tensor:

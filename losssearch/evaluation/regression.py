@@ -81,11 +81,12 @@ class MedianAbsolute(Measure):
         """See `Measure.resampled`."""
         errors = (outputs.double() - target.double()).abs()
         order = argsort(errors)
-        errors, rows = errors[order], len(errors)
+        errors = errors[order]
 
         def value(weights: Tensor) -> Tensor:
             drawn = weights[order].cumsum(0)
-            lower, upper = ((drawn <= place).sum(0) for place in ((rows - 1) // 2, rows // 2))
+            total = drawn[-1]
+            lower, upper = ((drawn <= place).sum(0) for place in (((total - 1) / 2).floor(), (total / 2).floor()))
             return (errors[lower] + errors[upper]) / 2
 
         return value

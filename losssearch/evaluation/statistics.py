@@ -42,6 +42,7 @@ def paired_difference(
     level: float = 0.95,
     resamples: int = 500,
     seed: int,
+    clusters: Tensor | None = None,
 ) -> Difference:
     """The difference in utility of two models, averaged over seeds, with an interval over seeds and rows.
 
@@ -61,6 +62,8 @@ def paired_difference(
         level: Confidence level, in (0, 1).
         resamples: Number of bootstrap resamples; 500 give the standard error to about 3 %.
         seed: Makes the result repeatable.
+        clusters: Ids ``[N]`` of rows that belong together, such as those of one patient: whole clusters are then
+            resampled, and the interval is that of so many clusters.
 
     Raises:
         OptionError: For shapes that do not fit, fewer than two resamples or a level outside (0, 1).
@@ -78,20 +81,22 @@ def paired_difference(
         return Difference(math.nan, (math.nan, math.nan), math.nan, level)
     seeds, rows = outputs_a.shape[:2]
     target = target.expand(seeds, rows)
+    units = None if clusters is None else clusters.unique(return_inverse=True)[1]
     drawn = metric.utility(
-        _resample(measure, outputs_a, target, resamples, seed) - _resample(measure, outputs_b, target, resamples, seed)
+        _resample(measure, outputs_a, target, resamples, seed, units)
+        - _resample(measure, outputs_b, target, resamples, seed, units)
     )
     drawn = drawn[:, drawn.isfinite().all(0)]
     if drawn.shape[1] < 2:
         return Difference(difference, (math.nan, math.nan), math.nan, level)
-    of_rows = float(drawn.mean(0).var())
+    of_rows, independent = float(drawn.mean(0).var()), rows if units is None else int(units.max()) + 1
     if seeds == 1:
-        variance, freedom = of_rows, rows - 1.0
+        variance, freedom = of_rows, independent - 1.0
     else:
         of_seeds = float(by_seed.var()) / seeds
         of_both = max(0.0, (float(drawn.var(1).mean()) - of_rows) / (seeds - 1))
         variance = max(of_rows + of_seeds - of_both, of_rows, of_seeds)
-        freedom = _satterthwaite((of_seeds, seeds - 1), (variance - of_seeds, rows - 1))
+        freedom = _satterthwaite((of_seeds, seeds - 1), (variance - of_seeds, independent - 1))
     error = math.sqrt(variance)
     return Difference(difference, _interval(difference, error, freedom, level), error, level)
 
@@ -128,21 +133,25 @@ def lower_confidence_bound(values: Tensor, z: float) -> Tensor:
     return torch.where(values.isfinite().all(-1), values.mean(-1) - z * error, -torch.inf)
 
 
-def _resample(measure: Measure, outputs: Tensor, target: Tensor, resamples: int, seed: int) -> Tensor:
-    """The metric of each seed on each resample, ``[S, B]``."""
+def _resample(
+    measure: Measure, outputs: Tensor, target: Tensor, resamples: int, seed: int, units: Tensor | None
+) -> Tensor:
+    """The metric of each seed on each resample of rows, or of the ``units`` ``[N]`` they belong to: ``[S, B]``."""
     generator = torch.Generator().manual_seed(seed)
     rows = target.shape[1]
     prepared = [measure.resampled(*pair) for pair in zip(outputs.detach(), target, strict=True)]
     values = []
     step = max(1, CHUNK // rows)
     for start in range(0, resamples, step):
-        weights = _weights(rows, min(step, resamples - start), generator).to(outputs.device)
+        weights = row_weights(rows, min(step, resamples - start), generator, units).to(outputs.device)
         values.append(torch.stack([value(weights) for value in prepared]))
     return torch.cat(values, 1)
 
 
-def _weights(rows: int, resamples: int, generator: torch.Generator) -> Tensor:
-    """How often each row is drawn in each resample, ``[N, B]``."""
+def row_weights(rows: int, resamples: int, generator: torch.Generator, units: Tensor | None = None) -> Tensor:
+    """How often each row is drawn in each resample, ``[N, B]``; with ``units``, ids from 0 on, as often as its unit."""
+    if units is not None:
+        return row_weights(int(units.max()) + 1, resamples, generator)[units]
     picks = torch.randint(rows, (resamples, rows), generator=generator)
     one = torch.ones((), dtype=torch.float64).expand(resamples, rows)
     return torch.zeros(resamples, rows, dtype=torch.float64).scatter_add_(1, picks, one).T.contiguous()

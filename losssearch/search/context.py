@@ -32,6 +32,9 @@ FRONT_LIMITS = tuple(round(0.01 * step, 2) for step in range(1, 21))
 WHOLE = "front"
 """The purpose of draws that train on the whole search part and judge on the confirmation part."""
 
+RANDOM = {"how": "random", "text": "split 60 : 20 : 20 into search, confirmation and test, classes in their shares"}
+"""What result.json says of the split where the user gave none."""
+
 STEP_SIZE = 60_000_000
 """Weights × rows that one step of a population should hold: enough to keep a core busy, few enough to share out."""
 
@@ -79,6 +82,13 @@ class Context(StudyContext):
         trainings = self.keeper.effort.seeds if self.keeper else self.settings.confirm_seeds
         shared = self.rows["validation"] / len(self.partition.search)
         return shared + (1 - shared) / trainings
+
+    def clusters(self, part: str) -> torch.Tensor | None:
+        """The group that each row of a part must stay together with ``[rows]``; None where rows are independent."""
+        given = self.dataset.given
+        if given is None or given.cluster is None:
+            return None
+        return torch.as_tensor(given.cluster[getattr(self.partition, part)])
 
     def excess(self, trial: TrialRecord) -> float:
         """See `StudyContext.excess`: the mean over replicas."""
@@ -172,6 +182,7 @@ class Context(StudyContext):
             "fingerprint": dataset.fingerprint,
             "classes": list(dataset.classes),
             "notes": list(dataset.notes),
+            "split": dict(RANDOM if dataset.given is None else dataset.given.facts),
         } | self._described_groups()
 
     def _described_groups(self) -> dict[str, Any]:

@@ -48,6 +48,8 @@ class StudySettings:
     group_thresholds: bool = False
     data: dict[str, Any] = field(default_factory=dict)
     """What a training function's user says of its data and metric; empty for a dataset."""
+    splits: dict[str, Any] = field(default_factory=dict)
+    """The user's own splits, and columns of the data that are no features; empty where there are none."""
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1:
@@ -76,7 +78,8 @@ class StudySettings:
     def fixed(self) -> dict[str, Any]:
         """What a resume must find unchanged, as JSON."""
         values = asdict(self)
-        for name in ("trials", "time_budget", *(() if self.data else ("data",))):
+        unset = [name for name in ("data", "splits") if not values[name]]
+        for name in ("trials", "time_budget", *unset):
             del values[name]
         if not self.sensitive:
             for name in ("sensitive", "sensitive_as_feature", "constraints", "front", "confidence", "group_thresholds"):

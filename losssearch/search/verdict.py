@@ -182,20 +182,22 @@ class Referee:
 
     def _measured(self, first: Reading, second: Reading, part: str) -> Difference:
         a, b = (torch.tensor(reading.outcome.held[part]) for reading in (first, second))
-        target = self._target(part)
+        target, clusters = self._target(part), self.context.clusters(part)
         found = paired_difference(
             self.context.metric,
             a,
             b,
             target.expand(a.shape[0], -1),
             seed=derived_seed(self.context.settings.seed, "bootstrap", part),
+            clusters=clusters,
         )
         by_seed = {id(r): torch.tensor(self.values(r, part), dtype=torch.float64) for r in (first, *self._finalists)}
         reference = by_seed.pop(id(second), None)
         if reference is None:
             return found
         same = [own - reference for own in by_seed.values() if len(own) == len(reference)]
-        return steadied(found, by_seed[id(first)] - reference, same, target.shape[1]) if id(first) in by_seed else found
+        units = target.shape[1] if clusters is None else len(clusters.unique())
+        return steadied(found, by_seed[id(first)] - reference, same, units) if id(first) in by_seed else found
 
     def _target(self, part: str) -> Tensor:
         rows: npt.NDArray[np.int64] = getattr(self.context.partition, part)

@@ -10,7 +10,8 @@ from scipy import stats
 from torch import Tensor
 
 from losssearch.errors import OptionError
-from losssearch.evaluation import get_metric, lower_confidence_bound, mean_interval, paired_difference
+from losssearch.evaluation import get_metric, lower_confidence_bound, mean_interval, metrics_for, paired_difference
+from losssearch.evaluation.statistics import row_weights
 
 ROWS, SEEDS = 300, 5
 
@@ -179,3 +180,42 @@ def test_the_lower_bound_takes_standard_errors_off_the_mean() -> None:
     bound = lower_confidence_bound(values, 1.0)
     assert bound.tolist() == pytest.approx([2 - 1 / math.sqrt(3), 2.0, -math.inf])
     assert lower_confidence_bound(values[:, :1], 1.0).tolist() == [1.0, 2.0, 5.0]
+
+
+def test_whole_clusters_are_resampled() -> None:
+    # 60 clusters of 25 equal rows tell as much as 60 rows, and rows as such would claim an interval of a fifth.
+    generator = torch.Generator().manual_seed(0)
+    few = torch.randn(2, 60, generator=generator)
+    target = (torch.rand(60, generator=generator) < 0.5).long()
+    metric = get_metric("accuracy", "binary")
+    clusters = torch.arange(60).repeat_interleave(25) * 3 + 5
+    many = few.repeat_interleave(25, 1)
+    by_cluster = paired_difference(
+        metric, many[:1], many[1:], target.repeat_interleave(25)[None], seed=0, clusters=clusters
+    )
+    by_row = paired_difference(metric, few[:1], few[1:], target[None], seed=0)
+    assert by_cluster.difference == pytest.approx(by_row.difference)
+    assert by_cluster.standard_error == pytest.approx(by_row.standard_error, rel=1e-6)
+    assert by_cluster.interval == pytest.approx(by_row.interval, rel=1e-6)
+    ignored = paired_difference(metric, many[:1], many[1:], target.repeat_interleave(25)[None], seed=0)
+    assert ignored.standard_error < by_cluster.standard_error / 4
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_metrics_of_resampled_clusters_are_those_of_the_rows_they_hold(task: str) -> None:
+    generator = torch.Generator().manual_seed(1)
+    sizes = torch.randint(1, 6, (30,), generator=generator)
+    units = torch.arange(30).repeat_interleave(sizes)
+    rows = len(units)
+    outputs = torch.randn((rows, 3) if task == "multiclass" else (rows,), generator=generator)
+    target = torch.randint(3 if task == "multiclass" else 2, (rows,), generator=generator)
+    if task == "regression":
+        target = 5 + torch.randn(rows, generator=generator)
+    weights = row_weights(rows, 8, generator, units)
+    assert len(set(weights.sum(0).tolist())) > 1  # resamples of clusters have no common number of rows
+    for name in metrics_for(task):
+        metric = get_metric(name, task)
+        found = metric.function.resampled(outputs, target)(weights)
+        for drawn, value in zip(weights.T.long(), found, strict=True):
+            index = torch.arange(rows).repeat_interleave(drawn)
+            torch.testing.assert_close(value, metric(outputs[index], target[index]), rtol=1e-9, atol=1e-9, msg=name)

@@ -120,7 +120,7 @@ def test_a_resume_must_find_the_rest_unchanged(changed: dict[str, Any]) -> None:
 def test_what_must_be_unchanged_survives_json() -> None:
     fixed = settings().fixed()
     assert json.loads(json.dumps(fixed)) == fixed
-    free = {"trials", "time_budget", "data"}
+    free = {"trials", "time_budget", "data", "splits"}
     of_groups = {"sensitive", "sensitive_as_feature", "constraints", "front", "confidence", "group_thresholds"}
     assert set(fixed) == {field.name for field in dataclasses.fields(StudySettings)} - free - of_groups
     grouped = settings(sensitive=("sex",), constraints=("demographic_parity_difference <= 0.05",)).fixed()

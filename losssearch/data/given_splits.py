@@ -1,0 +1,318 @@
+"""Splits that a user gives: a test file, a column of groups, of times, or of the names of parts.
+
+A `Given` says what was asked for. `read_given` reads it into a `GivenSplit`: which rows belong together, in which order
+they came, and which part each is in. `losssearch.data.splits` then cuts by it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from losssearch.data.columns import read_column, read_text
+from losssearch.data.sources import Data, Source, require_column
+from losssearch.errors import DataError, OptionError
+
+Named: TypeAlias = str | NDArray[Any] | pd.Series | Sequence[Any]
+"""A column by its name; or one value per row, for data that are a pair (X, y)."""
+
+SEARCH, CONFIRMATION, TEST = 0, 1, 2
+PARTS = ("search", "confirmation", "test")
+
+WORDS: Mapping[str, int] = {
+    **dict.fromkeys(("search", "train", "training"), SEARCH),
+    **dict.fromkeys(("confirmation", "confirm", "validation", "validate", "valid", "val", "dev"), CONFIRMATION),
+    **dict.fromkeys(("test", "testing", "holdout", "hold-out", "held-out"), TEST),
+}
+"""What a value of a split column may be, in any case, with ``_`` or a blank for ``-``, and the part that it names."""
+
+_SAYS_TRAIN = re.compile(r"(is|in|for)?[_\s.-]*(train|training)", re.IGNORECASE)
+_SAYS_TEST = re.compile(r"(is|in|for)?[_\s.-]*(test|testing|holdout)", re.IGNORECASE)
+_SPLIT_NAME = re.compile(
+    r"((data|cv|train|test|kaggle)?[_\s.-]*(split|splits|fold|folds|set|subset|partition|part|usage|phase)"
+    r"([_\s.-]*(id|no|nr|number|name))?)|(is|in|for)?[_\s.-]*(train|training|test|testing|holdout)",
+    re.IGNORECASE,
+)
+_MOST_FOLDS = 20
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a user says of the splits; see `losssearch.data.dataset.load`."""
+
+    test: Data | None = None
+    group: Named | None = None
+    time: Named | None = None
+    split: Named | None = None
+    time_as_feature: bool = False
+
+    def __post_init__(self) -> None:
+        if self.test is not None and self.split is not None:
+            raise OptionError("--test and --split both say which rows are the test part: give one of them")
+        if self.group is not None and self.time is not None:
+            raise OptionError(
+                "--group keeps the rows of a group together and --time parts them by their time: give one of them"
+            )
+        if self.time_as_feature and self.time is None:
+            raise OptionError("--time-as-feature needs --time, the column that is to stay among the features")
+
+    @property
+    def roles(self) -> dict[str, Named]:
+        """What each of the given columns is for: by ``group``, ``time`` or ``split``."""
+        named = {"group": self.group, "time": self.time, "split": self.split}
+        return {role: value for role, value in named.items() if value is not None}
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """By role, the columns that are named; none for arrays."""
+        return {role: value for role, value in self.roles.items() if isinstance(value, str)}
+
+    @property
+    def hidden(self) -> list[str]:
+        """The columns that are no features."""
+        return [name for role, name in self.columns.items() if role != "time" or not self.time_as_feature]
+
+    def described(self) -> dict[str, Any]:
+        """What a resumed study must find unchanged; empty where nothing was given."""
+        told: dict[str, Any] = {
+            role: value if isinstance(value, str) else "an array" for role, value in self.roles.items()
+        }
+        if self.test is not None:
+            told["test"] = str(self.test) if not isinstance(self.test, pd.DataFrame | tuple) else "data"
+        if self.time_as_feature:
+            told["time_as_feature"] = True
+        return told
+
+
+@dataclass(frozen=True, eq=False)
+class GivenSplit:
+    """What was given, row by row.
+
+    ``cluster``: ids of groups that stay together, ``[rows]``. ``time``: ranks, equal where times are equal. ``side``:
+    the part of each row, -1 for rows that are to be split into search and confirmation. ``facts``: what result.json
+    says.
+    """
+
+    cluster: NDArray[np.int64] | None = None
+    time: NDArray[np.int64] | None = None
+    side: NDArray[np.int64] | None = None
+    names: tuple[str, ...] = ()
+    """The name of each cluster."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def digest(self) -> bytes:
+        """What a fingerprint of the data must cover."""
+        arrays = (self.cluster, self.time, self.side)
+        held = [b"" if values is None else values.astype("<i8").tobytes() for values in arrays]
+        return json.dumps([len(part) for part in held]).encode() + b"".join(held)
+
+
+def attach(source: Source, roles: Mapping[str, Named], target: str | None, rows: slice | None = None) -> Source:
+    """The source with the values of each role beside its rows; ``rows``: those of an array that are this source's.
+
+    Raises `DataError` for a column that is not there, `OptionError` for the target, or values that are not one per row.
+    """
+    beside = dict(source.beside)
+    for role, value in roles.items():
+        beside[role] = _values(source, role, value, target, rows)
+    return replace(source, beside=beside)
+
+
+def _values(source: Source, role: str, value: Named, target: str | None, rows: slice | None) -> pd.Series:
+    if isinstance(value, str):
+        if value in (target, source.target.name):
+            raise OptionError(f"--{role} must not be the target; {value!r} is both")
+        if not isinstance(source.features, pd.DataFrame):
+            raise OptionError(
+                f"--{role} names a column of a table; {source.where} holds arrays: give one value per row instead"
+            )
+        require_column(value, source.features, source.where, f"{role} column")
+        return source.features[value].reset_index(drop=True)
+    given = np.asarray(value) if not hasattr(value, "detach") else np.asarray(value.detach().cpu())
+    if given.ndim != 1 or (rows is None and len(given) != len(source.target)):
+        raise OptionError(f"{role} must be one value per row: {len(source.target)} rows, got shape {list(given.shape)}")
+    return pd.Series(given if rows is None else given[rows]).rename(role)
+
+
+def split_arrays(roles: Mapping[str, Named], rows: int, held: int) -> None:
+    """Raise `OptionError` where an array does not hold ``rows`` values, and then those of ``held`` test rows."""
+    for role, value in roles.items():
+        if not isinstance(value, str) and len(value) != rows + held:
+            raise OptionError(
+                f"{role} must be one value per row, those of data first and those of test after them: "
+                f"{rows} and {held} rows, got {len(value)} values"
+            )
+
+
+def read_given(source: Source, given: Given, held: int = 0) -> GivenSplit | None:
+    """Read what was given of rows that `attach` put it beside; the last ``held`` rows are those of the test file.
+
+    Raises `DataError` for missing or unreadable values, for words that name no part, for too few groups or times, and
+    where a group or a time would be in two parts.
+    """
+    if not given.roles and given.test is None:
+        return None
+    beside, where = source.beside, source.where
+    cluster = time = side = None
+    names: tuple[str, ...] = ()
+    if given.group is not None:
+        cluster, names = _groups(beside["group"], where)
+    if given.time is not None:
+        time = _ranks(beside["time"], where)
+    if given.split is not None:
+        side = _sides(beside["split"], where)
+    elif held:
+        rows = len(source.target)
+        side = np.where(np.arange(rows) < rows - held, -1, TEST)
+    found = GivenSplit(cluster, time, side, names, _facts(given, len(names)))
+    if side is not None:
+        _check_sides(found, where)
+    return found
+
+
+def _groups(column: pd.Series, where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    name = f"group column {str(column.name)!r} of {where}"
+    values, kind = read_column(column.reset_index(drop=True), name)
+    _require_values(values, name, "a group")
+    text = values.map(lambda value: f"{value:.17g}") if kind == "numeric" else values.astype(str)
+    ids, distinct = pd.factorize(text, sort=False)
+    return ids.astype(np.int64), tuple(map(str, distinct))
+
+
+def _ranks(column: pd.Series, where: str) -> NDArray[np.int64]:
+    name = f"time column {str(column.name)!r} of {where}"
+    values, kind = read_column(column.reset_index(drop=True), name)
+    if kind not in ("numeric", "date"):
+        odd = values.dropna().iloc[0] if values.notna().any() else "nothing"
+        raise DataError(
+            f"--time needs numbers or dates that are read as such; {name} holds {kind} values such as {odd!r}"
+        )
+    _require_values(values, name, "a time")
+    ranks: NDArray[np.int64] = np.unique(values.to_numpy(), return_inverse=True)[1].astype(np.int64)
+    return ranks
+
+
+def _sides(column: pd.Series, where: str) -> NDArray[np.int64]:
+    name = f"split column {str(column.name)!r} of {where}"
+    text = read_text(column.reset_index(drop=True))
+    _require_values(text, name, "a part")
+    words = _words_of(str(column.name))
+    found: dict[str, int] = {}
+    for value in text.unique():
+        word = _plain(value)
+        if word not in words:
+            row = int((text == value).to_numpy().argmax()) + 1
+            raise DataError(
+                f"--split knows the words {', '.join(WORDS)}; {name} holds {value!r} in row {row}: write one of them"
+            )
+        found[value] = words[word]
+    sides: NDArray[np.int64] = text.map(found).to_numpy(copy=True).astype(np.int64)
+    present = set(sides.tolist())
+    for part in (SEARCH, TEST):
+        if part not in present:
+            held = ", ".join(repr(value) for value in found)
+            needed = "train" if part == SEARCH else "test"
+            raise DataError(f"--split needs rows of train and of test; {name} has no {needed}, it holds {held}")
+    if CONFIRMATION not in present:
+        sides[sides == SEARCH] = -1
+    return sides
+
+
+def _plain(value: object) -> str:
+    word = re.sub(r"[\s_]+", "-", str(value).strip().lower())
+    return word[:-2] if re.fullmatch(r"[01]\.0", word) else word
+
+
+def _words_of(name: str) -> Mapping[str, int]:
+    """The words of a split column of this name: of one such as ``is_train``, true and false too."""
+    plain = name.strip()
+    for says, yes, no in ((_SAYS_TRAIN, SEARCH, TEST), (_SAYS_TEST, TEST, SEARCH)):
+        if says.fullmatch(plain):
+            return {**WORDS, "true": yes, "1": yes, "yes": yes, "false": no, "0": no, "no": no}
+    return WORDS
+
+
+def _require_values(values: pd.Series, name: str, what: str) -> None:
+    missing = values.isna().to_numpy()
+    if missing.any():
+        raise DataError(
+            f"every row must have {what}; {name} lacks {int(missing.sum())} of {len(missing)}, the first in row "
+            f"{int(missing.argmax()) + 1}: fill them in or leave those rows out"
+        )
+
+
+def _check_sides(found: GivenSplit, where: str) -> None:
+    """Given parts must keep groups whole, and be in the order of time."""
+    side = found.side
+    assert side is not None  # noqa: S101  (the caller looked)
+    if found.cluster is not None:
+        of = np.full(len(found.names), -2)
+        of[found.cluster] = side
+        straddling = np.flatnonzero(of[found.cluster] != side)
+        if len(straddling):
+            group = found.names[found.cluster[straddling[0]]]
+            raise DataError(
+                f"--group keeps a group in one part, but the given parts of {where} have group {group!r} in two of "
+                f"them, for example in row {int(straddling[0]) + 1}"
+            )
+    if found.time is not None:
+        kinds = sorted(set(side.tolist()))
+        for earlier, later in pairwise(kinds):
+            if found.time[side == earlier].max() >= found.time[side == later].min():
+                raise DataError(
+                    f"--time says that later parts hold later rows, but in {where} the {PARTS[later]} rows begin no "
+                    f"later than the {PARTS[max(earlier, 0)]} rows end: leave out --time, or give parts in its order"
+                )
+
+
+def _facts(given: Given, groups: int) -> dict[str, Any]:
+    """What result.json says of how the split was made."""
+    told: dict[str, Any] = given.described()
+    if given.test is not None:
+        told["how"] = "test file"
+        text = "the test part is a file of its own; the other rows are split 75 : 25 into search and confirmation"
+    elif given.split is not None:
+        told["how"] = "given"
+        text = "the parts are those of the split column"
+    else:
+        told["how"] = "group" if given.group is not None else "time"
+        text = "split 60 : 20 : 20 into search, confirmation and test"
+    if given.group is not None:
+        told["groups"] = groups
+        text += f"; all rows of a group are in one part ({groups} groups), and intervals are over groups"
+    if given.time is not None:
+        text += "; later rows come after earlier ones: search, confirmation, test, and validation after training"
+    return told | {"text": text}
+
+
+def announced(features: pd.DataFrame, used: Sequence[str]) -> tuple[str, ...]:
+    """A sentence for each feature that is named like a split, has the values of one, and is not used as one."""
+    notes = []
+    for name in map(str, features.columns):
+        if name in used or not _SPLIT_NAME.fullmatch(name.strip()):
+            continue
+        values = read_text(features[name]).dropna().unique()
+        if not 2 <= len(values) <= _MOST_FOLDS:
+            continue
+        words = [_plain(value) for value in values]
+        flagged = re.match(r"(is|in|for)[_\s.-]*t", name.strip(), re.IGNORECASE)  # a column `test` may hold findings
+        if all(word in (_words_of(name) if flagged else WORDS) for word in words):
+            notes.append(
+                f"column {name!r} looks like a split of the rows, and is read as a feature: --split {name} uses it as "
+                f"the split, --drop {name} leaves it out"
+            )
+        elif re.search("fold|split|subset", name.lower()) and all(
+            re.fullmatch(r"\d{1,2}(\.0)?", word) for word in words
+        ):
+            notes.append(
+                f"column {name!r} looks like numbers of folds, and is read as a feature: --drop {name} leaves it out"
+            )
+    return tuple(notes)
