@@ -14,12 +14,13 @@ from torch import Tensor
 from losssearch.data.dataset import Dataset
 from losssearch.data.encoding import Encoder
 from losssearch.data.large import Stored
+from losssearch.data.probing import probe_order
 from losssearch.data.splits import Draw, Rows
 from losssearch.data.stream import Stream, tally
 from losssearch.errors import OptionError
 
 PROBED = 4096
-"""Training rows that stay in memory where the others are on disk; screening reads the first 512."""
+"""Training rows, of every class, that stay in memory where the others are on disk; screening reads 512 of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +167,7 @@ def _streamed(dataset: Dataset, stored: Stored, draws: Sequence[Draw], held: Map
         means, scales = known.mean.tolist(), [float(scale) or 1.0 for scale in known.std]
     probed = min(PROBED, *(len(draw.train) for draw in draws))
     validation_rows = min(len(draw.validation) for draw in draws)
+    kept = [_probed(dataset, draw.train, probed) for draw in draws]
 
     def part(rows: Sequence[Rows]) -> tuple[Tensor, Tensor]:
         found = [dataset.target[own] for own in rows]
@@ -177,7 +179,7 @@ def _streamed(dataset: Dataset, stored: Stored, draws: Sequence[Draw], held: Map
 
     seeds = tuple(draw.seed for draw in draws)
     return Replicas(
-        *part([draw.train[:probed] for draw in draws]),
+        *part(kept),
         *part([draw.validation[:validation_rows] for draw in draws]),
         class_prior=torch.from_numpy((known.counts / known.rows[:, None]).astype(np.float32)),
         target_mean=torch.tensor(means, dtype=torch.float32),
@@ -193,10 +195,15 @@ def _streamed(dataset: Dataset, stored: Stored, draws: Sequence[Draw], held: Map
             scales=tuple(scales),
             classes=len(dataset.classes),
         ),
-        group=_groups(dataset, [draw.train[:probed] for draw in draws]),
+        group=_groups(dataset, kept),
         validation_group=_groups(dataset, [draw.validation[:validation_rows] for draw in draws]),
         groups=len(dataset.groups),
     )
+
+
+def _probed(dataset: Dataset, rows: Rows, count: int) -> Rows:
+    """``count`` of the training rows, with rare classes among them."""
+    return rows[probe_order([dataset.target[rows]], [count])] if dataset.classes else rows[:count]
 
 
 def _groups(dataset: Dataset, rows: Sequence[Rows]) -> Tensor | None:

@@ -17,6 +17,7 @@ from losssearch.search.budget import UNLIMITED, Timekeeper, spread
 from losssearch.search.grouping import grouped
 from losssearch.search.ledger import OWN, Ledger
 from losssearch.search.menu import MenuEntry, menu_entries
+from losssearch.search.notes import rejections
 from losssearch.search.proposal import encode_observation, propose
 from losssearch.search.screening import Screened
 from losssearch.search.selection import incumbent_name
@@ -66,12 +67,15 @@ class Loop:
         observer.stage("search", 0 if settings.trials == UNLIMITED else settings.trials)
         self._ledger.open()
         self._remember()
+        context.remark(self._screen.note)
         if context.keeper:
             self._race(context.keeper)
         else:
             self._go_through()
         context.seconds["search"] = context.seconds.get("search", 0.0) + time.monotonic() - begun
-        return self._ledger.ordered
+        trials = self._ledger.ordered
+        context.remark(rejections(trials))
+        return trials
 
     def _go_through(self) -> None:
         """The menu, and then rounds of proposals, up to the number of trials."""

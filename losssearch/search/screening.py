@@ -15,15 +15,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from losssearch.data.probing import banded, joint, probe_order, representative
 from losssearch.data.replicas import Replicas
 from losssearch.execution.job import Judge
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
+from losssearch.tasks import get_task
 
 ROWS = 512
 """Rows that scales are measured on; a signature needs `SIGNED` of them, a descent `FREE`."""
@@ -55,17 +59,19 @@ class Screened:
 
 
 class Screen:
-    """Screens candidates on a probe batch: the first replica's rows and the untrained model's outputs.
+    """Screens candidates on a probe batch: rows of the first replica and the untrained model's outputs on them.
 
-    Without a ``metric`` that can be computed here, nobody is asked where descending a loss leads.
+    The rows hold every class and group, and every range of a number, as far as the training rows do (see
+    `losssearch.data.probing.probe_order`). Without a ``metric`` that can be computed here, nobody is asked where
+    descending a loss leads.
     """
 
     def __init__(self, model: StackedModel, replicas: Replicas, metric: str | None, task: str) -> None:
-        probe = replicas.take([0])
-        features, self._target = probe.features[:, :ROWS], probe.target[:, :ROWS]
+        probe, self._weights = _representatives(replicas.take([0]))
+        features, self._target = probe.features, probe.target
         self._free = probe.target[:, :FREE]
         self._prior, self._zero, self._features = probe.class_prior, probe.zero, features
-        self._group = None if probe.group is None else probe.group[:, :ROWS]
+        self._group = probe.group
         self._groups, self._classes = probe.groups, max(probe.classes, 2)
         seed = probe.seeds[0]
         parameters = {name: value[None, None] for name, value in model.initial(seed).items()}
@@ -86,6 +92,20 @@ class Screen:
         self._judge = None if metric is None else Judge(metric, task, probe)
         if self._judge is not None:
             self._before, _ = self._judge(self._initial[:, :, :FREE], self._free, torch.ones(1, dtype=torch.bool))
+        self._metric = metric or ""
+        self.judges = self._judge is not None and self._can_judge(get_task(task).plain.spec())
+        """Whether the metric can tell on the probe where a loss leads; if not, none is rejected for leading nowhere."""
+
+    @property
+    def note(self) -> str:
+        """What a user should know of the screening; empty where it works as usual."""
+        if self.judges or self._judge is None:
+            return ""
+        why = "it is not defined" if not bool(torch.isfinite(self._before)) else "not even the plain loss improves it"
+        return (
+            f"{self._metric} cannot be judged on the {self._free.shape[1]} rows that losses are screened on ({why} "
+            "there): no loss is rejected before training for leading nowhere"
+        )
 
     def __call__(self, specs: Sequence[LossSpec]) -> list[Screened]:
         """Measure scales and judge every spec; one answer a spec, in order."""
@@ -110,7 +130,7 @@ class Screen:
         """Scales and signatures; a reason where a gradient is of no use."""
         parts = [replace(part, scale=1.0) for spec in specs for part in spec.parts]
         unit = [LossSpec((replace(p, weighting=type(p.weighting)()),), "fixed") for p in parts]
-        sizes = iter(_sizes(self._gradients(unit, self._initial)).tolist())
+        sizes = iter(self._sizes(self._gradients(unit, self._initial)).tolist())
         scaled = [[(part, next(sizes)) for part in spec.parts] for spec in specs]
         drafts = [
             replace(spec, parts=tuple(replace(p, scale=s if _usable(s) and p.term.scaled else 1.0) for p, s in own))
@@ -119,7 +139,7 @@ class Screen:
         gradients = self._along_progress(drafts, self._initial)
         bare = [_without_absolute(draft) for draft in drafts]
         same = all(one is other for one, other in zip(bare, drafts, strict=True))
-        totals = _sizes(gradients if same else self._along_progress(bare, self._initial)).tolist()
+        totals = self._sizes(gradients if same else self._along_progress(bare, self._initial)).tolist()
         signatures = self._signatures(drafts, gradients)
         answers = []
         for draft, own, total, signature in zip(drafts, scaled, totals, signatures, strict=True):
@@ -180,11 +200,26 @@ class Screen:
             for row, spec in zip(rounded, specs, strict=True)
         ]
 
+    def _sizes(self, gradients: Tensor) -> Tensor:
+        """Mean over progress of the sum over rows of the norms of a sample's gradient, [specs], on the first probe."""
+        sizes: Tensor = (gradients[0].norm(dim=-1) * self._weights).sum(dim=-1)
+        return sizes.mean(dim=-1)
+
+    def _can_judge(self, plain: LossSpec) -> bool:
+        """A metric that is constant, undefined or already perfect on the probe rises for no loss, not even the plain."""
+        if not bool(torch.isfinite(self._before)):
+            return False
+        (draft,) = self._measure([plain])
+        return self._improved([draft.spec])[0]
+
     def _leads_somewhere(self, specs: Sequence[LossSpec]) -> list[bool]:
+        """Whether each loss improves the metric; yes for all where the probe cannot tell."""
+        return self._improved(specs) if self.judges else [True] * len(specs)
+
+    def _improved(self, specs: Sequence[LossSpec]) -> list[bool]:
         """Whether descending a loss on free outputs improves the metric, read after each of `CHECKS` steps."""
-        if self._judge is None:
-            return [True] * len(specs)
-        leads = (~torch.isfinite(self._before)[0]).repeat(len(specs))
+        assert self._judge is not None  # noqa: S101  (callers ask only where there is a metric)
+        leads = torch.zeros(len(specs), dtype=torch.bool)
         outputs = self._initial[:, :, :FREE]
         outputs = outputs.expand(1, len(specs), *outputs.shape[2:])
         waiting = torch.arange(len(specs))
@@ -203,10 +238,36 @@ class Screen:
         return [bool(leading) for leading in leads]
 
 
-def _sizes(gradients: Tensor) -> Tensor:
-    """Mean over progress of the sum over rows of the norms of a sample's gradient, [specs], on the first probe."""
-    sizes: Tensor = gradients[0].norm(dim=-1).sum(dim=-1)
-    return sizes.mean(dim=-1)
+def _representatives(probe: Replicas) -> tuple[Replicas, Tensor]:
+    """`ROWS` training rows of the only replica with every stratum among them, and a weight for each.
+
+    The weights show every stratum as often as the training rows have it; they are 1 where the first rows could stay.
+    """
+    rows = probe.target.shape[1]
+    target = probe.target[0].cpu().numpy()
+    labels: NDArray[np.int64] = target if probe.classes else banded(target)
+    strata, finest = [labels], labels
+    if probe.group is not None:
+        group = probe.group[0].cpu().numpy()
+        members = group if group.ndim == 1 else banded(group[:, 0])
+        finest = joint(labels, members)
+        strata += [members, finest]
+    chosen = probe_order(strata, (SIGNED, FREE, ROWS))
+    weights = np.ones(len(chosen))
+    if not np.array_equal(chosen, np.arange(len(chosen))):
+        weights = representative(finest, chosen)
+        if probe.classes:  # of rows on disk, those in memory may hold rare classes more often than all do
+            seen = np.bincount(labels, minlength=probe.classes) / rows
+            weights = weights * (probe.class_prior[0].cpu().numpy() / np.maximum(seen, 1e-12))[labels[chosen]]
+            weights = weights / weights.mean()
+    order = torch.from_numpy(chosen)
+    picked = replace(
+        probe,
+        features=probe.features[:, order],
+        target=probe.target[:, order],
+        group=None if probe.group is None else probe.group[:, order],
+    )
+    return picked, torch.from_numpy(weights).float()
 
 
 def _learning(spec: LossSpec) -> list[object]:

@@ -87,6 +87,8 @@ class StudyContext(ABC):
     """Keeps the time budget, where there is one."""
     fields: tuple[tuple[int, int], ...] = FIELDS
     """Rounds of the re-evaluation, where no time budget decides."""
+    notes: list[str] = field(default_factory=list)
+    """What was said of how the study went, for its result."""
     _jobs: int = 0
 
     def __post_init__(self) -> None:
@@ -153,6 +155,12 @@ class StudyContext(ABC):
         if self.keeper is None or until is None:
             return self.executor.run(jobs, heard)
         return self.keeper.run(self.executor, list(jobs), until, heard)
+
+    def remark(self, line: str) -> None:
+        """Tell the observer and the result; nothing where there is nothing to say."""
+        if line and line not in self.notes:
+            self.notes.append(line)
+            self.observer.note(line)
 
     def next_number(self) -> int:
         """The number of the next job."""

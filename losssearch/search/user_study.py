@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from losssearch.data.probing import LEAST
 from losssearch.data.replicas import Replicas
 from losssearch.errors import LossSearchError, ModelError
 from losssearch.evaluation.record import Direction
@@ -162,13 +163,17 @@ def one_decision(task: Task) -> Task:
 
 
 def _probe(task: str, class_prior: tuple[float, ...], seed: int) -> Replicas:
-    """Made-up rows with as many of each class as the prior says."""
+    """Made-up rows with as many of each class as the prior says, and a few of each that is rarer than that."""
     generator = torch.Generator().manual_seed(seed)
     rows, width = PROBED
     if task == "regression":
         target = torch.randn(1, rows, generator=generator)
     else:
-        target = torch.multinomial(torch.tensor(class_prior), rows, replacement=True, generator=generator)[None]
+        target = torch.multinomial(torch.tensor(class_prior), rows, replacement=True, generator=generator)
+        least = min(LEAST, rows // (2 * len(class_prior)))
+        missing = (least - target.bincount(minlength=len(class_prior))).clamp_min(0)
+        rare = torch.arange(len(class_prior)).repeat_interleave(missing)
+        target = torch.cat((target[: rows - len(rare)], rare))[None]
     features = torch.randn(1, rows, width, generator=generator)
     return Replicas(
         features=features,
