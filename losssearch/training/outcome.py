@@ -54,6 +54,8 @@ class Outcome:
     where the candidate failed. ``rungs``: pairs (epoch, mean utility). ``held``: adjusted outputs
     ``[R, rows(, classes)]`` by name of the held-out part. ``learned``: mean learned scalars over replicas.
     ``details``: what the judge measured beside, one tuple a replica.
+    ``best_epochs``: the epoch whose weights count, one per replica; ``trained``: the epochs until training ended, by
+    patience, a rung or a deadline; ``most``: how many there could have been. Empty and 0 where a user's function trains.
     """
 
     state: Literal["completed", "pruned", "failed"]
@@ -64,6 +66,9 @@ class Outcome:
     learned: tuple[float, ...] = ()
     held: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     details: tuple[tuple[float, ...], ...] = ()
+    best_epochs: tuple[int, ...] = ()
+    trained: int = 0
+    most: int = 0
     reason: str = ""
     seconds: float = field(default=0.0, compare=False)
     """How long its whole population took the worker; 0 where nobody measured."""

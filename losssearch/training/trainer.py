@@ -132,10 +132,12 @@ class _Training:
         )
         self.rungs: list[list[tuple[int, float]]] = [[] for _ in candidates]
         self.outcomes: dict[int, Outcome] = {}
+        self.epoch = 0
 
     def run(self, hold: bool) -> Course:
         plan, members, best = self.plan, self.members, -math.inf
         for epoch in range(1, plan.epochs + 1):
+            self.epoch = epoch
             self._train_epoch(epoch)
             utility, adjust = self._evaluate(members.outputs(self.replicas.validation_features))
             details = adjust.details if isinstance(adjust, Detailed) else None
@@ -227,7 +229,7 @@ class _Training:
             scores = members.scores()
             held = self._held()
         for place, (candidate, member) in enumerate(chosen.items()):
-            epochs = int(members.best_epoch[:, member].max())
+            best_epochs = tuple(int(epoch) for epoch in members.best_epoch[:, member])
             if not torch.isfinite(scores[member]):
                 reason = "diverged" if bool(members.diverged[:, member].any()) else "the metric was never finite"
                 self.outcomes[candidate] = Outcome("failed", rungs=tuple(self.rungs[candidate]), reason=reason)
@@ -239,7 +241,10 @@ class _Training:
                 state="pruned" if state == "pruned" else "completed",
                 utilities=tuple(members.best[:, member].tolist()),
                 rate=min(self.candidates[candidate].rates, key=lambda rate: abs(rate - used)),
-                epochs=epochs,
+                epochs=max(best_epochs),
+                best_epochs=best_epochs,
+                trained=min(max(best_epochs) + self.plan.patience, self.epoch),
+                most=self.plan.epochs,
                 rungs=tuple(self.rungs[candidate]),
                 learned=tuple(learned.tolist()),
                 details=() if members.details is None else _rows(members.details[:, member]),

@@ -74,6 +74,7 @@ class _Growing:
         ]
         self.rungs: list[list[tuple[int, float]]] = [[] for _ in candidates]
         self.outcomes: dict[int, Outcome] = {}
+        self.epoch = 0
 
     def _tree(self, candidate: Candidate, rate: float, replica: int, soil: Soil, start: np.ndarray) -> Tree:
         replicas = self.replicas
@@ -95,6 +96,7 @@ class _Growing:
     def run(self, hold: bool) -> list[Outcome]:
         plan = self.plan
         for epoch in range(1, plan.epochs + 1):
+            self.epoch = epoch
             running = [tree for m in self.members for tree in m.trees if not tree.stopped(epoch - 1, plan.patience)]
             for tree in running:
                 tree.grow()
@@ -143,11 +145,15 @@ class _Growing:
                 self.outcomes[number] = Outcome("failed", rungs=tuple(self.rungs[number]), reason=reason)
                 continue
             place = sound.index(member)
+            best_epochs = tuple(tree.best_epoch for tree in member.trees)
             self.outcomes[number] = Outcome(
                 state="pruned" if state == "pruned" else "completed",
                 utilities=tuple(tree.best for tree in member.trees),
                 rate=member.rate,
-                epochs=max(tree.best_epoch for tree in member.trees),
+                epochs=max(best_epochs),
+                best_epochs=best_epochs,
+                trained=min(max(best_epochs) + self.plan.patience, self.epoch),
+                most=self.plan.epochs,
                 rungs=tuple(self.rungs[number]),
                 learned=member.learned(),
                 details=tuple(tree.details for tree in member.trees if tree.details),
