@@ -206,7 +206,7 @@ class Screen:
         return sizes.mean(dim=-1)
 
     def _can_judge(self, plain: LossSpec) -> bool:
-        """A metric that is constant, undefined or already perfect on the probe rises for no loss, not even the plain."""
+        """A metric that is constant, undefined or already perfect on the probe rises for no loss, plain or not."""
         if not bool(torch.isfinite(self._before)):
             return False
         (draft,) = self._measure([plain])

@@ -55,7 +55,7 @@ class Outcome:
     ``[R, rows(, classes)]`` by name of the held-out part. ``learned``: mean learned scalars over replicas.
     ``details``: what the judge measured beside, one tuple a replica.
     ``best_epochs``: the epoch whose weights count, one per replica; ``trained``: the epochs until training ended, by
-    patience, a rung or a deadline; ``most``: how many there could have been. Empty and 0 where a user's function trains.
+    patience, a rung or a deadline; ``most``: how many there could have been. Empty and 0 for a user's function.
     """
 
     state: Literal["completed", "pruned", "failed"]
