@@ -71,6 +71,7 @@ def search(
     rates: Sequence[float] | None = None,
     draws: int | None = None,
     confirm_seeds: int = 5,
+    prefer_known: bool = False,
     workers: int | None = None,
     ray_address: str | None = None,
     cpus_per_worker: float | None = None,
@@ -135,6 +136,8 @@ def search(
         draws: on how many draws of rows and seed the search judges each loss; from the number of rows where left out
             (1 for a training function).
         confirm_seeds: on how many fresh seeds and splits the finalists are trained for the verdict; 2 at the least.
+        prefer_known: recommend a searched loss only where the evidence before test has it better than the best baseline
+            by more than one standard error; where left out, wherever it is believed better at all.
         workers: Ray workers; 0 trains in this process; where left out, all cores, or 0 for a small study.
         ray_address: the address of a Ray cluster that runs already.
         cpus_per_worker: cores that Ray keeps free for each worker; 1 where left out.

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 class VerdictSummary:
     """Whether to use the searched loss, and how sure that is.
 
+    ``grade`` is what test lets one claim of the searched loss against the best baseline: ``better`` or ``worse``
+    where the interval leaves out zero, ``probably better`` where it holds zero and ``probability_better`` is large,
+    else ``not told apart``. Both are None for a study of an older version, the probability without a searched loss.
     ``difference`` is searched less best baseline on test, turned so that above zero is better, with its
     ``interval`` at ``level`` by the method that ``test`` names.
     """
@@ -37,6 +40,8 @@ class VerdictSummary:
     level: float
     test: str
     text: str
+    grade: str | None = None
+    probability_better: float | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -59,10 +64,11 @@ class SearchResult:
 
     @property
     def verdict(self) -> VerdictSummary:
-        """Difference to the best baseline with its interval, and a sentence."""
+        """What to use, the difference to the best baseline with interval and grade, and a text."""
         found = self._content["verdict"]
         names = ("recommended", "against", "difference", "level", "test", "text")
-        return VerdictSummary(interval=tuple(found["interval"]), **{name: found[name] for name in names})
+        graded = {name: found.get(name) for name in ("grade", "probability_better")}
+        return VerdictSummary(interval=tuple(found["interval"]), **{name: found[name] for name in names}, **graded)
 
     @property
     def leaderboard(self) -> pd.DataFrame:

@@ -162,6 +162,7 @@ def _settings(options: Options, dataset: Dataset, question: Question, study: str
         trials=trials_of(options.trials, options.time_budget),
         fingerprint=dataset.fingerprint,
         confirm_seeds=options.confirm_seeds,
+        prefer_known=options.prefer_known,
         time_budget=options.time_budget,
         replicas=replicas_for(dataset.all_rows) if options.draws is None else options.draws,
         sensitive=question.fairness.sensitive,

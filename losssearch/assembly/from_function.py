@@ -83,6 +83,7 @@ def assemble_function(options: Options, train: TrainFunction, observer: Observer
         trials=trials_of(options.trials, options.time_budget),
         fingerprint="",
         confirm_seeds=options.confirm_seeds,
+        prefer_known=options.prefer_known,
         time_budget=options.time_budget,
         replicas=1 if options.draws is None else options.draws,
         data={"direction": metric.direction, "class_prior": list(prior)},

@@ -55,6 +55,7 @@ class Options:
     rates: Sequence[float] | None = None
     draws: int | None = None
     confirm_seeds: int = 5
+    prefer_known: bool = False
     workers: int | None = None
     ray_address: str | None = None
     cpus_per_worker: float | None = None

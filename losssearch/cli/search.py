@@ -225,6 +225,14 @@ def search(
             rich_help_panel=SEARCH,
         ),
     ] = 5,
+    prefer_known: Annotated[
+        bool,
+        typer.Option(
+            "--prefer-known",
+            help="Recommend a baseline unless the searched loss is better by more than one standard error.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = False,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -324,6 +332,7 @@ def search(
         time_budget=parse_duration(time_budget) if time_budget is not None else None,
         epochs=epochs,
         confirm_seeds=confirm_seeds,
+        prefer_known=prefer_known,
         workers=workers,
         ray_address=ray_address,
         cpus_per_worker=cpus_per_worker,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_HEADLINE = 80
+_HEADLINE = 120
 """Characters that a headline may have."""
 
 
 def spoken(result: Mapping[str, Any]) -> tuple[str, str]:
-    """What a ``result.json`` advises (``"Use the searched loss"``), and the evidence for it as a sentence."""
+    """What a ``result.json`` advises (``"Use the searched loss, …"``), and the evidence for it as a sentence."""
     verdict = result.get("verdict") or {}
     head, colon, rest = str(verdict.get("text", "")).partition(": ")
     if colon and len(head) <= _HEADLINE:

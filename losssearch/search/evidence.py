@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.special import stdtrit
+from scipy.special import ndtr, stdtrit
+from torch import Tensor
 
 from losssearch.evaluation import Difference
 
@@ -33,8 +34,11 @@ LEAST_SPREAD = 0.5
 HALF_CHI_SQUARE = 0.4549
 """Median of a squared standard normal number."""
 
+TIE = 0.1
+"""Standard errors of a believed difference within which two losses tie: the known one, or the simpler, is taken."""
+
 CLEAR = 1.0
-"""Standard errors by which the searched loss must be believed better than the best of the menu to be recommended."""
+"""Standard errors by which the searched loss must be believed better where a known loss is preferred."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,18 @@ class Evidence:
 
     @property
     def likely(self) -> bool:
-        """Whether it is more likely better than not: enough for a known loss to take the incumbent's place.
+        """Whether the first is believed better, and this is no tie: enough to take a known loss's place.
 
-        Beliefs are shrunk already; asking for a margin beside passed over losses that were better (docs/quality.md).
+        Beliefs are shrunk already; a larger margin passed over losses that were better (docs/quality.md).
         """
-        return self.difference > 0
+        return self.difference > TIE * self.error and self.difference > 0
+
+    @property
+    def probability(self) -> float:
+        """The probability that the difference is above zero, a half where it is zero without error."""
+        if self.error > 0:
+            return float(ndtr(self.difference / self.error))
+        return 0.5 + 0.5 * ((self.difference > 0) - (self.difference < 0))
 
     @property
     def clear(self) -> bool:
@@ -106,7 +117,36 @@ def believed(spread: float, *found: Evidence | None) -> Evidence:
     return Evidence(mean, total**-0.5)
 
 
-def steadied(found: Difference, own: torch.Tensor, others: Sequence[torch.Tensor], rows: int) -> Difference:
+def in_common(own: tuple[Tensor, Tensor], others: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """Variance that the means of two readings of the same trainings share: the covariance of their seeds, over seeds.
+
+    Each pair has the differences by seed ``[S]`` on two parts of the rows. How strongly the two go together is learnt
+    from all pairs, because few seeds tell little of it.
+    """
+    known = [pair for pair in (own, *others) if len(pair[0]) > 1 and all(float(part.var()) > 0 for part in pair)]
+    scales = [float(part.std()) if len(part) > 1 else 0.0 for part in own]
+    if not known or not all(scale > 0 for scale in scales):
+        return 0.0
+    together = statistics.fmean(float(torch.corrcoef(torch.stack(pair))[0, 1]) for pair in known)
+    return max(0.0, together) * scales[0] * scales[1] / len(own[0])
+
+
+def pooled(first: Evidence, second: Evidence, shared: float) -> Evidence:
+    """Two measurements of one difference as one, by their precision, where their errors share some variance."""
+    errors = [e for e in (first, second) if math.isfinite(e.difference) and math.isfinite(e.error)]
+    if len(errors) < 2:
+        return errors[0] if errors else Evidence(math.nan, math.nan)
+    one, other = first.error**2, second.error**2
+    shared = min(shared, one, other)
+    apart = one + other - 2 * shared
+    if apart <= 0:  # the second reading adds nothing
+        return Evidence(statistics.fmean((first.difference, second.difference)), first.error)
+    weight = (other - shared) / apart
+    mean = weight * first.difference + (1 - weight) * second.difference
+    return Evidence(mean, math.sqrt(max(one * other - shared**2, 0.0) / apart))
+
+
+def steadied(found: Difference, own: Tensor, others: Sequence[Tensor], rows: int) -> Difference:
     """The difference with an interval that few seeds make neither absurdly wide nor too narrow.
 
     ``own`` and each of ``others`` are differences by seed ``[S]``: how much seeds matter is learnt from all of them.

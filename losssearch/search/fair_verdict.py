@@ -16,6 +16,7 @@ from losssearch.evaluation import Difference
 from losssearch.evaluation.fairness import Certificate, Constraint, certificate, group_table, noise_floor, value
 from losssearch.execution.fair_judge import DECISION, SCORE
 from losssearch.losses.spec import LossSpec, Part
+from losssearch.search.claim import chance, stated
 from losssearch.search.context import Context
 from losssearch.search.group_pull import group_pull
 from losssearch.search.group_thresholds import by_group
@@ -160,10 +161,10 @@ class FairReferee:
         """See `losssearch.search.verdict.Judgement.difference`."""
         return self._metric.difference(first, second, part)
 
-    def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading) -> Verdict:
+    def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading, missing: str = "") -> Verdict:
         """See `losssearch.search.verdict.Judgement.verdict`."""
         self.plain = plain
-        found = self._metric.verdict(searched, baseline, plain)
+        found = self._metric.verdict(searched, baseline, plain, missing)
         if searched is None:
             winner, text = baseline, found.text
         elif max(self.excess(searched), 0) != max(self.excess(baseline), 0):
@@ -276,5 +277,6 @@ def _figure(value: float) -> str:
 def _compared(found: Verdict) -> str:
     return (
         f"In the metric alone, above zero in favour of the searched loss: on confirmation "
-        f"{found.confirmation.difference:+.3g} (standard error {found.confirmation.standard_error:.2g})."
+        f"{found.confirmation.difference:+.3g} (standard error {found.confirmation.standard_error:.2g}), on test "
+        f"{stated(found.test)} ({found.grade}, P = {chance(found.probability_better or 0.0)})."
     )

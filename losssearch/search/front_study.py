@@ -18,7 +18,9 @@ from torch import Tensor
 
 from losssearch.errors import LossSearchError
 from losssearch.evaluation import Difference
+from losssearch.search.claim import chance, claim, headline, stated, untrained
 from losssearch.search.context import FRONT_LIMITS, WHOLE, Context
+from losssearch.search.evidence import Evidence, believed, spread_of
 from losssearch.search.fair_references import beside
 from losssearch.search.front import (
     Place,
@@ -37,7 +39,7 @@ from losssearch.search.loop import Loop
 from losssearch.search.result import Finished, entry_of, result_of
 from losssearch.search.selection import Contender, train
 from losssearch.search.settings import derived_seed
-from losssearch.search.verdict import Verdict, learned_state, stated, summary
+from losssearch.search.verdict import Verdict, learned_state, summary
 from losssearch.storage.records import TrialRecord
 from losssearch.training import Outcome
 
@@ -77,7 +79,7 @@ def run_front_study(context: Context) -> Finished:
         raise context.hopeless(trials)
     front = _Front(context, leading)
     context.seconds["confirmation"] = time.monotonic() - begun
-    verdict = front.verdict()
+    verdict = front.verdict(trials)
     side = "searched" if verdict.recommended == "searched" else "baseline"
     winner = max((one for one in front.trained if one.trial.origin == side), key=front.own_area)
     best_of = {name: front.entry(one) for name, one in front.best_by_name().items()}
@@ -168,7 +170,7 @@ class _Front:
             )
         return shown
 
-    def verdict(self) -> Verdict:
+    def verdict(self, trials: Sequence[TrialRecord]) -> Verdict:
         """Whether the searched losses reach a better front than the menu's do."""
         sides = {
             origin: front_of([p for one in self.trained if one.trial.origin == origin for p in one.places])
@@ -179,12 +181,16 @@ class _Front:
         alone = [p for one in self.trained if one.trial.name == plain for p in one.places] or sides["baseline"]
         if not sides["searched"]:
             nothing = Difference(0.0, (0.0, 0.0), 0.0, 0.95, TEST)
-            text = "Use the menu's front: no searched loss could be trained to the end."
+            text = f"Use the menu's front: {untrained(trials)}."
             return Verdict("baseline", best, nothing, nothing, plain, nothing, text)
         confirmation = self._difference(sides["searched"], sides["baseline"], "confirmation")
         test = self._difference(sides["searched"], sides["baseline"], "test")
         above_plain = self._difference(sides["searched"], front_of(alone), "test")
-        better = confirmation.difference > confirmation.standard_error
+        before, held = (Evidence(found.difference, found.standard_error) for found in (confirmation, test))
+        spread = spread_of([before])
+        everything = believed(spread, before, held)
+        before = believed(spread, before)
+        found = claim(before, test, everything, prefer_known=self.context.settings.prefer_known)
         metric, gap = self.context.settings.metric, self.context.settings.front
         figures = (
             f"differences in the mean {metric} over limits on {gap} from {FRONT_LIMITS[0]} to {FRONT_LIMITS[-1]}, "
@@ -192,13 +198,23 @@ class _Front:
             f"{confirmation.difference:+.3g} (standard error {confirmation.standard_error:.2g}); to plain {plain} on "
             f"test {stated(above_plain)}"
         )
+        said = headline(found, "the menu's front", "the searched losses' front")
         text = (
-            f"The searched losses reach a better front than the menu: {figures}."
-            if better
-            else f"The searched losses reach no reliably better front than the menu: {figures}."
+            f"{said}: {figures}. By both, the searched losses are better with probability "
+            f"{chance(found.probability)}. {found.why}"
+        ).strip()
+        return Verdict(
+            found.recommended,
+            best,
+            confirmation,
+            test,
+            plain,
+            above_plain,
+            text,
+            before,
+            found.grade,
+            found.probability,
         )
-        side = "searched" if better else "baseline"
-        return Verdict(side, best, confirmation, test, plain, above_plain, text)
 
     def _difference(self, first: Sequence[Place], second: Sequence[Place], part: HeldOut) -> Difference:
         rows = self.rows[part]

@@ -24,7 +24,8 @@ class StudySettings:
     ``sensitive``: columns whose groups are to be treated alike, by ``constraints``, or as the ``front`` of the metric
     and this gap shows; ``confidence`` is that with which a constraint is to hold on new data.
     ``trials`` and ``time_budget`` (seconds) may be raised on resume; they and ``workers`` do not enter
-    `fixed`. No ``rates`` at all leave the learning rate to a user's training function.
+    `fixed`. ``prefer_known`` asks more of a searched loss before it is recommended. No ``rates`` at all leave the
+    learning rate to a user's training function.
     """
 
     study: str
@@ -38,6 +39,7 @@ class StudySettings:
     trials: int
     fingerprint: str
     confirm_seeds: int = 5
+    prefer_known: bool = False
     time_budget: float | None = None
     replicas: int = 3
     sensitive: tuple[str, ...] = ()
@@ -81,6 +83,8 @@ class StudySettings:
         unset = [name for name in ("data", "splits") if not values[name]]
         for name in ("trials", "time_budget", *unset):
             del values[name]
+        if not self.prefer_known:
+            del values["prefer_known"]
         if not self.sensitive:
             for name in ("sensitive", "sensitive_as_feature", "constraints", "front", "confidence", "group_thresholds"):
                 del values[name]

@@ -10,12 +10,14 @@ from typing import Any
 
 from losssearch.errors import LossSearchError
 from losssearch.search.ablation import ablate
+from losssearch.search.claim import untrained
 from losssearch.search.context import Context
 from losssearch.search.effort import BASELINES, SEARCHED
 from losssearch.search.fair_references import beside, reserve
 from losssearch.search.fair_verdict import FairReferee
 from losssearch.search.front_study import run_front_study
 from losssearch.search.loop import Loop
+from losssearch.search.placing import placed, searching
 from losssearch.search.result import Finished, entry_of, result_of
 from losssearch.search.selection import Contender, incumbent_name, reevaluate
 from losssearch.search.study_context import StudyContext
@@ -70,8 +72,12 @@ def judged_study(
             f"no baseline could be trained to the end: {reasons[0][0] if reasons else 'no reason known'}"
         )
     plain = next((r for r in known if r.name == context.task.plain.name), known[0])
-    verdict = referee.verdict(candidates[0] if candidates else None, known[0], plain)
+    missing = "" if candidates else untrained(trials)
+    verdict = referee.verdict(candidates[0] if candidates else None, known[0], plain, missing)
     winner = candidates[0] if verdict.recommended == "searched" else known[0]
+    table = [(reading, _entry(referee, reading)) for reading in (*candidates[:1], *known)]
+    more = (placed(context, referee, winner, table), searching(context, trials))
+    verdict = replace(verdict, text=" ".join((verdict.text, *filter(None, more))))
     ablation = ablate(referee, winner, plain)
     if keeper:
         for line in keeper.notes():
@@ -80,9 +86,9 @@ def judged_study(
     result = result_of(
         context,
         trials,
-        best=_entry(referee, winner) | referee.explained(winner),
-        searched=_entry(referee, candidates[0]) if candidates else None,
-        baselines=[_entry(referee, reading) for reading in known],
+        best=next(entry for reading, entry in table if reading is winner) | referee.explained(winner),
+        searched=table[0][1] if candidates else None,
+        baselines=[entry for _, entry in table[len(candidates[:1]) :]],
         verdict=verdict,
     ) | {"ablation": ablation}
     spec = winner.contender.spec

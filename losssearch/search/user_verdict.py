@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,11 +12,13 @@ import torch
 
 from losssearch.evaluation import Difference
 from losssearch.evaluation.statistics import mean_interval
+from losssearch.search.claim import chance, claim, headline, stated
+from losssearch.search.evidence import Evidence, believed, paired, spread_of
 from losssearch.search.result import Finished
 from losssearch.search.selection import Contender, train
 from losssearch.search.study import judged_study
 from losssearch.search.user_study import FunctionContext
-from losssearch.search.verdict import Reading, Verdict, stated, summary
+from losssearch.search.verdict import Reading, Verdict, summary
 
 PAIRED = "Student's t of the differences paired by seed"
 
@@ -29,13 +32,16 @@ class SeedReferee:
 
     def __init__(self, context: FunctionContext) -> None:
         self.context = context
+        self._finalists: list[Reading] = []
 
     def read(self, contenders: Sequence[Contender]) -> list[Reading]:
         """See `losssearch.search.verdict.Judgement.read`."""
         keeper = self.context.keeper
         seeds = keeper.effort.seeds if keeper else self.context.settings.confirm_seeds
         outcomes = train(self.context, "confirmation", contenders, seeds)
-        return [Reading(c, o) for c, o in zip(contenders, outcomes, strict=True)]
+        readings = [Reading(c, o) for c, o in zip(contenders, outcomes, strict=True)]
+        self._finalists = self._finalists or [r for r in readings if r.outcome.state == "completed"]
+        return readings
 
     def measured(self, reading: Reading) -> dict[str, Any]:
         """See `losssearch.search.verdict.Judgement.measured`."""
@@ -57,29 +63,52 @@ class SeedReferee:
         error = statistics.stdev(values) / len(values) ** 0.5
         return Difference(statistics.fmean(values), (low, high), error, 0.95, PAIRED)
 
-    def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading) -> Verdict:
-        """See `losssearch.search.verdict.Judgement.verdict`: better by more than one standard error."""
+    def evidence(self, first: Reading, second: Reading) -> Evidence:
+        """What to believe of ``first`` less ``second`` by re-evaluation and these seeds together."""
+        others = [r for r in self._finalists if r is not first and r is not second]
+        found = paired([r.outcome.utilities for r in (first, *others)], second.outcome.utilities)
+        spread = min(first.contender.spread, second.contender.spread)
+        if math.isinf(spread):
+            spread = spread_of(found)
+        return believed(spread, first.contender.above(second.contender), found[0])
+
+    def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading, missing: str = "") -> Verdict:
+        """See `losssearch.search.verdict.Judgement.verdict`; one reading serves for recommendation and claim."""
         name, seeds = self.context.settings.metric, len(baseline.outcome.utilities)
+        theirs = f"the baseline {baseline.name}"
         if searched is None:
             nothing = self.difference(baseline, baseline, "")
-            text = f"Use the baseline {baseline.name}: no searched loss could be trained to the end."
+            text = f"Use {theirs}: {missing}."
             return Verdict("baseline", baseline.name, nothing, nothing, plain.name, nothing, text)
-        found, above_plain = self.difference(searched, baseline, ""), self.difference(searched, plain, "")
+        reached, above_plain = self.difference(searched, baseline, ""), self.difference(searched, plain, "")
+        known = self.evidence(searched, baseline)
+        found = claim(known, reached, known, prefer_known=self.context.settings.prefer_known)
+        same = searched.outcome.utilities == baseline.outcome.utilities
         figures = (
-            f"differences in {name}, above zero in favour of the searched loss: measured by your function on {seeds} "
-            f"fresh seeds {stated(found)}"
+            f"both reach the same {name} on each of {seeds} fresh seeds"
+            if same
+            else f"differences in {name}, above zero in favour of the searched loss: measured by your function on "
+            f"{seeds} fresh seeds {stated(reached)}"
         )
         if plain is not baseline:
             figures += f"; to plain {plain.name} {stated(above_plain)}"
-        figures += ". No test part was kept from the function"
-        if found.difference > found.standard_error:
-            sure = "" if found.interval[0] > 0 else " These seeds alone do not prove it: the interval holds zero."
-            recommended = "searched"
-            text = f"Use the searched loss: it beats the best baseline, {baseline.name}; {figures}.{sure}"
-        else:
-            recommended = "baseline"
-            text = f"Use the baseline {baseline.name}: the search found nothing reliably better; {figures}."
-        return Verdict(recommended, baseline.name, found, found, plain.name, above_plain, text)
+        figures += (
+            f". With the re-evaluation, the searched loss is better with probability {chance(found.probability)}. No "
+            "test part was kept from the function."
+        )
+        text = f"{headline(found, theirs)}: {figures} {found.why}".strip()
+        return Verdict(
+            found.recommended,
+            baseline.name,
+            reached,
+            reached,
+            plain.name,
+            above_plain,
+            text,
+            known,
+            found.grade,
+            found.probability,
+        )
 
 
 def run_function_study(context: FunctionContext) -> Finished:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from torch import Tensor
 from losssearch.evaluation import Difference, paired_difference
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.spec import LossSpec
+from losssearch.search.claim import Grade, alike, chance, claim, headline, stated
 from losssearch.search.context import Context
-from losssearch.search.evidence import Evidence, believed, steadied
+from losssearch.search.evidence import TIE, Evidence, believed, in_common, pooled, spread_of, steadied
 from losssearch.search.selection import Contender, incumbent_name, train
 from losssearch.search.settings import derived_seed
 from losssearch.search.study_context import StudyContext
@@ -52,6 +54,10 @@ class Verdict:
     text: str
     evidence: Evidence | None = None
     """What re-evaluation and confirmation together let us believe; the recommendation follows it."""
+    grade: Grade = "not told apart"
+    """What test lets us claim of the searched loss against the best baseline."""
+    probability_better: float | None = None
+    """That the searched loss is better than the best baseline, by all evidence; None without a searched loss."""
     unmet: str = ""
     """Which constraint even the recommended loss does not keep, and by how much."""
 
@@ -59,6 +65,8 @@ class Verdict:
         """The ``verdict`` of ``result.json``."""
         low, high = self.test.interval
         return {
+            "grade": self.grade,
+            "probability_better": self.probability_better,
             "recommended": self.recommended,
             "against": self.against,
             "difference": self.test.difference,
@@ -110,8 +118,8 @@ class Judgement(Protocol):
         """Paired difference of utility, ``first`` less ``second``, on a held-out part."""
         ...
 
-    def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading) -> Verdict:
-        """Recommend the searched loss, or the best baseline."""
+    def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading, missing: str = "") -> Verdict:
+        """Recommend the searched loss, or the best baseline; ``missing`` says why there is no searched loss."""
         ...
 
 
@@ -142,28 +150,66 @@ class Referee:
         return {"groups": {}}
 
     def ranked(self, readings: Sequence[Reading]) -> list[Reading]:
-        """See `Judgement.ranked`: first who is likely better than the incumbent, then it, then the rest."""
+        """See `Judgement.ranked`: first who is likely better than the incumbent, then it, then the rest.
+
+        Of those that tie with the first, the simplest takes its place.
+        """
         name = incumbent_name(self.context.task)
         incumbent = next((r for r in self._finalists if r.name == name), None)
         if incumbent is None:
             return list(readings)
+        beliefs = {id(r): self.evidence(r, incumbent) for r in readings if r is not incumbent}
 
         def standing(reading: Reading) -> tuple[int, float, int]:
             if reading is incumbent:
                 return 1, 0.0, 0
-            found = self.evidence(reading, incumbent)
-            return 0 if found.likely else 2, -found.difference, len(reading.contender.spec.parts)
+            found = beliefs[id(reading)]
+            return 0 if found.likely else 2, -found.difference, _size(reading)
 
-        return sorted(readings, key=standing)
+        order = sorted(readings, key=standing)
+        if not order or order[0] is incumbent:
+            return order
+        first = beliefs[id(order[0])]
+        ties = [
+            r for r in order
+            if id(r) in beliefs
+            and beliefs[id(r)].likely == first.likely
+            and first.difference - beliefs[id(r)].difference <= TIE * first.error
+        ]  # fmt: skip
+        simplest = min(ties, key=_size)
+        return [simplest, *(r for r in order if r is not simplest)]
 
     def evidence(self, first: Reading, second: Reading) -> Evidence:
         """What to believe of ``first`` less ``second`` by re-evaluation and confirmation together."""
-        confirmed = self.difference(first, second, "confirmation")
-        return believed(
-            min(first.contender.spread, second.contender.spread),
-            first.contender.above(second.contender),
-            Evidence(confirmed.difference, confirmed.standard_error),
-        )
+        return self._believed(first, second, self._evidence(first, second, "confirmation"))
+
+    def everything(self, first: Reading, second: Reading) -> Evidence:
+        """The same by test too, whose readings share the trainings, and so the luck of the seeds, of confirmation."""
+        by_seed = [pair for r in self._finalists if r is not second and (pair := self._by_seed(r, second)) is not None]
+        own = self._by_seed(first, second)
+        shared = 0.0 if own is None else in_common(own, by_seed)
+        held = [self._evidence(first, second, part) for part in ("confirmation", "test")]
+        return self._believed(first, second, pooled(held[0], held[1], shared))
+
+    def _believed(self, first: Reading, second: Reading, held: Evidence) -> Evidence:
+        spread = min(first.contender.spread, second.contender.spread)
+        if math.isinf(spread):  # without a re-evaluation, confirmation alone shows how far the field lies apart
+            spread = spread_of([self._evidence(r, second, "confirmation") for r in self._finalists if r is not second])
+        return believed(spread, first.contender.above(second.contender), held)
+
+    def _evidence(self, first: Reading, second: Reading, part: str) -> Evidence:
+        found = self.difference(first, second, part)
+        return Evidence(found.difference, found.standard_error)
+
+    def _by_seed(self, first: Reading, second: Reading) -> tuple[Tensor, Tensor] | None:
+        """Differences by seed on confirmation and on test; None where the two were trained on unlike seeds."""
+        found = []
+        for part in ("confirmation", "test"):
+            one, other = (torch.tensor(self.values(r, part), dtype=torch.float64) for r in (first, second))
+            if len(one) != len(other):
+                return None
+            found.append(one - other)
+        return found[0], found[1]
 
     def values(self, reading: Reading, part: str) -> list[float]:
         """The metric on a held-out part, one value a seed, in its own unit."""
@@ -203,55 +249,44 @@ class Referee:
         rows: npt.NDArray[np.int64] = getattr(self.context.partition, part)
         return torch.as_tensor(self.context.dataset.target[rows])[None]
 
-    def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading) -> Verdict:
-        """Recommend the searched loss only where all evidence shows it better by more than one standard error."""
-        name = self.context.settings.metric
+    def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading, missing: str = "") -> Verdict:
+        """See `Judgement.verdict`: recommend by the evidence before test, claim by test."""
+        name, theirs = self.context.settings.metric, f"the baseline {baseline.name}"
         if searched is None:
             nothing = self.difference(baseline, baseline, "test")
-            text = f"Use the baseline {baseline.name}: no searched loss could be trained to the end."
+            text = f"Use {theirs}: {missing}."
             return Verdict("baseline", baseline.name, nothing, nothing, plain.name, nothing, text)
         confirmation = self.difference(searched, baseline, "confirmation")
         test = self.difference(searched, baseline, "test")
         above_plain = self.difference(searched, plain, "test")
-        evidence = self.evidence(searched, baseline)
-        better = evidence.clear
-        figures = (
+        before, everything = self.evidence(searched, baseline), self.everything(searched, baseline)
+        found = claim(before, test, everything, prefer_known=self.context.settings.prefer_known)
+        one, other = (torch.tensor(r.outcome.held["test"]) for r in (searched, baseline))
+        same = alike(one, other, self.context.settings.task)
+        figures = same or (
             f"differences in {name}, above zero in favour of the searched loss: on test {stated(test)}; "
             f"on confirmation {confirmation.difference:+.3g} (standard error {confirmation.standard_error:.2g})"
         )
         if plain is not baseline:
             figures += f"; to plain {plain.name} on test {stated(above_plain)}"
         figures += (
-            f". All evidence before the test, shrunk for the luck of the best: {evidence.difference:+.3g} "
-            f"(standard error {evidence.error:.2g})"
+            f". All evidence before test, shrunk toward zero: {before.difference:+.3g} "
+            f"(standard error {before.error:.2g}). With test, the searched loss is better with probability "
+            f"{chance(found.probability)}."
         )
-        if better:
-            sure = "" if test.interval[0] > 0 else " The test alone does not prove it: its interval holds zero."
-            text = f"Use the searched loss: it beats the best baseline, {baseline.name}; {figures}.{sure}"
-        else:
-            text = f"Use the baseline {baseline.name}: the search found nothing reliably better; {figures}."
-        if not self.context.constraints:  # else others may be better because they keep no limit
-            text += self._passed_over(baseline)
-        recommended = "searched" if better else "baseline"
-        return Verdict(recommended, baseline.name, confirmation, test, plain.name, above_plain, text, evidence)
-
-    def _passed_over(self, baseline: Reading) -> str:
-        """Why the baseline is not the one with the best value on confirmation, where it is not."""
-        baselines = [r for r in self._finalists if r.contender.trial.origin == "baseline"]
-        means = {
-            r.name: statistics.fmean(self.context.metric.utility(v) for v in self.values(r, "confirmation"))
-            for r in baselines
-        }
-        lucky = max(means, key=means.__getitem__, default=baseline.name)
-        if lucky == baseline.name or not means[lucky] > means[baseline.name]:
-            return ""
-        return f" {lucky} has the better value on confirmation, but all evidence together speaks for {baseline.name}."
-
-
-def stated(found: Difference) -> str:
-    """A difference with its interval, in words."""
-    low, high = found.interval
-    return f"{found.difference:+.3g}, {found.level:.0%} interval [{low:+.3g}, {high:+.3g}]"
+        text = f"{headline(found, theirs)}: {figures} {found.why}".strip()
+        return Verdict(
+            found.recommended,
+            baseline.name,
+            confirmation,
+            test,
+            plain.name,
+            above_plain,
+            text,
+            before,
+            found.grade,
+            found.probability,
+        )
 
 
 def learned_state(spec: LossSpec, outcome: Outcome) -> dict[str, float]:
@@ -267,3 +302,7 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
         "std": statistics.stdev(values) if len(values) > 1 else 0.0,
         "values": list(values),
     }
+
+
+def _size(reading: Reading) -> int:
+    return len(reading.contender.spec.parts)

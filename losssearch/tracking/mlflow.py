@@ -171,6 +171,7 @@ def _result_tags(result: Mapping[str, Any]) -> dict[str, str]:
     tags = {
         "mlflow.note.content": verdict.get("text"),
         "losssearch.recommended": verdict.get("recommended"),
+        "losssearch.grade": verdict.get("grade"),
         "losssearch.formula": best.get("formula"),
     }
     return {name: str(value) for name, value in tags.items() if value}

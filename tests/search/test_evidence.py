@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from losssearch.evaluation import Difference
-from losssearch.search.evidence import Evidence, believed, paired, spread_of, steadied
+from losssearch.search.evidence import Evidence, believed, in_common, paired, pooled, spread_of, steadied
 
 
 def test_differences_are_paired_over_the_draws_that_both_had() -> None:
@@ -70,10 +70,37 @@ def test_independent_measurements_are_pooled_by_their_precision() -> None:
     assert not believed(math.inf, None).likely
 
 
-def test_a_known_loss_need_only_be_more_likely_better_than_not() -> None:
-    assert Evidence(0.01, 1.0).likely
+def test_a_loss_need_only_be_believed_better_and_ties_go_to_the_known_one() -> None:
+    assert Evidence(0.11, 1.0).likely
+    assert not Evidence(0.09, 1.0).likely
     assert not Evidence(-0.01, 1.0).likely
     assert not Evidence(0.0, 0.0).likely
+
+
+def test_the_probability_of_being_better_is_that_of_a_normal_belief() -> None:
+    assert Evidence(1.0, 1.0).probability == pytest.approx(0.8413, abs=1e-4)  # the normal distribution's table
+    assert Evidence(-1.96, 1.0).probability == pytest.approx(0.025, abs=1e-4)
+    assert [Evidence(d, 0.0).probability for d in (-1.0, 0.0, 1.0)] == [0.0, 0.5, 1.0]
+    assert Evidence(0.0, math.inf).probability == 0.5
+
+
+def test_two_readings_of_the_same_trainings_count_for_less_than_two() -> None:
+    """Generalised least squares: with a correlation of 1 and equal errors, the second reading adds nothing."""
+    first, second = Evidence(1.0, 1.0), Evidence(2.0, 1.0)
+    assert pooled(first, second, 0.0) == Evidence(1.5, pytest.approx(0.5**0.5))
+    assert pooled(first, second, 0.5) == Evidence(1.5, pytest.approx(0.75**0.5))
+    assert pooled(first, second, 1.0) == Evidence(1.5, 1.0)
+    assert pooled(first, Evidence(math.nan, math.nan), 0.0) == first
+
+
+def test_what_seeds_share_is_learnt_from_all_pairs() -> None:
+    torch.manual_seed(2)
+    luck = 0.1 * torch.randn(30, 5).double()
+    pairs = [(row + 0.01 * torch.randn(5), row + 0.01 * torch.randn(5)) for row in luck]
+    shared = [in_common(pair, pairs) for pair in pairs]
+    assert statistics.fmean(shared) == pytest.approx(0.01 / 5, rel=0.25)
+    alone = [(0.1 * torch.randn(5), 0.1 * torch.randn(5)) for _ in range(60)]
+    assert statistics.fmean(in_common(pair, alone) for pair in alone) < 0.2 * 0.01 / 5
 
 
 def test_a_searched_loss_needs_more_than_one_standard_error() -> None:

@@ -1,6 +1,7 @@
 """Re-evaluation, confirmation and verdict over a real store, with an executor that answers at once."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_the_incumbent_is_in_every_round_and_never_pruned(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.3])
-def test_luck_recommends_no_searched_loss_and_a_better_baseline_is_the_one_to_beat(tmp_path: Path, gap: float) -> None:
+def test_luck_makes_no_claim_and_a_better_baseline_is_the_one_to_beat(tmp_path: Path, gap: float) -> None:
     """All losses alike but for noise, and focal better by a gap."""
     executor = Oracle()
 
@@ -70,11 +71,14 @@ def test_luck_recommends_no_searched_loss_and_a_better_baseline_is_the_one_to_be
 
     executor._outcome = noisy  # type: ignore[method-assign]
     run = context(tmp_path, executor)
-    result = run_study(run).result
+    run.settings = replace(run.settings, prefer_known=not gap)
+    verdict = run_study(run).result["verdict"]
     if gap:
-        assert result["verdict"]["against"] == "focal"
+        assert verdict["against"] == "focal"
     else:
-        assert result["verdict"]["recommended"] == "baseline"
+        assert verdict["recommended"] == "baseline"
+        assert verdict["grade"] != "better"
+        assert 0.05 < verdict["probability_better"] < 0.95
 
 
 def test_stages_already_stored_are_not_trained_again(tmp_path: Path) -> None:
@@ -108,3 +112,5 @@ def test_without_a_searched_loss_the_verdict_is_the_baseline(tmp_path: Path) -> 
     assert result["searched"] is None
     assert result["verdict"]["recommended"] == "baseline"
     assert result["best"]["name"] == result["verdict"]["against"]
+    assert result["verdict"]["probability_better"] is None
+    assert "no searched loss can be compared; of 2, 2 failed in training (diverged)" in result["verdict"]["text"]

@@ -110,6 +110,7 @@ def test_a_resume_may_raise_trials_and_time() -> None:
         {"seed": 1},
         {"fingerprint": "ff"},
         {"confirm_seeds": 6},
+        {"prefer_known": True},
         {"replicas": 4},
     ],
 )
@@ -120,7 +121,7 @@ def test_a_resume_must_find_the_rest_unchanged(changed: dict[str, Any]) -> None:
 def test_what_must_be_unchanged_survives_json() -> None:
     fixed = settings().fixed()
     assert json.loads(json.dumps(fixed)) == fixed
-    free = {"trials", "time_budget", "data", "splits"}
+    free = {"trials", "time_budget", "data", "splits", "prefer_known"}
     of_groups = {"sensitive", "sensitive_as_feature", "constraints", "front", "confidence", "group_thresholds"}
     assert set(fixed) == {field.name for field in dataclasses.fields(StudySettings)} - free - of_groups
     grouped = settings(sensitive=("sex",), constraints=("demographic_parity_difference <= 0.05",)).fixed()
