@@ -13,7 +13,9 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 
+from losssearch.data.identifiers import LEAST, NEARLY, REASON, identifying
 from losssearch.data.schema import Column, ColumnKind, Schema
+from losssearch.data.wide_integers import distances, origin_of
 from losssearch.errors import DataError
 
 MISSING_TEXT = ("", "?")
@@ -25,7 +27,6 @@ LARGEST = 1e100
 _DATE_LIKE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
 DATE_FORMATS = ("ISO8601", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y")
 _LEADING_ZERO = re.compile(r"[-+]?0\d")
-_ROW_NAME = re.compile(r"(^|[_\s.-])(id|uuid|index|rownum|row_number)$", re.IGNORECASE)
 _SCALARS = (str, bool, int, float, np.generic, Decimal, datetime, date, pd.Timedelta)
 
 
@@ -43,7 +44,10 @@ def read_columns(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, Schema,
     ignored: dict[str, list[str]] = {}
     notes: list[str] = []
     for name, column in frame.items():
-        values, kind = read_column(column.reset_index(drop=True), f"column {str(name)!r} of {where}")
+        raw = column.reset_index(drop=True)
+        values, kind = read_column(raw, f"column {str(name)!r} of {where}")
+        origin = origin_of(raw) if kind == "numeric" else 0
+        values = distances(raw, origin) if origin else values
         if kind == "numeric" and (infinite := int((values.abs() > LARGEST).sum())):
             values = values.mask(values.abs() > LARGEST)
             notes.append(f"{infinite} infinite values of column {str(name)!r} count as missing")
@@ -51,7 +55,7 @@ def read_columns(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, Schema,
             ignored.setdefault(reason, []).append(str(name))
             continue
         kept[str(name)] = values
-        columns.append(Column(str(name), kind, int(values.isna().sum())))
+        columns.append(Column(str(name), kind, int(values.isna().sum()), origin))
     for reason, names in ignored.items():
         notes.append(f"ignored {', '.join(map(repr, names))}: {reason}")
     return pd.DataFrame(kept, index=range(len(frame))), Schema(tuple(columns)), tuple(notes)
@@ -137,10 +141,6 @@ def _uninformative(name: str, values: pd.Series, kind: ColumnKind) -> str | None
         return "no values"
     if distinct == 1 and present == len(values):
         return "constant"
-    if kind == "categorical" and distinct > max(50, present // 2):
+    if kind == "categorical" and (distinct > max(50, present // 2) or distinct >= max(LEAST, NEARLY * present)):
         return "texts that differ in most rows, such as names or identifiers"
-    if kind == "numeric" and distinct == len(values) >= 50 and (values % 1 == 0).all():
-        # Files are often sorted by class, so a row number would give the target away.
-        numbered = values.max() - values.min() == len(values) - 1 or _ROW_NAME.search(name)
-        return "row numbers or identifiers" if numbered else None
-    return None
+    return REASON if identifying(name, values, kind) else None

@@ -15,6 +15,7 @@ import pandas as pd
 
 from losssearch.data.columns import DATE_FORMATS, LARGEST, read_column, read_text
 from losssearch.data.schema import ColumnKind, Schema
+from losssearch.data.wide_integers import distances
 
 
 def date_formats(sample: pd.DataFrame, schema: Schema) -> dict[str, str]:
@@ -42,7 +43,9 @@ def conform(
     for column in schema.columns:
         values = piece[column.name].reset_index(drop=True)
         place = f"column {column.name!r} of {where}"
-        if isinstance(values.dtype, pd.StringDtype | pd.CategoricalDtype):
+        if column.origin:
+            kept[column.name] = distances(values, column.origin)
+        elif isinstance(values.dtype, pd.StringDtype | pd.CategoricalDtype):
             # Texts repeat: each is read once.
             codes, distinct = pd.factorize(values)
             texts = read_text(pd.Series(distinct))

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, QuantileTransformer
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
+from losssearch.data.normal_scores import NormalScores
 from losssearch.data.schema import Schema
 
 MOST_CATEGORIES = 30
@@ -89,9 +90,7 @@ def _normal_scores(rows: int) -> Any:
     # tables they ranked above clipped standard scores, scaling by quartiles and Yeo-Johnson.
     return make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True),
-        QuantileTransformer(
-            n_quantiles=min(rows, 1000), subsample=_QUANTILE_ROWS, output_distribution="normal", random_state=0
-        ),
+        NormalScores(quantiles=min(rows, 1000), most_rows=_QUANTILE_ROWS),
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from losssearch.data.columns import LARGEST, read_column
 from losssearch.data.targets import Target, missing_values
+from losssearch.data.wide_integers import distances
 from losssearch.errors import DataError
 
 ReadTarget: TypeAlias = Callable[[pd.Series, int], tuple[NDArray[np.float64], NDArray[np.bool_]]]
@@ -25,13 +26,16 @@ def target_reader(labels: pd.Series, goal: Target, where: str) -> ReadTarget:
     """
     name = f"target {str(labels.name)!r} of {where}"
     if not goal.classes:
-        return lambda piece, begin: _numbers(piece, begin, name)
+        return lambda piece, begin: _numbers(piece, begin, name, goal.origin)
     first = ~labels.duplicated().to_numpy()
     known = dict(zip(labels[first].tolist(), goal.values[first].tolist(), strict=True))
     return lambda piece, begin: _ids(piece, begin, known, name)
 
 
-def _numbers(piece: pd.Series, begin: int, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _numbers(piece: pd.Series, begin: int, name: str, origin: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    if origin:
+        exact = distances(piece, origin).to_numpy(dtype=np.float64)
+        return exact, np.isnan(exact)
     values, kind = read_column(piece.reset_index(drop=True), name)
     if kind not in ("numeric", "boolean"):
         raise DataError(f"regression needs numbers; {name} holds other values from row {begin + 1} on")

@@ -43,17 +43,17 @@ class Replicas:
     validation_features: Tensor
     """[R, V, D]."""
     validation_target: Tensor
-    """[R, V]."""
+    """[R, V], int64 class ids or float64: metrics are computed in the target's own unit, which may need it."""
     class_prior: Tensor
     """[R, C], share of each class in the training rows; [R, 0] for regression."""
     target_mean: Tensor
-    """[R], float32."""
+    """[R], float64."""
     target_scale: Tensor
-    """[R], float32, above zero."""
+    """[R], float64, above zero."""
     seeds: tuple[int, ...]
     """R seeds, one a draw."""
     held: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    """Named parts that no training or validation row is in: features [R, H, D] and target [R, H]."""
+    """Named parts that no training or validation row is in: features [R, H, D] and target [R, H], as of validation."""
     group: Tensor | None = None
     """[R, N], int64 ids of the sensitive groups of the training rows, where there is a sensitive attribute. Of one that
     is a number: [R, N, 1], float32, standardised."""
@@ -86,8 +86,8 @@ class Replicas:
 
     @property
     def zero(self) -> Tensor:
-        """Where the target's own zero lies among its standardised values, [R]."""
-        return 0 - self.target_mean / self.target_scale
+        """Where the target's own zero lies among its standardised values, [R], float32."""
+        return (0 - self.target_mean / self.target_scale).float()
 
     def take(self, indices: Sequence[int]) -> Replicas:
         """The replicas at these indices, in this order."""
@@ -133,8 +133,7 @@ def make_replicas(dataset: Dataset, draws: Sequence[Draw], held: Mapping[str, Ro
         mean, scale = _standard(dataset, draw.train)
         for name, members in zip(names, rows, strict=True):
             parts[name].append(encoder.transform(_rows(dataset, members)))
-            target = dataset.target[members]
-            targets[name].append(target if dataset.classes else ((target - mean) / scale).astype(np.float32))
+            targets[name].append(_standardised(dataset, members, mean, scale, narrow=name == "train"))
         means.append(mean)
         scales.append(scale)
         priors.append(_prior(dataset, draw.train))
@@ -144,8 +143,8 @@ def make_replicas(dataset: Dataset, draws: Sequence[Draw], held: Mapping[str, Ro
         *stacked["train"],
         *stacked["validation"],
         class_prior=torch.from_numpy(np.stack(priors)),
-        target_mean=torch.tensor(means, dtype=torch.float32),
-        target_scale=torch.tensor(scales, dtype=torch.float32),
+        target_mean=torch.tensor(means, dtype=torch.float64),
+        target_scale=torch.tensor(scales, dtype=torch.float64),
         seeds=tuple(draw.seed for draw in draws),
         held={name: stacked[f"held {name}"] for name in held},
         group=_groups(dataset, [draw.train[:train_rows] for draw in draws]),
@@ -169,21 +168,20 @@ def _streamed(dataset: Dataset, stored: Stored, draws: Sequence[Draw], held: Map
     validation_rows = min(len(draw.validation) for draw in draws)
     kept = [_probed(dataset, draw.train, probed) for draw in draws]
 
-    def part(rows: Sequence[Rows]) -> tuple[Tensor, Tensor]:
-        found = [dataset.target[own] for own in rows]
-        if not dataset.classes:
-            found = [
-                ((own - mean) / scale).astype(np.float32) for own, mean, scale in zip(found, means, scales, strict=True)
-            ]
+    def part(rows: Sequence[Rows], *, narrow: bool = False) -> tuple[Tensor, Tensor]:
+        found = [
+            _standardised(dataset, own, mean, scale, narrow=narrow)
+            for own, mean, scale in zip(rows, means, scales, strict=True)
+        ]
         return torch.from_numpy(np.stack([stored.encoded[own] for own in rows])), torch.from_numpy(np.stack(found))
 
     seeds = tuple(draw.seed for draw in draws)
     return Replicas(
-        *part(kept),
+        *part(kept, narrow=True),
         *part([draw.validation[:validation_rows] for draw in draws]),
         class_prior=torch.from_numpy((known.counts / known.rows[:, None]).astype(np.float32)),
-        target_mean=torch.tensor(means, dtype=torch.float32),
-        target_scale=torch.tensor(scales, dtype=torch.float32),
+        target_mean=torch.tensor(means, dtype=torch.float64),
+        target_scale=torch.tensor(scales, dtype=torch.float64),
         seeds=seeds,
         held={name: part([rows] * len(draws)) for name, rows in held.items()},
         stream=Stream(
@@ -223,6 +221,14 @@ def _standard(dataset: Dataset, rows: Rows) -> tuple[float, float]:
         return 0.0, 1.0
     target = dataset.target[rows]
     return float(target.mean()), float(target.std()) or 1.0
+
+
+def _standardised(dataset: Dataset, rows: Rows, mean: float, scale: float, *, narrow: bool) -> NDArray[Any]:
+    """Class ids, or the standardised target: float32 to train on (``narrow``), float64 to be measured."""
+    if dataset.classes:
+        return dataset.target[rows]
+    values: NDArray[Any] = (dataset.target[rows] - mean) / scale
+    return values.astype(np.float32) if narrow else values
 
 
 def _prior(dataset: Dataset, rows: Rows) -> NDArray[np.float32]:

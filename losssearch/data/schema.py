@@ -10,11 +10,15 @@ ColumnKind: TypeAlias = Literal["numeric", "categorical", "boolean", "date"]
 
 @dataclass(frozen=True)
 class Column:
-    """One feature column; ``missing`` counts its rows without a value."""
+    """One feature column; ``missing`` counts its rows without a value.
+
+    ``origin``: what its numbers are read as distances from, where float64 does not hold them as they are.
+    """
 
     name: str
     kind: ColumnKind
     missing: int = 0
+    origin: int = 0
 
 
 @dataclass(frozen=True)

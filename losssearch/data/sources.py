@@ -15,10 +15,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data import builtin, files
+from losssearch.data.columns import LARGEST
 from losssearch.errors import DataError, OptionError
 
 Data: TypeAlias = str | Path | pd.DataFrame | tuple[Any, Any]
 """What a user may give: a path, ``builtin:NAME``, ``openml:ID``, a data frame, or a pair (X, y)."""
+
+_FAR = 1e3
+"""Means so many deviations from zero, and deviations so large or small, leave float32 too few digits."""
 
 _FEATURE_ARRAYS = ("images", "X", "x", "features", "data")
 _TARGET_ARRAYS = ("labels", "y", "target", "targets")
@@ -166,13 +170,27 @@ def _from_arrays(
     if features.dtype.kind not in "biuf":
         raise DataError(f"an array of features must hold numbers; {where} has {features.dtype}")
     flat = features.reshape(len(features), -1)
-    shape = features.shape[1:] if features.ndim > 2 else ()
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and then missing
-        scaled = flat.astype(np.float32)
-    if shape and features.dtype == np.uint8:
+    if features.ndim <= 2:  # a table: read as a data frame of the same numbers is
+        return Source(name, where, pd.DataFrame(flat).rename(columns="x{}".format), target, (), notes)
+    shape = features.shape[1:]
+    scaled = _pixels(flat)
+    if features.dtype == np.uint8:
         scaled /= 255
         notes = (*notes, f"images of {' x '.join(map(str, shape))} bytes are read as pixels in [0, 1]")
     return Source(name, where, scaled, target, shape, notes)
+
+
+def _pixels(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Values as float32; where that would lose their differences, centred and scaled first, as the encoder does too."""
+    wide = values.dtype.itemsize > (4 if values.dtype.kind == "f" else 2)
+    if wide and len(values):
+        finite = np.asarray(values[np.isfinite(values)], dtype=np.float64)
+        finite = finite[np.abs(finite) <= LARGEST]
+        centre, scale = (float(finite.mean()), float(finite.std())) if len(finite) else (0.0, 0.0)
+        if scale > 0 and (abs(centre) > _FAR * scale or not 1 / _FAR < scale < _FAR):
+            values = np.where(np.abs(values) <= LARGEST, (values - centre) / scale, np.nan)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and then missing
+        return values.astype(np.float32)
 
 
 def _from_builtin(name: str, target: str | None, drop: Sequence[str]) -> Source:

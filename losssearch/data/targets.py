@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data.columns import LARGEST, read_column, read_text
+from losssearch.data.wide_integers import distances, origin_of, whole_numbers
 from losssearch.errors import DataError, OptionError, UnknownNameError
 
 KINDS = ("binary", "multiclass", "regression")
@@ -28,12 +29,16 @@ _YES_OF_PAIR = {"1": ("0", "-1"), "y": ("n",), "t": ("f",)}
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The target in numbers: class ids int64 with ``classes`` by id, or float64 with no classes."""
+    """The target in numbers: class ids int64 with ``classes`` by id, or float64 with no classes.
+
+    ``origin``: what the values are distances from, where float64 does not hold them as they are.
+    """
 
     values: NDArray[Any]
     classes: tuple[str, ...]
     task: str
     notes: tuple[str, ...]
+    origin: int = 0
 
 
 def read_target(column: pd.Series, where: str, task: str | None, positive: object = None) -> Target:
@@ -49,7 +54,8 @@ def read_target(column: pd.Series, where: str, task: str | None, positive: objec
     name = f"target {str(column.name)!r} of {where}"
     if task is not None and task not in KINDS:
         raise UnknownNameError("task", task, KINDS)
-    values, nominal = _values(column, name, task)
+    origin = origin_of(column)
+    values, nominal = _wide_values(column, origin, task) if origin else _values(column, name, task)
     labels = sorted(values.unique())
     inferred = _infer(labels, nominal, len(values))
     kind = task or inferred
@@ -61,7 +67,10 @@ def read_target(column: pd.Series, where: str, task: str | None, positive: objec
         if nominal and not pd.api.types.is_bool_dtype(column.dtype):
             raise DataError(f"regression needs numbers; {name} holds text such as {_shown(labels, 3)}")
         _require_rows(len(values), where)
-        return Target(values.to_numpy(dtype=np.float64), (), kind, _inference(kind, task, len(labels), column))
+        notes = _inference(kind, task, len(labels), column)
+        if origin:
+            notes += (f"the target is read as its distance from {origin}, as float64 does not hold so many digits",)
+        return Target(values.to_numpy(dtype=np.float64), (), kind, notes, 0 if nominal else origin)
     if kind == "binary" and len(labels) != 2:
         raise DataError(f"a binary target has two values; {name} has {len(labels)}: {_shown(labels, 5)}")
     _require_rows(len(values), where)
@@ -109,6 +118,15 @@ def _values(column: pd.Series, name: str, task: str | None) -> tuple[pd.Series, 
     if kind == "boolean":
         return values.map({0.0: False, 1.0: True}).astype("object"), True
     return values, False
+
+
+def _wide_values(column: pd.Series, origin: int, task: str | None) -> tuple[pd.Series, bool]:
+    """As `_values`, for whole numbers that float64 would merge."""
+    distinct, rows = column.nunique(), len(column)
+    few = distinct <= 2 or distinct <= min(MOST_INTEGER_CLASSES, MOST_INTEGER_SHARE * rows)
+    if task in ("binary", "multiclass") or (task is None and few):
+        return whole_numbers(column).map(str).astype("object"), True
+    return distances(column, origin), False
 
 
 def _infer(labels: list[Any], nominal: bool, rows: int) -> str:

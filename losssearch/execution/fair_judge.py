@@ -118,7 +118,7 @@ class ConstrainedJudge:
         utility = torch.where(tuned, utility, unaware)
         return utility, Detailed(
             lambda other: adjustment.apply(own(other)),
-            torch.stack((values, excess, *gaps), dim=-1).to(outputs.dtype),
+            torch.stack((values, excess, *gaps), dim=-1).double(),
             {
                 DECISION: lambda other: adjustment.decide(own(other)),
                 SCORE: lambda other: adjustment.scores(own(other)),
@@ -174,7 +174,7 @@ class FrontJudge:
             def adjust(values: Tensor) -> Tensor:
                 return adjustment.apply(own(values))
 
-        return profile.mean(-1), Detailed(adjust, profile.to(outputs.dtype))
+        return profile.mean(-1), Detailed(adjust, profile.double())
 
     def _by_threshold(self, scores: Tensor, target: Tensor) -> Tensor:
         quality, sign = decision_quality(self.metric)

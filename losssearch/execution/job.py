@@ -153,5 +153,5 @@ class Judge:
         return self.metric.utility(values), lambda other: adjustment.apply(self.own_unit(other))
 
     def own_unit(self, values: Tensor) -> Tensor:
-        """Outputs or targets in the unit of the target itself."""
-        return values if self._scale is None or self._mean is None else values * self._scale + self._mean
+        """Outputs or targets in the unit of the target itself: float64, as a mean may be far larger than the spread."""
+        return values if self._scale is None or self._mean is None else values.double() * self._scale + self._mean

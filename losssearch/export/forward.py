@@ -63,11 +63,14 @@ def _inputs(facts: LossFacts) -> list[str]:
     lines = []
     if facts.task == "regression":
         lines += [
-            "target = target.reshape(output.shape[0]).to(output.dtype)",
+            "target = target.reshape(output.shape[0])",
             "prediction = output.reshape(output.shape[0])",
             "if (self.target_mean, self.target_scale) != (0.0, 1.0):",
-            "    prediction = (prediction - self.target_mean) / self.target_scale",
-            "    target = (target - self.target_mean) / self.target_scale",
+            "    # A mean far larger than the spread leaves few digits to float32; not every device has float64.",
+            '    wide = output.dtype if output.device.type == "mps" else torch.float64',
+            "    prediction = ((prediction.to(wide) - self.target_mean) / self.target_scale).to(output.dtype)",
+            "    target = (target.to(wide) - self.target_mean) / self.target_scale",
+            "target = target.to(output.dtype)",
         ]
     elif "labels" in reads:
         lines.append("labels = target.reshape(output.shape[0]).long()")

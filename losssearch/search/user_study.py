@@ -181,7 +181,7 @@ def _probe(task: str, class_prior: tuple[float, ...], seed: int) -> Replicas:
         validation_features=features,
         validation_target=target,
         class_prior=torch.tensor([class_prior]),
-        target_mean=torch.zeros(1),
-        target_scale=torch.ones(1),
+        target_mean=torch.zeros(1, dtype=torch.float64),
+        target_scale=torch.ones(1, dtype=torch.float64),
         seeds=(seed,),
     )

@@ -61,7 +61,7 @@ class Members:
         }
         self.best_flat = self.flat.clone()
         self.best_buffers = {name: value.clone() for name, value in self.buffers.items()}
-        self.best = torch.full((replicas, count), -torch.inf, device=device)
+        self.best = torch.full((replicas, count), -torch.inf, dtype=torch.float64, device=device)
         self.best_epoch = torch.zeros((replicas, count), dtype=torch.long, device=device)
         self.diverged = torch.zeros((replicas, count), dtype=torch.bool, device=device)
         self.details: Tensor | None = None

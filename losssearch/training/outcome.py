@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,7 @@ class Outcome:
 
     ``utilities``: one a replica, at the best epoch and the best learning rate, larger is better; empty
     where the candidate failed. ``rungs``: pairs (epoch, mean utility). ``held``: adjusted outputs
-    ``[R, rows(, classes)]`` by name of the held-out part. ``learned``: mean learned scalars over replicas.
+    ``[R, rows(, classes)]`` by name of the held-out part; see `kept`. ``learned``: mean learned scalars over replicas.
     ``details``: what the judge measured beside, one tuple a replica.
     ``best_epochs``: the epoch whose weights count, one per replica; ``trained``: the epochs until training ended, by
     patience, a rung or a deadline; ``most``: how many there could have been. Empty and 0 for a user's function.
@@ -64,7 +64,7 @@ class Outcome:
     epochs: int = 0
     rungs: tuple[tuple[int, float], ...] = ()
     learned: tuple[float, ...] = ()
-    held: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    held: Mapping[str, npt.NDArray[np.floating[Any]]] = field(default_factory=dict)
     details: tuple[tuple[float, ...], ...] = ()
     best_epochs: tuple[int, ...] = ()
     trained: int = 0
@@ -79,6 +79,14 @@ Course: TypeAlias = Generator[float, None, list[Outcome]]
 
 What it gives on the way is provisional: the member that reached it may still diverge.
 """
+
+
+def kept(outputs: Tensor, classes: int) -> Tensor:
+    """Adjusted outputs as an outcome carries them: float32, or float64 for regression (no ``classes``).
+
+    Predictions are in the target's own unit, where a mean of 1.7e9 would leave float32 steps of 128.
+    """
+    return outputs.float() if classes else outputs.double()
 
 
 def ended(course: Course, heard: Callable[[float], None] = lambda utility: None) -> list[Outcome]:

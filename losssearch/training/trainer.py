@@ -18,7 +18,7 @@ from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
 from losssearch.training.members import Members
 from losssearch.training.memory import is_out_of_memory, members_at_once
-from losssearch.training.outcome import CUT, HALVED, Course, Detailed, Evaluate, Outcome, ended
+from losssearch.training.outcome import CUT, HALVED, Course, Detailed, Evaluate, Outcome, ended, kept
 from losssearch.training.plan import TrainingPlan
 from losssearch.training.products import quick_products
 
@@ -199,7 +199,7 @@ class _Training:
         tuned = [self.candidates[c].spec.decision == "tuned" for c in self.members.candidate.tolist()]
         mask = torch.tensor(tuned, device=outputs.device)
         utility, adjust = self.evaluate(outputs, self.replicas.validation_target, mask)
-        return torch.nan_to_num(utility.to(outputs.dtype), nan=-torch.inf, neginf=-torch.inf), adjust
+        return torch.nan_to_num(utility.double(), nan=-torch.inf, neginf=-torch.inf), adjust
 
     def _rung(self, epoch: int) -> None:
         """Each candidate keeps the better half of its rates; the population the better part of its candidates."""
@@ -258,7 +258,7 @@ class _Training:
         held: dict[str, Tensor] = {}
         for name, (features, _) in self.replicas.held.items():
             outputs = self.members.outputs(features, best=True)
-            held |= {f"{name}{suffix}": view(outputs).float() for suffix, view in views.items()}
+            held |= {f"{name}{suffix}": kept(view(outputs), self.replicas.classes) for suffix, view in views.items()}
         return held
 
 

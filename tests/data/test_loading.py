@@ -218,8 +218,7 @@ def test_pairs_of_arrays_tensors_and_frames_are_the_same() -> None:
     array = load((features, labels))
     tensor = load((torch.from_numpy(features).requires_grad_(), torch.from_numpy(labels)[:, None]))
     assert array.fingerprint == tensor.fingerprint
-    assert isinstance(tensor.features, np.ndarray)
-    assert tensor.features.dtype == np.float32
+    assert isinstance(tensor.features, pd.DataFrame)
     frame = load((pd.DataFrame(features), pd.Series(labels, index=range(80, 160), name="label")))
     assert kinds(frame) == {"0": "numeric", "1": "numeric", "2": "numeric"}
     assert (frame.target == array.target).all()

@@ -43,7 +43,7 @@ def test_shapes_and_types(task: str, classes: int) -> None:
     assert replicas.held["confirmation"][1].shape == (4, len(parts.confirmation))
     assert replicas.class_prior.shape == (4, classes)
     assert (replicas.count, replicas.classes, len(replicas.seeds)) == (4, classes, 4)
-    assert replicas.features.dtype == replicas.class_prior.dtype == replicas.target_mean.dtype == torch.float32
+    assert replicas.features.dtype == replicas.class_prior.dtype == replicas.zero.dtype == torch.float32
     assert replicas.target.dtype == (torch.float32 if task == "regression" else torch.int64)
     assert replicas.held["test"][1].dtype == replicas.target.dtype
 

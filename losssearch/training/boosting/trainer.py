@@ -17,7 +17,7 @@ from losssearch.training.boosting.member import Member, Tree, stacked
 from losssearch.training.boosting.objective import Objective, initial_score
 from losssearch.training.boosting.pieces import pieces_of
 from losssearch.training.boosting.plan import ROUNDS
-from losssearch.training.outcome import CUT, Detailed, Evaluate, Outcome
+from losssearch.training.outcome import CUT, Detailed, Evaluate, Outcome, kept
 from losssearch.training.plan import TrainingPlan
 from losssearch.training.trainer import Candidate
 
@@ -173,5 +173,5 @@ class _Growing:
         held: dict[str, Tensor] = {}
         for name, (features, _) in self.replicas.held.items():
             scores = outputs(features)
-            held |= {f"{name}{suffix}": view(scores).float() for suffix, view in views.items()}
+            held |= {f"{name}{suffix}": kept(view(scores), self.replicas.classes) for suffix, view in views.items()}
         return held
