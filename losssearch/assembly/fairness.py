@@ -84,7 +84,7 @@ def _fit_attribute(
     if asked:
         raise OptionError(
             f"{asked[0]} needs groups, and {attribute.name!r} is a number: give a cut, such as --sensitive "
-            f"'{attribute.name}>={attribute.median:g}', or limit attribute_correlation or decision_correlation"
+            f"'{attribute.name}>={attribute.median:.15g}', or limit attribute_correlation or decision_correlation"
         )
 
 

@@ -14,8 +14,10 @@ from losssearch.assembly.workers import device_of, resources_of, workers_asked
 from losssearch.data import Dataset, load, partition
 from losssearch.data.sources import Data
 from losssearch.data.splits import SMALL, trained_share
+from losssearch.data.targets import KINDS
 from losssearch.errors import OptionError
 from losssearch.evaluation import Metric, get_metric
+from losssearch.evaluation.metric import kinds_of
 from losssearch.execution.resources import parse_memory
 from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted, resolve_model
 from losssearch.search.budget import TRIALS, trials_of
@@ -128,7 +130,14 @@ def _load(options: Options, data: Data) -> Dataset:
         sensitive=options.sensitive,
         sensitive_as_feature=options.sensitive_as_feature or options.group_thresholds,
         given=options.given,
+        kinds=_kinds(options),
     )
+
+
+def _kinds(options: Options) -> tuple[str, ...]:
+    """The kinds of task that the metric is for; all where none is named, or none that is known."""
+    named = (options.metric, *options.objectives)
+    return next((kinds for name in named if name and (kinds := kinds_of(name))), KINDS)
 
 
 def _question(options: Options, dataset: Dataset) -> Question:
@@ -138,11 +147,20 @@ def _question(options: Options, dataset: Dataset) -> Question:
         task = attribute_task(task)
     elif fairness.demanded:
         task = fair_task(task, fairness.statistics(task.kind), front=bool(fairness.front))
-    metric = get_metric(options.metric or fairness.metric or task.metric, task.kind)
+    metric = _metric(options.metric or fairness.metric or task.metric, task.kind)
     metric.check_target(dataset.target)
     space = load_space(options.space or task.space, task.kind, grouped=bool(fairness.sensitive))
     numbers = dict(metric.aims)
     return Question(task.aimed(numbers), metric, aim(bound_space(space, fairness, task), numbers), fairness)
+
+
+def _metric(name: str, task: str) -> Metric:
+    try:
+        return get_metric(name, task)
+    except OptionError as error:
+        if fitting := kinds_of(name):
+            raise OptionError(f"{error}; or read the target as {' or '.join(fitting)}, by --task") from None
+        raise
 
 
 def _settings(options: Options, dataset: Dataset, question: Question, study: str, searched: int) -> StudySettings:

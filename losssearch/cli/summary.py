@@ -123,9 +123,12 @@ def print_groups(result: Mapping[str, Any]) -> None:
 
 def _with_spread(mean: float, std: float | None, count: int) -> str:
     """``mean ± std``, both to the same digit; of a single replica the mean alone."""
-    shown = _shown(mean)
-    digits = len(shown.partition(".")[2])
-    return shown if count == 1 else f"{shown} ± {std or 0.0:,.{digits}f}"
+    shown, spread = _shown(mean), std or 0.0
+    if count == 1:
+        return shown
+    same = f"{spread:,.{len(shown.partition('.')[2])}f}"
+    # A spread must not read as none: where the mean's last digit is larger than it, it has its own.
+    return f"{shown} ± {same if 'e' not in shown and (float(same.replace(',', '')) or not spread) else f'{spread:.2g}'}"
 
 
 def _print_front(result: Mapping[str, Any]) -> None:
@@ -180,9 +183,11 @@ def _terms(formula: str) -> str:
 
 
 def _brief(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else _shown(value)
+    return f"{value:.3f}" if value == 0 or 0.001 <= abs(value) < 10 else _shown(value)
 
 
 def _shown(value: float) -> str:
-    """Four digits after the point, or none after a large number."""
+    """Four digits after the point, or none after a large number; very small and very large ones by their first four."""
+    if value and not 0.001 <= abs(value) < 1e9:
+        return f"{value:.4g}"
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"

@@ -31,7 +31,7 @@ from losssearch.data.held_file import joined, unseen_class
 from losssearch.data.large import RESIDENT_SHARE, Stored, row_keys, row_numbers, store
 from losssearch.data.schema import Column, Schema
 from losssearch.data.sources import Data, Source, read_source
-from losssearch.data.targets import MINIMUM_ROWS, Target, missing_values, read_target
+from losssearch.data.targets import KINDS, MINIMUM_ROWS, Target, missing_values, read_target
 from losssearch.errors import DataError, OptionError
 
 COARSE = 0.1
@@ -114,6 +114,7 @@ def load(
     sensitive: Sensitive | None = None,
     sensitive_as_feature: bool = False,
     given: Given | None = None,
+    kinds: Sequence[str] = KINDS,
 ) -> Dataset:
     """Read data and infer what they are.
 
@@ -127,7 +128,8 @@ def load(
     is streamed: see `losssearch.data.large`. Without ``stream``, or with a sensitive number, a sample that fits is used
     instead. A note says which rows are used. ``sensitive``: columns whose values, or combinations of values, are the
     groups to be treated alike; they are no features unless ``sensitive_as_feature``. See `losssearch.data.groups`.
-    ``given``: the user's own splits. See `losssearch.data.given_splits`.
+    ``given``: the user's own splits. See `losssearch.data.given_splits`. ``kinds``: the tasks that the study's metric is
+    for, which decide the task where its values leave it open.
 
     Raises `DataError`, `OptionError` or `UnknownNameError`, each in one line: for a file that is missing or
     no table, a missing column, a target that is constant, not finite or missing in places, fewer than 50
@@ -151,7 +153,7 @@ def load(
     source = without_columns(source, unseen)
     if isinstance(source.features, pd.DataFrame):
         notes = (*notes, *announced(source.features, list(given.columns.values())))
-    goal = read_target(source.target.reset_index(drop=True), source.where, task, positive)
+    goal = read_target(source.target.reset_index(drop=True), source.where, task, positive, kinds)
     _check_classes(goal, held, str(given.test))
     source = _without_row_numbers(source)
     features, schema, read_notes = _read_features(source)

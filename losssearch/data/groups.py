@@ -100,14 +100,17 @@ def read_groups(source: Source, sensitive: Sensitive, smallest: int = SMALLEST) 
         return _numeric(listed[0].strip(), number, sensitive_columns(sensitive), source.where)
     values = [_column(source, entry) for entry in listed]
     found = _pooled(_combined(values), sensitive_columns(sensitive), source.where, smallest)
-    return replace(found, entries=listed, notes=(*found.notes, *_missing_said(listed, values)))
+    return replace(found, entries=listed, notes=(*found.notes, *_missing_said(listed, values, found.names)))
 
 
-def _missing_said(entries: Sequence[str], values: Sequence[Sequence[str]]) -> Iterator[str]:
+def _missing_said(entries: Sequence[str], values: Sequence[Sequence[str]], names: Sequence[str]) -> Iterator[str]:
     for entry, own in zip(entries, values, strict=True):
         name, sign, _ = _parsed(entry)
-        if count := own.count("missing" if sign is None else f"{name} missing"):
-            yield f"{count} rows have no {name!r}: they count as a group of their own"
+        label = "missing" if sign is None else f"{name} missing"
+        if count := own.count(label):
+            # Pooled, or combined with the values of another column, they are no group of their own.
+            how = "a group of their own" if label in names else f"those of a value {label!r}"
+            yield f"{count} rows have no {name!r}: they count as {how}"
 
 
 def labels_of(frame: pd.DataFrame, kinds: Mapping[str, ColumnKind], entries: Sequence[str]) -> list[str]:
@@ -163,7 +166,11 @@ def _numeric(name: str, values: pd.Series, columns: tuple[str, ...], where: str)
     for code in np.unique(codes):
         own = codes == code
         inside = values[own]
-        names.append(f"{name} missing" if inside.isna().all() else f"{name} {inside.min():g} to {inside.max():g}")
+        names.append(
+            f"{name} missing"
+            if inside.isna().all()
+            else f"{name} {_number_text(inside.min())} to {_number_text(inside.max())}"
+        )
         ids[own] = len(names) - 1
     if len(names) < 2:
         raise DataError(f"a group needs {SMALLEST} rows to be estimated; {where} has too few to cut {name!r} in two")
@@ -171,13 +178,27 @@ def _numeric(name: str, values: pd.Series, columns: tuple[str, ...], where: str)
     standard = ((values - mean) / std).fillna(0.0).to_numpy(dtype=np.float32)
     said = (
         f"{name!r} is a number: its groups, cut at quantiles, are for looking at; limit attribute_correlation or "
-        f"decision_correlation, or give a cut for groups to be treated alike, such as '{name}>={values.median():g}'"
+        f"decision_correlation, or give a cut for groups to be treated alike, such as '{name}>={_number_text(values.median())}'"
     )
     notes = [said]
     if absent := int(values.isna().sum()):
         notes.append(f"{absent} rows have no {name!r}: they count as average")
     attribute = Attribute(name, standard, mean, std, float(values.median()))
     return Groups(ids, tuple(names), columns, tuple(notes), attribute)
+
+
+def _pooling(counts: Mapping[str, int], smallest: int) -> str:
+    """What was pooled and why; the last may be large enough by itself, and is there because the others are not."""
+    few = [f"{name!r} ({count} rows)" for name, count in counts.items() if count < smallest]
+    enough = [f"{name!r} ({count} rows)" for name, count in counts.items() if count >= smallest]
+    if not enough:
+        return f"pooled into one group, because a group needs {smallest} rows and each has fewer: {', '.join(few)}"
+    together = sum(count for count in counts.values() if count < smallest)
+    why = "has fewer" if len(few) == 1 else f"have only {together} together"
+    return (
+        f"pooled into one group, because a group needs {smallest} rows: {', '.join(few)}, which {why}, and the next "
+        f"smallest group, {', '.join(enough)}"
+    )
 
 
 def _column(source: Source, entry: str) -> list[str]:
@@ -197,7 +218,7 @@ def _column(source: Source, entry: str) -> list[str]:
 
 def _sides(values: pd.Series, name: str, sign: str, at: float) -> list[str]:
     """On which side of a cut each number lies."""
-    label = f"{name} {sign} {at:g}"
+    label = f"{name} {sign} {_number_text(at)}"
     inside = _SIGNS[sign](values, at)
     chosen = np.where(values.isna(), f"{name} missing", np.where(inside, label, f"not {label}"))
     return [str(value) for value in chosen]
@@ -209,17 +230,22 @@ def _values(column: pd.Series, where: str) -> pd.Series:
     if kind in ("numeric", "date") and distinct > MOST_VALUES:
         raise DataError(
             f"a sensitive column names groups; {where} has {distinct} distinct numbers: give a cut, such as "
-            f"'{column.name}>={values.median():g}'"
+            f"'{column.name}>={_number_text(values.median())}'"
             if kind == "numeric"
             else f"a sensitive column names groups; {where} holds dates"
         )
     return _text(values, kind)
 
 
+def _number_text(value: float) -> str:
+    """A number with all digits that tell it from others, and none of its rounding."""
+    return f"{value:.15g}"
+
+
 def _text(values: pd.Series, kind: ColumnKind) -> pd.Series:
     """Values as the names of groups."""
     if kind == "numeric":
-        text = values.map(lambda value: f"{value:g}", na_action="ignore")
+        text = values.map(_number_text, na_action="ignore")
     elif kind == "boolean":
         text = values.map({0.0: "false", 1.0: "true"})
     else:
@@ -249,7 +275,6 @@ def _pooled(labels: list[str], columns: tuple[str, ...], where: str, smallest: i
     place = {label: names.index(name_of[group]) for label, group in members.items()}
     notes = []
     if len(pooled[1]) > 1:
-        listed = ", ".join(f"{name!r} ({counts[name]} rows)" for name in pooled[1])
-        notes.append(f"pooled into one group, because a group needs {smallest} rows: {listed}")
+        notes.append(_pooling({name: int(counts[name]) for name in pooled[1]}, smallest))
     ids = np.array([place[label] for label in labels], dtype=np.int64)
     return Groups(ids, names, columns, tuple(notes), places=place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +42,12 @@ class Target:
     origin: int = 0
 
 
-def read_target(column: pd.Series, where: str, task: str | None, positive: object = None) -> Target:
+def read_target(
+    column: pd.Series, where: str, task: str | None, positive: object = None, kinds: Sequence[str] = KINDS
+) -> Target:
     """Read a target without missing values as ``task``, or as the kind that its values suggest.
+
+    ``kinds``: those that the study's metric is for. Where they are of one sort, classes or numbers, they decide.
 
     Booleans, text, categories, two distinct values, and at most 20 distinct whole numbers that are at most
     5 % of the rows are classes; anything else is regression. A binary target has id 1 for the positive
@@ -54,20 +59,30 @@ def read_target(column: pd.Series, where: str, task: str | None, positive: objec
     name = f"target {str(column.name)!r} of {where}"
     if task is not None and task not in KINDS:
         raise UnknownNameError("task", task, KINDS)
+    wanted = task or ("regression" if set(kinds) == {"regression"} else None)
     origin = origin_of(column)
-    values, nominal = _wide_values(column, origin, task) if origin else _values(column, name, task)
+    values, nominal = _wide_values(column, origin, wanted) if origin else _values(column, name, wanted)
     labels = sorted(values.unique())
     inferred = _infer(labels, nominal, len(values))
-    kind = task or inferred
+    kind = wanted or (
+        "multiclass"
+        if inferred == "regression" and set(kinds) in ({"multiclass"}, {"binary", "multiclass"})
+        else inferred
+    )
+    how = "as asked, with" if task else "inferred from" if kind == inferred else "as the metric asks, with"
     if positive is not None and kind != "binary":
         raise OptionError(f"a positive class needs a binary task; {name} is read as {kind}, got positive={positive!r}")
     if len(labels) < 2:
         raise DataError(f"a target must have two or more distinct values; {name} is always {_shown(labels, 1)}")
     if kind == "regression":
         if nominal and not pd.api.types.is_bool_dtype(column.dtype):
-            raise DataError(f"regression needs numbers; {name} holds text such as {_shown(labels, 3)}")
+            asked = "" if task else ", which the metric asks for,"
+            raise DataError(
+                f"regression{asked} needs numbers; {name} holds text such as {_shown(labels, 3)}: give --task multiclass "
+                "(binary for two values) and a metric for it"
+            )
         _require_rows(len(values), where)
-        notes = _inference(kind, task, len(labels), column)
+        notes = _inference(kind, how, len(labels), column)
         if origin:
             notes += (f"the target is read as its distance from {origin}, as float64 does not hold so many digits",)
         return Target(values.to_numpy(dtype=np.float64), (), kind, notes, 0 if nominal else origin)
@@ -77,12 +92,12 @@ def read_target(column: pd.Series, where: str, task: str | None, positive: objec
     counts = values.value_counts()
     if counts.min() < MINIMUM_CLASS_ROWS:
         rarest = _class_name(counts.index[-1])
-        hint = "" if nominal else ", or read it as regression (task regression)"
+        hint = "" if nominal else ", or read it as regression (--task regression, and a metric for it)"
         raise DataError(
             f"every class needs {MINIMUM_CLASS_ROWS} rows for the splits; {name} has {len(labels)} classes, and class "
             f"{rarest!r} has {counts.min()}: merge or leave out rare classes{hint}"
         )
-    notes = _inference(kind, task, len(labels), column)
+    notes = _inference(kind, how, len(labels), column)
     if kind == "binary":
         labels = _negative_first(labels, counts, positive, name)
         notes = (f"{notes[0]}; positive class is {_class_name(labels[1])!r}",)
@@ -139,8 +154,7 @@ def _infer(labels: list[Any], nominal: bool, rows: int) -> str:
     return "multiclass" if whole and few else "regression"
 
 
-def _inference(kind: str, asked: str | None, distinct: int, column: pd.Series) -> tuple[str, ...]:
-    how = "as asked, with" if asked else "inferred from"
+def _inference(kind: str, how: str, distinct: int, column: pd.Series) -> tuple[str, ...]:
     return (f"task {kind} {how} {distinct} distinct values of {str(column.name)!r}",)
 
 

@@ -155,6 +155,7 @@ METRICS: tuple[Metric, ...] = (
         adjustment="shift",
         function=Summed(False, regression.relative, mean),
         fit=shift.fit_relative,
+        nonzero=True,
     ),
     Metric(
         name="poisson_deviance",
@@ -165,6 +166,7 @@ METRICS: tuple[Metric, ...] = (
         function=Summed(False, regression.poisson_deviance, mean),
         fit=shift.fit_poisson,
         lowest=0.0,
+        grain=regression.LEAST_COUNT,
     ),
     Metric(
         name="r2",

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 
-from losssearch.errors import OptionError, UnknownNameError, shown
+from losssearch.errors import InputError, OptionError, UnknownNameError, shown
 from losssearch.evaluation.catalogue import FAMILIES, METRICS
 from losssearch.evaluation.record import AdjustmentKind, Direction, Metric, MetricFamily
 
-__all__ = ["AdjustmentKind", "Direction", "Metric", "MetricFamily", "get_metric", "metrics_for"]
+__all__ = ["AdjustmentKind", "Direction", "Metric", "MetricFamily", "get_metric", "kinds_of", "metrics_for"]
 
 _ENTRIES: tuple[Metric | MetricFamily, ...] = (*METRICS, *FAMILIES)
 _CALL = re.compile(r"\s*(?P<head>[^()\s]+)\s*(?:\((?P<arguments>[^()]*)\))?\s*")
@@ -42,6 +42,20 @@ def get_metric(name: str, task: str) -> Metric:
             return _make(entry, name, arguments)
     others = " and ".join(sorted({kind for entry in entries for kind in entry.tasks}))
     raise OptionError(f"metric {head} fits {others}, not {task}; metrics for {task}: {', '.join(fitting)}")
+
+
+def kinds_of(name: str) -> tuple[str, ...]:
+    """The kinds of task that a metric of this name, with its numbers, fits; none for a name that is no metric's."""
+    kinds = sorted({kind for entry in _ENTRIES for kind in entry.tasks})
+    return tuple(kind for kind in kinds if _fits(name, kind))
+
+
+def _fits(name: str, task: str) -> bool:
+    try:
+        get_metric(name, task)
+    except InputError:
+        return False
+    return True
 
 
 def metrics_for(task: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
@@ -40,6 +41,10 @@ class Metric:
     fit: Fit | None = None
     lowest: float = -math.inf
     """The smallest target that it can judge."""
+    nonzero: bool = False
+    """Whether it divides by the target."""
+    grain: float = 0.0
+    """What predictions count as at the least: targets must be far larger."""
     aims: tuple[tuple[str, float], ...] = ()
     """Numbers of its own that a loss can be aimed at, by name; a space file writes them ``$metric.NAME``."""
 
@@ -54,6 +59,17 @@ class Metric:
             raise DataError(
                 f"metric {self.name} needs targets of at least {self.lowest:g}, but the target goes down to {least:g}: "
                 "give another metric"
+            )
+        size = np.abs(np.asarray(target, dtype=np.float64))
+        if self.nonzero and (count := int((size <= np.finfo(np.float64).eps * np.median(size)).sum())):
+            raise DataError(
+                f"metric {self.name} divides by the target, so it needs targets other than 0; the target is 0 in {count} "
+                f"of {len(size)} rows: give another metric, such as mae, or leave those rows out"
+            )
+        if size.mean() < 1000 * self.grain:
+            raise DataError(
+                f"metric {self.name} takes predictions below {self.grain:g} for {self.grain:g}; the target's mean is "
+                f"{float(size.mean()):.3g}: give it in a smaller unit, or another metric"
             )
 
     def better(self, a: float, b: float) -> bool:

@@ -25,13 +25,14 @@ def absolute(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
 
 
 def relative(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
-    """Absolute error by the target's size, which counts as no less than the float64 epsilon, as in scikit-learn."""
+    """Absolute error by the target's size; a target of 0 counts as the float64 epsilon, as in scikit-learn."""
     return (Column((outputs.double() - target.double()).abs() * relative_weight(target)),)
 
 
 def relative_weight(target: Tensor) -> Tensor:
     """What an absolute error is multiplied by to make it relative."""
-    return 1 / target.double().abs().clamp(min=torch.finfo(torch.float64).eps)
+    size = target.double().abs()
+    return 1 / torch.where(size == 0, torch.finfo(torch.float64).eps, size)
 
 
 def pinball(outputs: Tensor, target: Tensor, *, q: float) -> tuple[Column, ...]:

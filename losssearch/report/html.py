@@ -175,6 +175,8 @@ def _brief(value: Any) -> str:
     """Three digits after the point, as wide tables have room for."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return "–"
+    if value and not 0.001 <= abs(value) < 1e9:
+        return f"{value:.3g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
 
 

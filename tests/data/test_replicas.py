@@ -45,7 +45,8 @@ def test_shapes_and_types(task: str, classes: int) -> None:
     assert (replicas.count, replicas.classes, len(replicas.seeds)) == (4, classes, 4)
     assert replicas.features.dtype == replicas.class_prior.dtype == replicas.zero.dtype == torch.float32
     assert replicas.target.dtype == (torch.float32 if task == "regression" else torch.int64)
-    assert replicas.held["test"][1].dtype == replicas.target.dtype
+    wide = torch.float64 if task == "regression" else torch.int64
+    assert replicas.held["test"][1].dtype == replicas.validation_target.dtype == wide
 
 
 def test_rows_and_targets_stay_together() -> None:
