@@ -128,8 +128,8 @@ def load(
     is streamed: see `losssearch.data.large`. Without ``stream``, or with a sensitive number, a sample that fits is used
     instead. A note says which rows are used. ``sensitive``: columns whose values, or combinations of values, are the
     groups to be treated alike; they are no features unless ``sensitive_as_feature``. See `losssearch.data.groups`.
-    ``given``: the user's own splits. See `losssearch.data.given_splits`. ``kinds``: the tasks that the study's metric is
-    for, which decide the task where its values leave it open.
+    ``given``: the user's own splits. See `losssearch.data.given_splits`. ``kinds``: the tasks that the study's metric
+    is for, which decide the task where its values leave it open.
 
     Raises `DataError`, `OptionError` or `UnknownNameError`, each in one line: for a file that is missing or
     no table, a missing column, a target that is constant, not finite or missing in places, fewer than 50

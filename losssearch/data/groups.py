@@ -178,7 +178,8 @@ def _numeric(name: str, values: pd.Series, columns: tuple[str, ...], where: str)
     standard = ((values - mean) / std).fillna(0.0).to_numpy(dtype=np.float32)
     said = (
         f"{name!r} is a number: its groups, cut at quantiles, are for looking at; limit attribute_correlation or "
-        f"decision_correlation, or give a cut for groups to be treated alike, such as '{name}>={_number_text(values.median())}'"
+        "decision_correlation, or give a cut for groups to be treated alike, such as "
+        f"'{name}>={_number_text(values.median())}'"
     )
     notes = [said]
     if absent := int(values.isna().sum()):

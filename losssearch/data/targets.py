@@ -78,8 +78,8 @@ def read_target(
         if nominal and not pd.api.types.is_bool_dtype(column.dtype):
             asked = "" if task else ", which the metric asks for,"
             raise DataError(
-                f"regression{asked} needs numbers; {name} holds text such as {_shown(labels, 3)}: give --task multiclass "
-                "(binary for two values) and a metric for it"
+                f"regression{asked} needs numbers; {name} holds text such as {_shown(labels, 3)}: give --task "
+                "multiclass (binary for two values) and a metric for it"
             )
         _require_rows(len(values), where)
         notes = _inference(kind, how, len(labels), column)

@@ -63,8 +63,8 @@ class Metric:
         size = np.abs(np.asarray(target, dtype=np.float64))
         if self.nonzero and (count := int((size <= np.finfo(np.float64).eps * np.median(size)).sum())):
             raise DataError(
-                f"metric {self.name} divides by the target, so it needs targets other than 0; the target is 0 in {count} "
-                f"of {len(size)} rows: give another metric, such as mae, or leave those rows out"
+                f"metric {self.name} divides by the target, so it needs targets other than 0; the target is 0 in "
+                f"{count} of {len(size)} rows: give another metric, such as mae, or leave those rows out"
             )
         if size.mean() < 1000 * self.grain:
             raise DataError(
