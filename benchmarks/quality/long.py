@@ -2,8 +2,7 @@
 
     python -m benchmarks.quality.long --out DIR [--scenarios GLOB …] [--splits 5] [--epochs 72] [--report-only]
 
-Gains over a loss whose curve was cut short say nothing. Here nothing is dropped early, every loss of the menu is
-trained at every learning rate for all epochs, its best epoch on validation counts, and a split counts only where the
+Gains over a loss whose curve was cut short say nothing. Here nothing is dropped early, every loss is trained at every learning rate for all epochs, its best epoch on validation counts, and a split counts only where the
 plain loss peaked before the last tenth of the epochs. Validation has the same wrong labels as training, and the same
 correlations; the outer test part is right. An arm is one known loss at its default and at a few settings: the best on
 validation is read on test. Intervals are Student's t over the outer splits.
@@ -26,11 +25,10 @@ from benchmarks.quality.unit import Line, read_lines, write_lines
 
 LIST = Path(__file__).with_name("long.yaml")
 TUNED = ("generalised_cross_entropy", "symmetric_cross_entropy", "active_passive")
-"""Arms that are tried at settings beyond their default."""
+"""Arms that are tried at their default and at `SETTINGS` more settings."""
+AS_THEY_ARE = ("cross_entropy_tuned", "label_smoothing", "focal")
+"""Arms that are tried at their default alone."""
 SETTINGS = 3
-"""Settings beyond the default."""
-DRAWS = 2
-"""Draws of training and validation rows of an outer split."""
 PLAIN, MENU = "cross_entropy_tuned", "menu"
 LAST_TENTH = 0.9
 HEADINGS = ("scenario", "arm", "splits", "test", "over plain", "95 % interval", "best epoch")
@@ -78,11 +76,11 @@ def measure(scenario: Scenario, repeat: int, epochs: int) -> list[Line]:
 
     torch.set_num_threads(1)
     problem = make_problem(scenario, repeat)
-    replicas = problem.replicas("long", DRAWS, hold=True)
+    replicas = problem.replicas("long", 1, hold=True)
     defaults = len(problem.task.menu)
     tunable = sum(bool(baseline.tunable) for baseline in problem.task.menu)
     entries = menu_entries(problem.task, 2 * (defaults + SETTINGS * tunable), seed=0)
-    chosen = [entry for entry in entries if entry.spec.decision == "tuned" and (entry.default or entry.name in TUNED)]
+    chosen = [entry for entry in entries if entry.name in TUNED or (entry.default and entry.name in AS_THEY_ARE)]
     specs = fitting.scaled(problem, replicas, [entry.spec for entry in chosen])
     batch_size = default_plan(replicas.rows).batch_size
     plan = TrainingPlan(epochs=epochs, batch_size=batch_size, patience=epochs)

@@ -10,6 +10,7 @@ import re
 from losssearch.errors import InputError, OptionError, UnknownNameError, shown
 from losssearch.evaluation.catalogue import FAMILIES, METRICS
 from losssearch.evaluation.record import AdjustmentKind, Direction, Metric, MetricFamily
+from losssearch.evaluation.worst_cell import CELL, EXAMPLES, GROUP, nested, worst_metric
 
 __all__ = ["AdjustmentKind", "Direction", "Metric", "MetricFamily", "get_metric", "kinds_of", "metrics_for"]
 
@@ -29,6 +30,11 @@ def get_metric(name: str, task: str) -> Metric:
         OptionError: For a metric that does not fit the task, or whose numbers are missing, unknown or out of range.
     """
     fitting = metrics_for(task)
+    if worst := nested(name):
+        if task == "regression":
+            raise OptionError(f"metric {worst[0]} fits binary and multiclass, not regression")
+        inner = "accuracy" if worst == (CELL, "recall") else worst[1]
+        return worst_metric(worst[0], get_metric(inner, task), task)
     call = _CALL.fullmatch(name)
     head, arguments = (call["head"], call["arguments"]) if call else (name, None)
     for family in FAMILIES:
@@ -36,7 +42,7 @@ def get_metric(name: str, task: str) -> Metric:
             raise OptionError(f"metric {family.name} is written as a call, such as {family.example}, got {shown(name)}")
     entries = [entry for entry in _ENTRIES if entry.name == head]
     if not entries:
-        raise UnknownNameError("metric", head, {entry.name for entry in _ENTRIES})
+        raise UnknownNameError("metric", head, {entry.name for entry in _ENTRIES} | {CELL, GROUP})
     for entry in entries:
         if task in entry.tasks:
             return _make(entry, name, arguments)
@@ -67,7 +73,8 @@ def metrics_for(task: str) -> tuple[str, ...]:
     fixed = [metric.name for metric in METRICS if task in metric.tasks]
     if not fixed:
         raise UnknownNameError("task", task, {kind for metric in METRICS for kind in metric.tasks})
-    return (*fixed, *(family.example for family in FAMILIES if task in family.tasks))
+    worst = () if task == "regression" else EXAMPLES
+    return (*fixed, *(family.example for family in FAMILIES if task in family.tasks), *worst)
 
 
 def _make(entry: Metric | MetricFamily, name: str, arguments: str | None) -> Metric:

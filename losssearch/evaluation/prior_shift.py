@@ -28,12 +28,12 @@ def log_prior(class_prior: Tensor) -> Tensor:
 
 def fit_balanced_accuracy(logits: Tensor, target: Tensor, class_prior: Tensor) -> Tensor:
     """The ``tau`` ``[M]`` with the highest mean recall of logits ``[M, N, C]``."""
-    return _best(balanced_accuracy(0, *_recalls(logits, target, class_prior)))
+    return best_tau(balanced_accuracy(0, *_recalls(logits, target, class_prior)))
 
 
 def fit_worst_class_recall(logits: Tensor, target: Tensor, class_prior: Tensor) -> Tensor:
     """The ``tau`` ``[M]`` with the highest recall of the worst class of logits ``[M, N, C]``."""
-    return _best(worst_class_recall(0, *_recalls(logits, target, class_prior)))
+    return best_tau(worst_class_recall(0, *_recalls(logits, target, class_prior)))
 
 
 def fit_macro_f1(logits: Tensor, target: Tensor, class_prior: Tensor) -> Tensor:
@@ -46,10 +46,11 @@ def fit_macro_f1(logits: Tensor, target: Tensor, class_prior: Tensor) -> Tensor:
         predicted.append(_points_in(first, last, held))
         hits.append(_points_in(first, last, held & (target == index)))
     support = _support(target, classes)
-    return _best(macro_f1(0, torch.stack(hits, -1), support, torch.stack(predicted, -1)))
+    return best_tau(macro_f1(0, torch.stack(hits, -1), support, torch.stack(predicted, -1)))
 
 
-def _best(quality: Tensor) -> Tensor:
+def best_tau(quality: Tensor) -> Tensor:
+    """The ``tau`` ``[M]`` with the best ``quality`` ``[M, POINTS]``."""
     return LOW + STEP * central_best(quality).double()
 
 
@@ -60,6 +61,19 @@ def _recalls(logits: Tensor, target: Tensor, class_prior: Tensor) -> tuple[Tenso
     held = first <= last
     hits = [_points_in(first, last, held & (target == index)) for index in range(classes)]
     return torch.stack(hits, -1), _support(target, classes)
+
+
+def hits_by_cell(logits: Tensor, cell: Tensor, class_prior: Tensor) -> tuple[Tensor, Tensor]:
+    """Right predictions at every ``tau`` and rows of each cell, ``[M, POINTS or 1, groups, classes]``.
+
+    ``cell`` ``[M, N]``: ``label + classes · group``.
+    """
+    classes = logits.shape[-1]
+    first, last = _winning(logits, cell % classes, log_prior(class_prior))
+    held = first <= last
+    count = classes * (int(cell.max()) // classes + 1)
+    hits = torch.stack([_points_in(first, last, held & (cell == index)) for index in range(count)], -1)
+    return hits.unflatten(-1, (-1, classes)), _support(cell, count).unflatten(-1, (-1, classes))
 
 
 def _support(target: Tensor, classes: int) -> Tensor:

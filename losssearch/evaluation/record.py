@@ -47,6 +47,8 @@ class Metric:
     """What predictions count as at the least: targets must be far larger."""
     aims: tuple[tuple[str, float], ...] = ()
     """Numbers of its own that a loss can be aimed at, by name; a space file writes them ``$metric.NAME``."""
+    cells: bool = False
+    """Whether ``target`` is the cell of label and group, as `losssearch.evaluation.worst_cell.cells` makes it."""
 
     def __call__(self, outputs: Tensor, target: Tensor) -> Tensor:
         """The value of every member; see `Measure.__call__`."""

@@ -27,10 +27,19 @@ def fit_threshold(scores: Tensor, target: Tensor, *, quality: Quality, sign: flo
     hits = torch.nn.functional.pad(positive.cumsum(-1, dtype=torch.float64), (1, 0))
     accepted = torch.arange(rows + 1, dtype=torch.float64, device=scores.device)
     value = sign * quality(rows, hits, accepted, hits[:, -1:])
+    return best_cut(scores, value)
+
+
+def best_cut(scores: Tensor, utility: Tensor) -> Tensor:
+    """The threshold ``[M]`` that accepts as many of the descending ``scores`` ``[M, N]`` as has the best ``utility``.
+
+    Args:
+        scores: Finite, in descending order.
+        utility: Of accepting none of them, the first, the first two, …: ``[M, N + 1]``; it is changed.
+    """
     # A tie is accepted as a whole or not at all.
-    value[:, 1:-1].masked_fill_(scores[:, :-1] == scores[:, 1:], -torch.inf)
-    cut = central_best(value)
-    return _between(scores, cut)
+    utility[:, 1:-1].masked_fill_(scores[:, :-1] == scores[:, 1:], -torch.inf)
+    return _between(scores, central_best(utility))
 
 
 def _between(scores: Tensor, cut: Tensor) -> Tensor:
