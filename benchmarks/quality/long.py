@@ -2,10 +2,11 @@
 
     python -m benchmarks.quality.long --out DIR [--scenarios GLOB …] [--splits 5] [--epochs 72] [--report-only]
 
-Gains over a loss whose curve was cut short say nothing. Here nothing is dropped early, every loss is trained at every learning rate for all epochs, its best epoch on validation counts, and a split counts only where the
-plain loss peaked before the last tenth of the epochs. Validation has the same wrong labels as training, and the same
-correlations; the outer test part is right. An arm is one known loss at its default and at a few settings: the best on
-validation is read on test. Intervals are Student's t over the outer splits.
+Gains over a loss whose curve was cut short say nothing. Here nothing is dropped early, every loss is trained at every
+learning rate for all epochs, its best epoch on validation counts, and a split counts only where the plain loss peaked
+before the last tenth of the epochs. Validation has the same wrong labels as training, and the same correlations; the
+outer test part is right. An arm is one known loss at its default and at a few settings: the best on validation is read
+on test. Intervals are Student's t over the outer splits.
 """
 
 from __future__ import annotations

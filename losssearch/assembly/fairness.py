@@ -124,7 +124,7 @@ def _values(constraint: Constraint) -> Values:
 
 def warn(fairness: Fairness, dataset: Dataset, observer: Observer, *, as_feature: bool = False) -> None:
     """Tell what a user of groups should know before the study starts."""
-    if fairness.sensitive and not fairness.demanded:
+    if fairness.sensitive and not fairness.demanded and dataset.cells is None:
         observer.note("a sensitive attribute without --constraint or --objective: groups are reported, not made alike")
     if dataset.attribute is not None:
         return

@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 
+from losssearch.assembly.cells import check_cells, warn_of_cells, with_cells
 from losssearch.assembly.fairness import Fairness, bound_space, read_fairness, warn
 from losssearch.assembly.options import DELTA, Options
 from losssearch.assembly.record import place
@@ -25,7 +26,7 @@ from losssearch.search.context import Context
 from losssearch.search.observer import Observer
 from losssearch.search.settings import StudySettings
 from losssearch.space import SearchSpace, aim, load_space
-from losssearch.tasks import Task, attribute_task, fair_task, get_task
+from losssearch.tasks import Task, attribute_task, fair_task, get_task, worst_cell_task
 from losssearch.tracking.tracker import DatasetInfo
 from losssearch.training import RATES, default_plan
 from losssearch.training.boosting import BOOSTED_RATES, boosted_plan
@@ -69,7 +70,9 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
     dataset = _load(options, data)
     privacy = _privacy(options)
     question = _question(options, dataset)
+    dataset = with_cells(dataset, question.metric)
     parts = partition(dataset, options.seed)
+    few = list(warn_of_cells(question.metric, dataset, parts))
     # Trees are grown on the CPU, whatever else the machine has.
     device = device_of("cpu" if is_boosted(options.model) and options.device == "auto" else options.device)
     study, out = place(options, f"{dataset.name}-{question.metric.name}")
@@ -79,7 +82,7 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
     if isinstance(model, LoopedModule):
         observer.note("the model cannot be stacked (buffers, dropout or control flow): members train one by one")
     workers = _workers(options, settings, dataset, device, observer)
-    for line in dataset.notes:
+    for line in (*dataset.notes, *few):
         observer.note(line)
     if dataset.given is not None:
         sizes = f"{len(parts.search)}, {len(parts.confirmation)} and {len(parts.test)} rows"
@@ -143,11 +146,14 @@ def _kinds(options: Options) -> tuple[str, ...]:
 def _question(options: Options, dataset: Dataset) -> Question:
     task = get_task(dataset.task)
     fairness = read_fairness(options, task, dataset.attribute)
+    metric = _metric(options.metric or fairness.metric or task.metric, task.kind)
+    check_cells(metric, fairness, dataset)
     if fairness.demanded and dataset.attribute is not None:
         task = attribute_task(task)
     elif fairness.demanded:
         task = fair_task(task, fairness.statistics(task.kind), front=bool(fairness.front))
-    metric = _metric(options.metric or fairness.metric or task.metric, task.kind)
+    elif metric.cells:
+        task = worst_cell_task(task)
     metric.check_target(dataset.target)
     space = load_space(options.space or task.space, task.kind, grouped=bool(fairness.sensitive))
     numbers = dict(metric.aims)

@@ -15,7 +15,7 @@ WORKERS, STUDY = "Workers and device", "Study and output"
 """Panels of the help, in the order in which their first options stand below."""
 
 
-_PART = re.compile(r'(?:"[^"]*"|\([^()]*\)|[^,])+')
+_PART = re.compile(r'(?:"[^"]*"|\((?:[^()]|\([^()]*\))*\)|[^,])+')
 
 
 def search(

@@ -67,6 +67,12 @@ class Dataset:
     stored: Stored | None = None
     given: GivenSplit | None = None
     """How the user wants the rows split; None where that is left to chance."""
+    cells: NDArray[np.int64] | None = None
+
+    @property
+    def judged(self) -> NDArray[Any]:
+        """What the metric reads of each row [rows]: the target, or the cell of label and group where it is by cell."""
+        return self.target if self.cells is None else self.cells
 
     @property
     def rows(self) -> int:

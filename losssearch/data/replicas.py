@@ -53,7 +53,9 @@ class Replicas:
     seeds: tuple[int, ...]
     """R seeds, one a draw."""
     held: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    """Named parts that no training or validation row is in: features [R, H, D] and target [R, H], as of validation."""
+    """Named parts that no training or validation row is in: features [R, H, D] and target [R, H], as of validation.
+
+    The targets of these and of validation are what the metric reads, see `losssearch.data.dataset.Dataset.judged`."""
     group: Tensor | None = None
     """[R, N], int64 ids of the sensitive groups of the training rows, where there is a sensitive attribute. Of one that
     is a number: [R, N, 1], float32, standardised."""
@@ -224,9 +226,12 @@ def _standard(dataset: Dataset, rows: Rows) -> tuple[float, float]:
 
 
 def _standardised(dataset: Dataset, rows: Rows, mean: float, scale: float, *, narrow: bool) -> NDArray[Any]:
-    """Class ids, or the standardised target: float32 to train on (``narrow``), float64 to be measured."""
+    """Class ids, or the standardised target: float32 to train on (``narrow``), float64 to be measured.
+
+    Where the metric is by cell, cells are measured in place of class ids.
+    """
     if dataset.classes:
-        return dataset.target[rows]
+        return (dataset.target if narrow else dataset.judged)[rows]
     values: NDArray[Any] = (dataset.target[rows] - mean) / scale
     return values.astype(np.float32) if narrow else values
 

@@ -20,6 +20,7 @@ from losssearch.evaluation.adjustment import Adjustment, fit_adjustment
 from losssearch.evaluation.fairness import evaluate_fairly, parse_constraints, promise_z
 from losssearch.evaluation.metric import get_metric
 from losssearch.evaluation.record import AdjustmentKind, Metric
+from losssearch.evaluation.worst_cell import cells
 
 Values: TypeAlias = Tensor | npt.NDArray[Any] | Sequence[Any]
 
@@ -122,6 +123,7 @@ def tune_decision(
         metric: What is to be good, such as ``"f1"`` or ``"cost(fp=1,fn=5)"``.
         task: ``"binary"``, ``"multiclass"`` or ``"regression"``; by default what the metric and the shape say.
         group: The sensitive group of each row ``[N]``, labels of any kind; numbers for a constraint on a correlation.
+            A metric of the worst cell or group reads it too.
         constraints: Such as ``"demographic_parity_difference <= 0.05"``; they need ``group``.
         confidence: Of the bounds, in [0.5, 1).
         new_rows: Bounds are to hold for the gap that is *seen* on so many new rows; None: for the true gap.
@@ -139,9 +141,14 @@ def tune_decision(
     task = task or _task_of(metric, shown)
     judged = get_metric(metric, task)
     judged.check_target(labels.numpy())
+    if judged.cells and (group is None or len(group) != len(labels) or constraints):
+        found = "constraints" if constraints else "none" if group is None else f"those of {len(group)}"
+        raise OptionError(f"{judged.name} needs the group of each of the {len(labels)} rows and no more, got {found}")
     labels = _labels(labels, task, shown.shape[-1] if shown.dim() == 2 else 2)
     prior = torch.bincount(labels, minlength=shown.shape[-1]).double() if shown.dim() == 2 else None
     prior = None if prior is None else prior.clamp(min=0.5) / prior.clamp(min=0.5).sum()
+    if judged.cells and group is not None:
+        labels = cells(labels, _ids(group, numeric=False)[0], 2 if prior is None else len(prior))
     if not constraints:
         plain = fit_adjustment(judged, shown, labels, class_prior=prior)
         undecided = Adjustment("none", torch.zeros((), dtype=torch.float64))

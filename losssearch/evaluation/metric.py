@@ -29,7 +29,7 @@ def get_metric(name: str, task: str) -> Metric:
         UnknownNameError: For a metric or kind of task that there is none of.
         OptionError: For a metric that does not fit the task, or whose numbers are missing, unknown or out of range.
     """
-    fitting = metrics_for(task)
+    metrics_for(task)
     if worst := nested(name):
         if task == "regression":
             raise OptionError(f"metric {worst[0]} fits binary and multiclass, not regression")
@@ -47,6 +47,7 @@ def get_metric(name: str, task: str) -> Metric:
         if task in entry.tasks:
             return _make(entry, name, arguments)
     others = " and ".join(sorted({kind for entry in entries for kind in entry.tasks}))
+    fitting = metrics_for(task) if task == "regression" else (*metrics_for(task), *EXAMPLES)
     raise OptionError(f"metric {head} fits {others}, not {task}; metrics for {task}: {', '.join(fitting)}")
 
 
@@ -67,14 +68,15 @@ def _fits(name: str, task: str) -> bool:
 def metrics_for(task: str) -> tuple[str, ...]:
     """Names of the metrics that fit a kind of task; one example of each that has numbers.
 
+    Those of the worst cell or group are made of them: see `losssearch.evaluation.worst_cell`.
+
     Raises:
         UnknownNameError: For a kind of task that no metric knows.
     """
     fixed = [metric.name for metric in METRICS if task in metric.tasks]
     if not fixed:
         raise UnknownNameError("task", task, {kind for metric in METRICS for kind in metric.tasks})
-    worst = () if task == "regression" else EXAMPLES
-    return (*fixed, *(family.example for family in FAMILIES if task in family.tasks), *worst)
+    return (*fixed, *(family.example for family in FAMILIES if task in family.tasks))
 
 
 def _make(entry: Metric | MetricFamily, name: str, arguments: str | None) -> Metric:

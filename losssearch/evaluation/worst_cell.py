@@ -1,7 +1,7 @@
 """The worst cell of label and group, or the worst group, as a metric: ``worst_cell(accuracy)``, ``worst_group(f1)``.
 
-Such a metric reads a cell in place of a label: ``label + classes · group`` (`cells`), so that whatever resamples, pairs or
-splits rows needs to know nothing of groups. Cells, or groups, with fewer than `FEWEST` rows say nothing and are left out.
+Such a metric reads a cell in place of a label: ``label + classes · group`` (`cells`), so that whatever resamples,
+pairs or splits rows needs to know nothing of groups. Cells, or groups, with fewer than `FEWEST` rows are left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from losssearch.errors import OptionError
-from losssearch.evaluation import confusion
 from losssearch.evaluation.measure import Column, Measure, Resampled, Summed, divide
 from losssearch.evaluation.ordering import argsort
 from losssearch.evaluation.prior_shift import best_tau, hits_by_cell
@@ -98,10 +97,11 @@ def _balanced(hits: Tensor, rows: Tensor) -> Tensor:
     return divide(divide(hits, rows).sum(-1), (rows > 0).double().sum(-1))
 
 
-def _decided(hits: Tensor, rows: Tensor, *, quality: confusion.Quality) -> Tensor:
+def _decided(hits: Tensor, rows: Tensor, *, quality: Callable[..., Tensor]) -> Tensor:
     predicted = hits[..., 1] + rows[..., 0] - hits[..., 0]
     count = rows.sum(-1)
-    return quality(torch.where(count == 0, 1.0, count), hits[..., 1], predicted, rows[..., 1])
+    found: Tensor = quality(torch.where(count == 0, 1.0, count), hits[..., 1], predicted, rows[..., 1])
+    return found
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Worst(Measure):
         return (size >= FEWEST) & (rows > 0)
 
     def utility(self, hits: Tensor, rows: Tensor) -> Tensor:
-        """The worst utility ``[...]`` by right answers and rows ``[..., groups, classes]`` of what counts; inf: none."""
+        """The worst utility ``[...]`` by right answers and rows ``[..., groups, classes]``; inf where none has rows."""
         found = self.sign * self.values(hits, rows)
         present = rows.sum(-1) > 0 if self.by_group else (rows > 0).flatten(-2)
         return torch.where(present, found, torch.inf).amin(-1)
@@ -156,7 +156,8 @@ class Worst(Measure):
         return torch.where(found.isinf(), torch.nan, found)
 
     def _table(self, values: Tensor, outputs: Tensor) -> Tensor:
-        return values.unflatten(-1, (-1, self._classes(outputs)))
+        table: Tensor = values.unflatten(-1, (-1, self._classes(outputs)))
+        return table
 
     def _classes(self, outputs: Tensor) -> int:
         return outputs.shape[-1] if self.class_axis else 2
@@ -179,12 +180,13 @@ def _fit_threshold(scores: Tensor, target: Tensor, *, worst: Worst) -> Tensor:
 
 def _counted(member: Tensor) -> Tensor:
     """How many of the first k rows are ``member`` ``[M, N]``, for k from 0: ``[M, N + 1]``."""
-    return torch.nn.functional.pad(member.cumsum(-1, dtype=torch.float64), (1, 0))
+    counts: Tensor = torch.nn.functional.pad(member.cumsum(-1, dtype=torch.float64), (1, 0))
+    return counts
 
 
 def _fit_prior_shift(logits: Tensor, target: Tensor, class_prior: Tensor, *, worst: Worst) -> Tensor:
     """The ``tau`` ``[M]`` that is best for the worst cell or group."""
     hits, rows = hits_by_cell(logits, target.long(), class_prior)
     kept = worst.kept(rows)
-    found = worst.utility(torch.where(kept, hits, 0.0), torch.where(kept, rows, 0.0).expand_as(hits))
+    found: Tensor = worst.utility(torch.where(kept, hits, 0.0), torch.where(kept, rows, 0.0).expand_as(hits))
     return best_tau(found.nan_to_num(posinf=0.0))

@@ -125,7 +125,8 @@ class Context(StudyContext):
             self.chunk = 2  # trees of one candidate gain nothing from those of another but the rungs
         if self.keeper:
             self.keeper.rows, self.keeper.chunk = self.rows["train"], self.chunk
-        return Screen(model, replicas, settings.metric, settings.task)
+        # On the few rows of a probe the worst cell is one of a handful of rows: it tells nothing of a loss.
+        return Screen(model, replicas, None if self.metric.cells else settings.metric, settings.task)
 
     def share(self, purpose: str, count: int, *, hold: bool = False) -> None:
         """See `StudyContext.share`."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from losssearch.evaluation import Difference, paired_difference
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.spec import LossSpec
+from losssearch.search.cells import cells_of
 from losssearch.search.claim import Grade, alike, chance, claim, headline, stated
 from losssearch.search.context import Context
 from losssearch.search.evidence import TIE, Evidence, believed, in_common, pooled, spread_of, steadied
@@ -147,7 +148,7 @@ class Referee:
 
     def explained(self, reading: Reading) -> dict[str, Any]:
         """See `Judgement.explained`."""
-        return {"groups": {}}
+        return {"groups": {}} | cells_of(self.context, torch.tensor(reading.outcome.held["test"]))
 
     def ranked(self, readings: Sequence[Reading]) -> list[Reading]:
         """See `Judgement.ranked`: first who is likely better than the incumbent, then it, then the rest.
@@ -247,7 +248,7 @@ class Referee:
 
     def _target(self, part: str) -> Tensor:
         rows: npt.NDArray[np.int64] = getattr(self.context.partition, part)
-        return torch.as_tensor(self.context.dataset.target[rows])[None]
+        return torch.as_tensor(self.context.dataset.judged[rows])[None]
 
     def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading, missing: str = "") -> Verdict:
         """See `Judgement.verdict`: recommend by the evidence before test, claim by test."""

@@ -1,6 +1,6 @@
 """The kinds of task, and what each offers to a loss."""
 
-from losssearch.tasks.fair import attribute_task, fair_task
+from losssearch.tasks.fair import attribute_task, fair_task, worst_cell_task
 from losssearch.tasks.task import TASKS, Task, get_task
 
-__all__ = ["TASKS", "Task", "attribute_task", "fair_task", "get_task"]
+__all__ = ["TASKS", "Task", "attribute_task", "fair_task", "get_task", "worst_cell_task"]

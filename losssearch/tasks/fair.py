@@ -66,6 +66,22 @@ def fair_task(task: Task, statistics: Sequence[str], *, front: bool = False) -> 
     return replace(task.with_groups(), menu=menu, space=f"{task.space}_{'front' if own_space else 'fair'}")
 
 
+def worst_cell_task(task: Task) -> Task:
+    """The task of a study whose metric is that of the worst cell of label and group, or of the worst group.
+
+    The menu: the plain loss, with and without tuning after training; logits adjusted by the label's share in the group;
+    re-weighted groups; the worst group; and a few losses of the plain menu.
+    """
+    plain, tuned, *others = task.menu
+    grouped = (
+        Baseline("group_logit_adjustment", "group_logit_adjustment", tunable=("tau",)),
+        Baseline("reweighing", "reweighed_cross_entropy", tunable=("power",)),
+        Baseline("group_dro", "group_dro", tunable=("step",)),
+    )
+    menu = (plain, tuned, *grouped, *(baseline for baseline in others if baseline.name in _KEPT))
+    return replace(task.with_groups(), menu=menu, space=f"{task.space}_cells")
+
+
 def attribute_task(task: Task) -> Task:
     """The task with dependence terms to read and in its menu, for a sensitive attribute that is a number.
 

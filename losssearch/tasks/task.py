@@ -103,8 +103,8 @@ _WRONG_LABELS = (
     Baseline("symmetric_cross_entropy", "symmetric_cross_entropy", tunable=("beta",)),
     Baseline("active_passive", "active_passive", tunable=("beta",)),
 )
-"""Losses for wrong labels. Only the ratio of their two weights matters, so one of them is tuned. They end the menu: a study
-of few trials still tries what it tried without them."""
+"""Losses for wrong labels. Only the ratio of their two weights matters, so one of them is tuned. They end the menu: a
+study of few trials still tries what it tried without them."""
 
 _binary = Task(
     kind="binary",

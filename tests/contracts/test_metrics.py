@@ -13,8 +13,10 @@ from torch import Tensor
 from losssearch.errors import OptionError
 from losssearch.evaluation import Adjustment, Metric, evaluate, fit_adjustment, get_metric, members, metrics_for
 from losssearch.evaluation.catalogue import FAMILIES, METRICS
+from losssearch.evaluation.worst_cell import EXAMPLES
 
 CASES = [(task, name) for task in ("binary", "multiclass", "regression") for name in metrics_for(task)]
+CASES += [(task, name) for task in ("binary", "multiclass") for name in EXAMPLES]
 REPLICAS, MEMBERS, ROWS, CLASSES = 2, 3, 41, 4
 
 
@@ -177,5 +179,5 @@ def test_shapes_that_do_not_fit_are_refused(population: Population) -> None:
 def test_a_name_is_unique_in_its_task() -> None:
     named = [(task, entry.name) for entry in (*METRICS, *FAMILIES) for task in entry.tasks]
     assert len(named) == len(set(named))
-    assert {name for _, name in CASES} == {m.name for m in METRICS} | {f.example for f in FAMILIES}
+    assert {name for _, name in CASES} == {m.name for m in METRICS} | {f.example for f in FAMILIES} | set(EXAMPLES)
     assert all(get_metric(name, task).name == name for task, name in CASES)

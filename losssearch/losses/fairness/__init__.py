@@ -8,6 +8,7 @@ dependence         outputs, group (soft or continuous as well)         outputs t
 adversarial        outputs, labels, group, memory                      the same, against an adversary that learns
 worst_group        outputs, targets, group, memory                     the group that is served worst
 reweighing         logits, labels, group, memory                       labels that do not tell the group
+group_adjustment   logits, labels, group, memory                       outputs that do not use what the group tells
 individual         outputs, group, distance                            alike samples that are treated alike
 =================  ==================================================  ==========================================
 
@@ -15,6 +16,14 @@ individual         outputs, group, distance                            alike sam
 rates carried across mini-batches (`window`).
 """
 
-from losssearch.losses.fairness import adversarial, dependence, disparity, individual, reweighing, worst_group
+from losssearch.losses.fairness import (
+    adversarial,
+    dependence,
+    disparity,
+    group_adjustment,
+    individual,
+    reweighing,
+    worst_group,
+)
 
-__all__ = ["adversarial", "dependence", "disparity", "individual", "reweighing", "worst_group"]
+__all__ = ["adversarial", "dependence", "disparity", "group_adjustment", "individual", "reweighing", "worst_group"]
