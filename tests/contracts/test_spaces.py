@@ -8,7 +8,7 @@ import pytest
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import registry
 from losssearch.space import Draw, Replay, SearchSpace, aim, bundled_spaces, check_space, load_space
-from losssearch.tasks import TASKS
+from losssearch.tasks import TASKS, Task, worst_cell_task
 
 SAMPLES = 200
 
@@ -24,10 +24,16 @@ def specs(space: SearchSpace) -> list[LossSpec]:
     return [space.sample(Draw(random)) for _ in range(SAMPLES)]
 
 
+def task_of(space: SearchSpace) -> Task:
+    task = TASKS[space.task]
+    return worst_cell_task(task) if space.name.endswith("_cells") else task
+
+
 def test_each_task_has_its_space() -> None:
     plain = {task.space for task in TASKS.values()}
     of_all = {f"{name}{kind}" for name in plain for kind in ("", "_fair", "_attribute")}
-    assert of_all | {"binary_front"} == set(bundled_spaces())
+    of_cells = {f"{task.space}_cells" for task in TASKS.values() if task.kind != "regression"}
+    assert of_all | of_cells | {"binary_front"} == set(bundled_spaces())
     assert {load_space(task.space).task for task in TASKS.values()} == set(TASKS)
 
 
@@ -39,7 +45,7 @@ def test_file_keeps_every_rule_and_asks_a_question(space: SearchSpace) -> None:
 def test_samples_fit_the_task_and_the_space(space: SearchSpace, specs: list[LossSpec]) -> None:
     for spec in specs:
         fair = space.name.endswith(("_fair", "_front", "_attribute"))
-        assert spec.reads <= (TASKS[space.task].with_groups() if fair else TASKS[space.task]).offers
+        assert spec.reads <= (TASKS[space.task].with_groups() if fair else task_of(space)).offers
         assert not fair or "group" in spec.reads
         assert len(spec.parts) <= space.max_parts
         assert spec.decision == "tuned"
@@ -87,7 +93,7 @@ def test_encoded_parameters_are_all_asked_for(space: SearchSpace, specs: list[Lo
 
 
 def test_menu_baselines_encode(space: SearchSpace) -> None:
-    task = next(task for task in TASKS.values() if task.kind == space.task)
+    task = task_of(space)
     held = [entry for entry in task.menu if entry.term in space.slots[0].terms]
     if any(slot.required for slot in space.slots):
         assert all(space.encode(entry.spec()) is None for entry in held)
@@ -104,7 +110,7 @@ def test_menu_baselines_encode(space: SearchSpace) -> None:
 
 def test_what_the_menu_tunes_keeps_the_range_of_its_term(space: SearchSpace) -> None:
     base = space.slots[0].terms
-    for entry in TASKS[space.task].menu:
+    for entry in task_of(space).menu:
         for name in entry.tunable if entry.term in base else ():
             assert base[entry.term][name] == registry[entry.term].domains[name]
 
@@ -135,7 +141,7 @@ def test_losses_that_name_a_number_of_the_metric_come_first(
 
 def test_portfolio_is_distinct_and_not_the_menu(space: SearchSpace) -> None:
     assert 8 <= len(space.portfolio) <= 16
-    menu = {entry.spec().key for entry in TASKS[space.task].menu}
+    menu = {entry.spec().key for entry in task_of(space).menu}
     keys = {spec.key for spec in space.portfolio}
     assert len(keys) == len(space.portfolio)
     assert not keys & menu
