@@ -67,7 +67,8 @@ def plan_for(replicas: Replicas) -> TrainingPlan:
 def scaled(problem: Problem, replicas: Replicas, specs: Sequence[LossSpec]) -> list[LossSpec]:
     """The losses with gradients of one size at initialisation, as the product has them."""
     model = build_model(MODEL, replicas.width, problem.task.width(replicas.classes))
-    return [found.spec for found in Screen(model, replicas, problem.metric.name, problem.task.kind)(specs)]
+    metric = None if problem.metric.cells else problem.metric.name
+    return [found.spec for found in Screen(model, replicas, metric, problem.task.kind)(specs)]
 
 
 def train(

@@ -25,7 +25,10 @@ from benchmarks.quality.scenarios import Scenario, SkippedScenarioError, choose,
 from benchmarks.quality.unit import Line, read_lines, write_lines
 
 LIST = Path(__file__).with_name("long.yaml")
-TUNED = ("generalised_cross_entropy", "symmetric_cross_entropy", "active_passive")
+TUNED = (
+    *("generalised_cross_entropy", "symmetric_cross_entropy", "active_passive"),
+    *("group_logit_adjustment", "reweighing", "group_dro"),
+)
 """Arms that are tried at their default and at `SETTINGS` more settings."""
 AS_THEY_ARE = ("cross_entropy_tuned", "label_smoothing", "focal")
 """Arms that are tried at their default alone."""

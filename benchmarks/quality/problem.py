@@ -21,12 +21,14 @@ from benchmarks.quality.corruption import add_outliers, long_tail, mislabel
 from benchmarks.quality.families import FAMILIES, Family
 from benchmarks.quality.scenarios import Scenario, SkippedScenarioError, unmet
 from benchmarks.quality.tables import Table, read_table
+from benchmarks.quality.watermark import mark_parts
+from losssearch.assembly.cells import with_cells
 from losssearch.data import Dataset, draws, load, make_replicas
 from losssearch.data.replicas import Replicas
 from losssearch.data.streaming import draw
 from losssearch.evaluation import Metric, get_metric
 from losssearch.evaluation.fairness import Constraint
-from losssearch.tasks import Task, get_task
+from losssearch.tasks import Task, get_task, worst_cell_task
 
 SEED = 5_021
 """Of the outer splits: the same for everyone."""
@@ -71,8 +73,8 @@ class Problem:
 
     @property
     def test_target(self) -> NDArray[Any]:
-        """The clean target of the test rows: class ids, or numbers."""
-        return np.asarray(self.dataset.target[self.test])
+        """The clean target of the test rows, as the metric reads it: class ids, cells, or numbers."""
+        return np.asarray(self.dataset.judged[self.test])
 
 
 def make_problem(scenario: Scenario, repeat: int) -> Problem:
@@ -90,9 +92,14 @@ def make_problem(scenario: Scenario, repeat: int) -> Problem:
     if table.task != "regression":
         given = given.take(long_tail(given.target, scenario.longtail, repeat))
     given = Table(given.features, _disturbed(given.target, scenario, repeat), given.task, given.positive)
-    dataset = _load(_joined(given, judged), scenario.sensitive)
+    groups: str | NDArray[Any] = scenario.sensitive
+    if scenario.watermark:
+        given, judged, groups = mark_parts(scenario, given, judged, repeat)
+    dataset = _load(_joined(given, judged), groups)
     metric, task = get_metric(scenario.metric, table.task), get_task(table.task)
     metric.check_target(dataset.target)
+    if metric.cells:
+        dataset, task = with_cells(dataset, metric), worst_cell_task(task)
     constraint = fairly.constraint_of(scenario, table.task, metric)
     if constraint is not None and dataset.group is not None:
         group = torch.as_tensor(dataset.group[len(given.target) :])
@@ -106,8 +113,9 @@ def _disturbed(target: pd.Series, scenario: Scenario, repeat: int) -> pd.Series:
     return synthetic.disturb(family, target, repeat) if scheme == "synthetic" else target
 
 
-def _load(table: Table, sensitive: str) -> Dataset:
-    return load((table.features, table.target), task=table.task, positive=table.positive, sensitive=sensitive or None)
+def _load(table: Table, sensitive: str | NDArray[Any]) -> Dataset:
+    groups = sensitive if len(sensitive) else None
+    return load((table.features, table.target), task=table.task, positive=table.positive, sensitive=groups)
 
 
 def _joined(first: Table, second: Table) -> Table:

@@ -34,6 +34,7 @@ class Scenario:
     optimum: Mapping[str, Any] = field(default_factory=dict)
     constraint: str = ""
     sensitive: str = ""
+    watermark: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.noise) > 1 or not set(self.noise) <= set(NOISES):
@@ -42,6 +43,8 @@ class Scenario:
             raise OptionError(f"a scenario needs 50 rows, {self.name} asks for {self.rows}")
         if bool(self.constraint) != bool(self.sensitive):
             raise OptionError(f"constraint and sensitive are given together, {self.name} has one of them")
+        if not 0 <= self.watermark <= 1:
+            raise OptionError(f"watermark is a share of the rows, {self.name} has {self.watermark}")
         if self.longtail < 1:
             raise OptionError(f"longtail must be at least 1, {self.name} has {self.longtail}")
 

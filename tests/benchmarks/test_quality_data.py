@@ -111,9 +111,10 @@ def test_the_test_part_is_clean_and_apart():
     problem = make_problem(LAPLACE, 0)
     features, clean, _, _ = synthetic.draw("laplace", 400, 0)
     place = {row.tobytes(): value for row, value in zip(features, clean, strict=True)}
-    held = problem.dataset.features[problem.test]
+    table = np.asarray(problem.dataset.features, dtype=np.float32)
+    held = table[problem.test]
     assert [place[row.tobytes()] for row in held] == pytest.approx(list(problem.test_target))
-    train = problem.dataset.features[problem.train]
+    train = table[problem.train]
     noise = problem.given.target.to_numpy() - np.array([place[row.tobytes()] for row in train])
     assert np.abs(noise).mean() == pytest.approx(1.5, abs=0.3)  # the mean size of Laplace noise of scale 1.5
     assert not {row.tobytes() for row in held} & {row.tobytes() for row in train}
