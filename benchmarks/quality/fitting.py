@@ -40,6 +40,9 @@ class Fitted:
     validation: tuple[float, ...]
     rate: float | None = None
     epochs: int = 0
+    best_epochs: tuple[int, ...] = ()
+    """The epoch that counts, one per seed, out of ``most``."""
+    most: int = 0
 
     def values(self, problem: Problem) -> list[float]:
         """The metric on the test rows in its own unit, one value a seed."""
@@ -61,7 +64,7 @@ class Fitted:
 
 def plan_for(replicas: Replicas) -> TrainingPlan:
     """The product's default plan for so many rows."""
-    return default_plan(replicas.features.shape[1])
+    return default_plan(replicas.features.shape[1], classes=replicas.classes)
 
 
 def scaled(problem: Problem, replicas: Replicas, specs: Sequence[LossSpec]) -> list[LossSpec]:
@@ -122,7 +125,9 @@ def _fitted(problem: Problem, outcome: Outcome) -> Fitted | str:
     validation = tuple(float(problem.metric.utility(utility)) for utility in outcome.utilities)
     if problem.constraint and outcome.details:
         validation = tuple(fairly.of_details(problem.metric, problem.constraint, outcome.details))
-    return Fitted(np.asarray(outcome.held["test"]), validation, outcome.rate, outcome.epochs)
+    return Fitted(
+        np.asarray(outcome.held["test"]), validation, outcome.rate, outcome.epochs, outcome.best_epochs, outcome.most
+    )
 
 
 def compare(problem: Problem, ours: Fitted, other: Fitted) -> dict[str, Any]:

@@ -44,6 +44,7 @@ def figures(results: Results) -> dict[str, Any]:
         "scenarios": len(results.scenarios),
         "repeats": {s: results.repeats(s) for s in results.scenarios},
         "skipped": results.skipped,
+        "still_rising": results.rising,
         "failed": [f"{line['scenario']} repeat {line['repeat']}" for line in results.failed],
         "mean_ranks": {name: comparison.mean_ranks(results, *group) for name, group in groups.items()},
         "ranked_scenarios": {n: len(comparison.utilities(results, *group)) for n, group in groups.items()},
@@ -205,6 +206,9 @@ def markdown(results: Results, found: dict[str, Any], image: str | None) -> str:
     lines += ["## Every scenario", "", *table(HEADINGS, scenario_rows(results)), ""]
     if limited := limit_rows(results):
         lines += ["## Limits between groups", "", *table(LIMIT_HEADINGS, limited), ""]
+    if found["still_rising"]:
+        told = [f"- {name}: {why}" for name, why in found["still_rising"].items()]
+        lines += [f"## Not counted, as trainings were too short: {len(told)}", "", *told, ""]
     if found["skipped"]:
         lines += ["## Left out", "", *(f"- {name}: {why}" for name, why in found["skipped"].items()), ""]
     return "\n".join(lines)

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.quality.families import PLAIN, PLAIN_TUNED
 from benchmarks.quality.unit import Line, read_lines
+from losssearch.search.curves import LATE
 
 
 @dataclass
@@ -25,6 +27,8 @@ class Results:
     limits: dict[tuple[str, str], dict[int, Line]] = field(default_factory=dict)
     """Where groups have a limit, by (scenario, method) and repeat: the metric without it, gaps, whether kept."""
     choices: dict[tuple[str, str], dict[int, Line]] = field(default_factory=dict)
+    rising: dict[str, str] = field(default_factory=dict)
+    """Scenarios that do not count, as their plain loss was still improving when its training ended, and how late."""
     skipped: dict[str, str] = field(default_factory=dict)
     failed: list[Line] = field(default_factory=list)
     missing: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -66,10 +70,29 @@ def read_results(folder: Path, order: Iterable[str]) -> Results:
     files = sorted((folder / "units").glob("*.jsonl"))
     lines = [line for file in files for line in _with_names(file)]
     lines.sort(key=lambda line: place.get(line["scenario"], len(place)))
-    results = Results()
+    results = Results(rising=_rising(lines))
     for line in lines:
-        _take(results, line)
+        if line["scenario"] not in results.rising:
+            _take(results, line)
     return results
+
+
+def _rising(lines: Iterable[Line]) -> dict[str, str]:
+    """Where the plain loss, tuned or not, had its best epoch in the last tenth in most of its final trainings.
+
+    What is better than a loss whose curve was cut short may only be faster. Lines of older versions say nothing of it.
+    """
+    found: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for line in lines:
+        if line["type"] == "result" and line["method"] in (PLAIN, PLAIN_TUNED):
+            own = found.setdefault((line["scenario"], line["method"]), [])
+            own += [(best, line["most_epochs"]) for best in line.get("best_epochs", ())]
+    told = {}
+    for (scenario, method), pairs in found.items():
+        behind = sum(best > LATE * most for best, most in pairs)
+        if 2 * behind > len(pairs):
+            told[scenario] = f"{method} had its best epoch in the last tenth in {behind} of {len(pairs)} trainings"
+    return told
 
 
 def _with_names(file: Path) -> list[Line]:

@@ -195,6 +195,8 @@ def _final(problem: Any, unit: Unit, choices: Mapping[str, Line], wanted: list[s
                 "validation": list(own.validation),
                 "rate": own.rate,
                 "epochs": own.epochs,
+                "best_epochs": list(own.best_epochs),
+                "most_epochs": own.most,
                 "ours_less": less,
                 "final_seconds": time.monotonic() - begun,
             }

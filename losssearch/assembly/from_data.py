@@ -180,7 +180,9 @@ def _settings(options: Options, dataset: Dataset, question: Question, study: str
         metric=question.metric.name,
         space=question.space.to_json(),
         model=_model_name(options.model),
-        plan=(boosted_plan if trees else default_plan)(trained, options.epochs),
+        plan=boosted_plan(trained, options.epochs)
+        if trees
+        else default_plan(trained, options.epochs, len(dataset.classes)),
         rates=_rates(trees, front=bool(front)) if options.rates is None else tuple(options.rates),
         seed=options.seed,
         trials=trials_of(options.trials, options.time_budget),

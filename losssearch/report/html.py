@@ -102,7 +102,8 @@ def render_report(
         verdict=verdict,
         spoken=spoken(result),
         searched_won=verdict.get("recommended") == "searched",
-        rows=leaderboard(result),
+        rows=(rows := leaderboard(result)),
+        curves=any(row.most_epochs for row in rows),
         untuned=_untuned(result),
         judged_by=judged_by(result),
         figures={

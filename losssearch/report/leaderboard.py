@@ -39,6 +39,10 @@ class Row:
     recommended: bool
     constraints: tuple[Standing, ...] = ()
     """How the loss stands to each constraint, in the order of the study's."""
+    best_epoch: int | None = None
+    """The epoch that counts, the median over the final trainings; None where a function of the user's trained."""
+    most_epochs: int | None = None
+    """How many epochs there could have been."""
 
 
 def higher_is_better(metric: Mapping[str, Any]) -> bool:
@@ -84,6 +88,8 @@ def leaderboard(result: Mapping[str, Any]) -> list[Row]:
                 interval=_interval(verdict, leader, name, sign),
                 recommended=name == recommended,
                 constraints=standings(entry),
+                best_epoch=(entry.get("epochs") or {}).get("best"),
+                most_epochs=(entry.get("epochs") or {}).get("most"),
             )
         )
     return rows

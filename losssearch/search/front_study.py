@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -20,6 +20,7 @@ from losssearch.errors import LossSearchError
 from losssearch.evaluation import Difference
 from losssearch.search.claim import chance, claim, headline, stated, untrained
 from losssearch.search.context import FRONT_LIMITS, WHOLE, Context
+from losssearch.search.curves import train_longer
 from losssearch.search.evidence import Evidence, believed, spread_of
 from losssearch.search.fair_references import beside
 from losssearch.search.front import (
@@ -84,13 +85,16 @@ def run_front_study(context: Context) -> Finished:
     winner = max((one for one in front.trained if one.trial.origin == side), key=front.own_area)
     best_of = {name: front.entry(one) for name, one in front.best_by_name().items()}
     searched = [one for one in front.trained if one.trial.origin == "searched"]
+    best = front.entry(winner)
+    longer = train_longer([best, *best_of.values()])
+    context.remark(longer)
     result = result_of(
         context,
         trials,
-        best=front.entry(winner) | {"groups": {}},
+        best=best | {"groups": {}},
         searched=front.entry(max(searched, key=front.own_area)) if searched else None,
         baselines=list(best_of.values()),
-        verdict=verdict,
+        verdict=replace(verdict, text=f"{verdict.text} {longer}".rstrip()),
     )
     result |= {
         "ablation": [],

@@ -10,11 +10,14 @@ from typing import Any
 
 from losssearch import __version__
 from losssearch.losses.spec import LossSpec
+from losssearch.models import is_boosted
+from losssearch.search.curves import epochs_of
 from losssearch.search.selection import Contender
 from losssearch.search.study_context import StudyContext
 from losssearch.search.verdict import Verdict
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.training import Outcome
+from losssearch.training.boosting import ROUNDS
 
 COUNTED = ("completed", "pruned", "rejected", "duplicate", "equivalent", "failed")
 
@@ -51,11 +54,17 @@ def result_of(
         "seed": settings.seed,
         "version": __version__,
         "model": settings.model,
+        "plan": {
+            "epochs": settings.plan.epochs,
+            "patience": settings.plan.patience,
+            "rounds_per_epoch": ROUNDS if is_boosted(settings.model) else None,
+        },
         "best": best,
         "searched": searched,
         "baselines": baselines,
         "verdict": verdict.to_json(),
         "trials": {"total": len(trials), **{state: counts.get(state, 0) for state in COUNTED}},
+        "notes": list(context.notes),
         "timing": {
             "total_s": time.monotonic() - context.started,
             "search_s": search_s,
@@ -76,6 +85,7 @@ def entry_of(contender: Contender, outcome: Outcome) -> dict[str, Any]:
         "spec": spec.to_json(),
         "formula": spec.formula(),
         "learning_rate": trial.rate,
+        "epochs": epochs_of(outcome, contender.best_epochs),
         "weights_in_export": bool(outcome.learned),
         "constraints": [],
     }

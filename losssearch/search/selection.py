@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
+from typing import Any
 
 from losssearch.losses.spec import LossSpec
 from losssearch.search.budget import spread
@@ -24,6 +25,8 @@ from losssearch.tasks import Task
 from losssearch.training import Outcome, without_rungs
 
 SIDES = ("baseline", "searched")
+EPOCHS = "best_epochs"
+"""Key of the best epochs among the utilities that a stage stores by number of trial."""
 MOST_DRAWS = 12
 """Draws in the last round of re-evaluation at most, where a time budget leaves more time than was reserved."""
 
@@ -42,6 +45,8 @@ class Contender:
     trial: TrialRecord
     utilities: tuple[float, ...] = ()
     spread: float = math.inf
+    best_epochs: tuple[int, ...] = ()
+    """The best epoch of each training of the re-evaluation."""
 
     @property
     def spec(self) -> LossSpec:
@@ -140,12 +145,21 @@ def _round(
     saved = context.store.stage(settings.study, stage)
     if saved is None:
         outcomes = train(context, name, everyone, count)
-        saved = {str(c.trial.number): list(context.utilities(o)) for c, o in zip(everyone, outcomes, strict=True)}
+        numbers = [str(c.trial.number) for c in everyone]
+        saved = {n: list(context.utilities(o)) for n, o in zip(numbers, outcomes, strict=True)}
+        saved[EPOCHS] = {n: list(o.best_epochs) for n, o in zip(numbers, outcomes, strict=True)}
         context.store.save_stage(settings.study, stage, saved)
-    measured = {
-        side: [replace(c, utilities=(*c.utilities, *saved[str(c.trial.number)])) for c in field[side]] for side in SIDES
-    }
+    measured = {side: [_with_round(c, saved) for c in field[side]] for side in SIDES}
     return _ranked(measured, incumbent)
+
+
+def _with_round(contender: Contender, saved: Mapping[str, Any]) -> Contender:
+    number = str(contender.trial.number)
+    return replace(
+        contender,
+        utilities=(*contender.utilities, *saved[number]),
+        best_epochs=(*contender.best_epochs, *saved.get(EPOCHS, {}).get(number, ())),  # older stores lack them
+    )
 
 
 def _ranked(field: dict[str, list[Contender]], incumbent: int | None) -> dict[str, list[Contender]]:

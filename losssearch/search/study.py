@@ -12,6 +12,7 @@ from losssearch.errors import LossSearchError
 from losssearch.search.ablation import ablate
 from losssearch.search.claim import untrained
 from losssearch.search.context import Context
+from losssearch.search.curves import train_longer
 from losssearch.search.effort import BASELINES, SEARCHED
 from losssearch.search.fair_references import beside, reserve
 from losssearch.search.fair_verdict import FairReferee
@@ -76,7 +77,9 @@ def judged_study(
     verdict = referee.verdict(candidates[0] if candidates else None, known[0], plain, missing)
     winner = candidates[0] if verdict.recommended == "searched" else known[0]
     table = [(reading, _entry(referee, reading)) for reading in (*candidates[:1], *known)]
-    more = (placed(context, referee, winner, table), searching(context, trials))
+    longer = train_longer([entry for _, entry in table])
+    context.remark(longer)
+    more = (placed(context, referee, winner, table), searching(context, trials), longer)
     verdict = replace(verdict, text=" ".join((verdict.text, *filter(None, more))))
     ablation = ablate(referee, winner, plain)
     if keeper:

@@ -40,6 +40,7 @@ def trial_from_json(data: Mapping[str, Any]) -> TrialRecord:
     known = {field.name: data[field.name] for field in fields(TrialRecord) if field.name in data}
     known["state"] = TrialState(known["state"])
     known["values"] = tuple(known.get("values", ()))
+    known["best_epochs"] = tuple(known.get("best_epochs", ()))
     known["details"] = tuple(tuple(row) for row in known.get("details", ()))
     known["rungs"] = tuple((int(epoch), value) for epoch, value in known.get("rungs", ()))
     return TrialRecord(**known)

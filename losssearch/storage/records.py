@@ -49,6 +49,11 @@ class TrialRecord:
     """One tuple a replica. Under constraints: the metric, the worst excess over a limit in units of it, and the gap of
     each constraint. For a front: the best utility within each limit."""
     reason: str = ""
+    best_epochs: tuple[int, ...] = ()
+    """The epoch whose weights count, one per replica; empty where a user's function trains, or in older stores."""
+    trained: int | None = None
+    """Epochs until training ended, and below: how many there could have been."""
+    most: int | None = None
     attempts: int = 0
     seconds: float = 0.0
 

@@ -14,6 +14,11 @@ RATES = (5e-4, 2e-3, 8e-3, 3e-2)
 STEPS = 1_000
 """Optimiser steps that a default plan aims at: enough for the built-in models to stop early."""
 
+SLOW = 2
+"""How many times the steps regression and targets of `MANY_CLASSES` get: there, trainings improve for longer."""
+
+MANY_CLASSES = 16
+
 
 @dataclass(frozen=True)
 class TrainingPlan:
@@ -48,12 +53,23 @@ class TrainingPlan:
             raise OptionError(f"rungs are epochs, at least 1, got {self.rungs}")
 
 
-def default_plan(rows: int, epochs: int | None = None) -> TrainingPlan:
-    """A plan for so many training rows: about `STEPS` optimiser steps, in batches that grow with the data."""
+def default_plan(rows: int, epochs: int | None = None, classes: int = 2) -> TrainingPlan:
+    """A plan of about `STEPS` optimiser steps, in batches that grow with the data.
+
+    Regression and many classes get `SLOW` times the epochs, with rungs where the shorter plan has them, so that what
+    leaves at a rung costs no more.
+
+    Args:
+        rows: training rows.
+        epochs: how many there are to be, where that is not left to the rows.
+        classes: how many the target has; 0 for regression.
+    """
     sizes = ((1_000, 32), (4_000, 64), (12_000, 128), (100_000, 256), (1 << 62, 1024))
     batch_size = next(size for limit, size in sizes if rows < limit)
-    count = epochs or max(8, min(80, round(STEPS * batch_size / max(rows, 1))))
-    rungs = tuple(sorted({max(1, count // 5), max(1, count // 2)})) if count >= 5 else ()
+    usual = max(8, min(80, round(STEPS * batch_size / max(rows, 1))))
+    count = epochs or usual * (1 if 0 < classes < MANY_CLASSES else SLOW)
+    judged = min(count, usual) if epochs is None else count
+    rungs = tuple(sorted({max(1, judged // 5), max(1, judged // 2)})) if judged >= 5 else ()
     return TrainingPlan(epochs=count, batch_size=batch_size, rungs=rungs, patience=max(4, count // 4))
 
 

@@ -9,7 +9,7 @@ from benchmarks.quality import comparison, diagram, verdicts
 from benchmarks.quality.families import AGAINST, MENU, OURS, PLAIN, PLAIN_TUNED, SEARCHED
 from benchmarks.quality.report import figures, markdown, write_report
 from benchmarks.quality.results import Results, read_results
-from benchmarks.quality.unit import Settings, Unit, forget, write_lines
+from benchmarks.quality.unit import Settings, Unit, forget, read_lines, write_lines
 
 FACTS = {"kind": "control", "task": "regression", "metric": "rmse", "direction": "minimize", "rows": {}}
 
@@ -48,6 +48,22 @@ def test_lines_are_read_in_the_order_of_the_list(results):
     assert results.shown("a", MENU) == 0.5
     assert results.mean("a", MENU) == -0.5
     assert math.isnan(results.mean("a", "nobody"))
+
+
+@pytest.mark.parametrize("method", [PLAIN, PLAIN_TUNED])
+def test_a_scenario_counts_only_where_the_plain_loss_peaked_in_time(folder, method):
+    peaks = {"a": ([46, 44, 20], [45, 46, 46]), "b": ([30, 44, 20], [45, 12, 3]), "c": ((), ())}
+    for name, own in peaks.items():
+        for repeat, best in enumerate(own):
+            file = folder / "units" / f"{name}-{repeat}.jsonl"
+            added = line(name, method, [2.0], repeat=repeat) | {"best_epochs": list(best), "most_epochs": 46}
+            write_lines(file, [old for old in read_lines(file) if old["method"] != method] + [added])
+    results = read_results(folder, ["a", "b", "c"])
+    assert results.scenarios == ["b", "c"]
+    assert results.rising == {"a": f"{method} had its best epoch in the last tenth in 5 of 6 trainings"}
+    found = figures(results)
+    assert (found["scenarios"], list(found["still_rising"])) == (2, ["a"])
+    assert "Not counted, as trainings were too short: 1" in markdown(results, found, None)
 
 
 def test_a_gain_is_in_percent_of_the_rivals_error(results):

@@ -114,6 +114,17 @@ def test_optional_fields_may_be_missing(make_result: Maker) -> None:
     assert not re.search(r"undefined|None", page.text)
 
 
+def test_epochs_and_notes_are_shown(make_result: Maker) -> None:
+    result = make_result("binary")
+    assert "best epoch" not in render_report(result, [], {})
+    for entry in (result["best"], *result["baselines"]):
+        entry["epochs"] = {"best": 7, "trained": 12, "most": 23}
+    result["notes"] = ["2 of 5 final losses were still improving: train longer, --epochs 46."]
+    page = render_report(result, [], {})
+    assert "7 of 23" in page
+    assert result["notes"][0] in page
+
+
 def test_the_private_model_is_told_of(make_result: Maker) -> None:
     facts = {"loss": "cross_entropy", "epsilon": 2.98, "delta": 1e-5, "test": 0.68, "covers": "the steps alone"}
     text = Page(render_report(make_result() | {"private": facts}, [], {})).text

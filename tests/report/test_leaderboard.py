@@ -71,6 +71,14 @@ def test_a_loss_without_a_test_value_comes_last(make_result: Maker) -> None:
         assert (last.name, last.test, last.difference) == ("focal", None, None)
 
 
+def test_rows_say_which_epoch_counts(make_result: Maker) -> None:
+    result = make_result("binary")
+    result["baselines"][0]["epochs"] = {"best": 7, "trained": 12, "most": 23}
+    named = {row.name: (row.best_epoch, row.most_epochs) for row in leaderboard(result)}
+    assert named[result["baselines"][0]["name"]] == (7, 23)
+    assert named[result["baselines"][1]["name"]] == (None, None)  # a study of an older version
+
+
 def test_records_are_flat_and_serialisable(make_result: Maker) -> None:
     records = as_records(leaderboard(make_result("binary")))
     assert json.loads(json.dumps(records, allow_nan=False)) == records
@@ -79,4 +87,5 @@ def test_records_are_flat_and_serialisable(make_result: Maker) -> None:
     writer.writerows(records)
     assert records[1]["interval_low"] == -0.015
     names = "rank name formula validation test std difference interval_low interval_high recommended"
+    names += " best_epoch most_epochs"
     assert set(records[0]) == set(names.split())

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from losssearch.storage import codec
+from losssearch.storage.records import TrialRecord
 
 
 @pytest.mark.parametrize("value", [None, 1, 0.1, -0.0, 1e308, "nan", [1, [math.inf]], {"a": {"b": -math.inf}}, {}])
@@ -24,6 +25,14 @@ def test_the_text_is_standard_json() -> None:
     parsed = json.loads(text, parse_constant=refuse)
     assert parsed == {"a": [{"$float": "nan"}, {"$float": "inf"}, {"$float": "-inf"}], "b": [1, 2], "c": "\ud800é"}
     assert text.isascii()
+
+
+def test_a_trial_of_an_older_store_has_no_best_epochs() -> None:
+    record = TrialRecord(3, "searched", "searched-3", {}, "key", best_epochs=(4, 6), trained=9, most=20)
+    written = codec.loads(codec.dumps(codec.trial_to_json(record)))
+    assert codec.trial_from_json(written) == record
+    older = {name: value for name, value in written.items() if name not in ("best_epochs", "trained", "most")}
+    assert codec.trial_from_json(older) == TrialRecord(3, "searched", "searched-3", {}, "key")
 
 
 def test_what_json_has_no_form_for_is_refused() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from losssearch.errors import OptionError
 from losssearch.training import RATES, TrainingPlan, default_plan, without_rungs
-from losssearch.training.plan import STEPS
+from losssearch.training.plan import MANY_CLASSES, SLOW, STEPS
 
 
 @pytest.mark.parametrize("rows", [1, 30, 85, 500, 999, 1_000, 4_000, 30_000, 99_999, 1_000_000])
@@ -20,6 +20,15 @@ def test_default_plan_fits_any_number_of_rows(rows: int) -> None:
     assert list(plan.rungs) == sorted(set(plan.rungs))
     assert all(1 <= rung < plan.epochs for rung in plan.rungs)
     assert plan.patience >= 4
+
+
+@pytest.mark.parametrize("classes", [0, MANY_CLASSES, 100])
+def test_regression_and_many_classes_get_longer_trainings_with_the_same_rungs(classes: int) -> None:
+    for rows in (50, 400, 3_000, 30_000, 1_000_000):
+        usual, longer = default_plan(rows, classes=MANY_CLASSES - 1), default_plan(rows, classes=classes)
+        assert longer.epochs == SLOW * usual.epochs
+        assert (longer.rungs, longer.batch_size) == (usual.rungs, usual.batch_size)
+        assert default_plan(rows, 40, classes) == default_plan(rows, 40)
 
 
 def test_batches_grow_with_the_data() -> None:

@@ -52,6 +52,14 @@ def test_an_improvement_at_the_last_moment_counts(replicas: Replicas, by_epoch: 
     assert (outcome.utilities, outcome.epochs, judge.epochs) == ((4.0, 4.0), 7, 8)
 
 
+def test_an_outcome_says_where_its_best_epochs_were(replicas: Replicas, judge: type[Any]) -> None:
+    """One per replica; how far training went, by patience; and how far it could have gone."""
+    table = torch.tensor([[[1, 5, 0, 0, 0, 0, 0, 0]], [[1, 2, 3, 0, 0, 0, 0, 0]]], dtype=torch.float32)
+    scripted = judge(lambda epoch, members: table[:, :, epoch - 1])
+    (outcome,) = train(replicas, scripted, epochs=8, patience=2)
+    assert (outcome.best_epochs, outcome.epochs, outcome.trained, outcome.most) == ((2, 3), 3, 5, 8)
+
+
 def test_one_who_has_stopped_stays_stopped(replicas: Replicas, judge: type[Any]) -> None:
     """Also while its neighbour goes on, and in one replica while the other does."""
     first = [5, 0, 0, 9, 9, 9]
