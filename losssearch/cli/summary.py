@@ -31,6 +31,9 @@ _SHORT = {
 }
 """Titles of columns that are short enough for a terminal."""
 
+_CELLS = 8
+"""Cells of label and group that are shown at most."""
+
 _WIDE = 110
 """Characters from which a table has room for formulas beside gaps."""
 
@@ -103,6 +106,7 @@ def print_groups(result: Mapping[str, Any]) -> None:
         screen.print(f"Warning  {line}")
     _print_thresholds(result)
     _print_references(result)
+    _print_cells(result)
     rows = group_rows(result)
     if not rows:
         return
@@ -119,6 +123,23 @@ def print_groups(result: Mapping[str, Any]) -> None:
         shown = ["–" if value is None else _brief(value) for value in values]
         table.add_row(str(row["group"]), f"{row['rows']:,}", *shown)
     screen.print(table)
+
+
+def _print_cells(result: Mapping[str, Any]) -> None:
+    """Print the worst cells of label and group, where the metric is about them."""
+    cells = result["best"].get("cells") or []
+    if not cells:
+        return
+    title = "Cells of label and group on test, recommended loss"
+    table = Table(title=f"{title}; the worst {_CELLS}" if len(cells) > _CELLS else title, title_justify="left")
+    for heading in ("label", "group"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("rows", "accuracy"):
+        table.add_column(heading, justify="right")
+    for cell in cells[:_CELLS]:
+        shown = _shown(cell["accuracy"]) if cell["counted"] else f"({_shown(cell['accuracy'])}: too few rows)"
+        table.add_row(str(cell["label"]), str(cell["group"]), f"{cell['rows']:,}", shown)
+    console().print(table)
 
 
 def _with_spread(mean: float, std: float | None, count: int) -> str:

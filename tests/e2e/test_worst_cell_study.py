@@ -56,6 +56,9 @@ def test_the_worst_cell_is_what_is_searched_for(tmp_path: Path, classes: int, me
         assert best["test"]["mean"] <= min(cell["accuracy"] for cell in best["cells"]) + 1e-9
         plain = next(entry for entry in result["baselines"] if entry["name"] == "cross_entropy")
         assert best["test"]["mean"] > plain["test"]["mean"]  # which goes by the watermark
+    page = (found.out / "report.html").read_text(encoding="utf-8")
+    assert "Cells of label and group" in page
+    assert f"<td>{best['cells'][0]['label']}</td><td>{best['cells'][0]['group']}</td>" in page
     low, high = result["verdict"]["interval"]
     assert low <= result["verdict"]["difference"] <= high
 
