@@ -55,6 +55,8 @@ def search(
     time: Named | None = None,
     split: Named | None = None,
     time_as_feature: bool = False,
+    weight: Named | None = None,
+    sample_weight: Named | None = None,
     data_memory: str | None = None,
     sensitive: Sensitive | None = None,
     sensitive_as_feature: bool = False,
@@ -115,6 +117,9 @@ def search(
             trained. No feature, unless ``time_as_feature``.
         split: a column that names each row's part: train, validation or test. See docs/splits.md.
         time_as_feature: let the model see the column of times.
+        weight: a column of sample weights, or one per row: a row of weight 2 counts as two, in training, metrics and
+            intervals. No feature. See docs/splits.md.
+        sample_weight: the same, by scikit-learn's name.
         data_memory: memory that a table may take, such as ``"2G"``, before a Parquet or Arrow file is streamed from
             disk; a quarter of the machine's where left out.
         sensitive: columns whose groups are to be treated alike, or cuts such as ``"age>=25"``; no features, unless

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from losssearch.data import Dataset, load, partition
 from losssearch.data.sources import Data
 from losssearch.data.splits import SMALL, trained_share
 from losssearch.data.targets import KINDS
+from losssearch.data.weights import effective_rows
 from losssearch.errors import OptionError
 from losssearch.evaluation import Metric, get_metric
 from losssearch.evaluation.metric import kinds_of
 from losssearch.execution.resources import parse_memory
+from losssearch.losses.population import PopulationLoss
 from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted, resolve_model
 from losssearch.search.budget import TRIALS, trials_of
 from losssearch.search.context import Context
@@ -89,6 +92,9 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
         observer.note(f"the split: {dataset.given.facts['text']}; {sizes}")
     if dataset.coarse:
         observer.note("many rows are alike but for the target: they are parted as different cases, not as copies")
+    if dataset.weight is not None:
+        said = f"{effective_rows(dataset.weight):,.0f} of {dataset.rows:,} rows if all weighed the same"
+        observer.note(f"rows count by their weight, in training, metrics and intervals: as much as {said}")
     warn(question.fairness, dataset, observer, as_feature=settings.sensitive_as_feature)
     info = DatasetInfo(
         name=dataset.name,
@@ -155,6 +161,9 @@ def _question(options: Options, dataset: Dataset) -> Question:
     elif metric.cells:
         task = worst_cell_task(task)
     metric.check_target(dataset.target)
+    if dataset.weight is not None:
+        metric.check_weights()
+        _refuse_weights(options, fairness)
     space = load_space(options.space or task.space, task.kind, grouped=bool(fairness.sensitive))
     numbers = dict(metric.aims)
     return Question(task.aimed(numbers), metric, aim(bound_space(space, fairness, task), numbers), fairness)
@@ -167,6 +176,20 @@ def _metric(name: str, task: str) -> Metric:
         if fitting := kinds_of(name):
             raise OptionError(f"{error}; or read the target as {' or '.join(fitting)}, by --task") from None
         raise
+
+
+def _refuse_weights(options: Options, fairness: Fairness) -> None:
+    """Raise `OptionError` for what promises something of each row, whatever it weighs."""
+    if "weight" not in inspect.signature(PopulationLoss.slopes).parameters:
+        raise OptionError("--weight needs losses that weigh their samples, which those of this version do not")
+    asked = "--private-epsilon" if options.private_epsilon is not None else ""
+    if fairness.demanded:
+        asked = "--objective" if fairness.front else "--constraint"
+    if asked:
+        raise OptionError(
+            f"--weight and {asked} do not go together: what is promised of rows is promised of each, not by weight; "
+            "leave out one of them"
+        )
 
 
 def _settings(options: Options, dataset: Dataset, question: Question, study: str, searched: int) -> StudySettings:

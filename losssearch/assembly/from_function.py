@@ -39,6 +39,8 @@ DATA_ONLY = {
     "time": None,
     "split": None,
     "time_as_feature": False,
+    "weight": None,
+    "sample_weight": None,
     "sensitive": None,
     "sensitive_as_feature": False,
     "constraints": (),

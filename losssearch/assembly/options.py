@@ -9,6 +9,7 @@ from pathlib import Path
 from losssearch.data.given_splits import Given, Named
 from losssearch.data.groups import Sensitive
 from losssearch.data.sources import Data
+from losssearch.errors import OptionError
 from losssearch.models import ModelFactory
 from losssearch.training.user_function import TrainFunction
 
@@ -39,6 +40,8 @@ class Options:
     time: Named | None = None
     split: Named | None = None
     time_as_feature: bool = False
+    weight: Named | None = None
+    sample_weight: Named | None = None
     sensitive: Sensitive | None = None
     sensitive_as_feature: bool = False
     constraints: Sequence[str] = ()
@@ -75,5 +78,8 @@ class Options:
 
     @property
     def given(self) -> Given:
-        """The user's own splits; raises `OptionError` for those that contradict each other."""
-        return Given(self.test, self.group, self.time, self.split, self.time_as_feature)
+        """The user's own splits and weights; raises `OptionError` for those that contradict each other."""
+        if self.weight is not None and self.sample_weight is not None:
+            raise OptionError("weight and sample_weight are one and the same: give one of them")
+        weight = self.sample_weight if self.weight is None else self.weight
+        return Given(self.test, self.group, self.time, self.split, self.time_as_feature, weight)

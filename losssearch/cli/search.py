@@ -104,6 +104,14 @@ def search(
             rich_help_panel=DATA,
         ),
     ] = None,
+    weight: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL",
+            help="Column of sample weights: a row of weight 2 counts as two; no feature.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     data_memory: Annotated[
         str | None,
         typer.Option(
@@ -318,6 +326,7 @@ def search(
         time=time_column,
         split=split,
         time_as_feature=time_as_feature,
+        weight=weight,
         data_memory=data_memory,
         sensitive=_listed(sensitive) or None,
         sensitive_as_feature=sensitive_as_feature,

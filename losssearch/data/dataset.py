@@ -32,6 +32,7 @@ from losssearch.data.large import RESIDENT_SHARE, Stored, row_keys, row_numbers,
 from losssearch.data.schema import Column, Schema
 from losssearch.data.sources import Data, Source, read_source
 from losssearch.data.targets import KINDS, MINIMUM_ROWS, Target, missing_values, read_target
+from losssearch.data.weights import weighed
 from losssearch.errors import DataError, OptionError
 
 COARSE = 0.1
@@ -45,7 +46,7 @@ class Dataset:
     ``features``: a data frame with the columns of ``schema``, or float32 [rows, columns] for arrays and
     flattened images. ``target``: class ids int64, or float64 for regression. ``classes``: the name of each
     id, empty for regression; a binary task has the positive class at id 1. ``task``: binary, multiclass or
-    regression. ``weight`` [rows], where there is one. ``group`` [rows]: ids of the sensitive groups, and
+    regression. ``weight`` [rows], above zero, where there is one. ``group`` [rows]: ids of the sensitive groups, and
     ``groups`` their names, where there is a sensitive attribute; ``attribute`` its numbers, where it is one.
     ``fingerprint``: 16 hexadecimal digits of the
     content, the same in every run. ``notes``: sentences that say what was inferred and left out. ``stored``: all rows
@@ -59,7 +60,7 @@ class Dataset:
     task: str
     schema: Schema
     fingerprint: str
-    weight: NDArray[np.float32] | None = None
+    weight: NDArray[np.float64] | None = None
     group: NDArray[np.int64] | None = None
     groups: tuple[str, ...] = ()
     attribute: Attribute | None = None
@@ -154,6 +155,7 @@ def load(
     source, notes, held = _with_test(source, given, target, unnamed, max_rows, drop_missing_target)
     source, grouping, reader = _read_groups(source, sensitive)
     split = read_given(source, given, held)
+    weight = source.beside["weight"].to_numpy(dtype=np.float64) if given.weight is not None else None
     hidden = [name for name in named if name in dropped or not sensitive_as_feature]
     unseen = list(dict.fromkeys((*hidden, *given.hidden, *(name for name in needed if name in dropped))))
     source = without_columns(source, unseen)
@@ -176,7 +178,8 @@ def load(
         classes=goal.classes,
         task=goal.task,
         schema=schema,
-        fingerprint=_fingerprint(features, schema, goal, grouping, split),
+        fingerprint=_fingerprint(features, schema, goal, grouping, split, weight),
+        weight=weight,
         group=None if grouping is None else grouping.ids,
         groups=() if grouping is None else grouping.names,
         attribute=None if grouping is None else grouping.attribute,
@@ -201,16 +204,17 @@ def _with_test(
             "not fit: use --max-rows N for a sample of them, or raise --data-memory"
         )
     if given.test is None:
-        attached = _thinned(attach(source, given.roles, target), max_rows)
-        return (*_without_missing_target(attached, drop_missing_target), 0)
+        attached, said = weighed(attach(source, given.roles, target))
+        source, notes = _without_missing_target(_thinned(attached, max_rows), drop_missing_target)
+        return source, (*said, *notes), 0
     held = read_source(given.test, target or str(source.target.name), drop, None, stream=False)
     rows = len(source.target)
     split_arrays(given.roles, rows, len(held.target))
-    source = _thinned(attach(source, given.roles, target, slice(0, rows)), max_rows)
-    source, notes = _without_missing_target(source, drop_missing_target)
-    held = attach(held, given.roles, target, slice(rows, None))
+    source, said = weighed(attach(source, given.roles, target, slice(0, rows)))
+    source, notes = _without_missing_target(_thinned(source, max_rows), drop_missing_target)
+    held, said_held = weighed(attach(held, given.roles, target, slice(rows, None)))
     held, further = _without_missing_target(held, drop_missing_target)
-    notes = (*notes, *(f"{note} in {held.where}" for note in (*further, *held.notes)))
+    notes = (*said, *notes, *(f"{note} in {held.where}" for note in (*said_held, *further, *held.notes)))
     return joined(source, held), notes, len(held.target)
 
 
@@ -358,6 +362,7 @@ def _fingerprint(
     goal: Target,
     grouping: Groups | None,
     split: GivenSplit | None,
+    weight: NDArray[np.float64] | None,
 ) -> str:
     header = [[column.name, column.kind] for column in schema.columns], schema.shape, goal.classes, goal.task
     digest = hashlib.sha256(json.dumps(header).encode())
@@ -374,4 +379,6 @@ def _fingerprint(
             digest.update(grouping.attribute.values.astype("<f4").tobytes())
     if split is not None:
         digest.update(split.digest())
+    if weight is not None:
+        digest.update(b"weight" + weight.astype("<f8").tobytes())
     return digest.hexdigest()[:16]

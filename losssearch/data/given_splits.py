@@ -1,4 +1,4 @@
-"""Splits that a user gives: a test file, a column of groups, of times, or of the names of parts.
+"""Splits that a user gives: a test file, a column of groups, of times, or of the names of parts; and sample weights.
 
 A `Given` says what was asked for. `read_given` reads it into a `GivenSplit`: which rows belong together, in which order
 they came, and which part each is in. `losssearch.data.splits` then cuts by it.
@@ -53,6 +53,7 @@ class Given:
     time: Named | None = None
     split: Named | None = None
     time_as_feature: bool = False
+    weight: Named | None = None
 
     def __post_init__(self) -> None:
         if self.test is not None and self.split is not None:
@@ -66,8 +67,8 @@ class Given:
 
     @property
     def roles(self) -> dict[str, Named]:
-        """What each of the given columns is for: by ``group``, ``time`` or ``split``."""
-        named = {"group": self.group, "time": self.time, "split": self.split}
+        """What each of the given columns is for: by ``group``, ``time``, ``split`` or ``weight``."""
+        named = {"group": self.group, "time": self.time, "split": self.split, "weight": self.weight}
         return {role: value for role, value in named.items() if value is not None}
 
     @property
@@ -158,7 +159,7 @@ def read_given(source: Source, given: Given, held: int = 0) -> GivenSplit | None
     Raises `DataError` for missing or unreadable values, for words that name no part, for too few groups or times, and
     where a group or a time would be in two parts.
     """
-    if not given.roles and given.test is None:
+    if not given.roles.keys() - {"weight"} and given.test is None:
         return None
     beside, where = source.beside, source.where
     cluster = time = side = None
@@ -276,6 +277,7 @@ def _check_sides(found: GivenSplit, where: str) -> None:
 def _facts(given: Given, groups: int) -> dict[str, Any]:
     """What result.json says of how the split was made."""
     told: dict[str, Any] = given.described()
+    told.pop("weight", None)
     if given.test is not None:
         told["how"] = "test file"
         text = "the test part is a file of its own; the other rows are split 75 : 25 into search and confirmation"

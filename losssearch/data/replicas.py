@@ -61,6 +61,11 @@ class Replicas:
     is a number: [R, N, 1], float32, standardised."""
     validation_group: Tensor | None = None
     """[R, V], or [R, V, 1]."""
+    weight: Tensor | None = None
+    """[R, N], float32, above zero, with the mean 1 over a replica's training rows: how often each counts. Prior, mean
+    and scale are then weighted too."""
+    validation_weight: Tensor | None = None
+    """[R, V], in the same unit."""
     groups: int = 0
     """How many sensitive groups there are, G; 1 for a number."""
     stream: Stream | None = None
@@ -152,7 +157,19 @@ def make_replicas(dataset: Dataset, draws: Sequence[Draw], held: Mapping[str, Ro
         group=_groups(dataset, [draw.train[:train_rows] for draw in draws]),
         validation_group=_groups(dataset, [draw.validation[:validation_rows] for draw in draws]),
         groups=len(dataset.groups) if dataset.attribute is None else 1,
+        weight=_weights(dataset, draws, [draw.train[:train_rows] for draw in draws]),
+        validation_weight=_weights(dataset, draws, [draw.validation[:validation_rows] for draw in draws]),
     )
+
+
+def _weights(dataset: Dataset, draws: Sequence[Draw], rows: Sequence[Rows]) -> Tensor | None:
+    """Weights of ``rows`` over the mean weight of the training rows of their draw."""
+    weight = dataset.weight
+    if weight is None:
+        return None
+    units = [weight[draw.train].mean() for draw in draws]
+    stacked = np.stack([weight[own] / unit for own, unit in zip(rows, units, strict=True)])
+    return torch.from_numpy(stacked.astype(np.float32))
 
 
 def _streamed(dataset: Dataset, stored: Stored, draws: Sequence[Draw], held: Mapping[str, Rows]) -> Replicas:
@@ -222,6 +239,10 @@ def _standard(dataset: Dataset, rows: Rows) -> tuple[float, float]:
     if dataset.classes:
         return 0.0, 1.0
     target = dataset.target[rows]
+    if dataset.weight is not None:
+        share = dataset.weight[rows] / dataset.weight[rows].sum()
+        mean = float((share * target).sum())
+        return mean, float(np.sqrt((share * np.square(target - mean)).sum())) or 1.0
     return float(target.mean()), float(target.std()) or 1.0
 
 
@@ -239,6 +260,11 @@ def _standardised(dataset: Dataset, rows: Rows, mean: float, scale: float, *, na
 def _prior(dataset: Dataset, rows: Rows) -> NDArray[np.float32]:
     if not dataset.classes:
         return np.empty(0, dtype=np.float32)
+    if dataset.weight is not None:
+        own = dataset.weight[rows]
+        counts = np.bincount(dataset.target[rows], own, minlength=len(dataset.classes))
+        shares: NDArray[np.float32] = (counts / own.sum()).astype(np.float32)
+        return shares
     return (np.bincount(dataset.target[rows], minlength=len(dataset.classes)) / len(rows)).astype(np.float32)
 
 

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from torch import Tensor
 from losssearch.errors import OptionError
 from losssearch.evaluation.members import map_members
 from losssearch.evaluation.prior_shift import log_prior
-from losssearch.evaluation.record import AdjustmentKind, Metric
+from losssearch.evaluation.record import AdjustmentKind, Fit, Metric
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def fit_adjustment(
     *,
     tuned: Tensor | bool = True,
     class_prior: Tensor | None = None,
+    weight: Tensor | None = None,
 ) -> Adjustment:
     """Find the best adjustment for a metric, for every member of a population.
 
@@ -71,6 +73,7 @@ def fit_adjustment(
         target: ``[..., N]``; leading dimensions broadcast to those of ``outputs``.
         tuned: Members to tune, ``[...]``; the others are left as they are, as is one with a non-finite output.
         class_prior: Share of each class in training, ``[..., C]``; needed for a prior shift.
+        weight: Sample weights above zero, ``[..., N]``; a row of weight 2 counts as two equal rows.
 
     Raises:
         OptionError: For shapes that do not fit, or a missing class prior.
@@ -87,8 +90,18 @@ def fit_adjustment(
         others.append(class_prior)
         prior = log_prior(class_prior.to(outputs.device)).expand(*lead, -1)
     only = tuned if isinstance(tuned, Tensor) else torch.tensor(tuned, device=outputs.device)
-    parameter = map_members(metric.fit, outputs, *others, class_axis=class_axis, only=only)
+    fit = metric.fit
+    if weight is not None:
+        metric.check_weights()
+        others.append(weight)
+        fit = partial(_with_weights, metric.fit)
+    parameter = map_members(fit, outputs, *others, class_axis=class_axis, only=only)
     return Adjustment(metric.adjustment, parameter.nan_to_num(untouched), prior)
+
+
+def _with_weights(fit: Fit, outputs: Tensor, *others: Tensor) -> Tensor:
+    """A fit whose last tensor is how often each row counts."""
+    return fit(outputs, *others[:-1], weight=others[-1])
 
 
 def evaluate(
@@ -98,11 +111,12 @@ def evaluate(
     *,
     tuned: Tensor | bool,
     class_prior: Tensor | None = None,
+    weight: Tensor | None = None,
 ) -> tuple[Tensor, Adjustment]:
     """The metric after the adjustment that is best on these very rows, and that adjustment.
 
     Arguments and errors are those of `fit_adjustment`. Values are ``[...]``, float64; nan for a member with a
     non-finite output.
     """
-    adjustment = fit_adjustment(metric, outputs, target, tuned=tuned, class_prior=class_prior)
-    return metric.function(adjustment.apply(outputs), target), adjustment
+    adjustment = fit_adjustment(metric, outputs, target, tuned=tuned, class_prior=class_prior, weight=weight)
+    return metric.function(adjustment.apply(outputs), target, weight), adjustment

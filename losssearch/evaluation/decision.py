@@ -110,6 +110,7 @@ def tune_decision(
     constraints: Sequence[str] = (),
     confidence: float = 0.95,
     new_rows: int | None = None,
+    weight: Values | None = None,
 ) -> Decision:
     """Tune what a decision rule leaves open, on rows that did not train the model.
 
@@ -127,6 +128,7 @@ def tune_decision(
         constraints: Such as ``"demographic_parity_difference <= 0.05"``; they need ``group``.
         confidence: Of the bounds, in [0.5, 1).
         new_rows: Bounds are to hold for the gap that is *seen* on so many new rows; None: for the true gap.
+        weight: Sample weights ``[N]``, finite and at least 0; a row of weight 2 counts as two. Not with constraints.
 
     Raises:
         OptionError: For shapes, options, outputs or targets that do not fit, and for constraints without groups.
@@ -145,16 +147,31 @@ def tune_decision(
         found = "constraints" if constraints else "none" if group is None else f"those of {len(group)}"
         raise OptionError(f"{judged.name} needs the group of each of the {len(labels)} rows and no more, got {found}")
     labels = _labels(labels, task, shown.shape[-1] if shown.dim() == 2 else 2)
-    prior = torch.bincount(labels, minlength=shown.shape[-1]).double() if shown.dim() == 2 else None
+    often = None if weight is None else _weights(weight, len(labels), bool(constraints))
+    if often is not None:
+        shown, labels, often = shown[often > 0], labels[often > 0], often[often > 0]
+    prior = torch.bincount(labels, often, minlength=shown.shape[-1]).double() if shown.dim() == 2 else None
     prior = None if prior is None else prior.clamp(min=0.5) / prior.clamp(min=0.5).sum()
     if judged.cells and group is not None:
         labels = cells(labels, _ids(group, numeric=False)[0], 2 if prior is None else len(prior))
     if not constraints:
-        plain = fit_adjustment(judged, shown, labels, class_prior=prior)
+        plain = fit_adjustment(judged, shown, labels, class_prior=prior, weight=often)
         undecided = Adjustment("none", torch.zeros((), dtype=torch.float64))
         decision = undecided if plain.kind == "temperature" else plain
-        return Decision(task, metric, _tuned(plain), _tuned(decision), float(judged(plain.apply(shown), labels)))
+        return Decision(task, metric, _tuned(plain), _tuned(decision), float(judged(plain.apply(shown), labels, often)))
     return _within(judged, task, shown, labels, prior, group, constraints, confidence, new_rows)
+
+
+def _weights(weight: Values, rows: int, constrained: bool) -> Tensor:
+    if constrained:
+        raise OptionError("weight and constraints do not go together: a limit is promised of rows, not of weights")
+    found = _numbers(weight).double()
+    if list(found.shape) != [rows] or not bool((found.isfinite() & (found >= 0)).all()) or not bool((found > 0).any()):
+        raise OptionError(
+            f"weight must be {rows} finite numbers of at least 0, one per row and some above 0; got shape "
+            f"{list(found.shape)}"
+        )
+    return found
 
 
 def _labels(target: Tensor, task: str, classes: int) -> Tensor:

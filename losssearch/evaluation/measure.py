@@ -35,12 +35,19 @@ class Measure(ABC):
     def resampled(self, outputs: Tensor, target: Tensor) -> Resampled:
         """Prepare one member, ``[N]`` or ``[N, C]`` and ``[N]``, for a bootstrap over its rows."""
 
-    def __call__(self, outputs: Tensor, target: Tensor) -> Tensor:
+    def weighed(self, outputs: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """As `plain`, for rows that count as often as ``weight`` ``[M, N]``, above zero, says."""
+        rows = zip(outputs, target, weight.double(), strict=True)
+        return torch.stack([self.resampled(own, labels)(often[:, None])[0] for own, labels, often in rows])
+
+    def __call__(self, outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """The value of every member.
 
         Args:
             outputs: Binary logits or predictions ``[..., N]``, or logits ``[..., N, C]``.
             target: ``[..., N]``; leading dimensions broadcast to those of ``outputs``.
+            weight: Sample weights, finite and above zero, ``[..., N]``, broadcast likewise: a row of weight 2 counts as
+                two equal rows.
 
         Returns:
             ``[...]``, float64; nan for a member with a non-finite output.
@@ -52,6 +59,8 @@ class Measure(ABC):
         if rows == 0 or target.dim() == 0 or target.shape[-1] != rows:
             found = f"{list(outputs.shape)} and {list(target.shape)}"
             raise OptionError(f"outputs and target must have the same rows, at least one; got {found}")
+        if weight is not None:
+            return map_members(self.weighed, outputs, target, weight, class_axis=self.class_axis)
         return map_members(self.plain, outputs, target, class_axis=self.class_axis)
 
 
@@ -64,8 +73,10 @@ class Column:
     """Group ids ``[..., N]``, int64, in ``[0, count)``."""
     count: int = 0
 
-    def total(self) -> Tensor:
-        """The sums, float64: ``[...]``, or ``[..., count]`` with groups."""
+    def total(self, weight: Tensor | None = None) -> Tensor:
+        """The sums, float64: ``[...]``, or ``[..., count]`` with groups; rows count by ``weight`` ``[..., N]``."""
+        if weight is not None:
+            return Column(self.values.double() * weight.double(), self.groups, self.count).total()
         if self.groups is None:
             return self.values.sum(-1, dtype=torch.int64 if self.values.dtype == torch.bool else torch.float64).double()
         sums = torch.zeros(*self.groups.shape[:-1], self.count, dtype=torch.float64, device=self.values.device)
@@ -91,6 +102,11 @@ class Summed(Measure):
     def plain(self, outputs: Tensor, target: Tensor) -> Tensor:
         """See `Measure.plain`."""
         return self.value(target.shape[-1], *(column.total() for column in self.columns(outputs, target)))
+
+    def weighed(self, outputs: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """See `Measure.weighed`."""
+        rows = weight.sum(-1, dtype=torch.float64)
+        return self.value(rows, *(column.total(weight) for column in self.columns(outputs, target)))
 
     def resampled(self, outputs: Tensor, target: Tensor) -> Resampled:
         """See `Measure.resampled`."""

@@ -26,26 +26,30 @@ def log_prior(class_prior: Tensor) -> Tensor:
     return torch.maximum(prior, rarest).log()
 
 
-def fit_balanced_accuracy(logits: Tensor, target: Tensor, class_prior: Tensor) -> Tensor:
+def fit_balanced_accuracy(
+    logits: Tensor, target: Tensor, class_prior: Tensor, *, weight: Tensor | None = None
+) -> Tensor:
     """The ``tau`` ``[M]`` with the highest mean recall of logits ``[M, N, C]``."""
-    return best_tau(balanced_accuracy(0, *_recalls(logits, target, class_prior)))
+    return best_tau(balanced_accuracy(0, *_recalls(logits, target, class_prior, weight)))
 
 
-def fit_worst_class_recall(logits: Tensor, target: Tensor, class_prior: Tensor) -> Tensor:
+def fit_worst_class_recall(
+    logits: Tensor, target: Tensor, class_prior: Tensor, *, weight: Tensor | None = None
+) -> Tensor:
     """The ``tau`` ``[M]`` with the highest recall of the worst class of logits ``[M, N, C]``."""
-    return best_tau(worst_class_recall(0, *_recalls(logits, target, class_prior)))
+    return best_tau(worst_class_recall(0, *_recalls(logits, target, class_prior, weight)))
 
 
-def fit_macro_f1(logits: Tensor, target: Tensor, class_prior: Tensor) -> Tensor:
+def fit_macro_f1(logits: Tensor, target: Tensor, class_prior: Tensor, *, weight: Tensor | None = None) -> Tensor:
     """The ``tau`` ``[M]`` with the highest macro F1 of logits ``[M, N, C]``."""
     classes, target = logits.shape[-1], target.long()
     # At every tau: rows predicted to be of the class, and those of them that are.
     predicted, hits = [], []
     for index, (first, last) in enumerate(_all_winning(logits, log_prior(class_prior))):
         held = first <= last
-        predicted.append(_points_in(first, last, held))
-        hits.append(_points_in(first, last, held & (target == index)))
-    support = _support(target, classes)
+        predicted.append(_points_in(first, last, held, weight))
+        hits.append(_points_in(first, last, held & (target == index), weight))
+    support = _support(target, classes, weight)
     return best_tau(macro_f1(0, torch.stack(hits, -1), support, torch.stack(predicted, -1)))
 
 
@@ -54,13 +58,13 @@ def best_tau(quality: Tensor) -> Tensor:
     return LOW + STEP * central_best(quality).double()
 
 
-def _recalls(logits: Tensor, target: Tensor, class_prior: Tensor) -> tuple[Tensor, Tensor]:
+def _recalls(logits: Tensor, target: Tensor, class_prior: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """Right predictions at every ``tau`` ``[M, POINTS, C]``, and rows ``[M, 1, C]``, of each class."""
     classes, target = logits.shape[-1], target.long()
     first, last = _winning(logits, target, log_prior(class_prior))
     held = first <= last
-    hits = [_points_in(first, last, held & (target == index)) for index in range(classes)]
-    return torch.stack(hits, -1), _support(target, classes)
+    hits = [_points_in(first, last, held & (target == index), weight) for index in range(classes)]
+    return torch.stack(hits, -1), _support(target, classes, weight)
 
 
 def hits_by_cell(logits: Tensor, cell: Tensor, class_prior: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,9 +80,10 @@ def hits_by_cell(logits: Tensor, cell: Tensor, class_prior: Tensor) -> tuple[Ten
     return hits.unflatten(-1, (-1, classes)), _support(cell, count).unflatten(-1, (-1, classes))
 
 
-def _support(target: Tensor, classes: int) -> Tensor:
+def _support(target: Tensor, classes: int, weight: Tensor | None = None) -> Tensor:
     support = torch.zeros(len(target), classes, dtype=torch.float64, device=target.device)
-    return support.scatter_add_(1, target, torch.ones_like(target, dtype=torch.float64)).unsqueeze(1)
+    often = torch.ones_like(target, dtype=torch.float64) if weight is None else weight.double()
+    return support.scatter_add_(1, target, often).unsqueeze(1)
 
 
 # Shifted logits are lines in ``tau``, so a class wins on one interval of the grid, and all of it comes from comparing
@@ -146,10 +151,14 @@ def _on_grid(lower: Tensor, upper: Tensor, behind: Tensor) -> tuple[Tensor, Tens
     return first.masked_fill_(behind, POINTS), last
 
 
-def _points_in(first: Tensor, last: Tensor, held: Tensor) -> Tensor:
-    """How many of the intervals ``[M, N]`` that are ``held`` cover each grid point: ``[M, POINTS]``, float64."""
+def _points_in(first: Tensor, last: Tensor, held: Tensor, weight: Tensor | None = None) -> Tensor:
+    """How many of the intervals ``[M, N]`` that are ``held`` cover each grid point: ``[M, POINTS]``, float64.
+
+    With ``weight`` ``[M, N]``, how much they weigh.
+    """
     member, row = held.nonzero(as_tuple=True)
     width = POINTS + 1
-    begins = torch.bincount(member * width + first[member, row].long(), minlength=len(first) * width)
-    ends = torch.bincount(member * width + last[member, row].long() + 1, minlength=len(first) * width)
+    often = None if weight is None else weight.double()[member, row]
+    begins = torch.bincount(member * width + first[member, row].long(), often, minlength=len(first) * width)
+    ends = torch.bincount(member * width + last[member, row].long() + 1, often, minlength=len(first) * width)
     return (begins - ends).reshape(len(first), width).cumsum(1)[:, :-1].double()

@@ -49,6 +49,17 @@ class Ranked(Measure):
             accepted = torch.where(ends, accepted, 0.0).cummax(-1).values
         return self.area(hits, accepted - hits)
 
+    def weighed(self, outputs: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """See `Measure.weighed`."""
+        order = argsort(-outputs)
+        scores, often = outputs.gather(-1, order), weight.double().gather(-1, order)
+        ends = _ends(scores)
+        hits = (often * (target.gather(-1, order) > 0)).cumsum(-1)
+        accepted = often.cumsum(-1)
+        # Within a tie nothing is accepted yet: carry on the counts of the tie before.
+        hits, misses = (torch.where(ends, count, 0.0).cummax(-1).values for count in (hits, accepted - hits))
+        return self.area(hits, misses)
+
     def resampled(self, outputs: Tensor, target: Tensor) -> Resampled:
         """See `Measure.resampled`."""
         order = argsort(-outputs)

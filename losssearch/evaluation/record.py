@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from losssearch.errors import DataError
+from losssearch.errors import DataError, OptionError
 from losssearch.evaluation.measure import Measure
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
 AdjustmentKind: TypeAlias = Literal["none", "threshold", "temperature", "prior_shift", "shift"]
 Fit: TypeAlias = Callable[..., Tensor]
 """From outputs ``[M, N]`` or ``[M, N, C]``, target ``[M, N]`` and, for a prior shift, the class prior ``[M, C]``
-to the parameter ``[M]`` of the adjustment that is best for a metric."""
+to the parameter ``[M]`` of the adjustment that is best for a metric. ``weight=`` ``[M, N]``: how often a row counts."""
 
 _Value = TypeVar("_Value", float, Tensor)
 
@@ -50,9 +51,16 @@ class Metric:
     cells: bool = False
     """Whether ``target`` is the cell of label and group, as `losssearch.evaluation.worst_cell.cells` makes it."""
 
-    def __call__(self, outputs: Tensor, target: Tensor) -> Tensor:
+    def __call__(self, outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """The value of every member; see `Measure.__call__`."""
-        return self.function(outputs, target)
+        return self.function(outputs, target, weight)
+
+    def check_weights(self) -> None:
+        """Raise `OptionError` where it cannot be tuned for weighted rows."""
+        if self.fit is not None and "weight" not in inspect.signature(self.fit).parameters:
+            raise OptionError(
+                f"metric {self.name} cannot be tuned for weighted rows: leave out --weight, or give another --metric"
+            )
 
     def check_target(self, target: npt.NDArray[Any]) -> None:
         """Raise `DataError` for targets that it cannot judge."""

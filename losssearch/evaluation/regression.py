@@ -86,8 +86,8 @@ class MedianAbsolute(Measure):
 
         def value(weights: Tensor) -> Tensor:
             drawn = weights[order].cumsum(0)
-            total = drawn[-1]
-            lower, upper = ((drawn <= place).sum(0) for place in (((total - 1) / 2).floor(), (total / 2).floor()))
+            half, hair = drawn[-1] / 2, 1e-12 * drawn[-1]  # sums of weights round
+            lower, upper = (drawn < half - hair).sum(0), (drawn <= half + hair).sum(0)
             return (errors[lower] + errors[upper]) / 2
 
         return value

@@ -43,6 +43,7 @@ def paired_difference(
     resamples: int = 500,
     seed: int,
     clusters: Tensor | None = None,
+    weight: Tensor | None = None,
 ) -> Difference:
     """The difference in utility of two models, averaged over seeds, with an interval over seeds and rows.
 
@@ -64,6 +65,7 @@ def paired_difference(
         seed: Makes the result repeatable.
         clusters: Ids ``[N]`` of rows that belong together, such as those of one patient: whole clusters are then
             resampled, and the interval is that of so many clusters.
+        weight: Sample weights ``[N]``, above zero; rows are drawn as before, and then count by their weight.
 
     Raises:
         OptionError: For shapes that do not fit, fewer than two resamples or a level outside (0, 1).
@@ -75,7 +77,7 @@ def paired_difference(
         raise OptionError(f"both models' outputs must have one shape, [S, N] or [S, N, C]; got {found}")
     if resamples < 2:
         raise OptionError(f"`resamples >= 2` must hold, got {resamples}")
-    by_seed = metric.utility(measure(outputs_a, target)) - metric.utility(measure(outputs_b, target))
+    by_seed = metric.utility(measure(outputs_a, target, weight)) - metric.utility(measure(outputs_b, target, weight))
     difference = float(by_seed.mean())
     if not math.isfinite(difference):
         return Difference(math.nan, (math.nan, math.nan), math.nan, level)
@@ -83,8 +85,8 @@ def paired_difference(
     target = target.expand(seeds, rows)
     units = None if clusters is None else clusters.unique(return_inverse=True)[1]
     drawn = metric.utility(
-        _resample(measure, outputs_a, target, resamples, seed, units)
-        - _resample(measure, outputs_b, target, resamples, seed, units)
+        _resample(measure, outputs_a, target, resamples, seed, units, weight)
+        - _resample(measure, outputs_b, target, resamples, seed, units, weight)
     )
     drawn = drawn[:, drawn.isfinite().all(0)]
     if drawn.shape[1] < 2:
@@ -134,7 +136,13 @@ def lower_confidence_bound(values: Tensor, z: float) -> Tensor:
 
 
 def _resample(
-    measure: Measure, outputs: Tensor, target: Tensor, resamples: int, seed: int, units: Tensor | None
+    measure: Measure,
+    outputs: Tensor,
+    target: Tensor,
+    resamples: int,
+    seed: int,
+    units: Tensor | None,
+    weight: Tensor | None,
 ) -> Tensor:
     """The metric of each seed on each resample of rows, or of the ``units`` ``[N]`` they belong to: ``[S, B]``."""
     generator = torch.Generator().manual_seed(seed)
@@ -144,6 +152,8 @@ def _resample(
     step = max(1, CHUNK // rows)
     for start in range(0, resamples, step):
         weights = row_weights(rows, min(step, resamples - start), generator, units).to(outputs.device)
+        if weight is not None:
+            weights = weights * weight.double()[:, None]
         values.append(torch.stack([value(weights) for value in prepared]))
     return torch.cat(values, 1)
 

@@ -20,19 +20,18 @@ SAMPLE = 128
 _Slope = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def fit_binary_log_loss(logits: Tensor, target: Tensor) -> Tensor:
+def fit_binary_log_loss(logits: Tensor, target: Tensor, *, weight: Tensor | None = None) -> Tensor:
     """The temperature ``[M]`` with the lowest log loss of logits ``[M, N]``."""
     label = (target > 0).to(logits.dtype)
 
     def slope(inverse: Tensor) -> tuple[Tensor, Tensor]:
         p = (logits * inverse.to(logits.dtype).unsqueeze(1)).sigmoid()
-        first = ((p - label) * logits).sum(1, dtype=torch.float64)
-        return first, (p * (1 - p) * logits * logits).sum(1, dtype=torch.float64)
+        return _total((p - label) * logits, weight), _total(p * (1 - p) * logits * logits, weight)
 
     return _fit_convex(slope, logits)
 
 
-def fit_multiclass_log_loss(logits: Tensor, target: Tensor) -> Tensor:
+def fit_multiclass_log_loss(logits: Tensor, target: Tensor, *, weight: Tensor | None = None) -> Tensor:
     """The temperature ``[M]`` with the lowest log loss of logits ``[M, N, C]``."""
     # Classes first: sums over them are then sums of long rows. Less the largest, so that nothing overflows.
     below = (logits - logits.amax(-1, keepdim=True)).movedim(-1, 0).contiguous()
@@ -43,11 +42,19 @@ def fit_multiclass_log_loss(logits: Tensor, target: Tensor) -> Tensor:
     if rows >= 8 * SAMPLE:
         # A good start, found on few rows, leaves little to do on all of them.
         stride = rows // SAMPLE
-        start = _cubic(below[..., ::stride].contiguous(), of_label[:, ::stride], low, 1 / low, start)
-    return 1 / _cubic(below, of_label, low, 1 / low, start)
+        few = None if weight is None else weight[:, ::stride]
+        start = _cubic(below[..., ::stride].contiguous(), of_label[:, ::stride], low, 1 / low, start, few)
+    return 1 / _cubic(below, of_label, low, 1 / low, start, weight)
 
 
-def _cubic(below: Tensor, of_label: Tensor, low: Tensor, high: Tensor, inverse: Tensor) -> Tensor:
+def _total(values: Tensor, weight: Tensor | None) -> Tensor:
+    """The sum over rows ``[M]`` of ``values`` ``[M, N]``, each as often as ``weight`` ``[M, N]`` says."""
+    return values.sum(1, dtype=torch.float64) if weight is None else (values.double() * weight).sum(1)
+
+
+def _cubic(
+    below: Tensor, of_label: Tensor, low: Tensor, high: Tensor, inverse: Tensor, weight: Tensor | None
+) -> Tensor:
     """The bottom ``[M]`` of the log loss of ``below`` ``[C, M, N]``, convex in the inverse temperature.
 
     Halley's method, whose error shrinks with its cube; a step that leaves the bracket is replaced by a bisection, one
@@ -58,7 +65,7 @@ def _cubic(below: Tensor, of_label: Tensor, low: Tensor, high: Tensor, inverse: 
     members = torch.arange(len(inverse), device=inverse.device)
     for _ in range(60):
         x = inverse[members]
-        first, second, third = _moments(below, of_label, x)
+        first, second, third = _moments(below, of_label, x, weight)
         low[members] = torch.where(first < 0, x, low[members])
         high[members] = torch.where(first < 0, high[members], x)
         safe = second.clamp(min=1e-300)
@@ -78,10 +85,11 @@ def _cubic(below: Tensor, of_label: Tensor, low: Tensor, high: Tensor, inverse: 
             break
         if not bool(moving.all()):
             members, below, of_label = members[moving], below[:, moving], of_label[moving]
+            weight = None if weight is None else weight[moving]
     return inverse
 
 
-def _moments(below: Tensor, of_label: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _moments(below: Tensor, of_label: Tensor, inverse: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """The first three derivatives ``[M]`` of the log loss by the inverse temperature ``[M]``."""
     powers = below * inverse.to(below.dtype)[:, None]
     powers.exp_()
@@ -93,11 +101,10 @@ def _moments(below: Tensor, of_label: Tensor, inverse: Tensor) -> tuple[Tensor, 
     mean, square, cube = means
     variance = square - mean.square()
     skew = cube - mean * (3 * variance + mean.square())
-    first = (mean - of_label).sum(1, dtype=torch.float64)
-    return first, variance.sum(1, dtype=torch.float64), skew.sum(1, dtype=torch.float64)
+    return _total(mean - of_label, weight), _total(variance, weight), _total(skew, weight)
 
 
-def fit_brier(logits: Tensor, target: Tensor) -> Tensor:
+def fit_brier(logits: Tensor, target: Tensor, *, weight: Tensor | None = None) -> Tensor:
     """The temperature ``[M]`` with the lowest Brier score of logits ``[M, N]``."""
     label = (target > 0).to(logits.dtype)
 
@@ -105,13 +112,13 @@ def fit_brier(logits: Tensor, target: Tensor) -> Tensor:
         return (logits * inverse.to(logits.dtype).unsqueeze(1)).sigmoid()
 
     def value(inverse: Tensor) -> Tensor:
-        return (probability(inverse) - label).square().sum(1, dtype=torch.float64)
+        return _total((probability(inverse) - label).square(), weight)
 
     def slope(inverse: Tensor) -> tuple[Tensor, Tensor]:
         p = probability(inverse)
         error, width = p - label, p * (1 - p)
         second = width * logits * logits * (width + error * (1 - 2 * p))
-        return (error * width * logits).sum(1, dtype=torch.float64), second.sum(1, dtype=torch.float64)
+        return _total(error * width * logits, weight), _total(second, weight)
 
     # The score has no convexity to build on: a grid finds the valley, Newton's method its bottom.
     grid = torch.linspace(-RANGE, RANGE, 13, dtype=torch.float64, device=logits.device).exp()

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from losssearch.evaluation.confusion import Quality
-from losssearch.evaluation.ordering import central_best
+from losssearch.evaluation.ordering import argsort, central_best
 from losssearch.evaluation.ranking import ranked
 
 
-def fit_threshold(scores: Tensor, target: Tensor, *, quality: Quality, sign: float) -> Tensor:
+def fit_threshold(
+    scores: Tensor, target: Tensor, *, quality: Quality, sign: float, weight: Tensor | None = None
+) -> Tensor:
     """The threshold ``[M]`` at which ``score > threshold`` has the highest ``sign * quality``.
 
     The optimum is exact: the sorted scores give every decision that a threshold can make. Of several optima the
@@ -21,8 +23,11 @@ def fit_threshold(scores: Tensor, target: Tensor, *, quality: Quality, sign: flo
         target: Labels ``[M, N]``.
         quality: The metric as a function of counts.
         sign: 1 where the metric is maximised, -1 where it is minimised.
+        weight: How often each row counts, ``[M, N]``, above zero.
     """
     rows = scores.shape[-1]
+    if weight is not None:
+        return _fit_weighted(scores, target, quality, sign, weight.double())
     scores, positive = ranked(scores, target)
     hits = torch.nn.functional.pad(positive.cumsum(-1, dtype=torch.float64), (1, 0))
     accepted = torch.arange(rows + 1, dtype=torch.float64, device=scores.device)
@@ -40,6 +45,16 @@ def best_cut(scores: Tensor, utility: Tensor) -> Tensor:
     # A tie is accepted as a whole or not at all.
     utility[:, 1:-1].masked_fill_(scores[:, :-1] == scores[:, 1:], -torch.inf)
     return _between(scores, central_best(utility))
+
+
+def _fit_weighted(scores: Tensor, target: Tensor, quality: Quality, sign: float, weight: Tensor) -> Tensor:
+    order = argsort(-scores)
+    scores, often = scores.gather(-1, order), weight.gather(-1, order)
+    hits = torch.nn.functional.pad((often * (target.gather(-1, order) > 0)).cumsum(-1), (1, 0))
+    accepted = torch.nn.functional.pad(often.cumsum(-1), (1, 0))
+    value = sign * quality(accepted[:, -1:], hits, accepted, hits[:, -1:])  # type: ignore[arg-type]
+    value[:, 1:-1].masked_fill_(scores[:, :-1] == scores[:, 1:], -torch.inf)
+    return _between(scores, central_best(value))
 
 
 def _between(scores: Tensor, cut: Tensor) -> Tensor:

@@ -119,7 +119,7 @@ def _grow_trees(job: Job, replicas: Replicas) -> list[Outcome]:
 
 
 def _judge(job: Job, replicas: Replicas, device: str) -> Evaluate:
-    plain = Judge(job.metric, job.task, replicas, device)
+    plain = Judge(job.metric, job.task, replicas, device, weight=replicas.validation_weight)
     if job.demands is None:
         return plain
     return fair_judge(job.metric, job.task, job.demands, replicas, plain.own_unit, device)
@@ -139,7 +139,11 @@ def one_thread() -> Iterator[None]:
 class Judge:
     """The metric of a study, as a trainer asks for it: outputs in, utilities and adjustment out."""
 
-    def __init__(self, metric: str, task: str, replicas: Replicas, device: str = "cpu") -> None:
+    def __init__(
+        self, metric: str, task: str, replicas: Replicas, device: str = "cpu", *, weight: Tensor | None = None
+    ) -> None:
+        """Judge by the priors and scales of ``replicas``; ``weight`` ``[R, N]``: of the rows that will be judged."""
+        self._weight = None if weight is None else weight.to(device)[:, None]
         self.metric = get_metric(metric, task)
         self._prior = replicas.class_prior.to(device)[:, None] if replicas.class_prior.shape[1] else None
         self._mean = replicas.target_mean.to(device)[:, None, None] if task == "regression" else None
@@ -148,7 +152,12 @@ class Judge:
     def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """See `losssearch.training.Evaluate`; predictions are judged in the target's own unit."""
         values, adjustment = evaluate(
-            self.metric, self.own_unit(outputs), self.own_unit(target[:, None]), tuned=tuned, class_prior=self._prior
+            self.metric,
+            self.own_unit(outputs),
+            self.own_unit(target[:, None]),
+            tuned=tuned,
+            class_prior=self._prior,
+            weight=self._weight,
         )
         return self.metric.utility(values), lambda other: adjustment.apply(self.own_unit(other))
 

@@ -15,6 +15,7 @@ import torch
 from losssearch.data import Dataset, Partition, draws, make_replicas
 from losssearch.data.replicas import Replicas
 from losssearch.data.splits import Draw
+from losssearch.data.weights import effective_rows
 from losssearch.evaluation import Metric
 from losssearch.evaluation.fairness import Constraint, parse_constraints, promise_z
 from losssearch.execution import Demands, Job
@@ -89,6 +90,11 @@ class Context(StudyContext):
         if given is None or given.cluster is None:
             return None
         return torch.as_tensor(given.cluster[getattr(self.partition, part)])
+
+    def weights(self, part: str) -> torch.Tensor | None:
+        """The sample weights of a part ``[rows]``; None where all rows count alike."""
+        weight = self.dataset.weight
+        return None if weight is None else torch.as_tensor(weight[getattr(self.partition, part)])
 
     def excess(self, trial: TrialRecord) -> float:
         """See `StudyContext.excess`: the mean over replicas."""
@@ -176,15 +182,27 @@ class Context(StudyContext):
         """See `StudyContext.described`."""
         dataset = self.dataset
         held = {"confirmation": len(self.partition.confirmation), "test": len(self.partition.test)}
-        return {
-            "name": dataset.name,
-            "rows": self.rows | held,
-            "features": len(dataset.schema.columns),
-            "fingerprint": dataset.fingerprint,
-            "classes": list(dataset.classes),
-            "notes": list(dataset.notes),
-            "split": dict(RANDOM if dataset.given is None else dataset.given.facts),
-        } | self._described_groups()
+        return (
+            {
+                "name": dataset.name,
+                "rows": self.rows | held,
+                "features": len(dataset.schema.columns),
+                "fingerprint": dataset.fingerprint,
+                "classes": list(dataset.classes),
+                "notes": list(dataset.notes),
+                "split": dict(RANDOM if dataset.given is None else dataset.given.facts),
+            }
+            | self._described_weights()
+            | self._described_groups()
+        )
+
+    def _described_weights(self) -> dict[str, Any]:
+        weight = self.dataset.weight
+        if weight is None:
+            return {}
+        column = self.settings.splits.get("weight")
+        held = {"least": float(weight.min()), "most": float(weight.max()), "effective_rows": effective_rows(weight)}
+        return {"weight": {"column": column} | held}
 
     def _described_groups(self) -> dict[str, Any]:
         dataset, settings = self.dataset, self.settings
@@ -199,12 +217,22 @@ class Context(StudyContext):
 
     def facts(self) -> Facts:
         """See `StudyContext.facts`: over the search part."""
-        target = torch.as_tensor(self.dataset.target[self.partition.search])
+        target, weight = torch.as_tensor(self.dataset.target[self.partition.search]), self.weights("search")
+        if weight is not None:
+            return self._weighted_facts(target, weight)
         if self.settings.task == "regression":
             mean, scale = float(target.double().mean()), float(target.double().std(correction=0))
             return Facts(None, mean, scale, groups=self._columns)
         counts = torch.bincount(target, minlength=len(self.dataset.classes))
         return Facts(counts / counts.sum(), groups=self._columns)
+
+    def _weighted_facts(self, target: torch.Tensor, weight: torch.Tensor) -> Facts:
+        share = weight / weight.sum()
+        if self.settings.task == "regression":
+            mean = (share * target.double()).sum()
+            scale = (share * (target.double() - mean).square()).sum().sqrt()
+            return Facts(None, float(mean), float(scale), groups=self._columns)
+        return Facts(torch.bincount(target, share, minlength=len(self.dataset.classes)), groups=self._columns)
 
     @property
     def _columns(self) -> int:

@@ -142,14 +142,18 @@ def area_differences(
     floor: float,
     resamples: int = 100,
     seed: int,
+    clusters: Tensor | None = None,
 ) -> tuple[float, list[float]]:
     """Area of one front less that of another: on ``rows``, and on bootstrap resamples of them.
 
-    ``first``, ``second``: outputs ``[P, N(, C)]`` of the places of either front, as `moved` gives them.
+    ``first``, ``second``: outputs ``[P, N(, C)]`` of the places of either front, as `moved` gives them. ``clusters``
+    ``[N]``: ids of rows that belong together, and are drawn together.
     """
     generator = np.random.default_rng(seed)
     both, parted, count = torch.cat((first, second)), len(first), len(rows.target)
-    drawn = [generator.multinomial(count, np.full(count, 1 / count)) for _ in range(resamples)]
+    units = np.arange(count) if clusters is None else np.unique(clusters.numpy(), return_inverse=True)[1]
+    drawable = int(units.max()) + 1
+    drawn = [generator.multinomial(drawable, np.full(drawable, 1 / drawable))[units] for _ in range(resamples)]
     weights = torch.from_numpy(np.stack([np.ones(count, dtype=np.int64), *drawn]))
     found = []
     for utilities, gaps in _reached_by_weight(trade, both, rows, weights):
@@ -188,7 +192,8 @@ def _reached_by_weight(
     _, sign = decision_quality(trade.metric)
     predicted, hits = counts.predicted[0].sum(0), counts.hits[0].sum(0)
     positives = counts.positives[0].sum(0).expand_as(hits)
-    utility = sign * quality(len(positive), hits, predicted, positives)
+    rows_drawn = often.sum(0)
+    utility = sign * quality(rows_drawn, hits, predicted, positives)  # type: ignore[arg-type]
     reached_gaps = gap_value(gap, rates_of_counts(gap, counts))
     yield from zip(utility.T.tolist(), reached_gaps.T.tolist(), strict=True)
 

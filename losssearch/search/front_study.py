@@ -228,7 +228,10 @@ class _Front:
             torch.stack([moved(self.trade, place, self._outputs(place, part), rows) for place in side])
             for side in (first, second)
         )
-        found, drawn = area_differences(self.trade, one, other, rows, limits=FRONT_LIMITS, floor=self.floor, seed=seed)
+        clusters = self.context.clusters(part)
+        found, drawn = area_differences(
+            self.trade, one, other, rows, limits=FRONT_LIMITS, floor=self.floor, seed=seed, clusters=clusters
+        )
         error = statistics.stdev(drawn)
         return Difference(found, (found - 1.96 * error, found + 1.96 * error), error, 0.95, TEST)
 

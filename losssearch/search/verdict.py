@@ -216,7 +216,7 @@ class Referee:
         """The metric on a held-out part, one value a seed, in its own unit."""
         outputs = torch.tensor(reading.outcome.held[part])
         target = self._target(part).expand(outputs.shape[0], -1)
-        return [float(value) for value in self.context.metric(outputs, target)]
+        return [float(value) for value in self.context.metric(outputs, target, self.context.weights(part))]
 
     def difference(self, first: Reading, second: Reading, part: str) -> Difference:
         """Paired difference of utility, ``first`` less ``second``, on a held-out part."""
@@ -237,6 +237,7 @@ class Referee:
             target.expand(a.shape[0], -1),
             seed=derived_seed(self.context.settings.seed, "bootstrap", part),
             clusters=clusters,
+            weight=self.context.weights(part),
         )
         by_seed = {id(r): torch.tensor(self.values(r, part), dtype=torch.float64) for r in (first, *self._finalists)}
         reference = by_seed.pop(id(second), None)

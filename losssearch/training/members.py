@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,8 +87,12 @@ class Members:
         seed: int,
         group: Tensor | None = None,
         zero: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> None:
-        """One optimiser step of all members on the mini-batch ``[R, batch, ...]`` of their replica."""
+        """One optimiser step of all members on the mini-batch ``[R, batch, ...]`` of their replica.
+
+        ``weight`` ``[R, batch]``: how often each sample counts, 1 on average over all training rows.
+        """
 
         def gradients(part: Part) -> Tensor:
             own = part.members
@@ -95,9 +100,14 @@ class Members:
             buffers = {name: value[:, own] for name, value in self.buffers.items()}
             outputs = part.passage.forward(parameters, buffers, features, training=True, seed=seed)
             given = (outputs, target, class_prior, learned, progress)
+            beside: dict[str, Any] = {} if weight is None else {"weight": weight}
             slope, rest, after = part.loss.slopes(
-                *given, group=group, memory=self.memory[:, own], features=features, zero=zero
+                *given, group=group, memory=self.memory[:, own], features=features, zero=zero, **beside
             )
+            if weight is not None:
+                # Losses are means over a batch's weight; over all batches, samples must count by their own.
+                share = weight.mean(-1)[:, None, None]
+                slope, rest = slope * (share if slope.dim() == 3 else share[..., None]), rest * share
             by_name = part.passage.backward(slope)
             pieces = [*(by_name[name].flatten(2) for name in self.model.shapes), rest]
             torch.cat(pieces, dim=-1, out=self._gradient[:, own])

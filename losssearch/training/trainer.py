@@ -159,7 +159,7 @@ class _Training:
     def _train_epoch(self, epoch: int) -> None:
         replicas, plan = self.replicas, self.plan
         steps = max(1, replicas.rows // plan.batch_size)
-        for step, (features, target, group) in enumerate(self._batches(epoch, steps)):
+        for step, (features, target, group, weight) in enumerate(self._batches(epoch, steps)):
             if step and self._late():
                 self._note_cut(epoch)
                 break
@@ -173,21 +173,24 @@ class _Training:
                 seed=replicas.seeds[0] + epoch * steps + step,
                 group=group,
                 zero=self._zero,
+                weight=weight,
             )
 
-    def _batches(self, epoch: int, steps: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    def _batches(self, epoch: int, steps: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None, Tensor | None]]:
         replicas, size = self.replicas, self.plan.batch_size
         if replicas.stream is not None:  # rows on disk are shuffled where they are read
-            yield from replicas.stream.batches(epoch, size)
+            for features, target, group in replicas.stream.batches(epoch, size):
+                yield features, target, group, None
             return
         rows, device = replicas.rows, replicas.features.device
         order = torch.stack([_permutation(rows, seed, epoch) for seed in replicas.seeds])
         # All replicas' rows below one another: to select whole rows takes a third of what indexing takes.
         order = (order + rows * torch.arange(len(order))[:, None]).to(device)
         features, target = replicas.features.flatten(0, 1), replicas.target.flatten(0, 1)
-        group = None if replicas.group is None else replicas.group.flatten(0, 1)
+        group, weight = (None if own is None else own.flatten(0, 1) for own in (replicas.group, replicas.weight))
         for batch in order[:, : steps * size].split(size, dim=1):
-            yield _at(batch, features), _at(batch, target), None if group is None else _at(batch, group)
+            ids, often = (None if own is None else _at(batch, own) for own in (group, weight))
+            yield _at(batch, features), _at(batch, target), ids, often
 
     def _late(self) -> bool:
         return self.deadline is not None and time.time() > self.deadline

@@ -85,6 +85,18 @@ def test_two_equal_fronts_differ_by_nothing() -> None:
     assert drawn == [0] * 5
 
 
+def test_a_front_is_resampled_by_cluster() -> None:
+    rows, scores = _rows(80)
+    index = torch.arange(80).repeat_interleave(12)
+    many, outputs = Rows(rows.target[index], rows.group[index], 2), scores[:, index]
+    shared = {"limits": LIMITS, "floor": 0.5, "resamples": 200}
+    few = np.std(area_differences(TRADE, scores, -scores, rows, **shared, seed=0)[1])
+    by_row = np.std(area_differences(TRADE, outputs, -outputs, many, **shared, seed=0)[1])
+    whole = np.std(area_differences(TRADE, outputs, -outputs, many, **shared, seed=0, clusters=index)[1])
+    assert whole == pytest.approx(few, rel=0.02)
+    assert by_row < whole / 2
+
+
 def test_the_floor_is_the_better_constant_decision() -> None:
     rows, _ = _rows()
     share = float(rows.target.double().mean())

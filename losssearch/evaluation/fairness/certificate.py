@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -11,9 +11,11 @@ from torch import Tensor
 
 from losssearch.evaluation.fairness.bootstrap import bootstrap_z
 from losssearch.evaluation.fairness.bound import comparisons, gap_bound, promise_factor, z_value
+from losssearch.evaluation.fairness.clustered import clustered
 from losssearch.evaluation.fairness.constraint import Constraint
 from losssearch.evaluation.fairness.counts import check_groups
 from losssearch.evaluation.fairness.rates import alike, gap_value, rates
+from losssearch.evaluation.measure import divide
 
 Status = Literal["met", "not met", "not certifiable"]
 
@@ -63,6 +65,7 @@ def certificate(
     new_rows: int | None = None,
     method: Literal["pairs", "bootstrap"] = "pairs",
     seed: int = 0,
+    clusters: Tensor | None = None,
 ) -> list[Certificate]:
     """Certify one model on rows that no choice was made on.
 
@@ -78,6 +81,8 @@ def certificate(
             promises the true gap.
         method: For a promise on new rows: Bonferroni over pairs, or the bootstrap of their maximum.
         seed: Of the bootstrap.
+        clusters: Ids ``[N]`` of rows that belong together, such as those of one patient: bounds are then as wide as
+            whole clusters, resampled, make them.
 
     Raises:
         OptionError: Where ids, shapes or the level do not fit.
@@ -89,7 +94,9 @@ def certificate(
     for constraint in constraints:
         gap = constraint.gap
         outputs = decisions if gap.reads == "decision" or scores is None else scores
-        seen = rates(gap, outputs[None], target[None], group[None], groups)
+        seen = independent = rates(gap, outputs[None], target[None], group[None], groups)
+        if clusters is not None:
+            seen = clustered(gap, seen, outputs, target, group, groups, clusters, seed=seed)
         if new_rows is None:
             z = z_value(level)
         elif method == "bootstrap":
@@ -98,7 +105,11 @@ def certificate(
             z = z_value(level, comparisons(gap, seen))
         z *= promise_factor(len(target), new_rows)
         value, reached = gap_value(gap, seen).item(), gap_bound(gap, seen, z).item()
-        smallest = gap_bound(gap, alike(gap, seen), z).item()
+        fair = alike(gap, seen)
+        if clusters is not None:
+            widened = divide(seen.variance, independent.variance, 1.0)
+            fair = replace(fair, variance=alike(gap, independent).variance * widened)
+        smallest = gap_bound(gap, fair, z).item()
         status: Status = "met" if constraint.met(reached) else "not met"
         apparent = value > smallest if constraint.op == "<=" else value < smallest
         if status == "not met" and not constraint.met(smallest) and not apparent:

@@ -49,7 +49,8 @@ class Objective:
     """Gradient and Hessian of the sum over rows of a loss, round after round.
 
     ``target`` ``[rows]``; ``classes`` is 0 for regression. ``group`` ``[rows, groups]`` and ``features``
-    ``[rows, columns]`` are for pieces that read them. Scores are ``[rows]``, or
+    ``[rows, columns]`` are for pieces that read them. ``weight`` ``[rows]``, with the mean 1, is how often each counts;
+    gradient and Hessian of a row are then those of so many equal rows. Scores are ``[rows]``, or
     ``[rows, classes]`` for more than two classes. Both results are divided by one number such that the mean Hessian
     at the initial score is that of cross-entropy, or 1 for regression: the regularisation of the trees then means
     the same for every loss. An objective counts its rounds, so each training needs its own.
@@ -65,15 +66,17 @@ class Objective:
         seed: int = 0,
         group: Tensor | None = None,
         features: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> None:
         self.pieces, self.target, self.classes, self.rounds = tuple(pieces), target, classes, rounds
-        self.group, self.features, self.round = group, features, 0
+        self.group, self.features, self.weight, self.round = group, features, weight, 0
         self._generator = torch.Generator().manual_seed(seed)
         scalars = [scalar for piece in pieces for scalar in piece.loss.parameters()]
         self._adam = torch.optim.Adam(scalars, lr=SCALAR_RATE) if scalars else None
         for piece in pieces:
             piece.loss.eval()
-        start = torch.as_tensor(initial_score(target.numpy(), classes))
+        often = None if weight is None else weight.numpy()
+        start = torch.as_tensor(initial_score(target.numpy(), classes, often))
         _, curve = self._sum(start.expand(len(target), *start.shape).clone(), 0.5, learn=False)
         share = torch.softmax(start, -1) if start.dim() else torch.sigmoid(start)
         factor = classes / (classes - 1) if classes > 2 else 1.0
@@ -138,7 +141,7 @@ class Objective:
             loss: Tensor = piece.loss(scores, target, **own)
             return loss
 
-        split = {name: 0 if name in ("group", "features") else None for name in context}
+        split = {name: 0 if name in ("group", "features", "weight") else None for name in context}
         leaf = output[index].float().requires_grad_()
         values = torch.func.vmap(value, in_dims=(0, 0, split), chunk_size=64)(leaf, self.target[index], context)
         scalars = list(piece.loss.parameters())
@@ -146,6 +149,8 @@ class Objective:
         for scalar, gradient in zip(scalars, rest, strict=True):
             scalar.grad = gradient / blocks
         slope = slope.double() * index.shape[1]
+        if self.weight is not None:  # a block's loss is a mean over its weight
+            slope = slope * self.weight[index].mean(1).reshape(-1, *[1] * (slope.dim() - 1))
         total = torch.zeros_like(output).index_add_(0, index.flatten(), slope.flatten(0, 1))
         count = torch.bincount(index.flatten(), minlength=rows).reshape(-1, *[1] * (output.dim() - 1))
         total = total / count
@@ -160,14 +165,22 @@ class Objective:
             context["group"] = self.group if rows is None else self.group[rows].float()
         if "features" in piece.reads and self.features is not None:
             context["features"] = self.features if rows is None else self.features[rows].float()
+        if self.weight is not None:
+            context["weight"] = self.weight if rows is None else self.weight[rows].float()
         return context
 
 
-def initial_score(target: np.ndarray, classes: int) -> np.ndarray:
-    """The score that all rows start from: log-odds, log shares ``[classes]``, or the mean of the target."""
+def initial_score(target: np.ndarray, classes: int, weight: np.ndarray | None = None) -> np.ndarray:
+    """The score that all rows start from: log-odds, log shares ``[classes]``, or the mean of the target.
+
+    ``weight`` ``[rows]``: how often each row counts.
+    """
     if not classes:
-        return np.asarray(np.mean(target, dtype=np.float64))
-    share = np.bincount(np.asarray(target, dtype=np.int64), minlength=classes) / len(target)
+        if weight is None:
+            return np.asarray(np.mean(target, dtype=np.float64))
+        return np.asarray(np.average(target.astype(np.float64), weights=weight))
+    total = len(target) if weight is None else weight.sum()
+    share = np.bincount(np.asarray(target, dtype=np.int64), weight, minlength=classes) / total
     share = np.clip(share, 1e-15, 1.0)
     return np.asarray(np.log(share)) if classes > 2 else np.asarray(np.log(share[1] / share[0]))
 

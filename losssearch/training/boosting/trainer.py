@@ -62,7 +62,11 @@ class _Growing:
     ) -> None:
         self.candidates, self.replicas, self.plan = candidates, replicas, plan
         self.evaluate, self.deadline, self.cut = evaluate, deadline, ""
-        starts = [initial_score(target.numpy(), replicas.classes) for target in replicas.target]
+        self.weights = [None] * replicas.count if replicas.weight is None else list(replicas.weight.double())
+        starts = [
+            initial_score(target.numpy(), replicas.classes, None if weight is None else weight.numpy())
+            for target, weight in zip(replicas.target, self.weights, strict=True)
+        ]
         soils = [
             new_soil(library, features.numpy(), start, replicas.classes, seed)
             for features, start, seed in zip(replicas.features, starts, replicas.seeds, strict=True)
@@ -90,6 +94,7 @@ class _Growing:
             seed=replicas.seeds[replica],
             group=group,
             features=replicas.features[replica],
+            weight=self.weights[replica],
         )
         return Tree(soil.forest(rate), objective, start, replicas.validation_features[replica].numpy())
 
