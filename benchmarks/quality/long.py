@@ -1,6 +1,6 @@
 """Long trainings: what known losses gain where plain cross-entropy is trained to its peak.
 
-    python -m benchmarks.quality.long --out DIR [--scenarios GLOB …] [--splits 5] [--epochs 72] [--report-only]
+    python -m benchmarks.quality.long --out DIR [--scenarios GLOB …] [--splits 5] [--first 0] [--draws 1] [--epochs 72] [--report-only]
 
 Gains over a loss whose curve was cut short say nothing. Here nothing is dropped early, every loss is trained at every
 learning rate for all epochs, its best epoch on validation counts, and a split counts only where the plain loss peaked
@@ -44,18 +44,20 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files lie")
     parser.add_argument("--scenarios", nargs="+", default=[], metavar="GLOB", help="names or kinds; all if left out")
     parser.add_argument("--splits", type=int, default=5, metavar="N", help="outer splits (default: 5)")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first split (default: 0)")
+    parser.add_argument("--draws", type=int, default=1, metavar="N", help="draws of rows within a split (default: 1)")
     parser.add_argument("--epochs", type=int, default=72, metavar="N", help="epochs of each training (default: 72)")
     parser.add_argument("--report-only", action="store_true", help="train nothing")
     options = parser.parse_args(given)
     options.out.mkdir(parents=True, exist_ok=True)
-    for repeat in range(0 if options.report_only else options.splits):
+    for repeat in range(options.first, options.first + (0 if options.report_only else options.splits)):
         for scenario in choose(read_scenarios(LIST), options.scenarios):
             file = options.out / f"{scenario.name}-{repeat}.jsonl"
             if file.is_file():
                 continue
             begun = time.monotonic()
             try:
-                write_lines(file, measure(scenario, repeat, options.epochs))
+                write_lines(file, measure(scenario, repeat, options.epochs, options.draws))
             except SkippedScenarioError as reason:
                 print(f"{scenario.name}: skipped: {reason}", file=sys.stderr)
                 continue
@@ -70,7 +72,7 @@ def main(given: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(scenario: Scenario, repeat: int, epochs: int) -> list[Line]:
+def measure(scenario: Scenario, repeat: int, epochs: int, draws: int = 1) -> list[Line]:
     """Every loss with its utility on validation and on the outer test part, and its best epoch."""
     from benchmarks.quality import fitting
     from benchmarks.quality.problem import make_problem
@@ -80,7 +82,7 @@ def measure(scenario: Scenario, repeat: int, epochs: int) -> list[Line]:
 
     torch.set_num_threads(1)
     problem = make_problem(scenario, repeat)
-    replicas = problem.replicas("long", 1, hold=True)
+    replicas = problem.replicas("long", draws, hold=True)
     defaults = len(problem.task.menu)
     tunable = sum(bool(baseline.tunable) for baseline in problem.task.menu)
     entries = menu_entries(problem.task, 2 * (defaults + SETTINGS * tunable), seed=0)
