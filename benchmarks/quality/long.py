@@ -1,6 +1,6 @@
 """Long trainings: what known losses gain where plain cross-entropy is trained to its peak.
 
-    python -m benchmarks.quality.long --out DIR [--scenarios GLOB …] [--splits 5] [--first 0] [--draws 1] [--epochs 72] [--report-only]
+    python -m benchmarks.quality.long --out DIR [--scenarios GLOB …] [--splits 5] [--first 0] [--draws 1] [--epochs 72]
 
 Gains over a loss whose curve was cut short say nothing. Here nothing is dropped early, every loss is trained at every
 learning rate for all epochs, its best epoch on validation counts, and a split counts only where the plain loss peaked
