@@ -161,7 +161,7 @@ def load(
     source = without_columns(source, unseen)
     if isinstance(source.features, pd.DataFrame):
         notes = (*notes, *announced(source.features, list(given.columns.values())))
-    goal = read_target(source.target.reset_index(drop=True), source.where, task, positive, kinds)
+    goal = read_target(source.target, source.where, task, positive, kinds)
     _check_classes(goal, held, str(given.test))
     source = _without_row_numbers(source)
     features, schema, read_notes = _read_features(source)

@@ -19,6 +19,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data import streaming
+from losssearch.data.columns import MISSING_TEXT, read_text
+from losssearch.data.index_columns import with_index
+from losssearch.data.numbers import plainly_numbers
 from losssearch.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".arrow", ".feather")
@@ -153,16 +156,25 @@ def _read_text_table(path: Path) -> pd.DataFrame:
             # Rows longer than the header would otherwise lose their last fields.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             try:
-                return pd.read_csv(
+                # As text, so that a cell is what it is in any other file: NA may be a country, 00501 is a code.
+                frame = pd.read_csv(
                     file,
                     sep=delimiter,
                     skipinitialspace=True,
                     index_col=False,
-                    low_memory=False,
+                    dtype="str",
+                    keep_default_na=False,
+                    na_values=list(MISSING_TEXT),
                 )
             except pd.errors.ParserWarning as error:
                 fields = f"the {len(header)} of line 1"
                 raise DataError(f"{path} is not a table: rows have more fields than {fields}") from error
+    return pd.DataFrame({name: _typed(column) for name, column in frame.items()}, index=frame.index)
+
+
+def _typed(column: pd.Series) -> pd.Series:
+    numbers = plainly_numbers(read_text(column))
+    return column if numbers is None else numbers
 
 
 def _open_text(path: Path) -> TextIO:
@@ -175,7 +187,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     from pyarrow import parquet
 
     refuse_duplicate_names(parquet.read_schema(path).names, str(path))
-    return pd.DataFrame(parquet.ParquetFile(path).read().to_pandas())
+    return with_index(pd.DataFrame(parquet.ParquetFile(path).read().to_pandas()), str(path))
 
 
 def _read_arrow(path: Path) -> pd.DataFrame:
@@ -189,7 +201,7 @@ def _read_arrow(path: Path) -> pd.DataFrame:
             source.seek(0)
             table = pa.ipc.open_stream(source).read_all()
         refuse_duplicate_names(table.column_names, str(path))
-        return pd.DataFrame(table.to_pandas())
+        return with_index(pd.DataFrame(table.to_pandas()), str(path))
 
 
 def _one_line(error: BaseException) -> str:

@@ -17,15 +17,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data import streaming
-from losssearch.data.conforming import conform, date_formats
+from losssearch.data.conforming import conform, text_forms
 from losssearch.data.encoding import Encoder
 from losssearch.data.files import LargeFile, unreadable_told
 from losssearch.data.group_reader import GroupReader
+from losssearch.data.index_columns import with_index
 from losssearch.data.large_target import ReadTarget, target_reader
 from losssearch.data.rowfile import Layout, Records, RowFile, in_units, write_rows
 from losssearch.data.schema import Schema
 from losssearch.data.scratch import Scratch
 from losssearch.data.targets import Target
+from losssearch.data.text_forms import TextForm
 from losssearch.errors import DataError
 
 RESIDENT_SHARE = 2 / 3
@@ -94,7 +96,7 @@ def store(
     layout = _layout(schema, encoded.shape[1], grouped=group is not None)
     scratch = Scratch()
     try:
-        writer = _Pieces(large, schema, encoder, layout, keys, date_formats(raw, schema), group)
+        writer = _Pieces(large, schema, encoder, layout, keys, text_forms(raw, schema), group)
         pieces = writer.records(str(labels.name), target_reader(labels, goal, str(large.path)), drop_missing_target)
         file = write_rows(scratch.folder / "rows", layout, pieces, large.rows)
     except BaseException:
@@ -120,11 +122,11 @@ class _Pieces:
         encoder: Encoder,
         layout: Layout,
         keys: NDArray[np.uint64],
-        formats: dict[str, str],
+        forms: dict[str, TextForm],
         group: GroupReader | None,
     ) -> None:
         self._large, self._schema, self._encoder = large, schema, encoder
-        self._layout, self._keys, self._formats, self._group = layout, keys, formats, group
+        self._layout, self._keys, self._forms, self._group = layout, keys, forms, group
         self._digests = (
             hashlib.sha256(),
             hashlib.sha256(),
@@ -158,10 +160,10 @@ class _Pieces:
         with unreadable_told(large.path), streaming.batches(large.path, large.suffix, list(names)) as batches:
             for batch in batches:
                 for first in range(0, batch.num_rows, _PIECE):
-                    yield batch.slice(first, _PIECE).to_pandas()
+                    yield with_index(batch.slice(first, _PIECE).to_pandas(), str(large.path))
 
     def _encoded(self, piece: pd.DataFrame, target: NDArray[np.float64]) -> Records:
-        frame, odd = conform(piece, self._schema, self._formats, str(self._large.path))
+        frame, odd = conform(piece, self._schema, self._forms, str(self._large.path))
         self._odd += odd
         keys = row_keys(frame)
         self._digests[0].update(keys.astype("<u8").tobytes())

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from losssearch.data.columns import LARGEST, read_column
+from losssearch.data.columns import LARGEST, read_column, read_text, spells
+from losssearch.data.target_text import number_text
 from losssearch.data.targets import Target, missing_values
+from losssearch.data.text_forms import TextForm, find_form
 from losssearch.data.wide_integers import distances
 from losssearch.errors import DataError
 
@@ -26,16 +28,22 @@ def target_reader(labels: pd.Series, goal: Target, where: str) -> ReadTarget:
     """
     name = f"target {str(labels.name)!r} of {where}"
     if not goal.classes:
-        return lambda piece, begin: _numbers(piece, begin, name, goal.origin)
+        form = find_form(read_text(labels)) if spells(labels.dtype) else None
+        return lambda piece, begin: _numbers(piece, begin, name, goal.origin, form)
     first = ~labels.duplicated().to_numpy()
     known = dict(zip(labels[first].tolist(), goal.values[first].tolist(), strict=True))
     return lambda piece, begin: _ids(piece, begin, known, name)
 
 
-def _numbers(piece: pd.Series, begin: int, name: str, origin: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _numbers(
+    piece: pd.Series, begin: int, name: str, origin: int, form: TextForm | None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     if origin:
         exact = distances(piece, origin).to_numpy(dtype=np.float64)
         return exact, np.isnan(exact)
+    if spells(piece.dtype):
+        piece = piece.set_axis(range(begin, begin + len(piece)))
+        piece = number_text(piece, name, "regression", form)
     values, kind = read_column(piece.reset_index(drop=True), name)
     if kind not in ("numeric", "boolean"):
         raise DataError(f"regression needs numbers; {name} holds other values from row {begin + 1} on")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from losssearch.data import builtin, files
 from losssearch.data.columns import LARGEST
+from losssearch.data.index_columns import with_index
 from losssearch.errors import DataError, OptionError
 
 Data: TypeAlias = str | Path | pd.DataFrame | tuple[Any, Any]
@@ -47,14 +48,12 @@ class Source:
     beside: Mapping[str, pd.Series] = field(default_factory=dict)
 
     def rows(self, chosen: NDArray[Any]) -> Source:
-        """The source with these rows alone, given by number or as a mask."""
+        """The source with these rows alone, given by number or as a mask; their index still names them."""
         features = self.features
         return replace(
             self,
-            features=features.iloc[chosen].reset_index(drop=True)
-            if isinstance(features, pd.DataFrame)
-            else features[chosen],
-            target=self.target.iloc[chosen].reset_index(drop=True),
+            features=features.iloc[chosen] if isinstance(features, pd.DataFrame) else features[chosen],
+            target=self.target.iloc[chosen],
             beside={role: values.iloc[chosen].reset_index(drop=True) for role, values in self.beside.items()},
         )
 
@@ -79,7 +78,7 @@ def read_source(
     if target is not None and target in drop:
         raise OptionError(f"the target must not be dropped; {target!r} is both target and in drop")
     if isinstance(data, pd.DataFrame):
-        return _from_table(data, "data", "the data frame", target, drop)
+        return _from_table(with_index(data, "the data frame"), "data", "the data frame", target, drop)
     if isinstance(data, tuple):
         return _from_pair(data, target, drop)
     if not isinstance(data, str | Path):
@@ -122,7 +121,7 @@ def _from_pair(pair: tuple[Any, ...], target: str | None, drop: Sequence[str]) -
     labels = labels.reset_index(drop=True).rename(name)
     features = _plain(pair[0])
     if isinstance(features, pd.DataFrame):
-        features = features.rename(columns=str)
+        features = features.rename(columns=str).reset_index(drop=True)
         files.refuse_duplicate_names(features.columns, "X")
         if name in features.columns:
             raise DataError(f"X must not hold the target; it has a column {name!r}")

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from losssearch.data.index_columns import with_index
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -129,7 +131,9 @@ def sample_file(path: Path, suffix: str, target: str | None, most: int) -> pd.Da
             if last > first:
                 taken.append(piece.take(pa.array(rows[first:last] - begin)))
             begin += piece.num_rows
-    return pd.DataFrame(pa.Table.from_batches(taken).to_pandas())
+    frame = with_index(pd.DataFrame(pa.Table.from_batches(taken).to_pandas()), str(path))
+    frame.index = pd.Index(rows)  # rows are named as those of the file
+    return frame
 
 
 def draw(strata: Callable[[], Iterator[NDArray[np.int64]]], most: int) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data.columns import LARGEST, read_column, read_text
+from losssearch.data.target_text import number_text
 from losssearch.data.wide_integers import distances, origin_of, whole_numbers
 from losssearch.errors import DataError, OptionError, UnknownNameError
 
@@ -75,7 +76,7 @@ def read_target(
     if len(labels) < 2:
         raise DataError(f"a target must have two or more distinct values; {name} is always {_shown(labels, 1)}")
     if kind == "regression":
-        if nominal and not pd.api.types.is_bool_dtype(column.dtype):
+        if nominal and not all(isinstance(label, bool) for label in labels):
             asked = "" if task else ", which the metric asks for,"
             raise DataError(
                 f"regression{asked} needs numbers; {name} holds text such as {_shown(labels, 3)}: give --task "
@@ -115,11 +116,16 @@ def missing_values(column: pd.Series) -> NDArray[np.bool_]:
 def _values(column: pd.Series, name: str, task: str | None) -> tuple[pd.Series, bool]:
     """The values in one comparable form, and whether they name classes rather than measure."""
     held = pd.api.types.infer_dtype(column, skipna=True)
+    if held in ("string", "mixed", "mixed-integer"):
+        column = number_text(column, name, task)
     many = column.nunique() > MOST_INTEGER_CLASSES if held == "string" else False
     # Text is classes even where it spells numbers, unless those can only be measurements.
     if held == "categorical" or (held == "string" and task != "regression" and not many):
-        return read_text(column).astype("object"), True
-    values, kind = read_column(column, name)
+        text = read_text(column)
+        if text.str.lower().isin(["true", "false"]).all():  # some programs write True, others true
+            return (text.str.lower() == "true").astype("object"), True
+        return text.astype("object"), True
+    values, kind = read_column(column.reset_index(drop=True), name)
     if kind == "date":
         raise DataError(f"a target must be classes or numbers; {name} holds dates")
     if kind == "categorical":
@@ -167,6 +173,8 @@ def _negative_first(labels: list[Any], counts: pd.Series, positive: object, name
     names = [_class_name(label) for label in labels]
     if positive is not None:
         given = _class_name(positive)
+        if set(names) == {"False", "True"}:
+            given = given.capitalize()
         if given not in names:
             raise OptionError(f"the positive class must be a value of the target; {name} has {names}, got {given!r}")
         index = names.index(given)

@@ -1,0 +1,91 @@
+"""Numbers as people and programs write them in text: thousands separators, decimal commas, currencies, percent signs.
+
+How a column writes its numbers is decided by all of its cells: ``POINT`` has a decimal point, ``COMMA`` a decimal
+comma. Cells with leading zeros, such as 00501, are codes: as numbers they would lose their zeros.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+
+POINT, COMMA = "decimal point", "decimal comma"
+
+CODE = r"[-+]?0\d[\d.,' ]*"
+"""A zero-filled code."""
+
+_PLAIN = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_INFINITE = r"(?i:[-+]?inf(?:inity)?)"
+_WHOLE = r"[-+]?\d{1,15}"
+_CURRENCY = r"(?:[$€£¥₹₽₩]|US\$|USD|EUR|GBP|CHF|JPY|CAD|AUD|INR|CNY|SEK|NOK|DKK|PLN|BRL|R\$)"
+_GROUPED = {
+    POINT: r"\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d*)?|\d{1,3}(?:[' ]\d{3})+(?:\.\d*)?",
+    COMMA: r"\d{1,3}(?:\.\d{3})+(?:,\d*)?|\d{1,3}(?:[' ]\d{3})+(?:,\d*)?",
+}
+_SIMPLE = {POINT: r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", COMMA: r"(?:\d+,?\d*|,\d+)(?:[eE][-+]?\d+)?"}
+_DECORATED = {
+    style: re.compile(
+        rf"(?P<sign>[-+]?) ?{_CURRENCY}? ?(?P<inner>[-+]?) ?(?P<digits>{_GROUPED[style]}|{_SIMPLE[style]})"
+        rf" ?(?:%|{_CURRENCY})? ?(?P<after>-?)",
+        re.IGNORECASE,
+    )
+    for style in (POINT, COMMA)
+}
+_BEFORE_BRACKET = re.compile(rf"^{_CURRENCY} ?(?=\()", re.IGNORECASE)
+_THREE_AFTER_COMMA = r"[-+]?[1-9]\d{0,2},\d{3}"
+_BLANKS = str.maketrans({"\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2212": "-", "’": "'"})
+
+
+def plainly_numbers(text: pd.Series) -> pd.Series | None:
+    """Text cells as int64 or float64 where each is a plain number and none a code or wider than float64; else None."""
+    present = text.dropna()
+    if present.empty or not bool(present.str.fullmatch(_PLAIN).all()) or bool(present.str.fullmatch(CODE).any()):
+        return None
+    if bool(present.str.fullmatch(r"[-+]?\d{16,}").any()):
+        return None
+    if len(present) == len(text) and bool(present.str.fullmatch(_WHOLE).all()):
+        return text.astype("int64")
+    numbers = np.full(len(text), np.nan)
+    numbers[text.notna().to_numpy()] = _plain(present)
+    return pd.Series(numbers, index=text.index)
+
+
+def parse_numbers(text: pd.Series, style: str) -> pd.Series:
+    """Each cell as float64, written with a decimal point or comma; NaN where it is no number. Percent stays percent."""
+    found = np.full(len(text), np.nan)
+    plain = text.str.fullmatch(_PLAIN if style == POINT else r"[-+]?\d+").fillna(False).to_numpy(dtype=bool)
+    found[plain] = _plain(text[plain])
+    infinite = text.str.fullmatch(_INFINITE).fillna(False).to_numpy(dtype=bool)
+    found[infinite] = _plain(text[infinite])
+    rest = ~plain & ~infinite & text.str.contains(r"\d").fillna(False).to_numpy(dtype=bool)
+    found[rest] = [_decorated(cell, style) for cell in text[rest]]
+    return pd.Series(found, index=text.index)
+
+
+def codes(text: pd.Series) -> bool:
+    """Whether a cell is a zero-filled code."""
+    return bool(text.str.fullmatch(CODE).any())
+
+
+def style_unclear(text: pd.Series) -> bool:
+    """Whether the commas of a column may be read in two ways: all have three digits after them and none has more."""
+    commas = text[text.str.contains(",", regex=False).fillna(False)]
+    return bool(len(commas)) and bool(commas.str.fullmatch(_THREE_AFTER_COMMA).all())
+
+
+def _plain(text: pd.Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    # numpy rounds correctly, so that a number written by any library reads as it was.
+    return np.asarray(text.to_numpy(dtype=object, na_value="nan"), dtype=np.float64)
+
+
+def _decorated(cell: str, style: str) -> float:
+    cell = _BEFORE_BRACKET.sub("", cell.translate(_BLANKS).strip())
+    bracketed = cell.startswith("(") and cell.endswith(")")
+    found = _DECORATED[style].fullmatch(cell[1:-1].strip() if bracketed else cell)
+    if found is None:
+        return float("nan")
+    digits = re.sub(r"[,' ]", "", found["digits"]) if style == POINT else re.sub(r"[.' ]", "", found["digits"])
+    signs = found["sign"] + found["inner"] + found["after"] + "-" * bracketed
+    return float(digits.replace(",", ".")) * (-1.0 if signs.count("-") % 2 else 1.0)
