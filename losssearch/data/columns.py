@@ -145,9 +145,7 @@ def compact(values: pd.Series) -> bool:
     return bool(compact_dates(present).notna().mean() >= 1 - MOST_ODD)
 
 
-def _compact(
-    cells: pd.Series, values: pd.Series, column: pd.Series
-) -> tuple[pd.Series, ColumnKind, tuple[str, ...]]:
+def _compact(cells: pd.Series, values: pd.Series, column: pd.Series) -> tuple[pd.Series, ColumnKind, tuple[str, ...]]:
     dates = compact_dates(values)
     return dates, "date", (*_odd_said(cells, dates, column, "date"), "whole numbers are read as dates, year first")
 

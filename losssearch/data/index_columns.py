@@ -13,11 +13,12 @@ def with_index(frame: pd.DataFrame, where: str = "") -> pd.DataFrame:
     Raises `DataError` where a level is named as a column is, or as another level.
     """
     index = frame.index
-    named = [] if isinstance(index, pd.RangeIndex) else [name for name in index.names if name is not None]
+    places = {} if isinstance(index, pd.RangeIndex) else dict(enumerate(index.names))
+    named = [name for name in places.values() if name is not None]
     if not named:
         return frame.reset_index(drop=True)
     for name in named:
         if name in frame.columns or named.count(name) > 1:
             raise DataError(f"column names must differ; {where} has {str(name)!r} more than once, once in its index")
-    levels = {name: pd.Series(index.get_level_values(name)).reset_index(drop=True) for name in named}
+    levels = {name: pd.Series(index.get_level_values(place)) for place, name in places.items() if name is not None}
     return pd.concat([frame.reset_index(drop=True), pd.DataFrame(levels)], axis=1)

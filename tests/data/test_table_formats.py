@@ -130,9 +130,7 @@ def test_times_of_day_are_seconds_and_durations_too(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(load(data, target="y").features, dataset.features)
 
 
-@pytest.mark.parametrize(
-    "values", [[b"ab", b"c"], [[1, 2], [3]], [{"a": 1}, {"a": 2}], [{"a": [1]}, None]], ids=str
-)
+@pytest.mark.parametrize("values", [[b"ab", b"c"], [[1, 2], [3]], [{"a": 1}, {"a": 2}], [{"a": [1]}, None]], ids=str)
 def test_a_nested_column_of_a_file_is_ignored_and_named(values: list[object], tmp_path: Path) -> None:
     frame = pd.DataFrame({"y": np.arange(ROWS) % 2, "z": np.sin(np.arange(ROWS)), "odd": values * (ROWS // 2)})
     for path in (tmp_path / "t.parquet", tmp_path / "t.feather"):

@@ -91,7 +91,13 @@ def test_text_that_only_holds_digits_stays_text(cells: list[str]) -> None:
 
 DAYS = ("%d-%b-%Y", "%B %d, %Y", "%d %B %Y", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%y", "%d-%m-%Y", "%d%b%Y", "%Y%m%d")
 MINUTES = ("%m/%d/%Y %H:%M", "%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M %p", "%d-%b-%y %H:%M")
-SECONDS = ("%Y-%m-%d %H:%M:%S", "%a, %d %b %Y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y", "%Y%m%dT%H%M%S", "%Y-%m-%dT%H:%M:%SZ")
+SECONDS = (
+    "%Y-%m-%d %H:%M:%S",
+    "%a, %d %b %Y %H:%M:%S GMT",
+    "%a %b %d %H:%M:%S %Y",
+    "%Y%m%dT%H%M%S",
+    "%Y-%m-%dT%H:%M:%SZ",
+)
 
 
 @pytest.mark.parametrize(
