@@ -67,17 +67,17 @@ def _recalls(logits: Tensor, target: Tensor, class_prior: Tensor, weight: Tensor
     return torch.stack(hits, -1), _support(target, classes, weight)
 
 
-def hits_by_cell(logits: Tensor, cell: Tensor, class_prior: Tensor) -> tuple[Tensor, Tensor]:
+def hits_by_cell(logits: Tensor, cell: Tensor, class_prior: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """Right predictions at every ``tau`` and rows of each cell, ``[M, POINTS or 1, groups, classes]``.
 
-    ``cell`` ``[M, N]``: ``label + classes · group``.
+    ``cell`` ``[M, N]``: ``label + classes · group``. With ``weight`` ``[M, N]``, how much they weigh.
     """
     classes = logits.shape[-1]
     first, last = _winning(logits, cell % classes, log_prior(class_prior))
     held = first <= last
     count = classes * (int(cell.max()) // classes + 1)
-    hits = torch.stack([_points_in(first, last, held & (cell == index)) for index in range(count)], -1)
-    return hits.unflatten(-1, (-1, classes)), _support(cell, count).unflatten(-1, (-1, classes))
+    hits = torch.stack([_points_in(first, last, held & (cell == index), weight) for index in range(count)], -1)
+    return hits.unflatten(-1, (-1, classes)), _support(cell, count, weight).unflatten(-1, (-1, classes))
 
 
 def _support(target: Tensor, classes: int, weight: Tensor | None = None) -> Tensor:

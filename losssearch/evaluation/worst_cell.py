@@ -108,7 +108,7 @@ def _decided(hits: Tensor, rows: Tensor, *, quality: Callable[..., Tensor]) -> T
 class Worst(Measure):
     """The lowest (``sign`` 1) or highest (-1) of the ``values`` of all cells, or groups, with `FEWEST` rows.
 
-    nan where none has as many.
+    nan where none has as many. Sample weights change the values, and not which cells have rows enough.
     """
 
     values: Values
@@ -163,30 +163,35 @@ class Worst(Measure):
         return outputs.shape[-1] if self.class_axis else 2
 
 
-def _fit_threshold(scores: Tensor, target: Tensor, *, worst: Worst) -> Tensor:
+def _fit_threshold(scores: Tensor, target: Tensor, *, worst: Worst, weight: Tensor | None = None) -> Tensor:
     """The threshold ``[M]`` that is best for the worst cell or group, over all there are."""
     order = argsort(scores).flip(-1)
     ordered, cell = scores.gather(-1, order), target.long().gather(-1, order)
+    often = None if weight is None else weight.double().gather(-1, order)
     utility = torch.full((len(scores), scores.shape[1] + 1), torch.inf, dtype=torch.float64, device=scores.device)
     for group in range(int(cell.max()) // 2 + 1):
-        accepted = [_counted(cell == 2 * group + label) for label in (0, 1)]
+        members = [cell == 2 * group + label for label in (0, 1)]
+        accepted = [_counted(member if often is None else member * often) for member in members]
         rows = torch.stack([count[:, -1:] for count in accepted], -1).unsqueeze(-2)
         hits = torch.stack((accepted[0][:, -1:] - accepted[0], accepted[1]), -1).unsqueeze(-2)
-        kept = worst.kept(rows)
+        kept = worst.kept(torch.stack([member.sum(-1) for member in members], -1)[:, None, None])
         found = worst.utility(torch.where(kept, hits, 0.0), torch.where(kept, rows, 0.0).expand_as(hits))
         utility = torch.minimum(utility, found)
     return best_cut(ordered, utility.nan_to_num(posinf=0.0))
 
 
 def _counted(member: Tensor) -> Tensor:
-    """How many of the first k rows are ``member`` ``[M, N]``, for k from 0: ``[M, N + 1]``."""
+    """How many of the first k rows are ``member`` ``[M, N]``, or what they weigh, for k from 0: ``[M, N + 1]``."""
     counts: Tensor = torch.nn.functional.pad(member.cumsum(-1, dtype=torch.float64), (1, 0))
     return counts
 
 
-def _fit_prior_shift(logits: Tensor, target: Tensor, class_prior: Tensor, *, worst: Worst) -> Tensor:
+def _fit_prior_shift(
+    logits: Tensor, target: Tensor, class_prior: Tensor, *, worst: Worst, weight: Tensor | None = None
+) -> Tensor:
     """The ``tau`` ``[M]`` that is best for the worst cell or group."""
-    hits, rows = hits_by_cell(logits, target.long(), class_prior)
-    kept = worst.kept(rows)
+    hits, rows = hits_by_cell(logits, target.long(), class_prior, weight)
+    _, counted = worst.by_cell(logits, target)
+    kept = worst.kept(counted)[:, None]
     found: Tensor = worst.utility(torch.where(kept, hits, 0.0), torch.where(kept, rows, 0.0).expand_as(hits))
     return best_tau(found.nan_to_num(posinf=0.0))

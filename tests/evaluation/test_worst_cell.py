@@ -80,6 +80,22 @@ def test_the_prior_shift_is_the_best_of_its_grid() -> None:
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
+@pytest.mark.parametrize("name", ["worst_cell(accuracy)", "worst_group(balanced_accuracy)"])
+def test_a_row_of_weight_two_counts_as_two_equal_rows(name: str, task: str) -> None:
+    outputs, labels, classes = (SCORES, BINARY, 2) if task == "binary" else (LOGITS, MANY, CLASSES)
+    often = np.random.default_rng(1).integers(1, 4, size=ROWS)
+    twice = np.repeat(np.arange(ROWS), often)
+    metric, prior = get_metric(name, task), torch.tensor([0.4, 0.3, 0.2, 0.1])
+    given = {"tuned": True, "class_prior": prior if task == "multiclass" else None}
+    weights = torch.tensor(often).double()
+    value, found = evaluate(metric, torch.tensor(outputs), coded(labels, classes), weight=weights, **given)
+    target = coded(labels, classes)[twice]
+    expected, same = evaluate(metric, torch.tensor(outputs)[twice], target, **given)
+    assert float(value) == pytest.approx(float(expected))
+    assert float(found.parameter) == pytest.approx(float(same.parameter), abs=0.05)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_a_cell_of_few_rows_is_left_out_and_an_absent_one_is_none(task: str) -> None:
     classes = 2 if task == "binary" else 3
     labels = np.repeat(np.arange(classes), 20)
