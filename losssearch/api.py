@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, Literal
 
 from losssearch.assembly import Assembled, Options, assemble
+from losssearch.assembly.arguments import check_types, plain
 from losssearch.data import Data
 from losssearch.data.given_splits import Named
 from losssearch.data.groups import Sensitive
@@ -168,6 +169,8 @@ def search(
     """
     # The parameters are the fields of `Options` by name, so that a new one is written down in two places, not three.
     options = {name: value for name, value in locals().items() if name != "observer"}
+    check_types(options)
+    options = {name: plain(value) for name, value in options.items()}
     options["started"] = monotonic()
     if isinstance(constraints, str):
         options["constraints"] = (constraints,)

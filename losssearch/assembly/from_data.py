@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from losssearch.assembly.cells import check_cells, warn_of_cells, with_cells
 from losssearch.assembly.fairness import Fairness, bound_space, read_fairness, warn
@@ -14,6 +14,7 @@ from losssearch.assembly.record import place
 from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
 from losssearch.data import Dataset, load, partition
+from losssearch.data.leaks import leaks
 from losssearch.data.sources import Data
 from losssearch.data.splits import SMALL, trained_share
 from losssearch.data.targets import KINDS
@@ -76,6 +77,7 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
     dataset = with_cells(dataset, question.metric)
     parts = partition(dataset, options.seed)
     few = list(warn_of_cells(question.metric, dataset, parts))
+    dataset = replace(dataset, notes=(*dataset.notes, *map(str, leaks(dataset, parts.search))))
     # Trees are grown on the CPU, whatever else the machine has.
     device = device_of("cpu" if is_boosted(options.model) and options.device == "auto" else options.device)
     study, out = place(options, f"{dataset.name}-{question.metric.name}")

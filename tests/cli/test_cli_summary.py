@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from losssearch.cli import summary
 from losssearch.cli.summary import print_groups, print_leaderboard, print_verdict
 
 
@@ -120,3 +121,12 @@ def test_front_and_thresholds_of_groups(shown: Any) -> None:
     assert "│ 0.1 │ focal │ 0.8000 │ 0.1000 │ 0.7000 │ 0.2000 │" in text
     assert "│ 0.2 │ plain │ – │" in text
     assert "accuracy 0.8100 on test, demographic parity difference 0.0100 ✓; needs the attribute" in text
+
+
+@pytest.mark.parametrize("mean", [9.985e-12, 0.000123, 0.5, 12.3, 1234.5, 1.7e9, 1e50])
+@pytest.mark.parametrize("share", [0.1, 1e-4])
+def test_figures_of_any_size_keep_digits(mean: float, share: float) -> None:
+    shown, _, spread = summary._with_spread(mean, share * mean, 5).partition(" ± ")
+    assert float(shown.replace(",", "")) == pytest.approx(mean, rel=6e-3)
+    assert float(spread.replace(",", "")) == pytest.approx(share * mean, rel=1.1)
+    assert len(shown) <= 13
