@@ -148,12 +148,14 @@ def tune_decision(
         raise OptionError(f"{judged.name} needs the group of each of the {len(labels)} rows and no more, got {found}")
     labels = _labels(labels, task, shown.shape[-1] if shown.dim() == 2 else 2)
     often = None if weight is None else _weights(weight, len(labels), bool(constraints))
+    ids = _ids(group, numeric=False)[0] if judged.cells and group is not None else None
     if often is not None:
+        ids = None if ids is None else ids[often > 0]
         shown, labels, often = shown[often > 0], labels[often > 0], often[often > 0]
     prior = torch.bincount(labels, often, minlength=shown.shape[-1]).double() if shown.dim() == 2 else None
     prior = None if prior is None else prior.clamp(min=0.5) / prior.clamp(min=0.5).sum()
-    if judged.cells and group is not None:
-        labels = cells(labels, _ids(group, numeric=False)[0], 2 if prior is None else len(prior))
+    if ids is not None:
+        labels = cells(labels, ids, 2 if prior is None else len(prior))
     if not constraints:
         plain = fit_adjustment(judged, shown, labels, class_prior=prior, weight=often)
         undecided = Adjustment("none", torch.zeros((), dtype=torch.float64))

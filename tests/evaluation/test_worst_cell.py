@@ -135,6 +135,12 @@ def test_a_decision_of_ones_own_is_tuned_for_the_worst_cell() -> None:
     decided = decision.decide(SCORES).numpy()
     assert by_hand("worst_cell(accuracy)", BINARY, decided) == pytest.approx(decision.value)
     assert decision.value > by_hand("worst_cell(accuracy)", BINARY, (SCORES > 0).astype(int))
+    counting = GENERATOR.random(ROWS) < 0.9
+    weighted, left = (
+        tune_decision(SCORES[rows], BINARY[rows], metric="worst_cell(accuracy)", group=GROUP[rows], weight=weight)
+        for rows, weight in ((slice(None), counting.astype(float)), (counting, None))
+    )
+    assert weighted == left
     with pytest.raises(OptionError, match="needs the group of each of the 300 rows"):
         tune_decision(SCORES, BINARY, metric="worst_cell(accuracy)")
 
