@@ -97,12 +97,14 @@ def dealt_out(values: NDArray[np.float64]) -> bool:
     """Whether whole numbers were dealt out one by one, as row numbers are, with gaps or without.
 
     Values drawn at random from a range of R whole numbers would have about ``n² / 2R`` repeats, and values that crowd
-    somewhere more. Where far fewer are there, nobody measured them. Years are told by where they lie.
+    somewhere more. Where far fewer are there, nobody measured them. Years are told by where they lie, and a grid of
+    times or depths by its step.
     """
     count, low, high = len(values), float(values.min()), float(values.max())
     span = high - low + 1
     repeats = count - len(np.unique(values))
-    if low >= 1000 and high <= 2200 and span <= 500:
+    years = low >= 1000 and high <= 2200 and span <= 500
+    if years or np.gcd.reduce(np.diff(np.sort(values)).clip(max=2**62).astype(np.int64)) > 1:
         return False
     # The expected number of distinct values, for ranges that are not much larger than the sample too.
     expected = count - span * -np.expm1(count * np.log1p(-1 / span)) if span > 1 else count - 1.0

@@ -100,6 +100,7 @@ FEATURES = {
     "zip_code": GENERATOR.permutation(90_000)[:ROWS] + 10_000,
     "zipcode": GENERATOR.permutation(9_000)[:ROWS] + 1_000,
     "timestamp": 1_700_000_000 + 60 * np.arange(ROWS),
+    "depth": 5 * np.arange(ROWS),
     "opened": 1_700_000_000 + np.sort(GENERATOR.integers(0, 10**6, ROWS)),
     "refractive_index": GENERATOR.normal(1.5, 0.01, ROWS),
     "key_ratio": GENERATOR.normal(size=ROWS),
