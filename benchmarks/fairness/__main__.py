@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.fairness.limits import show_limits
 from benchmarks.fairness.methods import METHODS
 from benchmarks.fairness.run import run_one
 from benchmarks.fairness.scenarios import CRITERIA, DATA, SCENARIOS
@@ -26,10 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     done = _stored(options.out)
     wanted = [
         (scenario, criterion, method, seed)
-        for seed in range(options.seeds)
+        for seed in range(options.first, options.first + options.seeds)
         for scenario in SCENARIOS
         if fnmatch.fnmatch(scenario.name, options.scenarios)
         for criterion in CRITERIA
+        if fnmatch.fnmatch(criterion, options.criteria)
         for method in METHODS
         if fnmatch.fnmatch(method, options.methods)
     ]
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures, ratios = summary(lines)
     result = make_result("fairness", figures, ratios, describe_machine(torch_threads=1))
     show(figures)
+    show_limits(lines)
     keep(result, options.json)
     return 0
 
@@ -52,6 +55,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenarios", default="*", metavar="GLOB", help="scenarios by name")
     parser.add_argument("--methods", default="*", metavar="GLOB", help="methods by name")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="splits of each scenario")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="the first split")
+    parser.add_argument("--criteria", default="*", metavar="GLOB", help="gaps by name")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="what a method may take on a split")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="splits worked on at once")
     parser.add_argument("--time-budget", type=float, default=float("inf"), metavar="S", help="start nothing after this")

@@ -12,13 +12,17 @@ LIMITS = (0.02, 0.05, 0.10)
 
 @dataclass(frozen=True)
 class Kept:
-    """What a front answers to a limit: whether test keeps it, at which accuracy; None where it has no answer."""
+    """What a front answers to a limit: whether test keeps it, at which accuracy; None where it has no answer.
+
+    ``oracle``: the best accuracy on test of those candidates of the same study that keep the limit on test.
+    """
 
     limit: float
     kept: bool
     accuracy: float
     gap: float
     seconds: float = 0.0
+    oracle: float | None = None
 
 
 def answer(points: Sequence[Point], limit: float) -> Kept | None:

@@ -49,7 +49,8 @@ def _within(split: Split, criterion: str, limit: float) -> Kept | None:
         return None
     best = result["best"]
     gap = best["constraints"][0]["test"]
-    return Kept(limit, gap <= limit, best["test"]["mean"], gap, time.monotonic() - begun)
+    able = [one["test"]["mean"] for one in result["finalists"] if one["constraints"][0]["met"]]
+    return Kept(limit, gap <= limit, best["test"]["mean"], gap, time.monotonic() - begun, max(able, default=None))
 
 
 def _search(split: Split, trials: int, **options: Any) -> dict[str, Any]:

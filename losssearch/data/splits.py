@@ -77,14 +77,16 @@ def partition(dataset: Dataset, seed: int) -> Partition:
     return parts
 
 
-def draws(dataset: Dataset, rows: Rows, *, seed: int, count: int, purpose: str) -> tuple[Draw, ...]:
+def draws(
+    dataset: Dataset, rows: Rows, *, seed: int, count: int, purpose: str, folded: bool = False
+) -> tuple[Draw, ...]:
     """Draw training and validation rows out of ``rows``, ``count`` times.
 
-    From 1,000 rows in the dataset on, each draw is a new split 75 : 25; below, the draws are the folds of
-    repeated stratified 5-fold cross-validation. Groups stay whole in both. Where rows have a time, each draw is a
-    window of 60 % of the rows to train on and of the next 20 % to validate on, which begins at a place of its own.
-    ``purpose`` (search, reevaluation, confirmation) sets the draws and seeds of a stage apart from those of the
-    others. The first k draws do not depend on ``count``.
+    From 1,000 rows in the dataset on, each draw is a new split 75 : 25; below, or where they are to be ``folded``, the
+    draws are the folds of repeated stratified 5-fold cross-validation. Groups stay whole in both. Where rows have a
+    time, each draw is a window of 60 % of the rows to train on and of the next 20 % to validate on, which begins at a
+    place of its own. ``purpose`` (search, reevaluation, confirmation) sets the draws and seeds of a stage apart from
+    those of the others. The first k draws do not depend on ``count``.
 
     Raises `OptionError` for a negative seed or a count below 1.
     """
@@ -92,9 +94,13 @@ def draws(dataset: Dataset, rows: Rows, *, seed: int, count: int, purpose: str) 
         raise OptionError(f"there must be at least one draw, got {count}")
     if dataset.given is not None and dataset.given.time is not None:
         return tuple(_window(dataset, dataset.given.time, rows, seed, purpose, index) for index in range(count))
+    folded = folded or dataset.rows < SMALL
     if dataset.given is not None and dataset.given.cluster is not None:
-        return tuple(_grouped(dataset, dataset.given.cluster, rows, seed, purpose, index) for index in range(count))
-    folded = dataset.rows < SMALL
+        folded = folded and _foldable(dataset, dataset.given.cluster, rows)
+        return tuple(
+            _grouped(dataset, dataset.given.cluster, rows, seed, purpose, index, folded=folded)
+            for index in range(count)
+        )
     return tuple(
         _fold(dataset, rows, seed, purpose, index) if folded else _split(dataset, rows, seed, purpose, index)
         for index in range(count)
@@ -194,9 +200,11 @@ def _dealt(
     return found
 
 
-def _grouped(dataset: Dataset, cluster: NDArray[np.int64], rows: Rows, seed: int, purpose: str, index: int) -> Draw:
-    """A fold of few rows where every fold can have every class, else a split 75 : 25; of whole groups."""
-    if dataset.rows < SMALL and _foldable(dataset, cluster, rows):
+def _grouped(
+    dataset: Dataset, cluster: NDArray[np.int64], rows: Rows, seed: int, purpose: str, index: int, *, folded: bool
+) -> Draw:
+    """A fold, or a split 75 : 25; of whole groups."""
+    if folded:
         repeat, fold = divmod(index, FOLDS)
         sequence = _sequence(seed, purpose, repeat)
         part = _dealt(dataset, cluster, rows, (1 / FOLDS,) * FOLDS, (1,) * FOLDS, sequence)

@@ -33,6 +33,12 @@ class Tuned:
     parameter: float
     log_prior: tuple[float, ...] = ()
 
+    @classmethod
+    def of(cls, adjustment: Adjustment) -> Tuned:
+        """The adjustment of a single model."""
+        prior = () if adjustment.log_prior is None else tuple(adjustment.log_prior.reshape(-1).tolist())
+        return cls(adjustment.kind, float(adjustment.parameter), prior)
+
     def apply(self, outputs: Tensor) -> Tensor:
         """Adjusted outputs ``[N]`` or ``[N, C]``."""
         prior = torch.tensor(self.log_prior, dtype=torch.float64) if self.log_prior else None
@@ -80,8 +86,11 @@ class Decision:
         return moved.argmax(-1) if self.task == "multiclass" else (moved > 0).long()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` reads."""
-        return asdict(self)
+        """Plain data that `from_json` reads, with lists as JSON has them."""
+        found = asdict(self) | {"limits": [asdict(limit) for limit in self.limits]}
+        for name in ("score", "decision"):
+            found[name]["log_prior"] = list(found[name]["log_prior"])
+        return found
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Decision:
@@ -160,7 +169,9 @@ def tune_decision(
         plain = fit_adjustment(judged, shown, labels, class_prior=prior, weight=often)
         undecided = Adjustment("none", torch.zeros((), dtype=torch.float64))
         decision = undecided if plain.kind == "temperature" else plain
-        return Decision(task, metric, _tuned(plain), _tuned(decision), float(judged(plain.apply(shown), labels, often)))
+        return Decision(
+            task, metric, Tuned.of(plain), Tuned.of(decision), float(judged(plain.apply(shown), labels, often))
+        )
     return _within(judged, task, shown, labels, prior, group, constraints, confidence, new_rows)
 
 
@@ -222,7 +233,7 @@ def _within(
         Limit(str(constraint), float(gap), float(bound), constraint.met(float(bound)))
         for constraint, gap, bound in zip(constraints, fitted.gaps, fitted.bounds, strict=True)
     )
-    score, decision = _tuned(fitted.adjustment.score), _tuned(fitted.adjustment.decision)
+    score, decision = Tuned.of(fitted.adjustment.score), Tuned.of(fitted.adjustment.decision)
     return Decision(task, metric.name, score, decision, float(fitted.values), limits)
 
 
@@ -257,8 +268,3 @@ def _ids(group: Values, *, numeric: bool) -> tuple[Tensor, int]:
         return torch.as_tensor(values.astype(np.float64)), 1
     names, ids = np.unique(values, return_inverse=True)
     return torch.as_tensor(ids.astype(np.int64)), len(names)
-
-
-def _tuned(adjustment: Adjustment) -> Tuned:
-    prior = () if adjustment.log_prior is None else tuple(adjustment.log_prior.reshape(-1).tolist())
-    return Tuned(adjustment.kind, float(adjustment.parameter), prior)

@@ -28,15 +28,15 @@ from losssearch.evaluation.fairness import (
 from losssearch.evaluation.fairness.judge import CONSTANT
 from losssearch.training import Detailed
 
-DECISION, SCORE = "/decision", "/score"
-"""What is added to the name of a held-out part: outputs whose decisions count, and outputs that say probabilities."""
+RAW = "/raw"
+"""What is added to the name of a part whose outputs are held as the model gave them, in the target's own unit."""
 
 
 @dataclass(frozen=True)
 class Demands:
     """What a study demands of how groups are treated.
 
-    Either ``constraints``, each met where its bound, ``z`` standard errors above the gap, keeps the limit; or a
+    Either ``constraints``, each kept where its bound, ``z`` standard errors above the gap, keeps the limit; or a
     ``front``: a gap, and the ``limits`` at each of which the best metric counts.
     """
 
@@ -81,15 +81,16 @@ def fair_judge(
 
 
 SPARED = (1.0, 0.0)
-"""Standard errors that a limit is kept with to spare, where more cannot be had."""
+"""Standard errors that a training is ranked by where it cannot spare more. Nothing is promised by them."""
 
 
 class ConstrainedJudge:
     """The metric within the constraints; its details are the metric, the excess and the gap of each constraint.
 
-    Where nothing keeps a limit with ``z`` standard errors to spare, the least excess is that of what decides nearly all
-    alike. So such a member is judged by its best decisions that keep it with fewer to spare (`SPARED`), below all that
-    spare more; and only where there are none by the least excess.
+    It ranks trainings and picks their best epoch; what is promised is decided later, on more rows, by
+    `losssearch.search.cross_fitting`. Where nothing keeps a limit with ``z`` standard errors to spare, the least excess
+    is that of what decides nearly all alike. So such a member is ranked by its best decisions that keep it with fewer
+    to spare (`SPARED`), below all that spare more; and only where there are none by the least excess.
     """
 
     def __init__(self, metric: str, task: str, demands: Demands, rows: Grouped) -> None:
@@ -119,10 +120,7 @@ class ConstrainedJudge:
         return utility, Detailed(
             lambda other: adjustment.apply(own(other)),
             torch.stack((values, excess, *gaps), dim=-1).double(),
-            {
-                DECISION: lambda other: adjustment.decide(own(other)),
-                SCORE: lambda other: adjustment.scores(own(other)),
-            },
+            {RAW: own},
         )
 
     def _evaluate(self, outputs: Tensor, target: Tensor, tuned: Tensor, z: float) -> FairEvaluation:

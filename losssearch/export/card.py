@@ -14,8 +14,8 @@ _LIMITS = """\
 - A loss makes no promise about the fairness, calibration or safety of a model trained with it."""
 
 _TUNED = {
-    "tuned": "After training, the decision rule (threshold, temperature or shift) was tuned on validation outputs; "
-    "do the same to reach the stated figures, as `losssearch.tune_decision` does.",
+    "tuned": "After training, the decision rule (threshold, temperature or shift) was tuned on outputs for "
+    "rows that did not train the model; do the same to reach the stated figures, as `losssearch.tune_decision` does.",
     "fixed": "Nothing was tuned after training: outputs were used as they are.",
 }
 

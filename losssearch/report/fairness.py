@@ -139,6 +139,8 @@ def _shown(result: Mapping[str, Any]) -> list[str]:
         level = f"{held.level:.0%} " if held.level else ""
         bound = "" if held.bound is None else figure(held.bound)
         on = f"on {rows.get('confirmation', 0):,} confirmation rows, which trained and tuned nothing"
+        if held.rows:
+            on = f"on {held.rows:,} rows, each decided by a model and a threshold that it did not train or tune"
         beyond = "at most" if held.op == "<=" else "at least"
         said = {
             "met": f"{on}, the {level}confidence bound is {bound}; on more data like this it is {beyond} that, within "
@@ -148,7 +150,10 @@ def _shown(result: Mapping[str, Any]) -> list[str]:
             "not certifiable": f"{on}, the {level}confidence bound is {bound}, and so few rows could not certify the "
             f"limit {held.limit:g} even of a perfectly fair model",
         }.get(held.status, "no bound was computed")
-        found.append(f"{held.title.capitalize()}, {meaning(held.name)}: {said}. Test shows {_text(held.test)}.")
+        broken = (
+            " It is not promised: the room for what new rows may show is not there." if held.promised is False else ""
+        )
+        found.append(f"{held.title.capitalize()}, {meaning(held.name)}: {said}.{broken} Test shows {_text(held.test)}.")
     found.append(_sight(result))
     return found
 
@@ -164,11 +169,19 @@ _NOT_SHOWN = (
 def _decision(result: Mapping[str, Any]) -> str:
     fixed = (result["best"].get("spec") or {}).get("decision") == "fixed"
     if result["task"] == "regression":
-        return "Judged are the model's predictions" + ("." if fixed else ", shifted as tuned on validation.")
+        return "Judged are the model's predictions" + (
+            "." if fixed else ", shifted as tuned on rows that did not train the model."
+        )
     if result["task"] == "multiclass":
-        how = "the class with the largest score" + ("" if fixed else ", after the tuning on validation")
+        how = "the class with the largest score" + (
+            "" if fixed else ", after the tuning on rows that did not train the model"
+        )
         return f"Judged are decisions: {how}."
-    where = "at probability 0.5" if fixed else "at the threshold that was tuned on validation, one for all groups"
+    where = (
+        "at probability 0.5"
+        if fixed
+        else "at the threshold that was tuned on rows that did not train the model, one for all groups"
+    )
     return f"Judged are decisions {where}."
 
 

@@ -17,7 +17,8 @@ SIGNS = {"<=": "≤", ">=": "≥"}
 class Standing:
     """One loss and one constraint. Gaps are means over seeds; None where nothing was measured.
 
-    ``bound`` and ``status`` are what confirmation certifies at ``level``. ``floor`` is the gap that groups treated
+    ``bound`` and ``status`` are what ``rows`` rows certify at ``level``, each decided by what others tuned.
+    ``promised``: whether the limit is kept with the room that new rows need. ``floor`` is the gap that groups treated
     alike stay within in 95 % of samples of so many rows; ``verifiable`` says whether the limit lies beyond it.
     """
 
@@ -29,6 +30,8 @@ class Standing:
     bound: float | None = None
     status: str = ""
     level: float | None = None
+    rows: int = 0
+    promised: bool | None = None
     test: float | None = None
     floor: float | None = None
     verifiable: bool = True
@@ -101,6 +104,8 @@ def _standing(found: Mapping[str, Any]) -> Standing:
         bound=_finite(confirmation.get("bound")),
         status=str(confirmation.get("status", "")),
         level=_finite(confirmation.get("level")),
+        rows=int(confirmation.get("rows") or 0),
+        promised=(found.get("promise") or {}).get("kept"),
         test=_finite(found.get("test")),
         floor=_finite(floor.get("quantile")),
         verifiable=bool(floor.get("verifiable", True)),

@@ -52,37 +52,25 @@ class Context(StudyContext):
     """Whether other libraries' mitigations are set beside a study of groups."""
     rows: dict[str, int] = field(default_factory=dict)
     """Rows of a draw, by part; known once the search has its draws."""
+    validated: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    """By purpose, the rows ``[R, V]`` that each draw does not train on."""
 
     @cached_property
     def constraints(self) -> tuple[Constraint, ...]:
         """What must hold between the groups."""
         return parse_constraints(self.settings.constraints, self.settings.task)
 
-    def demands(self, *, final: bool) -> Demands | None:
-        """What trainings are held to: one standard error in the search, in the end what promises a gap on new rows."""
+    def demands(self) -> Demands | None:
+        """What trainings are ranked by: with constraints, one standard error to spare."""
         settings = self.settings
         if settings.front:
             return Demands(front=settings.front, limits=FRONT_LIMITS, z=0.0)
-        if not self.constraints:
-            return None
-        z = self.promise(self.rows["validation"], self._own_rows) if final else 1.0
-        return Demands(constraints=settings.constraints, z=z)
+        return Demands(constraints=settings.constraints, z=1.0) if self.constraints else None
 
-    def promise(self, rows: int, own: float = 1.0) -> float:
-        """Standard errors that a gap on so many rows needs to spare, to be kept on as many new rows as test has.
-
-        What is promised is the mean over trainings. ``own``: the variance that a mean of gaps has from validation rows,
-        in units of that of one gap; 1 where all have the same rows.
-        """
+    def promise(self, rows: int) -> float:
+        """Standard errors that a gap on so many rows needs to spare, to be kept on as many new rows as test has."""
         groups = len(self.dataset.groups) if self.dataset.attribute is None else 1
-        return promise_z(self.settings.confidence, groups, rows, len(self.partition.test), own)
-
-    @property
-    def _own_rows(self) -> float:
-        """See `promise`: draws share as many of their validation rows as chance has it."""
-        trainings = self.keeper.effort.seeds if self.keeper else self.settings.confirm_seeds
-        shared = self.rows["validation"] / len(self.partition.search)
-        return shared + (1 - shared) / trainings
+        return promise_z(self.settings.confidence, groups, rows, len(self.partition.test))
 
     def clusters(self, part: str) -> torch.Tensor | None:
         """The group that each row of a part must stay together with ``[rows]``; None where rows are independent."""
@@ -147,7 +135,12 @@ class Context(StudyContext):
             seeds = [derived_seed(settings.seed, purpose, index) for index in range(count)]
             drawn = tuple(Draw(self.partition.search, self.partition.confirmation, seed) for seed in seeds)
         else:
-            drawn = draws(self.dataset, self.partition.search, seed=settings.seed, count=count, purpose=purpose)
+            folded = bool(self.constraints) and held is not None  # so that each row is held out once
+            drawn = draws(
+                self.dataset, self.partition.search, seed=settings.seed, count=count, purpose=purpose, folded=folded
+            )
+        rows = min(len(draw.validation) for draw in drawn)
+        self.validated[purpose] = np.stack([draw.validation[:rows] for draw in drawn])
         made = make_replicas(self.dataset, drawn, held=held or {})
         if self.keeper:
             self.keeper.encoding = (time.monotonic() - begun) / count
@@ -175,7 +168,7 @@ class Context(StudyContext):
             hold=hold,
             device=self.device,
             trials=tuple(trials),
-            demands=self.demands(final=hold),
+            demands=self.demands(),
         )
 
     def described(self) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,83 +14,36 @@ import torch
 from torch import Tensor
 
 from losssearch.evaluation import Difference
-from losssearch.evaluation.fairness import Certificate, Constraint, certificate, group_table, noise_floor, value
-from losssearch.execution.fair_judge import DECISION, SCORE
+from losssearch.evaluation.decision import Decision, Limit, Tuned
+from losssearch.evaluation.fairness import Constraint, group_table, noise_floor, value
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.search.claim import chance, stated
 from losssearch.search.context import Context
+from losssearch.search.cross_fitting import DECISION, SCORE, CrossFitted, CrossFitting
+from losssearch.search.evidence import paired, spread_of
 from losssearch.search.group_pull import group_pull
 from losssearch.search.group_thresholds import by_group
-from losssearch.search.selection import Contender
+from losssearch.search.held import Held
+from losssearch.search.selection import Contender, incumbent_name
 from losssearch.search.settings import derived_seed
 from losssearch.search.verdict import Reading, Referee, Verdict, learned_state
 
 MORE_ROOM = "A looser limit, coarser groups, more rows, more --trials or less --confidence leave more room."
 
 
-@dataclass(frozen=True)
-class Held:
-    """How one loss stands to one constraint: mean gap over the seeds on each part, and what confirmation certifies."""
-
-    constraint: Constraint
-    validation: float
-    confirmation: tuple[float, ...]
-    test: tuple[float, ...]
-    certificates: tuple[Certificate, ...]
-
-    @property
-    def gap(self) -> float:
-        """The mean gap on confirmation."""
-        return statistics.fmean(self.confirmation)
-
-    @property
-    def kept(self) -> bool:
-        """Whether the mean gap on confirmation keeps the limit."""
-        return self.constraint.met(self.gap)
-
-    @property
-    def excess(self) -> float:
-        """How far the mean gap is beyond the limit, in units of it; at most 0 where it is kept."""
-        return float(self.constraint.excess(torch.tensor(self.gap)))
-
-    @property
-    def bound(self) -> float:
-        """The mean confidence bound on confirmation."""
-        return statistics.fmean(found.bound for found in self.certificates)
-
-    @property
-    def status(self) -> str:
-        """``met`` where the mean bound keeps the limit; else ``not certifiable`` or ``not met``, as most seeds say."""
-        if self.constraint.met(self.bound):
-            return "met"
-        return statistics.mode([found.status for found in self.certificates if found.status != "met"] or ["not met"])
-
-    def to_json(self) -> dict[str, Any]:
-        """An entry of ``constraints`` in ``result.json``."""
-        return {
-            "name": self.constraint.name,
-            "op": self.constraint.op,
-            "limit": self.constraint.limit,
-            "validation": self.validation,
-            "confirmation": {
-                "value": self.gap,
-                "bound": self.bound,
-                "status": self.status,
-                "level": self.certificates[0].level,
-            },
-            "test": statistics.fmean(self.test),
-            "test_values": list(self.test),
-            "met": self.constraint.met(statistics.fmean(self.test)),
-        }
-
-
 class FairReferee:
-    """A referee that looks at the constraints first. Gaps are those of the decisions that would be taken."""
+    """A referee that looks at the constraints first. Gaps are those of the decisions that would be taken.
+
+    Decisions are tuned by `CrossFitting`. What re-evaluation measured was ranked within softer limits, on few rows; so
+    the evidence for a loss is how its own decisions fare on the search rows, training by training, and on confirmation.
+    """
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._metric = Referee(context)
-        self._held: dict[int, tuple[Held, ...]] = {}
+        self._metric = Referee(context, self._cross_fitted)
+        self._fitting = CrossFitting(context, context.constraints)
+        self._fitted: dict[str, CrossFitted] = {}
+        self._held: dict[str, tuple[Held, ...]] = {}
         self.plain: Reading | None = None
         """The plain loss, known from the verdict on."""
 
@@ -100,6 +54,15 @@ class FairReferee:
     def measured(self, reading: Reading) -> dict[str, Any]:
         """See `losssearch.search.verdict.Judgement.measured`."""
         return self._metric.measured(reading) | {"constraints": [held.to_json() for held in self.held(reading)]}
+
+    def finalists(self) -> list[dict[str, Any]]:
+        """The ``finalists`` of ``result.json``: every loss that was confirmed, as it stands to the constraints."""
+        return [
+            {"name": reading.name, "trial": reading.contender.trial.number, "origin": reading.contender.trial.origin}
+            | {"promised": self.fitted(reading).promised}
+            | self.measured(reading)
+            for reading in self._metric.finalists
+        ]
 
     def explained(self, reading: Reading) -> dict[str, Any]:
         """See `losssearch.search.verdict.Judgement.explained`: how each group fares, and what chance would show."""
@@ -112,8 +75,11 @@ class FairReferee:
             scores=torch.tensor(reading.outcome.held[f"test{SCORE}"]),
             classes=self.context.dataset.classes,
         )
-        more = {"group_thresholds": by_group(self.context, reading)} if self.context.settings.group_thresholds else {}
-        return {"constraints": constraints, "groups": {"test": tables, "pull": self._pull(reading)}, **more}
+        more = {}
+        if self.context.settings.group_thresholds:
+            more["group_thresholds"] = by_group(self.context, self._fitting, self.fitted(reading), reading)
+        groups = {"test": tables, "pull": self._pull(reading)}
+        return {"constraints": constraints, "groups": groups, "decision": self._decision(reading), **more}
 
     def _floor(self, reading: Reading, held: Held) -> dict[str, Any]:
         """What groups treated alike would show on test: means over seeds, as the gap itself is one."""
@@ -154,8 +120,8 @@ class FairReferee:
         )
 
     def ranked(self, readings: Sequence[Reading]) -> list[Reading]:
-        """See `losssearch.search.verdict.Judgement.ranked`: those that keep the constraints, then the nearest to it."""
-        return sorted(self._metric.ranked(readings), key=lambda reading: max(0.0, self.excess(reading)))
+        """See `losssearch.search.verdict.Judgement.ranked`: whose limits are promised, then who is nearest to it."""
+        return sorted(self._metric.ranked(readings), key=self.shortfall)
 
     def difference(self, first: Reading, second: Reading, part: str) -> Difference:
         """See `losssearch.search.verdict.Judgement.difference`."""
@@ -167,18 +133,19 @@ class FairReferee:
         found = self._metric.verdict(searched, baseline, plain, missing)
         if searched is None:
             winner, text = baseline, found.text
-        elif max(self.excess(searched), 0) != max(self.excess(baseline), 0):
-            winner = min((searched, baseline), key=self.excess)
+        elif self.shortfall(searched) != self.shortfall(baseline):
+            winner = min((searched, baseline), key=self.shortfall)
             other = baseline if winner is searched else searched
             side = "searched loss" if winner is searched else f"baseline {baseline.name}"
             text = (
                 f"Use the {side}: the {'best baseline' if winner is searched else 'searched loss'}, {other.name}, "
-                f"is {'no nearer to' if self.excess(winner) > 0 else 'beyond'} the limit. {_compared(found)}"
+                f"{'is no nearer to the limit' if self.shortfall(winner) else 'leaves too little room to promise it'}. "
+                f"{_compared(found)}"
             )
             found = replace(found, recommended="searched" if winner is searched else "baseline")
         else:
             winner, text = (searched if found.recommended == "searched" else baseline), found.text
-        said = " ".join(self._said(held) for held in self.held(winner))
+        said = " ".join(held.text() for held in self.held(winner))
         unmet = self.unmet(winner)
         return replace(found, text=f"{unmet} {text} {said}".strip(), unmet=unmet)
 
@@ -189,29 +156,80 @@ class FairReferee:
         return {part: self.plain.outcome.held[f"{part}{view}"] for part in ("confirmation", "test")}
 
     def unmet(self, winner: Reading) -> str:
-        """What to say where even the recommended loss keeps a constraint not; empty where all are kept."""
-        beyond = [held for held in self.held(winner) if not held.kept]
-        if not beyond:
+        """What to say where not even the recommended loss leaves the room of a promise; empty where it does."""
+        fitted = self.fitted(winner)
+        if fitted.promised:
             return ""
-        worst = max(beyond, key=lambda held: held.excess)
+        worst = max(self.held(winner), key=lambda held: float(held.constraint.excess(torch.tensor(held.bound))))
+        if worst.promised:  # what decides all rows alike has no gap
+            return (
+                f"No candidate meets {worst.constraint} without deciding all rows alike: the closest is {winner.name}, "
+                f"{winner.contender.spec.formula()}, and it is not promised. {MORE_ROOM}"
+            )
         return (
-            f"No candidate meets {worst.constraint}: the closest is {winner.name}, "
-            f"{winner.contender.spec.formula()}, with {worst.gap:.4g} on confirmation, "
-            f"{abs(worst.gap - worst.constraint.limit):.4g} beyond the limit. {MORE_ROOM}"
+            f"No candidate meets {worst.constraint}: the closest is {winner.name}, {winner.contender.spec.formula()}, "
+            f"with {worst.gap:.4g} on {worst.rows:,} out-of-fold rows and {worst.bound:.4g} with the room for "
+            f"{worst.new_rows:,} new rows at {self.context.settings.confidence:.0%}, "
+            f"{abs(worst.bound - worst.constraint.limit):.4g} beyond the limit. It is not promised. {MORE_ROOM}"
         )
 
     def held(self, reading: Reading) -> tuple[Held, ...]:
         """How the loss stands to each constraint."""
-        number = reading.contender.trial.number
-        if number not in self._held or len(self.context.constraints) != len(self._held[number]):
-            self._held[number] = tuple(
+        key = reading.contender.trial.key
+        if key not in self._held:
+            self._held[key] = tuple(
                 self._measure(reading, place, constraint) for place, constraint in enumerate(self.context.constraints)
             )
-        return self._held[number]
+        return self._held[key]
 
-    def excess(self, reading: Reading) -> float:
-        """The worst excess of a loss over the constraints, on confirmation."""
-        return max(held.excess for held in self.held(reading))
+    def fitted(self, reading: Reading) -> CrossFitted:
+        """The decision of a loss."""
+        return self._fitted[reading.contender.trial.key]
+
+    def shortfall(self, reading: Reading) -> float:
+        """How far a loss is from a promise of all limits; 0 where it is made."""
+        return self.fitted(reading).shortfall
+
+    def _cross_fitted(self, readings: Sequence[Reading]) -> list[Reading]:
+        """The readings with their decisions tuned on all rows, and the evidence of these."""
+        found = []
+        for reading in readings:
+            if reading.outcome.state != "completed":
+                found.append(reading)
+                continue
+            fitted = self._fitting.fit(reading.outcome, tuned=reading.contender.spec.decision == "tuned")
+            self._fitted[reading.contender.trial.key] = fitted
+            contender = replace(reading.contender, utilities=fitted.outcome.utilities)
+            found.append(Reading(contender, fitted.outcome))
+        spread = self._spread([reading for reading in found if reading.outcome.state == "completed"])
+        return [replace(reading, contender=replace(reading.contender, spread=spread)) for reading in found]
+
+    def _spread(self, readings: Sequence[Reading]) -> float:
+        """How far the true differences of those lie apart whose limits are promised; of all, where none are."""
+        own = [reading for reading in readings if self.fitted(reading).promised] or list(readings)
+        name = incumbent_name(self.context.task)
+        reference = next((reading for reading in own if reading.name == name), own[0] if own else None)
+        if reference is None:
+            return math.inf
+        others = [reading.contender.utilities for reading in own if reading is not reference]
+        return spread_of(paired(others, reference.contender.utilities))
+
+    def _decision(self, reading: Reading) -> dict[str, Any]:
+        """The ``decision`` of the recommended loss: what `losssearch.Decision.from_json` reads, and its promise."""
+        fitted, settings = self.fitted(reading), self.context.settings
+        limits = tuple(Limit(str(h.constraint), h.gap, h.bound, h.promised) for h in self.held(reading))
+        found, value = fitted.fitted.adjustment, float(fitted.fitted.values)
+        decision = Decision(
+            settings.task, settings.metric, Tuned.of(found.score), Tuned.of(found.decision), value, limits
+        )
+        return decision.to_json() | {
+            "promised": fitted.promised,
+            "rows": len(self._fitting.pool.rows),
+            "new_rows": len(self.context.partition.test),
+            "confidence": settings.confidence,
+            "standard_errors": fitted.spared,
+            "thresholds": list(fitted.thresholds),
+        }
 
     @property
     def _groups(self) -> int:
@@ -220,19 +238,20 @@ class FairReferee:
         return len(dataset.groups) if dataset.attribute is None else 1
 
     def _measure(self, reading: Reading, place: int, constraint: Constraint) -> Held:
-        gaps = {}
-        for part in ("confirmation", "test"):
-            outputs, target, group = self._part(reading, part, constraint)
-            seeds = len(outputs)
-            found = value(constraint, outputs, target.expand(seeds, -1), group.expand(seeds, -1), self._groups)
-            gaps[part] = tuple(found.tolist())
-        outputs, target, group = self._part(reading, "confirmation", constraint)
-        certificates = tuple(
-            certificate([constraint], one, target, group, self._groups, level=self.context.settings.confidence)[0]
-            for one in outputs
+        fitted = self.fitted(reading)
+        outputs, target, group = self._part(reading, "test", constraint)
+        seeds = len(outputs)
+        shown = value(constraint, outputs, target.expand(seeds, -1), group.expand(seeds, -1), self._groups)
+        return Held(
+            constraint,
+            float(fitted.fitted.gaps[place]),
+            fitted.bounds[place],
+            fitted.needed,
+            len(self._fitting.pool.rows),
+            len(self.context.partition.test),
+            fitted.certificates[place],
+            tuple(shown.tolist()),
         )
-        validation = statistics.fmean(row[2 + place] for row in reading.outcome.details)
-        return Held(constraint, validation, gaps["confirmation"], gaps["test"], certificates)
 
     def _part(self, reading: Reading, part: str, constraint: Constraint) -> tuple[Tensor, Tensor, Tensor]:
         """What the constraint reads: outputs ``[S, rows(, classes)]``, target and group ids or a number ``[rows]``."""
@@ -255,23 +274,8 @@ class FairReferee:
         assert dataset.group is not None  # noqa: S101  (a study under constraints has groups)
         return torch.tensor(dataset.target[rows]), torch.tensor(dataset.group[rows])
 
-    def _said(self, held: Held) -> str:
-        """A sentence on one constraint: what is certified, and what test shows."""
-        level = f"{self.context.settings.confidence:.0%}"
-        certain = {
-            "met": f"confirmation certifies it at {level}",
-            "not met": f"confirmation does not certify it at {level}",
-            "not certifiable": f"so many rows cannot certify it at {level}",
-        }[held.status]
-        figures = f"(gap {_figure(held.gap)}, bound {_figure(held.bound)})"
-        return f"{held.constraint}: {certain} {figures}; test shows {_figure(statistics.fmean(held.test))}."
-
     def _seed(self, purpose: str) -> int:
         return derived_seed(self.context.settings.seed, purpose)
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
 
 
 def _compared(found: Verdict) -> str:

@@ -7,60 +7,50 @@ from typing import Any
 
 import torch
 
-from losssearch.evaluation.fairness import (
-    decision_quality,
-    fit_group_thresholds,
-    value,
-)
-from losssearch.execution.fair_judge import SCORE
+from losssearch.evaluation.fairness import bound, decision_quality, fit_group_thresholds, value
 from losssearch.search.context import Context
+from losssearch.search.cross_fitting import SCORE, CrossFitted, CrossFitting
 from losssearch.search.verdict import Reading
 
 NEEDS = "the sensitive attribute at prediction"
 
 
-def by_group(context: Context, reading: Reading) -> dict[str, Any]:
-    """Thresholds in logits, one a group and seed, fitted on confirmation within the constraints, and what test says.
+def by_group(context: Context, fitting: CrossFitting, fitted: CrossFitted, reading: Reading) -> dict[str, Any]:
+    """Thresholds in logits, one a group, and what test says; fitted on all rows outside test within the constraints.
 
-    The bounds that must keep the limits promise the gap on as many new rows as test has.
+    Each row is scored by a model that did not train on it. The bounds that must keep the limits promise the gap on as
+    many new rows as test has; ``promised`` says whether they do.
     """
-    dataset, parts = context.dataset, context.partition
+    dataset, rows = context.dataset, context.partition.test
     assert dataset.group is not None  # noqa: S101  (a study under constraints has groups)
-    groups = len(dataset.groups)
-    rows = {name: getattr(parts, name) for name in ("confirmation", "test")}
-    target = {name: torch.tensor(dataset.target[own]) for name, own in rows.items()}
-    group = {name: torch.tensor(dataset.group[own]) for name, own in rows.items()}
-    scores = {name: torch.tensor(reading.outcome.held[f"{name}{SCORE}"]) for name in rows}
-    quality, sign = decision_quality(context.metric)
-    fitted = fit_group_thresholds(
-        scores["confirmation"],
-        target["confirmation"],
-        group["confirmation"],
+    groups, limiting = len(dataset.groups), [one for one in context.constraints if one.gap.counted]
+    scores, (quality, sign) = fitted.fitted.adjustment.scores(fitted.scored.pool), decision_quality(context.metric)
+    found = fit_group_thresholds(
+        scores,
+        fitting.target,
+        fitting.group,
         groups,
-        constraints=[one for one in context.constraints if one.gap.counted],
+        constraints=limiting,
         quality=quality,
         sign=sign,
-        z=context.promise(len(target["confirmation"])),
+        z=fitting.needed,
     )
-    decided = fitted.apply(scores["test"], group["test"])
-    seeds = len(decided)
-    labels, ids = target["test"].expand(seeds, -1), group["test"].expand(seeds, -1)
-    found = [(one, value(one, decided, labels, ids, groups).tolist()) for one in context.constraints]
-    columns = fitted.parameter.T.tolist()
+    decided = found.apply(scores, fitting.group)
+    reached = [bound(one, decided, fitting.target, fitting.group, groups, z=fitting.needed) for one in limiting]
+    shown = torch.tensor(reading.outcome.held[f"test{SCORE}"])
+    labels, ids = (torch.tensor(values[rows]).expand(len(shown), -1) for values in (dataset.target, dataset.group))
+    decided = found.apply(shown, ids)
+    gaps = [(one, value(one, decided, labels, ids, groups).mean().item()) for one in context.constraints]
     return {
         "needs": NEEDS,
-        "thresholds": dict(zip(dataset.groups, columns, strict=True)),
+        "thresholds": {name: [own] for name, own in zip(dataset.groups, found.parameter.tolist(), strict=True)},
+        "rows": len(scores),
+        "promised": all(one.met(float(least)) for one, least in zip(limiting, reached, strict=True)),
         "test": {
             "metric": statistics.fmean(context.metric(decided, labels).tolist()),
             "constraints": [
-                {
-                    "name": one.name,
-                    "op": one.op,
-                    "limit": one.limit,
-                    "test": statistics.fmean(gaps),
-                    "met": one.met(statistics.fmean(gaps)),
-                }
-                for one, gaps in found
+                {"name": one.name, "op": one.op, "limit": one.limit, "test": gap, "met": one.met(gap)}
+                for one, gap in gaps
             ],
         },
     }

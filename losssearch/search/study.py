@@ -37,7 +37,8 @@ def run_study(context: Context) -> Finished:
         # Who keeps the constraints is known only when all were read.
         referee = FairReferee(context)
         finished = judged_study(context, referee, baselines=len(context.task.menu))
-        return replace(finished, result=beside(context, finished.result, referee.plain_scores()))
+        result = finished.result | {"finalists": referee.finalists()}
+        return replace(finished, result=beside(context, result, referee.plain_scores()))
     return judged_study(context, Referee(context), searched=SEARCHED)
 
 

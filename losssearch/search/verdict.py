@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,10 @@ class Reading:
     def name(self) -> str:
         """The trial's name."""
         return self.contender.trial.name
+
+
+Refine: TypeAlias = Callable[[Sequence[Reading]], list[Reading]]
+"""From readings as they were trained to readings as they are judged."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,8 @@ class Judgement(Protocol):
 class Referee:
     """Reads confirmation and test for the finalists, all on the same draws, seeds and rows."""
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
+    def __init__(self, context: Context, refine: Refine = list) -> None:
+        self.context, self._refine = context, refine
         self._finalists: list[Reading] = []
         self._differences: dict[tuple[int, int, str], Difference] = {}
 
@@ -137,9 +141,14 @@ class Referee:
         keeper = self.context.keeper
         seeds = keeper.effort.seeds if keeper else self.context.settings.confirm_seeds
         outcomes = train(self.context, "confirmation", contenders, seeds, hold=True)
-        readings = [Reading(c, o) for c, o in zip(contenders, outcomes, strict=True)]
+        readings = self._refine([Reading(c, o) for c, o in zip(contenders, outcomes, strict=True)])
         self._finalists = self._finalists or [r for r in readings if r.outcome.state == "completed"]
         return readings
+
+    @property
+    def finalists(self) -> Sequence[Reading]:
+        """The losses that were read first, as far as they could be trained."""
+        return self._finalists
 
     def measured(self, reading: Reading) -> dict[str, Any]:
         """See `Judgement.measured`."""

@@ -22,7 +22,7 @@ class Detailed:
     """An adjustment whose judge has more to say than a utility.
 
     ``details`` ``[R, K, F]``: what it measured, kept from the best epoch. ``views``: other ways to read held-out
-    outputs, by what is added to the name of the part.
+    outputs, by what is added to the name of the part; the ``validation`` part is held in these ways too.
     """
 
     apply: Callable[[Tensor], Tensor]

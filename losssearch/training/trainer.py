@@ -256,9 +256,11 @@ class _Training:
             )
 
     def _held(self) -> dict[str, Tensor]:
-        _, adjust = self._evaluate(self.members.outputs(self.replicas.validation_features, best=True))
-        views = {"": adjust, **(adjust.views if isinstance(adjust, Detailed) else {})}
-        held: dict[str, Tensor] = {}
+        validated = self.members.outputs(self.replicas.validation_features, best=True)
+        _, adjust = self._evaluate(validated)
+        more = adjust.views if isinstance(adjust, Detailed) else {}
+        held = {f"validation{suffix}": kept(view(validated), self.replicas.classes) for suffix, view in more.items()}
+        views = {"": adjust, **more}
         for name, (features, _) in self.replicas.held.items():
             outputs = self.members.outputs(features, best=True)
             held |= {f"{name}{suffix}": kept(view(outputs), self.replicas.classes) for suffix, view in views.items()}

@@ -74,7 +74,7 @@ def test_the_result_says_how_the_limit_is_kept(finished: Path) -> None:
     assert set(result["data"]["groups"]) == {"f", "m"}
     assert result["data"]["features"] == 2
     assert result["verdict"]["unmet"] is None
-    assert "confirmation certifies it at 95%" in result["verdict"]["text"]
+    assert "out-of-fold rows certify it at 95%" in result["verdict"]["text"]
     for entry in (result["best"], *result["baselines"]):
         (held,) = entry["constraints"]
         assert {"name", "op", "limit", "validation", "confirmation", "test", "met"} <= set(held)
@@ -82,6 +82,8 @@ def test_the_result_says_how_the_limit_is_kept(finished: Path) -> None:
         assert held["met"] == (held["test"] <= 0.3)
         assert held["confirmation"]["value"] <= held["confirmation"]["bound"]
     (held,) = result["best"]["constraints"]
+    assert held["promise"]["kept"]
+    assert held["promise"]["bound"] <= 0.3
     assert held["confirmation"]["status"] == "met"
     assert held["noise_floor"]["verifiable"]
     assert 0 < held["noise_floor"]["mean"] < held["noise_floor"]["quantile"] < 0.3
@@ -164,7 +166,10 @@ def test_a_limit_that_nobody_keeps_ends_with_3_and_the_closest(table: Path, capf
     (line,) = shown.err.splitlines()
     assert "No candidate meets worst_group_accuracy >= 0.9999: the closest is" in line
     assert "beyond the limit" in line
+    assert "not promised" in line
+    assert "--confidence leave more room" in line
     result = result_of(out)
+    assert not result["best"]["decision"]["promised"]
     assert result["verdict"]["unmet"] in line
     assert not result["best"]["constraints"][0]["met"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from losssearch.data.replicas import Replicas
-from losssearch.execution.fair_judge import DECISION, Demands, fair_judge
+from losssearch.execution.fair_judge import Demands, fair_judge
 from losssearch.training import Detailed
 
 GAP = "demographic_parity_difference"
@@ -33,7 +33,7 @@ def test_within_a_limit_the_fair_model_is_better() -> None:
     utility, adjust = judge(outputs, replicas.validation_target, tuned)
     assert utility[0, 1] > utility[0, 0]
     assert isinstance(adjust, Detailed)
-    decided = (adjust.views[DECISION](outputs) > 0).double()[0]
+    decided = (adjust(outputs) > 0).double()[0]
     group = replicas.validation_group[0]  # type: ignore[index]
     gaps = (decided[:, group == 1].mean(1) - decided[:, group == 0].mean(1)).abs()
     torch.testing.assert_close(adjust.details[0, :, 2].double(), gaps, atol=1e-6, rtol=0)
@@ -60,7 +60,7 @@ def test_a_front_is_worth_the_mean_over_its_limits() -> None:
     )
     assert isinstance(adjust, Detailed)
     profile = adjust.details[0]
-    torch.testing.assert_close(utility[0].float(), profile.mean(-1))
+    torch.testing.assert_close(utility[0], profile.mean(-1))
     assert bool((profile.diff(dim=-1) >= 0).all()), "a wider limit never costs"
     assert profile[1, 0] > profile[0, 0]
 
@@ -83,5 +83,5 @@ def test_few_rows_do_not_make_a_constant_decision() -> None:
     judge = fair_judge("accuracy", "binary", Demands((f"{GAP} <= 0.05",), z=3.0), replicas, lambda values: values)
     _, adjust = judge(outputs, replicas.validation_target, torch.tensor([True, True]))
     assert isinstance(adjust, Detailed)
-    share = (adjust.views[DECISION](outputs) > 0).double().mean(-1)
+    share = (adjust(outputs) > 0).double().mean(-1)
     assert bool(((share > 0.1) & (share < 0.9)).any())

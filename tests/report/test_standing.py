@@ -96,8 +96,11 @@ def test_the_promise_names_decision_confidence_and_sight(make_fair_result: Maker
     for words in ("one for all groups", "9,769 confirmation rows", "95% confidence bound is 0.041", "does not see sex"):
         assert words in shown
     result["data"]["sensitive_as_feature"] = True
-    result["best"]["constraints"][0]["confirmation"]["status"] = "not certifiable"
+    result["best"]["constraints"][0]["confirmation"] |= {"status": "not certifiable", "rows": 39_000}
+    result["best"]["constraints"][0]["promise"] = {"kept": False}
     shown = " ".join(promise(result)[0])
+    assert "on 39,000 rows, each decided by a model and a threshold that it did not train or tune" in shown
+    assert "It is not promised" in shown
     assert "could not certify" in shown
     assert "every prediction needs it" in shown
 

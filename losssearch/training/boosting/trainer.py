@@ -173,9 +173,11 @@ class _Growing:
             rows = [[m.trees[r].outputs(own.numpy()) for m in members] for r, own in enumerate(features)]
             return torch.from_numpy(np.array(rows)).float()
 
-        _, adjust = self._judge(members, outputs(self.replicas.validation_features))
-        views = {"": adjust, **(adjust.views if isinstance(adjust, Detailed) else {})}
-        held: dict[str, Tensor] = {}
+        validated = outputs(self.replicas.validation_features)
+        _, adjust = self._judge(members, validated)
+        more = adjust.views if isinstance(adjust, Detailed) else {}
+        held = {f"validation{suffix}": kept(view(validated), self.replicas.classes) for suffix, view in more.items()}
+        views = {"": adjust, **more}
         for name, (features, _) in self.replicas.held.items():
             scores = outputs(features)
             held |= {f"{name}{suffix}": kept(view(scores), self.replicas.classes) for suffix, view in views.items()}
