@@ -73,6 +73,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, folder: Path) -> int:
+    from benchmarks.quality.ranks import NOTE, listed
     from benchmarks.quality.report import (
         HEADINGS,
         RIVAL_HEADINGS,
@@ -86,6 +87,7 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
     from benchmarks.quality.running import run_units
     from benchmarks.quality.scenarios import choose, read_scenarios
     from benchmarks.quality.unit import forget
+    from benchmarks.quality.verdicts import RELIABILITY_HEADINGS, reliability_rows
 
     scenarios = read_scenarios()
     if options.list:
@@ -108,8 +110,10 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
         "losssearch against",
         RIVAL_HEADINGS,
         rival_rows(found),
-        notes=[f"Mean ranks ({g}): {_listed(r)}" for g, r in found["mean_ranks"].items() if r],
+        notes=[*(f"Mean ranks ({g}): {listed(r)}" for g, r in found["ranks"].items() if r), NOTE],
     )
+    if found["reliability"]:
+        print_table("Verdicts on the outer test", RELIABILITY_HEADINGS, reliability_rows(found["reliability"]))
     if left:
         print(f"{left} units are left: the same command goes on")
     for line in results.failed:
@@ -149,10 +153,6 @@ def _units(options: argparse.Namespace, scenarios: Sequence[Any], folder: Path) 
         for repeat in range(first, first + repeats)
         for scenario in scenarios
     ], limit
-
-
-def _listed(ranks: dict[str, float]) -> str:
-    return ", ".join(f"{name} {ranks[name]:.2f}" for name in sorted(ranks, key=ranks.__getitem__))
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,9 @@ from typing import Any
 
 from benchmarks.quality import comparison, diagram, verdicts
 from benchmarks.quality import families as names
+from benchmarks.quality import ranks as rankings
 from benchmarks.quality.results import Results
+from benchmarks.quality.scenarios import read_scenarios
 
 Rows = list[list[str]]
 TASKS = {"classification": ("binary", "multiclass"), "regression": ("regression",)}
@@ -40,6 +42,8 @@ def figures(results: Results) -> dict[str, Any]:
         families = dict.fromkeys(f for kind in kinds for f in names.FAMILIES[kind])
         there = [f for f in families if own and all(math.isfinite(results.mean(s, f)) for s in own)]
         groups[name] = ([*everywhere, *there], own)
+    sources = {scenario.name: scenario.dataset for scenario in read_scenarios()}
+    stated = verdicts.statements(results)
     found = {
         "scenarios": len(results.scenarios),
         "repeats": {s: results.repeats(s) for s in results.scenarios},
@@ -47,6 +51,7 @@ def figures(results: Results) -> dict[str, Any]:
         "still_rising": results.rising,
         "failed": [f"{line['scenario']} repeat {line['repeat']}" for line in results.failed],
         "mean_ranks": {name: comparison.mean_ranks(results, *group) for name, group in groups.items()},
+        "ranks": {name: rankings.ranked(results, *group, sources, names.OURS) for name, group in groups.items()},
         "ranked_scenarios": {n: len(comparison.utilities(results, *group)) for n, group in groups.items()},
         "against": {
             rival: tested | comparison.tally(results, names.OURS, rival)
@@ -60,7 +65,10 @@ def figures(results: Results) -> dict[str, Any]:
         "harmed": _share(
             gain < -HARM for gain in _finite(results.gain(s, names.OURS, names.PLAIN_TUNED) for s in results.scenarios)
         ),
-        "verdicts": verdicts.calibration(verdicts.statements(results)),
+        "verdicts": verdicts.calibration(stated),
+        "grades": verdicts.grades(stated),
+        "reliability": verdicts.reliability(stated, sources),
+        "statements": verdicts.records(stated),
         "cost": _cost(results),
     }
     return found | {"goals": goals(found)}
@@ -73,6 +81,10 @@ def goals(found: dict[str, Any]) -> dict[str, Any]:
     plain = against.get(names.PLAIN_TUNED)
     return {
         "best mean rank": min(ranks, key=ranks.__getitem__) if ranks else None,
+        "ranks not told apart from ours": ", ".join(
+            name for name, one in found["ranks"]["all"].items() if rankings.told_apart(one) is False
+        )
+        or None,
         "least share of wins or ties against a rival (0.8)": min(
             (v for v in kept.values() if v is not None), default=None
         ),
@@ -178,10 +190,9 @@ def markdown(results: Results, found: dict[str, Any], image: str | None) -> str:
     repeats = sorted(set(found["repeats"].values()))
     span = " to ".join(map(str, dict.fromkeys((*repeats[:1], *repeats[-1:]))))
     lines = [f"Scenarios: {found['scenarios']}; repeats: {span or 'none'}.", "", "## Mean ranks", ""]
-    for group, ranks in found["mean_ranks"].items():
-        ordered = sorted(ranks, key=ranks.__getitem__)
-        listed = ", ".join(f"{name} {ranks[name]:.2f}" for name in ordered)
-        lines.append(f"- {group} ({found['ranked_scenarios'][group]} scenarios): {listed or 'none'}")
+    for group, ranks in found["ranks"].items():
+        lines.append(f"- {group} ({found['ranked_scenarios'][group]} scenarios): {rankings.listed(ranks) or 'none'}")
+    lines += ["", rankings.NOTE]
     lines += ["", f"![Critical differences]({image})", ""] if image else [""]
     for title, key in (
         ("## losssearch against every rival", "against"),
@@ -201,6 +212,10 @@ def markdown(results: Results, found: dict[str, Any], image: str | None) -> str:
         *table(("verdicts", "number or share"), [[k.replace("_", " "), number(v)] for k, v in verdict.items()]),
         "",
     ]
+    if found["reliability"]:
+        rows = [[grade, *(number(v) for v in entry.values())] for grade, entry in found["grades"].items()]
+        lines += [*table(("grade", "verdicts", "better on the outer test", "outer difference, errors"), rows), ""]
+        lines += [*table(verdicts.RELIABILITY_HEADINGS, verdicts.reliability_rows(found["reliability"])), ""]
     cost = [[m, *(number(v) for v in entry.values())] for m, entry in found["cost"].items()]
     lines += ["## Cost of a choice", "", *table(("method", "wall seconds", "processor seconds", "trials"), cost), ""]
     lines += ["## Every scenario", "", *table(HEADINGS, scenario_rows(results)), ""]

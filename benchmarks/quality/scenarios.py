@@ -35,6 +35,12 @@ class Scenario:
     constraint: str = ""
     sensitive: str = ""
     watermark: float = 0.0
+    source: str = ""
+
+    @property
+    def dataset(self) -> str:
+        """The dataset whose rows these are; scenarios of one dataset are not independent."""
+        return self.source or self.data
 
     def __post_init__(self) -> None:
         if len(self.noise) > 1 or not set(self.noise) <= set(NOISES):

@@ -68,6 +68,10 @@ class Evidence:
         """Whether it is better by more than one standard error."""
         return self.difference > CLEAR * self.error and self.difference > 0
 
+    def to_json(self) -> dict[str, float]:
+        """As ``result.json`` has it."""
+        return {"difference": self.difference, "standard_error": self.error}
+
 
 def paired(ours: Sequence[Sequence[float]], reference: Sequence[float]) -> list[Evidence | None]:
     """The mean difference of each of ``ours`` to the reference, over the draws that both had; None without two.

@@ -218,6 +218,7 @@ class _Front:
             before,
             found.grade,
             found.probability,
+            everything,
         )
 
     def _difference(self, first: Sequence[Place], second: Sequence[Place], part: HeldOut) -> Difference:

@@ -89,7 +89,7 @@ def reevaluate(context: StudyContext, trials: Sequence[TrialRecord]) -> dict[str
         if keeper and number == len(fields):
             count = keeper.extra_draws(number - 1, 2 * places + 1, planned, MOST_DRAWS)
         for side in SIDES:
-            kept = _kept(field[side], places, incumbent, SETTINGS if side == "baseline" else places)
+            kept = kept_places(field[side], places, incumbent, SETTINGS if side == "baseline" else places)
             gone[side] = [c for c in field[side] if c not in kept] + gone[side]
             field[side] = kept
         field = _round(context, field, number, count, incumbent)
@@ -120,7 +120,7 @@ def _incumbent(context: StudyContext, baselines: Sequence[Contender]) -> int | N
     return baselines[0].trial.number if baselines else None
 
 
-def _kept(field: Sequence[Contender], places: int, incumbent: int | None, settings: int) -> list[Contender]:
+def kept_places(field: Sequence[Contender], places: int, incumbent: int | None, settings: int) -> list[Contender]:
     """The first ``places`` contenders, at most ``settings`` of one name; the incumbent is kept besides."""
     kept, named = [], Counter[str]()
     for contender in field:
@@ -150,7 +150,7 @@ def _round(
         saved[EPOCHS] = {n: list(o.best_epochs) for n, o in zip(numbers, outcomes, strict=True)}
         context.store.save_stage(settings.study, stage, saved)
     measured = {side: [_with_round(c, saved) for c in field[side]] for side in SIDES}
-    return _ranked(measured, incumbent)
+    return rank_field(measured, incumbent)
 
 
 def _with_round(contender: Contender, saved: Mapping[str, Any]) -> Contender:
@@ -162,7 +162,7 @@ def _with_round(contender: Contender, saved: Mapping[str, Any]) -> Contender:
     )
 
 
-def _ranked(field: dict[str, list[Contender]], incumbent: int | None) -> dict[str, list[Contender]]:
+def rank_field(field: dict[str, list[Contender]], incumbent: int | None) -> dict[str, list[Contender]]:
     """Each side by its believed differences to the incumbent, which stays first unless one is likely better."""
     everyone = [c for side in SIDES for c in field[side]]
     reference = next((c for c in everyone if c.trial.number == incumbent and c.utilities), None)

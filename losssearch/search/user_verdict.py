@@ -108,6 +108,7 @@ class SeedReferee:
             known,
             found.grade,
             found.probability,
+            known,
         )
 
 

@@ -63,6 +63,8 @@ class Verdict:
     """What test lets us claim of the searched loss against the best baseline."""
     probability_better: float | None = None
     """That the searched loss is better than the best baseline, by all evidence; None without a searched loss."""
+    belief: Evidence | None = None
+    """What all evidence, test among it, lets us believe of the difference; the probability follows it."""
     unmet: str = ""
     """Which constraint even the recommended loss does not keep, and by how much."""
 
@@ -82,9 +84,8 @@ class Verdict:
                 "difference": self.confirmation.difference,
                 "standard_error": self.confirmation.standard_error,
             },
-            "evidence": {"difference": self.evidence.difference, "standard_error": self.evidence.error}
-            if self.evidence
-            else None,
+            "evidence": self.evidence.to_json() if self.evidence else None,
+            "belief": self.belief.to_json() if self.belief else None,
             "plain": {
                 "name": self.plain,
                 "difference": self.plain_test.difference,
@@ -297,6 +298,7 @@ class Referee:
             before,
             found.grade,
             found.probability,
+            everything,
         )
 
 

@@ -3,9 +3,10 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
-from benchmarks.quality import comparison, diagram, verdicts
+from benchmarks.quality import comparison, diagram, ranks, verdicts
 from benchmarks.quality.families import AGAINST, MENU, OURS, PLAIN, PLAIN_TUNED, SEARCHED
 from benchmarks.quality.report import figures, markdown, write_report
 from benchmarks.quality.results import Results, read_results
@@ -80,8 +81,41 @@ def test_a_gain_of_a_score_is_in_points(results):
 
 def test_mean_ranks_share_ties(results):
     # a: menu, ours, plain; b: ours and menu tie; c: ours, plain, menu
-    ranks = comparison.mean_ranks(results, [PLAIN, MENU, OURS], results.scenarios)
-    assert ranks == pytest.approx({OURS: (2 + 1.5 + 1) / 3, MENU: (1 + 1.5 + 3) / 3, PLAIN: (3 + 3 + 2) / 3})
+    found = comparison.mean_ranks(results, [PLAIN, MENU, OURS], results.scenarios)
+    assert found == pytest.approx({OURS: (2 + 1.5 + 1) / 3, MENU: (1 + 1.5 + 3) / 3, PLAIN: (3 + 3 + 2) / 3})
+
+
+def test_intervals_of_ranks_count_datasets_and_not_scenarios(results):
+    sources = {"a": "one", "b": "one", "c": "other"}
+    methods = [PLAIN, MENU, OURS]
+    found = ranks.ranked(results, methods, results.scenarios, sources, OURS)
+    assert {m: one["rank"] for m, one in found.items()} == pytest.approx(
+        comparison.mean_ranks(results, methods, results.scenarios)
+    )
+    # two datasets: the one of a and b alone has ours 1.75 and menu 1.25, the other ours 1 and menu 3
+    assert found[OURS]["interval"] == pytest.approx([1.0, 1.75])
+    assert found[MENU]["interval"] == pytest.approx([1.25, 3.0])
+    assert found[MENU]["ours_less"] == pytest.approx((1 + 0 - 2) / 3)
+    assert found[MENU]["ours_less_interval"] == pytest.approx([-2.0, 0.5])
+    assert ranks.told_apart(found[MENU]) is False
+    assert ranks.told_apart(found[PLAIN]) is True
+    one = ranks.ranked(results, methods, results.scenarios, dict.fromkeys("abc", "one"), OURS)
+    assert one[OURS]["interval"] is None
+    assert ranks.told_apart(one[MENU]) is None
+
+
+def test_an_interval_of_ranks_holds_the_truth_as_often_as_it_says():
+    """40 datasets of one to three scenarios each, whose scenarios are alike, two methods equally good."""
+    draw = np.random.default_rng(3)
+    held = []
+    for _ in range(200):
+        sizes = draw.integers(1, 4, 40)
+        first = np.repeat(draw.integers(1, 3, 40), sizes).astype(float)
+        table = np.column_stack([first, 3 - first])
+        drawn = ranks.resampled(table, [str(n) for n in np.repeat(np.arange(40), sizes)])
+        low, high = np.percentile(drawn[:, 0] - drawn[:, 1], (2.5, 97.5))
+        held.append(low <= 0 <= high)
+    assert 0.88 < np.mean(held) < 0.99
 
 
 def test_wins_ties_and_losses_follow_the_interval(results):
@@ -140,6 +174,28 @@ def test_verdicts_are_held_against_the_outer_test():
     assert found["claims_above_zero"] == found["claims_not_refuted"] == 0.5
     assert found["recommended_harmful"] == 0.5
     assert found["not_recommended_missed"] == 1.0
+
+
+def test_probabilities_are_held_against_the_outer_test_and_its_own_error():
+    results = Results()
+    for repeat, outer in enumerate((0.2, 0.1, 0.3, -0.1)):
+        _study(results, repeat, "searched", 0.1, [-0.1, 0.3], outer, error=0.1)
+        told = {"grade": "probably better", "probability_better": 0.84, "belief": {
+            "difference": 0.1, "standard_error": 0.1}}  # fmt: skip
+        results.choices["a", OURS][repeat]["study"]["verdict"] |= told
+    stated = verdicts.statements(results)
+    (first, everything) = verdicts.reliability(stated, {})
+    assert (first["from"], first["to"], first["verdicts"]) == (0.8, 1.0, 4)
+    assert first["said"] == pytest.approx(0.84)
+    assert first["above_zero"] == 0.75
+    # the normal distribution's table at 0.1 / sqrt(0.1² + 0.1²) = 0.7071
+    assert first["expected"] == pytest.approx(0.7602, abs=1e-4)
+    assert first["above_less_expected"] is None  # one dataset
+    assert everything["verdicts"] == 4
+    assert verdicts.grades(stated) == {
+        "probably better": {"verdicts": 4, "above_zero": 0.75, "outer_in_errors": pytest.approx(1.25)}
+    }
+    assert verdicts.records(stated)[0]["probability"] == 0.84
 
 
 def test_without_verdicts_nothing_is_claimed():
