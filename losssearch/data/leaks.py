@@ -20,7 +20,7 @@ from losssearch.data.encoding import calendar_parts
 CLASSES, NUMBERS = 0.82, 0.995
 """Share of the target's variance that a feature must explain alone, on new rows: of classes, and of ranks of numbers.
 
-Of 44 public tables, this names one column that is a leak, and no other.
+Of 44 public tables, this names one column, from which the target was derived.
 """
 
 RANKED = 0.995
