@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import losssearch as ls
 from losssearch.cli.app import app
-from losssearch.errors import OptionError
+from losssearch.errors import ConstraintUnmetError, OptionError
 
 FEW = ["--trials", "4", "--epochs", "8", "--confirm-seeds", "2", "--workers", "0", "--no-mlflow", "--json"]
 
@@ -60,3 +60,27 @@ def test_a_study_goes_on_with_its_own_split_alone(tmp_path: Path) -> None:
         ls.search(**options, time="patient", resume=True)
     with pytest.raises(OptionError, match="group"):
         ls.search(train=lambda loss, trial: 0.0, task="binary", metric="f1", group="patient")
+
+
+def test_limits_are_certified_by_patient(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    rows = np.repeat(np.arange(240), 8)
+    sex = generator.integers(0, 2, 240)
+    signal = generator.normal(size=240) + sex
+    frame = pd.DataFrame({"a": signal[rows] + 0.01 * generator.normal(size=1920), "sex": sex[rows], "patient": rows})
+    frame = frame.assign(y=(signal + generator.normal(size=240) > 0.5).astype(int)[rows])
+    options = {
+        "data": frame, "target": "y", "metric": "accuracy", "sensitive": "sex", "trials": 4, "epochs": 3, "workers": 0,
+        "constraints": "demographic_parity_difference <= 0.3", "confirm_seeds": 2, "mlflow": False, "model": "linear",
+        "references": False,
+    }  # fmt: skip
+
+    def margin(**split: str | tuple[str, ...]) -> float:
+        try:
+            found = ls.search(**options, **split, out=tmp_path / "-".join(split)).to_json()
+        except ConstraintUnmetError as error:
+            found = error.result.to_json()
+        said = found["best"]["constraints"][0]["confirmation"]
+        return said["bound"] - said["value"]
+
+    assert margin(group="patient") > 1.8 * margin(drop=("patient",))
