@@ -159,3 +159,30 @@ def test_every_group_has_its_share_of_every_part() -> None:
     assert replicas.group is not None
     assert replicas.group.shape == replicas.target.shape
     assert replicas.take([1]).group.shape == (1, replicas.target.shape[1])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("counts", [{"a": 600, "b": 400, "c": 50}, {"a": 500, "b": 300, "c": 40, "d": 30}])
+def test_the_note_on_pooling_gives_each_group_its_own_reason(counts: dict[str, int]) -> None:
+    rows = sum(counts.values())
+    frame = pd.DataFrame({"x": np.sin(np.arange(rows)), "y": np.arange(rows) % 2})
+    frame["g"] = np.repeat(list(counts), list(counts.values()))
+    (note,) = (note for note in load(frame, target="y", sensitive="g").notes if "pooled into one group" in note)
+    small, _, large = note.partition("and the next smallest group, ")
+    assert large == f"'b' ({counts['b']} rows)"
+    assert "'b'" not in small
+    assert all(f"{name!r} ({count} rows)" in small for name, count in counts.items() if count < 100)
+
+
+def test_missing_values_that_are_pooled_are_no_group_of_their_own() -> None:
+    frame = pd.DataFrame({"x": np.sin(np.arange(1030)), "y": np.arange(1030) % 2})
+    frame["g"] = ["a"] * 900 + ["b"] * 60 + [None] * 70
+    notes = load(frame, target="y", sensitive="g").notes
+    assert not any("group of their own" in note for note in notes)
+    assert any("pooled" in note and "'missing' (70 rows)" in note for note in notes)
+
+
+def test_numbers_of_groups_keep_their_digits() -> None:
+    frame = pd.DataFrame(
+        {"x": np.sin(np.arange(900)), "y": np.arange(900) // 3 % 2, "g": 1_700_000_000 + np.arange(900) % 3}
+    )
+    assert load(frame, target="y", sensitive="g").groups == ("1700000000", "1700000001", "1700000002")

@@ -12,6 +12,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+import torch
 
 from losssearch.errors import SpecError
 from losssearch.export.definitions import collect
@@ -155,3 +156,13 @@ def test_another_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     write_module(tmp_path, "family_numpy", "import numpy as np\n\n\ndef numpy_term(x):\n    return np.abs(x)\n")
     with pytest.raises(SpecError, match="torch and the standard library only, got: import numpy as np"):
         collect([("family_numpy", "numpy_term")])
+
+
+def test_raw_targets_far_from_zero_keep_their_differences() -> None:
+    spec = LossSpec.from_json({"parts": [{"term": "squared"}]})
+    text = loss_source(LossFacts(spec, "regression", target_mean=1.7e9, target_scale=60.0))
+    scope: dict[str, object] = {"__name__": "exported"}
+    exec(text, scope)
+    target = 1.7e9 + 60 * torch.linspace(-1, 1, 9, dtype=torch.float64)
+    found = scope["Loss"](target_mean=1.7e9, target_scale=60.0)(torch.full((9,), 1.7e9), target)  # type: ignore[operator]
+    torch.testing.assert_close(float(found), float(torch.linspace(-1, 1, 9).square().mean()), rtol=1e-6, atol=0)
