@@ -29,12 +29,13 @@ from losssearch.evaluation.fairness import (
     evaluate_fairly,
     value,
 )
+from losssearch.evaluation.fairness.clustered import widening
 from losssearch.evaluation.fairness.judge import CONSTANT
 from losssearch.evaluation.fairness.rates import Rates, gap_value, rates
 from losssearch.execution.fair_judge import RAW
 from losssearch.search.common_scale import CommonScale
 from losssearch.search.context import Context
-from losssearch.search.pool import Pool, pool_of
+from losssearch.search.pool import Pool, by_training, pool_of
 from losssearch.training import Outcome
 from losssearch.training.outcome import kept
 
@@ -46,8 +47,6 @@ ROUNDS = 3
 
 LESS = (1.0, 0.0)
 """Standard errors to spare that are tried where all that a promise takes cannot be had: then nothing is promised."""
-
-Adjust = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,18 +148,20 @@ class CrossFitting:
         """The decision of a loss whose trainings are ``outcome``; where it is not ``tuned``, outputs as they are."""
         scored = self._scored(outcome, tuned=tuned)
         everything = torch.ones(len(scored.pool), dtype=torch.bool)
-        differ = [0.0] * len(self.constraints)
+        differ, needed = [0.0] * len(self.constraints), self.needed
         for _ in range(ROUNDS):
             held_to = self._tightened(differ)
-            fitted, spared = self._tuned(scored.pool, everything, held_to, (self.needed, *LESS), tuned)
+            fitted, spared = self._tuned(scored.pool, everything, held_to, (needed, *LESS), tuned)
             now = [self._differ(one, fitted.adjustment, scored.confirmation) for one in self.constraints]
-            if all(new <= old for new, old in zip(now, differ, strict=True)):
+            wider = self.needed * self._widening(fitted.adjustment, scored.pool)
+            if wider <= needed and all(new <= old for new, old in zip(now, differ, strict=True)):
                 break
             differ = [max(pair) for pair in zip(now, differ, strict=True)]
+            needed = max(needed, wider)
         bounds = []
         for one, by in zip(self.constraints, now, strict=True):
             read = fitted.adjustment.read(one, scored.pool)
-            reached = float(bound(one, read, self.target, self.group, self.groups, z=self.needed))
+            reached = float(bound(one, read, self.target, self.group, self.groups, z=needed))
             bounds.append(reached + by if one.op == "<=" else reached - by)
         excess = max(float(one.excess(torch.tensor(b))) for one, b in zip(self.constraints, bounds, strict=True))
         if not fitted.excess < CONSTANT:
@@ -170,7 +171,7 @@ class CrossFitting:
             scored,
             fitted,
             spared,
-            self.needed,
+            needed,
             excess if math.isfinite(excess) else math.inf,
             tuple(bounds),
             self._certified(scored.pool, cross),
@@ -186,6 +187,13 @@ class CrossFitting:
             parts = [scale.apply(part) for part in parts]
         validation, confirmation, test = parts
         return Scored(self.pool.gather(validation, confirmation), confirmation, test, scale)
+
+    def _widening(self, adjustment: FairAdjustment, scores: Tensor) -> float:
+        """By how much rows that belong together widen the margin."""
+        if (clusters := self._clusters) is None:
+            return 1.0
+        rows = self.target, self.group, self.groups, clusters
+        return max(widening(one.gap, adjustment.read(one, scores), *rows) for one in self.constraints)
 
     def _tightened(self, differ: Sequence[float]) -> list[Constraint]:
         """The constraints with limits that leave room for what trainings differ by."""
@@ -240,7 +248,7 @@ class CrossFitting:
         ]
 
     def _certified(self, scores: Tensor, cross: list[FairAdjustment]) -> tuple[Certificate, ...]:
-        views = {name: _by_training(scores, self.pool.training, own) for name, own in _views(cross).items()}
+        views = {name: by_training(scores, self.pool.training, own) for name, own in _views(cross).items()}
         regression = self.context.settings.task == "regression"
         return tuple(
             certificate(
@@ -262,7 +270,7 @@ class CrossFitting:
         pool, metric, held = self.pool, self.context.metric, {}
         classes = len(self.context.dataset.classes)
         for name, own in _views(cross).items():
-            moved = _by_training(scored.confirmation, pool.training[pool.searched :], own, axis=1)
+            moved = by_training(scored.confirmation, pool.training[pool.searched :], own, axis=1)
             held[f"confirmation{name}"] = kept(moved, classes).numpy()
         for name, (adjust,) in _views([fitted.adjustment]).items():
             held[f"test{name}"] = kept(adjust(scored.test), classes).numpy()
@@ -285,20 +293,10 @@ class CrossFitting:
             yield float(value(one, adjustment.read(one, outputs), target, group, self.groups))
 
 
-def _views(adjustments: list[FairAdjustment]) -> Mapping[str, list[Adjust]]:
+def _views(adjustments: list[FairAdjustment]) -> Mapping[str, list[Callable[[Tensor], Tensor]]]:
     """The ways to read outputs, by what they add to the name of a part."""
     return {
         "": [one.apply for one in adjustments],
         DECISION: [one.decide for one in adjustments],
         SCORE: [one.scores for one in adjustments],
     }
-
-
-def _by_training(outputs: Tensor, training: Tensor, adjust: list[Adjust], axis: int = 0) -> Tensor:
-    """Outputs whose rows, along ``axis``, are adjusted as those of their training ``[N]`` are."""
-    moved = outputs.clone()
-    for one, own in enumerate(adjust):
-        rows = (training == one).nonzero().squeeze(1)
-        if len(rows):
-            moved.index_copy_(axis, rows, own(outputs.index_select(axis, rows)))
-    return moved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,3 +46,15 @@ def pool_of(validated: npt.NDArray[np.int64], confirmation: npt.NDArray[np.int64
         torch.from_numpy(np.concatenate((place[training, np.arange(len(rows))], held))),
         len(rows),
     )
+
+
+def by_training(
+    outputs: Tensor, training: Tensor, adjust: Sequence[Callable[[Tensor], Tensor]], axis: int = 0
+) -> Tensor:
+    """Outputs whose rows, along ``axis``, are adjusted as those of their training ``[N]`` are."""
+    moved = outputs.clone()
+    for one, own in enumerate(adjust):
+        rows = (training == one).nonzero().squeeze(1)
+        if len(rows):
+            moved.index_copy_(axis, rows, own(outputs.index_select(axis, rows)))
+    return moved

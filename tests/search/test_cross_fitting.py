@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -213,3 +216,16 @@ def test_confirmation_is_decided_by_what_other_rows_tuned() -> None:
 def test_folds_of_the_confirmation_hold_out_every_row_once() -> None:
     held_out = _Context(2_000).validated["confirmation"]
     assert len(np.unique(held_out)) == held_out.size
+
+
+def test_rows_that_belong_together_need_a_wider_margin() -> None:
+    limit, outcomes = "demographic_parity_difference <= 0.2", []
+    for size in (1, 10):
+        context = _Context(3_000)
+        ids = np.argsort(np.argsort(context.hidden, kind="stable")) // size  # alike in what decides them
+        context.dataset = replace(context.dataset, given=SimpleNamespace(cluster=ids, time=None))  # type: ignore[arg-type]
+        outcomes.append(_fitted(context, limit, context.outcome()))
+    alone, together = outcomes
+    assert together.needed > 1.5 * alone.needed
+    margins = [found.certificates[0].bound - found.certificates[0].value for found in outcomes]
+    assert margins[1] > 1.5 * margins[0]

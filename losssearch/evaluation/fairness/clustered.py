@@ -54,3 +54,17 @@ def clustered(
     mean = table.nan_to_num(0.0).sum(-1, keepdim=True) / count.clamp(min=1)
     variance = torch.where(known, table - mean, 0.0).square().sum(-1, keepdim=True) / (count - 1).clamp(min=1)
     return replace(found, variance=torch.maximum(found.variance, variance))
+
+
+def widening(
+    gap: Gap, outputs: Tensor, target: Tensor, group: Tensor, groups: int, clusters: Tensor, *, seed: int = 0
+) -> float:
+    """By how much clusters widen the standard error of a gap's rates, at the most of all rates; at least 1.
+
+    Arguments are those of `clustered`.
+    """
+    alone = rates(gap, outputs[None], target[None], group[None], groups)
+    together = clustered(gap, alone, outputs, target, group, groups, clusters, seed=seed)
+    known = alone.known & (alone.variance > 0)
+    ratio = torch.where(known, together.variance / alone.variance.clamp(min=1e-300), 1.0)
+    return max(1.0, float(ratio.max().sqrt()))
