@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data import streaming
-from losssearch.data.columns import MISSING_TEXT, read_text
+from losssearch.data.columns import MISSING_TEXT
 from losssearch.data.index_columns import with_index
 from losssearch.data.numbers import plainly_numbers
 from losssearch.errors import DataError
@@ -173,7 +173,7 @@ def _read_text_table(path: Path) -> pd.DataFrame:
 
 
 def _typed(column: pd.Series) -> pd.Series:
-    numbers = plainly_numbers(read_text(column))
+    numbers = plainly_numbers(column, MISSING_TEXT)
     return column if numbers is None else numbers
 
 

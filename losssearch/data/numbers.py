@@ -7,6 +7,7 @@ comma. Cells with leading zeros, such as 00501, are codes: as numbers they would
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,9 @@ CODE = r"[-+]?0\d[\d.,' ]*"
 
 _PLAIN = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _INFINITE = r"(?i:[-+]?inf(?:inity)?)"
-_WHOLE = r"[-+]?\d{1,15}"
+_WIDE = 1e15
+"""Whole numbers from here on are looked at as text, as float64 may merge them."""
+
 _CURRENCY = r"(?:[$€£¥₹₽₩]|US\$|USD|EUR|GBP|CHF|JPY|CAD|AUD|INR|CNY|SEK|NOK|DKK|PLN|BRL|R\$)"
 _GROUPED = {
     POINT: r"\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d*)?|\d{1,3}(?:[' ]\d{3})+(?:\.\d*)?",
@@ -38,18 +41,34 @@ _THREE_AFTER_COMMA = r"[-+]?[1-9]\d{0,2},\d{3}"
 _BLANKS = str.maketrans({"\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2212": "-", "’": "'"})
 
 
-def plainly_numbers(text: pd.Series) -> pd.Series | None:
-    """Text cells as int64 or float64 where each is a plain number and none a code or wider than float64; else None."""
-    present = text.dropna()
-    if present.empty or not bool(present.str.fullmatch(_PLAIN).all()) or bool(present.str.fullmatch(CODE).any()):
+def plainly_numbers(column: pd.Series, missing: Sequence[str]) -> pd.Series | None:
+    """Text cells as int64 or float64 where each is a plain number and none a code or wider than float64; else None.
+
+    Cells in ``missing`` count as missing. Arrow does the work, as files may have hundreds of millions of cells.
+    """
+    import pyarrow as pa
+    from pyarrow import compute as pc
+
+    text = pc.utf8_trim_whitespace(pa.array(column, type=pa.large_string(), from_pandas=True))
+    text = pc.if_else(pc.is_in(text, value_set=pa.array(missing, type=pa.large_string())), None, text)
+    present = len(text) - text.null_count
+    if not present or pc.any(pc.match_substring_regex(text, rf"^{CODE}$")).as_py():
         return None
-    if bool(present.str.fullmatch(r"[-+]?\d{16,}").any()):
+    if present == len(text):
+        try:
+            return pd.Series(pc.cast(text, pa.int64()).to_numpy(), index=column.index)
+        except pa.ArrowInvalid:
+            pass
+    try:
+        numbers = pc.cast(text, pa.float64())
+    except pa.ArrowInvalid:
         return None
-    if len(present) == len(text) and bool(present.str.fullmatch(_WHOLE).all()):
-        return text.astype("int64")
-    numbers = np.full(len(text), np.nan)
-    numbers[text.notna().to_numpy()] = _plain(present)
-    return pd.Series(numbers, index=text.index)
+    sizes = pc.min_max(pc.abs(numbers)).as_py()
+    if pc.any(pc.is_nan(numbers)).as_py() or pc.any(pc.is_inf(numbers)).as_py():
+        return None
+    if sizes["max"] >= _WIDE and pc.any(pc.match_substring_regex(text, r"^-?\d{16,}$")).as_py():
+        return None
+    return pd.Series(numbers.to_numpy(zero_copy_only=False), index=column.index)
 
 
 def parse_numbers(text: pd.Series, style: str) -> pd.Series:

@@ -32,6 +32,9 @@ _PHRASES = ("not available", "not applicable", "not known", "n / a", "0000-00-00
 GAPS = frozenset(_WORDS.split()) | frozenset(_PHRASES)
 """Cells, in lower case, that stand for a gap among numbers or dates. Among other text they are values."""
 
+_FEW_CELLS, _WORD_ROWS = 20, 5
+"""Words of so many rows each, beside so few different cells in all, are values and not slips."""
+
 _CENSORED = r"[<>≤≥~≈]\s*=?\s*[-+$€£]?[\d.,]+\s*%?"
 _CODED = r"[A-Za-z]{1,3}[-. ]?\d.*|\d+[A-Za-z].*"
 _MOST_CODED = 10
@@ -91,6 +94,8 @@ class _Cells:
         count, others, every = self.rows[read].sum(), self.rows[odd].sum(), self.rows.sum()
         if not count or (count < _LEAST_READ * every and read.sum() <= _MANY_NUMBERS):
             return False
+        if others and (read.sum() < 2 or (len(self.text) <= _FEW_CELLS and self.rows[odd].min() >= _WORD_ROWS)):
+            return False  # 1, 2 and "3 or more" are categories
         if others <= MOST_ODD * (count + others):
             coded = odd & self.text.str.fullmatch(_CODED).fillna(False)
             return int(coded.sum()) <= _MOST_CODED

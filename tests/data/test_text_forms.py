@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from losssearch.data import load
+from losssearch.data import files, load
 from losssearch.data.columns import read_leniently
 from losssearch.errors import DataError
 
@@ -87,6 +87,27 @@ def test_a_comma_that_may_separate_thousands_or_decimals_is_told() -> None:
 )
 def test_text_that_only_holds_digits_stays_text(cells: list[str]) -> None:
     assert read_leniently(pd.Series(cells * 50), "c").kind == "categorical"
+
+
+def test_a_category_of_few_rows_beside_numbers_stays_one() -> None:
+    for cells, odd in ((["-50000"], "50000+"), (["0", "1", "2"], "3+"), (["1", "2"], "other")):
+        column = pd.Series([*cells * 60, *[odd] * 6])
+        assert read_leniently(column, "c").kind == "categorical"
+    assert read_leniently(pd.Series([*["0", "1", "2"] * 60, "slip"]), "c").kind == "numeric"
+
+
+def test_numbers_of_a_text_file_are_typed_as_in_a_frame(tmp_path: Path) -> None:
+    cells = {
+        "int64": ["1", "-20", " 3 ", "9007199254740993"],
+        "float64": ["1.5", "?", "", "1e-3"],
+        "str": ["00501", "1", "2", "3"],
+    }
+    for dtype, four in cells.items():
+        (tmp_path / "t.csv").write_text("c,d\n" + "".join(f"{cell},x\n" for cell in four))
+        assert files.read_table(tmp_path / "t.csv", ".csv")["c"].dtype == dtype
+    for odd in ("nan", "inf", "12345678901234567", "0x10", "1_000"):
+        (tmp_path / "t.csv").write_text(f"c,d\n1.5,x\n{odd},x\n")
+        assert files.read_table(tmp_path / "t.csv", ".csv")["c"].dtype == "str"
 
 
 DAYS = ("%d-%b-%Y", "%B %d, %Y", "%d %B %Y", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%y", "%d-%m-%Y", "%d%b%Y", "%Y%m%d")
