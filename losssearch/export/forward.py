@@ -29,33 +29,71 @@ _NUMBER = "``group``: the sensitive attribute, a number a sample [batch]; standa
 
 def forward_body(facts: LossFacts) -> list[str]:
     """The lines of the method, indented for a class."""
-    progress = ", *, progress: float | Tensor | None = None" if facts.scheduled else ""
     body = [
         *_docstring(facts),
+        f"reduction = {checked('reduction or self.reduction', facts)}",
         "if output.dtype in (torch.float16, torch.bfloat16):",
         "    output = output.float()",
+        *_weights(facts),
         *_inputs(facts),
     ]
     if makes_numbers(facts.spec):
         body.append("number = partial(torch.full, (), dtype=output.dtype, device=output.device)")
     attributes = facts.learned_names()
-    names = [f"part_{index + 1}" for index in range(len(facts.spec.parts))] if len(facts.spec.parts) > 1 else ["value"]
+    each = not facts.spec.batch_level
+    alone = "losses" if each else "value"
+    names = [f"part_{index + 1}" for index in range(len(facts.spec.parts))] if len(facts.spec.parts) > 1 else [alone]
     for index, (name, part) in enumerate(zip(names, facts.spec.parts, strict=True)):
         own = {key[1]: f"self.{attribute}" for key, attribute in attributes.items() if key[0] == index}
-        body += _part(part, name, own, facts.memories().get(index, ("", 0))[0])
-    body.append(f"return {' + '.join(names)}")
-    beside = "".join(f", {name}: Tensor" for name in facts.beside())
-    lines = [f"    def forward(self, output: Tensor, target: Tensor{beside}{progress}) -> Tensor:"]
-    return lines + [f"        {line}" if line else "" for line in body]
+        body += _part(part, name, own, facts.memories().get(index, ("", 0))[0], each)
+    if each:
+        body += [f"losses = {' + '.join(names)}"] * (len(names) > 1)
+        body += [
+            'if reduction == "mean":',
+            "    return losses.mean() if weight is None else weighted_mean(losses, weight)",
+            "losses = losses if weight is None else losses * weight",
+            'return losses.sum() if reduction == "sum" else losses',
+        ]
+    else:
+        body.append(f"return {' + '.join(names)}")
+    given = ["self", "output: Tensor", "target: Tensor", *(f"{name}: Tensor" for name in facts.beside()), "*"]
+    given += ["weight: Tensor | None = None", "reduction: str | None = None"]
+    given += ["progress: float | Tensor | None = None"] * facts.scheduled
+    return broken("forward", given, "Tensor") + [f"        {line}" if line else "" for line in body]
+
+
+def broken(name: str, arguments: list[str], returned: str) -> list[str]:
+    """The head of a method, broken as formatters break it where it does not fit on one line."""
+    line = ", ".join(arguments)
+    if len(whole := f"    def {name}({line}) -> {returned}:") <= WIDTH:
+        return [whole]
+    inner = [f"        {line}"] if len(line) + 8 <= WIDTH else [f"        {argument}," for argument in arguments]
+    return [f"    def {name}(", *inner, f"    ) -> {returned}:"]
+
+
+def checked(name: str, facts: LossFacts) -> str:
+    """The call that checks a reduction."""
+    level = facts.spec.batch_level
+    return f'checked_reduction({name}, "{level}")' if level else f"checked_reduction({name})"
+
+
+def _weights(facts: LossFacts) -> list[str]:
+    lines = ["if weight is not None:"]
+    if unable := [part.name for part in facts.spec.parts if not part.term.takes_weights]:
+        return [*lines, f'    raise ValueError("{unable[0]} gives one value per batch and cannot weigh its samples")']
+    return [*lines, "    weight = sample_weights(weight, output)"]
 
 
 def _docstring(facts: LossFacts) -> list[str]:
-    shapes = _SHAPES[facts.task]
-    if not facts.beside():
-        return [f'"""{shapes}"""']
     beside = _BESIDE | ({"group": _NUMBER} if facts.groups == 1 else {})
     more = [beside[name] for name in facts.beside()]
-    return [f'"""{shapes}', "", *more, '"""']
+    if "labels" in facts.spec.reads and not facts.spec.needs_ids:
+        of_one = ", or of class 1 [batch]" if facts.task == "binary" else ""
+        more.append(f"``target`` may also hold probabilities: [batch, {max(facts.classes, 2)}]{of_one}.")
+    more.append(
+        "``weight`` [batch]: how often each sample counts. ``reduction``: mean, sum or none; else the loss's own."
+    )
+    return [f'"""{_SHAPES[facts.task]}', "", *more, '"""']
 
 
 def _inputs(facts: LossFacts) -> list[str]:
@@ -73,7 +111,8 @@ def _inputs(facts: LossFacts) -> list[str]:
             "target = target.to(output.dtype)",
         ]
     elif "labels" in reads:
-        lines.append("labels = target.reshape(output.shape[0]).long()")
+        ids = f', "{facts.spec.needs_ids}"' if facts.spec.needs_ids else ""
+        lines.append(f"labels, output = class_labels(target, output{ids})")
     if facts.task == "multiclass":
         lines += ["logits = output"] * ("logits" in reads)
         lines += ["logit = output[:, -1] - output[:, 0]"] * ("logit" in reads)
@@ -86,19 +125,27 @@ def _inputs(facts: LossFacts) -> list[str]:
         lines.append("class_prior = self.class_prior.to(output.dtype)")
     if facts.reads_zero:
         lines.append("zero = self.zero.to(output.dtype)")
-    if "group" in reads and facts.groups == 1:
-        lines.append("group = group.reshape(output.shape[0], 1).to(output.dtype)")
-    elif "group" in reads:
-        lines += [
-            "if not group.is_floating_point():",
-            "    group = group.unsqueeze(-1) == torch.arange(self.groups, device=group.device)",
-            "group = group.to(output.dtype)",
-        ]
+    lines += _group(facts)
     if "distance" in reads:
         lines.append("distance = pairwise_distance(features.flatten(1)).to(output.dtype)")
     if facts.scheduled:
         lines.append("progress = self.progress if progress is None else progress")
         lines.append("progress = torch.as_tensor(progress, dtype=output.dtype, device=output.device)")
+    return lines
+
+
+def _group(facts: LossFacts) -> list[str]:
+    lines = []
+    if "group" in facts.spec.reads and facts.groups == 1:
+        lines.append("group = group.reshape(output.shape[0], 1).to(output.dtype)")
+    elif "group" in facts.spec.reads:
+        lines += [
+            "if not group.is_floating_point():",
+            "    group = group.unsqueeze(-1) == torch.arange(self.groups, device=group.device)",
+            "group = group.to(output.dtype)",
+        ]
+    if any(part.term.weighs_group for part in facts.spec.parts):
+        lines.append("weighted_group = group if weight is None else group * weight.unsqueeze(-1)")
     return lines
 
 
@@ -109,21 +156,16 @@ def makes_numbers(spec: LossSpec) -> bool:
     return numeric or any(part.reduction.kind == "cvar" for part in spec.parts)
 
 
-def _part(part: Part, name: str, own: dict[str, str], memory: str) -> list[str]:
-    """Evaluate, reduce, scale and weigh one part; ``own`` are its learned scalars, ``memory`` what it carries."""
-    term = part.term
-    arguments = list(term.reads)
-    for key, value in part.hyperparameters.items():
-        if isinstance(term.domains[key], Choice):
-            text = f'"{value}"'
-        else:
-            text = f"{float(value)!r}" if part.name in PLAIN else f"number({float(value)!r})"
-        arguments.append(f"{key}={text}")
-    arguments += [f"{key}={own[key]}" for key in term.learned]
+def _part(part: Part, name: str, own: dict[str, str], memory: str, each: bool) -> list[str]:
+    """Evaluate, scale and weigh one part, and reduce it unless losses of ``each`` sample are asked for.
+
+    ``own`` are its learned scalars, ``memory`` what it carries.
+    """
     direct = DIRECT.get(part.name)
+    arguments = _arguments(part, own)
     lines = _call("losses", part.name, arguments) if direct is None else [f"losses = {direct.source(part)}"]
-    if term.memory:
-        update = _call("memory", term.memory.update.__name__, arguments)
+    if part.term.memory:
+        update = _call("memory", part.term.memory.update.__name__, arguments, 8)
         lines = [
             f"memory = self.{memory}.to(output.dtype)",
             *lines,
@@ -132,13 +174,12 @@ def _part(part: Part, name: str, own: dict[str, str], memory: str) -> list[str]:
             *(f"        {line}" for line in update),
             f"    self.{memory} = memory.to(self.{memory}.dtype)",
         ]
-    reduced = "losses.mean()"
-    if direct is not None and part.reduction.kind == "mean":
-        lines, reduced = [], direct.source(part)
-    elif not term.per_sample:
-        reduced = "losses"
-    elif part.reduction.kind == "cvar":
-        reduced = f"mean_of_worst(losses, number({part.reduction.share!r}))"
+    reduced = "losses"
+    if not each and part.term.per_sample:
+        reduced = f"mean_of_worst(losses, number({part.reduction.share!r}), weight)"
+        if part.is_mean:
+            lines.append("mean = losses.mean() if weight is None else weighted_mean(losses, weight)")
+            reduced = "mean"
     if part.scale != 1.0:
         reduced += f" / {part.scale!r}"
     weighting = part.weighting
@@ -147,14 +188,28 @@ def _part(part: Part, name: str, own: dict[str, str], memory: str) -> list[str]:
         return [*lines, f"{name} = torch.exp(-log_variance) * {reduced} + log_variance / 2"]
     if weighting.kind == "linear":
         slope = weighting.end - weighting.start
-        lines.append(f"weight = {weighting.start!r} {'-' if slope < 0 else '+'} {abs(slope)!r} * progress")
-        return [*lines, f"{name} = weight * {reduced}"]
-    return [*lines, f"{name} = {reduced}" if weighting.start == 1.0 else f"{name} = {weighting.start!r} * {reduced}"]
+        lines.append(f"factor = {weighting.start!r} {'-' if slope < 0 else '+'} {abs(slope)!r} * progress")
+        return [*lines, f"{name} = factor * {reduced}"]
+    value = reduced if weighting.start == 1.0 else f"{weighting.start!r} * {reduced}"
+    return lines if value == name else [*lines, f"{name} = {value}"]
 
 
-def _call(bound: str, function: str, arguments: list[str]) -> list[str]:
+def _arguments(part: Part, own: dict[str, str]) -> list[str]:
+    term = part.term
+    arguments = ["weighted_group" if name == "group" and term.weighs_group else name for name in term.reads]
+    arguments += ["weight"] * term.reads_weight
+    for key, value in part.hyperparameters.items():
+        if isinstance(term.domains[key], Choice):
+            text = f'"{value}"'
+        else:
+            text = f"{float(value)!r}" if part.name in PLAIN else f"number({float(value)!r})"
+        arguments.append(f"{key}={text}")
+    return arguments + [f"{key}={own[key]}" for key in term.learned]
+
+
+def _call(bound: str, function: str, arguments: list[str], deeper: int = 0) -> list[str]:
     """An assignment of a call, broken as formatters break it where it does not fit on one line."""
-    room = WIDTH - 8
+    room = WIDTH - 8 - deeper
     line = ", ".join(arguments)
     if len(f"{bound} = {function}({line})") <= room:
         return [f"{bound} = {function}({line})"]

@@ -10,12 +10,14 @@ from torch import Tensor
 from losssearch.export.definitions import Import, collect
 from losssearch.export.example import example_block
 from losssearch.export.facts import LossFacts, plain
-from losssearch.export.forward import WIDTH, forward_body, makes_numbers
+from losssearch.export.forward import WIDTH, broken, checked, forward_body, makes_numbers
 from losssearch.export.usage import usage_lines
+from losssearch.losses.arriving import class_labels
 from losssearch.losses.direct import DIRECT
 from losssearch.losses.inputs import pairwise_distance
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.spec import LossSpec, Part
+from losssearch.losses.weights import checked_reduction, sample_weights, weighted_mean
 
 _BASE_IMPORTS = frozenset(
     {Import("sys", None, "sys"), Import("torch", None, "torch"), Import("torch", "Tensor", "Tensor")}
@@ -35,6 +37,13 @@ def loss_source(facts: LossFacts) -> str:
         functions.append((pairwise_distance.__module__, pairwise_distance.__name__))
     if any(part.reduction.kind == "cvar" for part in parts):
         functions.append((learned_scalars.__module__, "mean_of_worst"))
+    needed = {
+        sample_weights: all(part.term.takes_weights for part in parts),
+        checked_reduction: True,
+        class_labels: "labels" in facts.spec.reads,
+        weighted_mean: any(part.is_mean for part in parts),
+    }
+    functions += [(function.__module__, function.__name__) for function, taken in needed.items() if taken]
     sources = collect(functions)
     own = {Import("functools", "partial", "partial")} if makes_numbers(facts.spec) else set()
     if any(part.name in DIRECT for part in parts):
@@ -152,14 +161,15 @@ def _loss_class(facts: LossFacts) -> str:
         setup.append(f"self.{attribute} = nn.Parameter(torch.tensor({facts.learned[f'{index}_{name}']!r}))")
     if facts.learned:
         notes.append("It learns scalars: give ``loss.parameters()`` to the optimizer beside the model's.")
-    summary = "The searched loss: a scalar for a batch."
+    arguments.append('reduction: str = "mean"')
+    setup.append(f"self.reduction = {checked('reduction', facts)}")
+    summary = "The searched loss: a scalar for a batch, or what ``reduction`` says: mean, sum or none."
     lines = ["class Loss(nn.Module):", f'    """{summary}"""', ""]
     if notes:
         filled = [textwrap.indent(textwrap.fill(note, WIDTH - 8, break_on_hyphens=False), "    ") for note in notes]
         lines[1:] = [f'    """{summary}', "", "\n\n".join(filled), '    """', ""]
     if setup:
-        signature = ", ".join(["self", *arguments])
-        lines += [f"    def __init__({signature}) -> None:", "        super().__init__()"]
+        lines += [*broken("__init__", ["self", *arguments], "None"), "        super().__init__()"]
         lines += [f"        {line}" for line in setup] + [""]
     if facts.scheduled:
         lines += [
@@ -181,7 +191,7 @@ def _of_data(facts: LossFacts) -> tuple[list[str], list[str], list[str]]:
             "``class_prior``: share of each class in your training data [classes]; by default of the searched data."
         )
     if facts.task == "regression":
-        arguments.append("target_mean: float = 0.0, target_scale: float = 1.0")
+        arguments += ["target_mean: float = 0.0", "target_scale: float = 1.0"]
         setup.append("if not target_scale > 0:")
         setup.append('    raise ValueError(f"`target_scale > 0` must hold, got {target_scale}")')
         setup.append("self.target_mean, self.target_scale = target_mean, target_scale")

@@ -10,11 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from losssearch.errors import SpecError
+from losssearch.losses.arriving import class_labels
 from losssearch.losses.direct import DIRECT, PLAIN
 from losssearch.losses.domains import Choice
 from losssearch.losses.inputs import BESIDE, memberships, named_inputs, pairwise_distance
-from losssearch.losses.part import UNCERTAINTY, learned_scalars, mean_of_worst, memory_rows
+from losssearch.losses.part import (
+    UNCERTAINTY,
+    learned_scalars,
+    mean_of_worst,
+    memory_rows,
+    term_inputs,
+)
 from losssearch.losses.spec import LossSpec, Part
+from losssearch.losses.term import SAMPLE_WEIGHT, TermReduction
+from losssearch.losses.weights import checked_reduction, sample_weights, weighted_mean
 
 _UNREAD = torch.zeros(())
 """Stands for the progress that a loss without a schedule does not read."""
@@ -27,6 +36,7 @@ class _Prepared:
         self.part, self.term = part, part.term
         direct = DIRECT.get(part.name)
         self.direct = direct.of(part) if direct else None
+        self.direct_each = direct.each(part) if direct else None
         self.learned = tuple(learned_scalars(part))
         domains = part.term.domains
         self.choices = {k: str(v) for k, v in part.hyperparameters.items() if isinstance(domains[k], Choice)}
@@ -42,13 +52,14 @@ class _Prepared:
         progress: Tensor,
         learned: Mapping[str, Tensor],
         remember: Callable[[Tensor], None] | None,
+        each: bool = False,
     ) -> Tensor:
         """Weighted, reduced and scaled; takes its own from the iterator of ``numbers``.
 
-        Where the term has a memory, ``remember`` is told the next.
+        Where the term has a memory, ``remember`` is told the next. With ``each`` the samples are not reduced, [batch].
         """
         part, weighting, scale = self.part, self.part.weighting, self.part.scale
-        value = self._reduced(named, numbers, learned, remember)
+        value = self._reduced(named, numbers, learned, remember, each)
         if weighting.kind == "uncertainty":
             return torch.exp(-learned[UNCERTAINTY]) * (value / scale) + learned[UNCERTAINTY] / 2
         if weighting.kind == "linear":
@@ -62,12 +73,30 @@ class _Prepared:
         numbers: Iterator[Tensor],
         learned: Mapping[str, Tensor],
         remember: Callable[[Tensor], None] | None,
+        each: bool,
     ) -> Tensor:
+        weight = named.get(SAMPLE_WEIGHT)
+        if self.direct and weight is None and not (each or self.share):
+            return self.direct(*(named[name] for name in self.term.reads))
+        losses = self._losses(named, numbers, learned, remember)
+        if each or not self.term.per_sample:
+            return losses
+        if self.share:
+            return mean_of_worst(losses, next(numbers), weight)
+        return losses.mean() if weight is None else weighted_mean(losses, weight)
+
+    def _losses(
+        self,
+        named: Mapping[str, Tensor],
+        numbers: Iterator[Tensor],
+        learned: Mapping[str, Tensor],
+        remember: Callable[[Tensor], None] | None,
+    ) -> Tensor:
+        """What the term gives: [batch], or a scalar of a batch-level one."""
         term = self.term
-        read = [named[name] for name in term.reads]
-        if self.direct:
-            losses = self.direct(*read)
-            return mean_of_worst(losses, next(numbers)) if self.share else losses
+        read = term_inputs(term, named)
+        if self.direct_each:
+            return self.direct_each(*read)
         given = self.given
         if self.numbers or term.learned:
             given = given | {name: next(numbers) for name in self.numbers} | {n: learned[n] for n in term.learned}
@@ -75,9 +104,7 @@ class _Prepared:
         if remember and term.memory:
             with torch.no_grad():
                 remember(term.memory.update(*read, **given))
-        if self.share:
-            return mean_of_worst(losses, next(numbers))
-        return losses.mean() if term.per_sample else losses
+        return losses
 
 
 class ComposedLoss(nn.Module):
@@ -88,6 +115,9 @@ class ComposedLoss(nn.Module):
     own zero lies in the unit of the targets that it will be given (0 for raw ones). What fairness terms carry from
     mini-batch to mini-batch are buffers too, moved by every call in training mode; they have a column for each of
     ``groups`` sensitive groups, and some a row for each of ``classes``.
+
+    ``reduction`` is "mean", "sum" or "none" over samples, as in PyTorch; a loss with a part that gives one value per
+    batch, or the mean of the worst share of one, has "mean" alone.
     """
 
     class_prior: Tensor | None
@@ -101,9 +131,12 @@ class ComposedLoss(nn.Module):
         groups: int = 0,
         classes: int | None = None,
         zero: float | None = None,
+        reduction: TermReduction = "mean",
     ) -> None:
         super().__init__()
         self.spec, self.groups = spec, groups
+        self.reduction = self._checked(reduction)
+        self._ids_for = spec.needs_ids
         self.register_buffer("class_prior", class_prior)
         self.learned = nn.ParameterDict(
             {
@@ -132,6 +165,8 @@ class ComposedLoss(nn.Module):
         output: Tensor,
         target: Tensor,
         *,
+        weight: Tensor | None = None,
+        reduction: TermReduction | None = None,
         class_prior: Tensor | None = None,
         progress: float | Tensor = 0.0,
         group: Tensor | None = None,
@@ -140,17 +175,29 @@ class ComposedLoss(nn.Module):
     ) -> Tensor:
         """The loss of a batch: ``output`` ``[batch]``, ``[batch, 1]`` or ``[batch, classes]``; a scalar.
 
+        ``target`` holds class ids ``[batch]``, or probabilities: ``[batch, classes]`` with rows that sum to 1, or of
+        two classes that of class 1 ``[batch]``. With probabilities the loss is its expectation over labels, as in
+        PyTorch's cross-entropy. Raises `SpecError` for any other target, and for probabilities where a term reads class
+        ids alone. Values are read on the CPU alone, outside ``torch.compile``: elsewhere one that breaks the rule makes
+        the loss NaN.
+
+        ``weight`` ``[batch]``: a sample counts as often as its weight says, so that the mean is ``Σ w ℓ / Σ w`` (0
+        where all weights are 0), the sum ``Σ w ℓ``, and with the reduction "none" each loss is ``w ℓ``. ``reduction``
+        takes the place of the loss's own.
+
         ``progress`` in [0, 1] is the share of training done; only scheduled weights read it. Fairness terms read
         ``group``, ids ``[batch]`` or memberships ``[batch, groups]``, and some ``features`` ``[batch, ...]``. Where
         ``zero`` is given, a scalar, it takes the place of the loss's own.
         """
+        reduced = self.reduction if reduction is None else self._checked(reduction)
+        output, target, weight = self._arrived(output, target, weight)
         prior = self.class_prior if class_prior is None else class_prior
         done = _UNREAD
         if "progress" in self._reads:
             done = torch.as_tensor(progress, dtype=output.dtype, device=output.device)
         if zero is None and "zero" in self._reads:
             zero = self.zero
-        named = named_inputs(output, target, self._reads, prior, done, zero=zero)
+        named = named_inputs(output, target, self._reads, prior, done, zero=zero, sample_weight=weight)
         if self._reads & BESIDE:
             named |= self._beside(output, group, features)
         numbers = iter(self._numbers.to(output.device, output.dtype).unbind() if len(self._numbers) else ())
@@ -161,10 +208,30 @@ class ComposedLoss(nn.Module):
             if part.term.memory:
                 named["memory"] = self.get_buffer(f"memory_{index}").to(output.dtype)
                 remember = partial(self._remember, f"memory_{index}") if self.training else None
-            value = part.value(named, numbers, done, learned, remember)
+            value = part.value(named, numbers, done, learned, remember, reduced != "mean")
             total = value if total is None else total + value
         assert total is not None  # noqa: S101  (a spec has at least one part)
-        return total
+        if reduced == "mean":
+            return total
+        total = total if weight is None else total * weight
+        return total.sum() if reduced == "sum" else total
+
+    def _checked(self, reduction: str) -> str:
+        try:
+            return checked_reduction(reduction, self.spec.batch_level)
+        except ValueError as error:
+            raise SpecError(str(error)) from None
+
+    def _arrived(self, output: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Outputs, targets and weights once they are checked."""
+        try:
+            if weight is not None:
+                weight = sample_weights(weight, output)
+            if "labels" in self._reads and output.dim() in (1, 2):
+                target, output = class_labels(target, output, self._ids_for)
+        except ValueError as error:
+            raise SpecError(str(error)) from None
+        return output, target, weight
 
     def _beside(self, output: Tensor, group: Tensor | None, features: Tensor | None) -> dict[str, Tensor]:
         """What fairness terms read beside outputs and targets; raises `SpecError` where it is missing."""
@@ -200,12 +267,14 @@ def compose(
     groups: int = 0,
     classes: int | None = None,
     zero: float | None = None,
+    reduction: TermReduction = "mean",
 ) -> ComposedLoss:
     """Build the module of a spec, or of its JSON form; raise `SpecError` with the rule that it breaks.
 
     ``groups``: how many sensitive groups there are, for fairness terms; ``classes``: how many classes, where it is
     neither two nor the length of ``class_prior``; ``zero``: where the target's own zero lies in the unit of the targets
-    (minus mean over scale of standardised ones, 0 for raw ones), for the terms that read it.
+    (minus mean over scale of standardised ones, 0 for raw ones), for the terms that read it; ``reduction``: "mean",
+    "sum" or "none" over samples.
     """
     read = spec if isinstance(spec, LossSpec) else LossSpec.from_json(spec)
-    return ComposedLoss(read, class_prior, groups=groups, classes=classes, zero=zero)
+    return ComposedLoss(read, class_prior, groups=groups, classes=classes, zero=zero, reduction=reduction)

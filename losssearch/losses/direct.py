@@ -35,11 +35,14 @@ class Direct:
         """From what the term reads to the mean of the part's losses, or each of them where its reduction is another."""
         return partial(self.function, **self.arguments(part), reduction=reduction(part))
 
+    def each(self, part: Part) -> Callable[..., Tensor]:
+        """From what the term reads to each of the part's losses."""
+        return partial(self.function, **self.arguments(part), reduction="none")
+
     def source(self, part: Part) -> str:
-        """The same as an expression, with ``F`` for ``torch.nn.functional``."""
+        """Each of the part's losses as an expression, with ``F`` for ``torch.nn.functional``."""
         arguments = [*part.term.reads, *(f"{name}={value!r}" for name, value in self.arguments(part).items())]
-        if reduction(part) == "none":
-            arguments.append('reduction="none"')
+        arguments.append('reduction="none"')
         return f"F.{self.function.__name__}({', '.join(arguments)})"
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from losssearch.errors import SpecError
+from losssearch.losses.term import SAMPLE_WEIGHT
 
 CLASSIFICATION = frozenset({"logits", "logit", "labels"})
 BESIDE = frozenset({"group", "memory", "distance"})
@@ -29,23 +30,26 @@ def named_inputs(
     memory: Tensor | None = None,
     distance: Tensor | None = None,
     zero: Tensor | None = None,
+    sample_weight: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Name the tensors of one batch of one member.
 
     ``output``: ``[batch]`` or ``[batch, 1]`` (a binary logit or a prediction), or ``[batch, classes]``.
     A binary logit z is also shown as the two class scores (-z/2, z/2), so that terms over classes serve
-    both kinds of task. ``group``, ``memory``, ``distance`` and ``zero`` are given as `READABLE` says. Raises
-    `SpecError` where a term reads ``class_prior`` or ``zero`` and there is none, or where the shapes do not fit:
-    broadcasting would give a number that means nothing.
+    both kinds of task. ``target``: [batch], or the probabilities of classes ``[batch, classes]`` as
+    `losssearch.losses.arriving.class_labels` gives them. ``group``, ``memory``, ``distance`` and ``zero`` are given as
+    `READABLE` says, ``sample_weight`` is one weight per sample. Raises `SpecError` where a term reads ``class_prior``
+    or ``zero`` and there is none, or where the shapes do not fit: broadcasting would give a number that means nothing.
     """
     if output.dim() not in (1, 2):
         raise SpecError(f"an output must be [batch], [batch, 1] or [batch, classes], got {list(output.shape)}")
-    if target.numel() != output.shape[0]:
+    single = output.dim() == 1 or output.shape[-1] == 1
+    classes = 2 if single else output.shape[-1]
+    soft = bool(reads & CLASSIFICATION) and target.is_floating_point() and target.shape == (output.shape[0], classes)
+    if target.numel() != output.shape[0] and not soft:
         raise SpecError(f"there must be as many targets as outputs, got {list(target.shape)} and {list(output.shape)}")
     _check_given("class_prior", class_prior, reads)
     _check_given("zero", zero, reads)
-    single = output.dim() == 1 or output.shape[-1] == 1
-    classes = 2 if single else output.shape[-1]
     if "prediction" in reads and not single:
         raise SpecError(f"a regression loss reads one prediction a sample, got outputs {list(output.shape)}")
     if "logit" in reads and classes != 2:
@@ -54,13 +58,14 @@ def named_inputs(
         raise SpecError(f"class_prior must be [{classes}], one share a class, got {list(class_prior.shape)}")
     score = output.reshape(output.shape[0]) if single else output
     named = {"progress": progress}
-    for name, tensor in (("group", group), ("memory", memory), ("distance", distance), ("zero", zero)):
+    beside = {"group": group, "memory": memory, "distance": distance, "zero": zero, SAMPLE_WEIGHT: sample_weight}
+    for name, tensor in beside.items():
         if tensor is not None:
             named[name] = tensor.to(output.dtype)
     if class_prior is not None and "class_prior" in reads:
         named["class_prior"] = class_prior.to(output.dtype)
     if reads & CLASSIFICATION:
-        named["labels"] = target.reshape(output.shape[0]).long()
+        named["labels"] = target if soft else target.reshape(output.shape[0]).long()
         named["logits"] = torch.stack((-score / 2, score / 2)).mT if single else score
         if "logit" in reads:
             named["logit"] = score if single else score[..., -1] - score[..., 0]

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from losssearch.losses.domains import Choice
 from losssearch.losses.spec import Part
+from losssearch.losses.term import SAMPLE_WEIGHT, LossTerm, weighed_inputs
+from losssearch.losses.weights import weighted_mean
 
 UNCERTAINTY = "log_variance"
 """The learned scalar of an uncertainty weighting."""
@@ -52,8 +54,18 @@ def part_kind(part: Part) -> tuple[object, ...]:
     return part.name, tuple(sorted(choices)), part.reduction.kind, part.weighting.kind
 
 
-def mean_of_worst(losses: Tensor, share: Tensor) -> Tensor:
-    """Mean of the ``share`` of ``losses`` ``[batch]`` that is largest (CVaR); the last one counts in part."""
+def mean_of_worst(losses: Tensor, share: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+    """Mean of the ``share`` of ``losses`` ``[batch]`` that is largest (CVaR); the last one counts in part.
+
+    With weights ``[batch]`` the share is one of their sum, and a sample counts as much as its weight.
+    """
+    if sample_weight is not None:
+        ordered, order = losses.sort(descending=True)
+        weight = sample_weight.gather(0, order)
+        before = weight.cumsum(0) - weight
+        kept = torch.minimum((share * weight.sum() - before).clamp_min(0), weight)
+        total = kept.sum()
+        return (kept * ordered).sum() / torch.where(total > 0, total, 1.0)
     ordered = losses.sort(descending=True).values
     count = share * losses.shape[0]
     rank = torch.arange(losses.shape[0], dtype=losses.dtype, device=losses.device)
@@ -75,11 +87,18 @@ def reduced(
     part: Part, named: Mapping[str, Tensor], numbers: Mapping[str, Tensor], learned: Mapping[str, Tensor]
 ) -> Tensor:
     """The term over one batch, reduced to a scalar, before scale and weight."""
-    term = part.term
-    losses = term(*(named[name] for name in term.reads), **_hyperparameters(part, numbers, learned))
+    term, weight = part.term, named.get(SAMPLE_WEIGHT)
+    losses = term(*term_inputs(term, named), **_hyperparameters(part, numbers, learned))
     if not term.per_sample:
         return losses
-    return mean_of_worst(losses, numbers["share"]) if part.reduction.kind == "cvar" else losses.mean()
+    if part.reduction.kind == "cvar":
+        return mean_of_worst(losses, numbers["share"], weight)
+    return losses.mean() if weight is None else weighted_mean(losses, weight)
+
+
+def term_inputs(term: LossTerm, named: Mapping[str, Tensor]) -> list[Tensor | None]:
+    """What a term's function takes by position, given the named tensors of a batch."""
+    return weighed_inputs(term, [named[name] for name in term.reads], named.get(SAMPLE_WEIGHT))
 
 
 def next_memory(
@@ -88,7 +107,7 @@ def next_memory(
     """The memory ``[rows, groups]`` of a part that has one, after one batch."""
     term = part.term
     assert term.memory is not None  # noqa: S101  (asked of parts that have one)
-    return term.memory.update(*(named[name] for name in term.reads), **_hyperparameters(part, numbers, learned))
+    return term.memory.update(*term_inputs(term, named), **_hyperparameters(part, numbers, learned))
 
 
 def memory_rows(part: Part, classes: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from losssearch.losses.part import (
 )
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.tape import Tape
+from losssearch.losses.term import SAMPLE_WEIGHT
 
 _Entry = tuple[int, Part, int, int]
 """A member, one of its parts, and the columns of the part's first learned scalar and first number of memory."""
@@ -39,7 +41,7 @@ class _Group:
     evaluate: Callable[..., Tensor]
     """Reduced values [entries] of outputs, target and class prior [entries, ...], progress, numbers and scalars.
 
-    Then, where the term reads them, group, memory, distance and zero, [entries, ...]."""
+    Then, where the term reads them, group, memory, distance and zero, [entries, ...], and weights where there are."""
     remember: Callable[..., Tensor]
     """The next memory [entries, rows, groups] of the same."""
     rows: Tensor
@@ -58,8 +60,8 @@ class _Group:
         """What some terms alone read of ``given``, [entries, ...], as far as this kind's term reads it."""
         found: dict[str, Tensor] = {
             name: given[name].index_select(0, self.replicas)
-            for name in ("group", "distance", "zero")
-            if name in given and name in self.part.term.reads
+            for name in ("group", "distance", "zero", SAMPLE_WEIGHT)
+            if name in given and (name in self.part.term.reads or name == SAMPLE_WEIGHT)
         }
         if self.part.term.memory:
             found["memory"] = given["memory"][self.rows[:, None, None], self.memory]
@@ -111,6 +113,7 @@ class PopulationLoss:
         memory: Tensor | None = None,
         features: Tensor | None = None,
         zero: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What a training step needs of one mini-batch: gradients of each loss by its outputs and by what it learns.
 
@@ -120,7 +123,8 @@ class PopulationLoss:
         done = outputs.new_tensor(progress)
         kept = self._blank(outputs.shape) if memory is None else memory
         rows = features if self._reads_distance else None
-        given = (outputs, target, class_prior, learned, done, kept, group, rows, zero if self._reads_zero else None)
+        read = zero if self._reads_zero else None
+        given = (outputs, target, class_prior, learned, done, kept, group, rows, read, weight)
         by_outputs, by_learned, after = self._tape(self._slopes, *given)
         return by_outputs, by_learned, after
 
@@ -135,12 +139,14 @@ class PopulationLoss:
         group: Tensor | None,
         features: Tensor | None,
         zero: Tensor | None,
+        weight: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         outputs, learned = outputs.detach().requires_grad_(), learned.detach().requires_grad_()
         given = (outputs, target, class_prior, learned, progress)
+        beside: dict[str, Any] = {"group": group, "features": features, "zero": zero, "weight": weight}
         with torch.enable_grad():
-            total = self(*given, group=group, memory=memory, features=features, zero=zero).sum()
-        after = self.next_memory(*given, memory, group=group, features=features, zero=zero)
+            total = self(*given, memory=memory, **beside).sum()
+        after = self.next_memory(*given, memory, **beside)
         # The gradient of the sum with respect to each loss is one, so a member that is not finite spoils no other.
         slope, by_learned = torch.autograd.grad(total, (outputs, learned), materialize_grads=True)
         return slope, by_learned, after
@@ -157,6 +163,7 @@ class PopulationLoss:
         memory: Tensor | None = None,
         features: Tensor | None = None,
         zero: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> Tensor:
         """Losses ``[R, K]`` of one mini-batch.
 
@@ -164,10 +171,13 @@ class PopulationLoss:
         ``class_prior`` ``[R, classes]``; ``learned`` ``[R, K, L]``; ``progress`` in [0, 1]. Where a term reads them:
         ``group`` ids ``[R, batch]`` or memberships ``[R, batch, groups]``, ``memory`` ``[R, K, M]`` (zeros where None),
         ``features`` ``[R, batch, ...]`` and ``zero`` ``[R]``.
+
+        ``weight`` ``[R, batch]``: a sample counts as often as its weight says, so a whole one is as many equal rows: a
+        mean is ``Σ w ℓ / Σ w``, and a batch-level term weighs its sums. A batch of weights 0 has loss 0.
         """
         shape, done = outputs.shape[:2], _scalar(progress, outputs)
         outputs, learned = outputs.flatten(0, 1), learned.flatten(0, 1)
-        beside = self._beside(shape, group, memory, features, zero)
+        beside = self._beside(shape, group, memory, features, zero, weight)
         total = outputs.new_zeros(len(outputs))
         for kind in self._of(shape[0]):
             chosen = outputs if kind.whole else outputs.index_select(0, kind.rows)
@@ -192,13 +202,14 @@ class PopulationLoss:
         group: Tensor | None = None,
         features: Tensor | None = None,
         zero: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> Tensor:
         """The memory ``[R, K, M]`` after this mini-batch; takes what the call takes."""
         if not memory.shape[-1]:
             return memory
         shape, done = outputs.shape[:2], _scalar(progress, outputs)
         outputs, learned = outputs.flatten(0, 1), learned.flatten(0, 1)
-        beside, after = self._beside(shape, group, memory, features, zero), memory.flatten(0, 1)
+        beside, after = self._beside(shape, group, memory, features, zero, weight), memory.flatten(0, 1)
         for kind in self._of(shape[0]):
             if kind.part.term.memory is None:
                 continue
@@ -217,8 +228,9 @@ class PopulationLoss:
         memory: Tensor | None,
         features: Tensor | None,
         zero: Tensor | None,
+        weight: Tensor | None,
     ) -> dict[str, Tensor]:
-        """What some terms alone read: by replica, the memory by member."""
+        """What some terms alone read, and the weights: by replica, the memory by member."""
         found: dict[str, Tensor] = {}
         if self.groups and group is not None:
             found["group"] = memberships(group, self.groups)
@@ -229,7 +241,15 @@ class PopulationLoss:
             found["distance"] = pairwise_distance(features.flatten(2))
         if self._reads_zero and zero is not None:
             found["zero"] = zero
+        if weight is not None:
+            self.check_weights()
+            found[SAMPLE_WEIGHT] = weight
         return found
+
+    def check_weights(self) -> None:
+        """Raise `SpecError` where a term of these losses cannot weigh its samples."""
+        for kind in self._kinds.values():
+            kind[0][1].term.require_weights()
 
     def _blank(self, shape: torch.Size) -> Tensor:
         return self.initial_memory.expand(*shape[:2], -1)

@@ -145,6 +145,11 @@ class Part:
         """The registry's record of the term."""
         return registry[self.name]
 
+    @property
+    def is_mean(self) -> bool:
+        """Whether the part is a mean over samples, so that each of them has a loss of its own."""
+        return self.term.per_sample and self.reduction.kind == "mean"
+
     @classmethod
     def from_json(cls, data: object) -> Part:
         """Read a part; raise `SpecError` or `UnknownNameError` with the rule that it breaks."""
@@ -243,6 +248,19 @@ class LossSpec:
         """The tensors that its terms read, and ``progress`` where a weight follows a schedule."""
         named = {name for part in self.parts for name in part.term.reads}
         return frozenset(named | {"progress"} if any(p.weighting.kind == "linear" for p in self.parts) else named)
+
+    @property
+    def batch_level(self) -> str:
+        """The first part that is no mean over samples, in words; empty where all are, and samples have losses."""
+        for part in self.parts:
+            if not part.is_mean:
+                return f"the worst share of {part.name}" if part.term.per_sample else part.name
+        return ""
+
+    @property
+    def needs_ids(self) -> str:
+        """The first term that reads class ids and no probabilities; empty where none does."""
+        return next((part.name for part in self.parts if part.term.needs_ids), "")
 
     def alone(self, *places: int) -> LossSpec:
         """The sum of the parts at ``places``, each worth exactly what it is worth in the whole loss.

@@ -7,7 +7,7 @@ which range, what it learns, where it comes from. ``@loss_term`` makes it and en
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from losssearch.errors import SpecError, UnknownNameError
+from losssearch.losses.arriving import term_tensors
 from losssearch.losses.domains import Choice, Domain, Float, Int, Learned
+from losssearch.losses.weights import sample_weights, weighted_mean
 
 READABLE: Mapping[str, str] = MappingProxyType(
     {
@@ -34,6 +36,9 @@ READABLE: Mapping[str, str] = MappingProxyType(
     }
 )
 """The tensors that a term may read, by their fixed names, for one member of a population."""
+
+SAMPLE_WEIGHT = "sample_weight"
+"""One weight per sample [batch], or None: what a batch-level term that can weigh samples takes after what it reads."""
 
 RESERVED = frozenset({"term", "weight", "reduction", "scale"})
 """Keys of a part in a spec's JSON, so no hyperparameter may have these names."""
@@ -62,7 +67,12 @@ class LossTerm:
     ``nonnegative``: its value is never below zero. ``shift_invariant``: adding one number to all logits
     of a sample changes nothing. ``family``: the module that the term stands in. ``scaled``: whether its weight is in
     units of its gradient at initialisation; a fairness term's gradient may be 0 there, and its weight is absolute.
-    ``memory``: what it carries between mini-batches, where it reads one.
+    ``memory``: what it carries between mini-batches, where it reads one. ``soft_labels``: labels may also be
+    probabilities [batch, classes], floating; see `losssearch.losses.labels`.
+
+    Weights of samples count as repeated rows. A per-sample term leaves them to the mean over its values; one that
+    ``reads_weight`` takes them after what it ``reads``; one that ``weighs_group`` depends on samples by sums of their
+    memberships, so it is given memberships times weights. A batch-level term that does neither takes no weights.
     """
 
     name: str
@@ -77,10 +87,18 @@ class LossTerm:
     shift_invariant: bool = False
     scaled: bool = True
     memory: Memory | None = None
+    weighs_group: bool = False
+    soft_labels: bool = False
+    reads_weight: bool = False
     summary: str = field(default="", compare=False)
 
-    def __call__(self, *tensors: Tensor, **hyperparameters: Tensor | str) -> Tensor:
-        """Evaluate the term: tensors in the order of ``reads``; numbers as 0-dim tensors, choices as names."""
+    def __call__(self, *tensors: Tensor | None, **hyperparameters: Tensor | str) -> Tensor:
+        """Evaluate the term: tensors in the order of ``reads``; numbers as 0-dim tensors, choices as names.
+
+        A term that ``reads_weight`` may be given the weights of the samples after these, None where left out.
+        """
+        if self.reads_weight and len(tensors) == len(self.reads):
+            tensors = (*tensors, None)
         return self.function(*tensors, **hyperparameters)
 
     def __reduce__(self) -> tuple[Callable[[str], LossTerm], tuple[str]]:
@@ -89,6 +107,24 @@ class LossTerm:
     def fits(self, offered: frozenset[str]) -> bool:
         """Whether a task that offers these tensors gives this term all that it reads."""
         return offered.issuperset(self.reads)
+
+    @property
+    def needs_ids(self) -> bool:
+        """Whether targets must be class ids, since probabilities mean nothing to the term."""
+        return "labels" in self.reads and not self.soft_labels
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether samples may have weights."""
+        return self.per_sample or self.reads_weight or self.weighs_group
+
+    def require_weights(self) -> None:
+        """Raise `SpecError` where samples may have no weights."""
+        if not self.takes_weights:
+            raise SpecError(
+                f"{self.name} gives one value per batch and cannot weigh its samples: leave the weights out, or "
+                f"declare the term with a last positional parameter {SAMPLE_WEIGHT}"
+            )
 
     def memory_rows(self, classes: int, hyperparameters: Mapping[str, float | int | str]) -> int:
         """How many rows of memory the term has at these choices; 0 where it carries nothing."""
@@ -117,7 +153,8 @@ class LossTerm:
     def module(self, *, reduction: TermReduction = "mean", **hyperparameters: float | str) -> TermModule:
         """The term as a module: ``terms["focal"].module(gamma=2.0)(logits, labels)``.
 
-        ``reduction`` is "mean", "sum" or "none" over samples; a batch-level term has "mean" alone.
+        Logits are ``[batch, classes]``; of two classes, the logit of class 1 ``[batch]`` serves as well. ``reduction``
+        is "mean", "sum" or "none" over samples; a batch-level term has "mean" alone.
         Raises `SpecError` for another reduction, an unknown hyperparameter or a value out of range.
         """
         allowed = ("mean", "sum", "none") if self.per_sample else ("mean",)
@@ -140,18 +177,47 @@ class TermModule(nn.Module):
         for name, learned in term.learned.items():
             self.register_parameter(name, nn.Parameter(torch.tensor(float(learned.initial))))
 
-    def forward(self, *tensors: Tensor) -> Tensor:
-        """The loss of a batch: a scalar, or ``[batch]`` where the reduction is "none"."""
-        fixed = {k: v if isinstance(v, str) else tensors[0].new_tensor(v) for k, v in self.hyperparameters.items()}
-        value = self.term(*tensors, **fixed, **dict(self.named_parameters()))
-        if self.reduction == "none" or not self.term.per_sample:
+    def forward(self, *tensors: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The loss of a batch: a scalar, or ``[batch]`` where the reduction is "none".
+
+        ``weight`` ``[batch]``: a sample counts as often as its weight says; the mean is ``Σ w ℓ / Σ w``. Raises
+        `SpecError` where a tensor has another shape than the term reads, a target is neither class ids nor (where the
+        term reads them) probabilities, or a batch-level term cannot weigh samples.
+        """
+        term = self.term
+        try:
+            given = term_tensors(term.name, term.reads, tensors, term.name if term.needs_ids else "")
+            weight = None if weight is None else sample_weights(weight, given[0])
+        except ValueError as error:
+            raise SpecError(str(error)) from None
+        fixed = {k: v if isinstance(v, str) else given[0].new_tensor(v) for k, v in self.hyperparameters.items()}
+        value = term(*weighed_inputs(term, given, weight), **fixed, **dict(self.named_parameters()))
+        if not term.per_sample:
             return value
-        return value.mean() if self.reduction == "mean" else value.sum()
+        if weight is not None and self.reduction == "mean":
+            return weighted_mean(value, weight)
+        value = value if weight is None else value * weight
+        return value if self.reduction == "none" else value.mean() if self.reduction == "mean" else value.sum()
 
     def extra_repr(self) -> str:
         """The term, its hyperparameters and its reduction, as modules print them."""
         values = [f"{name}={value}" for name, value in self.hyperparameters.items()]
         return ", ".join([self.term.name, *values, f"reduction={self.reduction}"])
+
+
+def weighed_inputs(term: LossTerm, given: Sequence[Tensor], weight: Tensor | None) -> list[Tensor | None]:
+    """What a term's function takes by position, of the tensors that it reads and of weights ``[batch]``.
+
+    A term that sums over memberships is given memberships times weights. Raises `SpecError` where there are weights
+    and the term cannot weigh its samples.
+    """
+    found: list[Tensor | None] = list(given)
+    if weight is not None:
+        term.require_weights()
+        if term.weighs_group:
+            place = term.reads.index("group")
+            found[place] = given[place] * weight.unsqueeze(-1)
+    return [*found, weight] if term.reads_weight else found
 
 
 _registry: dict[str, LossTerm] = {}
@@ -175,11 +241,14 @@ def loss_term(
     shift_invariant: bool = False,
     scaled: bool = True,
     memory: Memory | None = None,
+    weighs_group: bool = False,
+    soft_labels: bool = False,
     **declared: Float | Int | Choice | Learned,
 ) -> Callable[[Callable[..., Tensor]], LossTerm]:
     """Declare a term: positional parameters are what it reads, keyword-only ones are ``declared``.
 
-    ``per_sample``, ``nonnegative``, ``shift_invariant``, ``scaled`` and ``memory`` are the facts of `LossTerm`. Raises
+    ``per_sample``, ``nonnegative``, ``shift_invariant``, ``scaled``, ``memory``, ``weighs_group`` and ``soft_labels``
+    are the facts of `LossTerm`. A last positional parameter ``sample_weight`` is one weight per sample, or None. Raises
     `SpecError` at import on a duplicate name, an unknown tensor name, a missing docstring or reference, or a signature
     that does not match the declaration.
     """
@@ -190,12 +259,14 @@ def loss_term(
         open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         if odd := [p.name for p in parameters if p.kind in open_ended or p.default is not p.empty]:
             raise SpecError(f"{name}'s parameters must be named one by one, without defaults; got {', '.join(odd)}")
-        reads = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        positional = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        reads = positional[:-1] if positional[-1:] == (SAMPLE_WEIGHT,) else positional
         keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
         if name in _registry and name not in _adopted:
             raise SpecError(f"term names must be unique, got a second {name!r}")
         if unknown := set(reads) - set(READABLE):
-            raise SpecError(f"{name} may read {', '.join(READABLE)}; got {', '.join(sorted(unknown))}")
+            known = f"{', '.join(READABLE)}, and {SAMPLE_WEIGHT} after these"
+            raise SpecError(f"{name} may read {known}; got {', '.join(sorted(unknown))}")
         if sorted(keywords) != sorted(declared):
             raise SpecError(f"{name}'s keyword-only parameters {keywords} must equal the declared {sorted(declared)}")
         if reserved := RESERVED & set(declared):
@@ -204,12 +275,9 @@ def loss_term(
             raise SpecError(f"{name} must declare each of {', '.join(wrong)} as Float, Int, Choice or Learned")
         if not (function.__doc__ and reference):
             raise SpecError(f"{name} needs a docstring and a reference")
-        if (memory is None) is ("memory" in reads):
-            raise SpecError(f"{name} must read memory just where it declares one")
-        if memory and (own := list(inspect.signature(memory.update).parameters)) != [*reads, *keywords]:
-            raise SpecError(
-                f"the update of {name}'s memory must take what the term takes, {[*reads, *keywords]}, got {own}"
-            )
+        if weighs_group and ("group" not in reads or positional != reads):
+            raise SpecError(f"{name} may weigh the group only where it reads group, and no {SAMPLE_WEIGHT}")
+        _check_memory(name, memory, [*positional, *keywords])
         term = LossTerm(
             name=name,
             function=function,
@@ -223,12 +291,22 @@ def loss_term(
             shift_invariant=shift_invariant,
             scaled=scaled,
             memory=memory,
+            weighs_group=weighs_group,
+            soft_labels=soft_labels,
+            reads_weight=positional != reads,
             summary=function.__doc__.strip().splitlines()[0],
         )
         _registry[name] = term
         return term
 
     return register
+
+
+def _check_memory(name: str, memory: Memory | None, taken: list[str]) -> None:
+    if (memory is None) is ("memory" in taken):
+        raise SpecError(f"{name} must read memory just where it declares one")
+    if memory and (own := list(inspect.signature(memory.update).parameters)) != taken:
+        raise SpecError(f"the update of {name}'s memory must take what the term takes, {taken}, got {own}")
 
 
 def adopt_term(function: Callable[..., Tensor], declared: Mapping[str, Any]) -> None:

@@ -18,21 +18,27 @@ from losssearch.losses.term import Memory, loss_term
 _RATE = Float(0.001, 5.0, default=0.5, log=True)
 
 
-def advantage(seen: Tensor, group: Tensor, weights: Tensor) -> Tensor:
+def advantage(seen: Tensor, group: Tensor, weights: Tensor, sample_weight: Tensor | None) -> Tensor:
     """Entropy of the groups in the batch less the adversary's cross-entropy, a scalar: what its guesses have learned.
 
     ``seen`` ``[batch, rows]``, ``weights`` ``[rows, groups]``.
     """
     share = group / group.sum(-1, keepdim=True).clamp_min(1e-6)
-    prior = share.mean(0)
+    counts = None if sample_weight is None else sample_weight / sample_weight.sum().clamp_min(1e-6)
+    prior = share.mean(0) if counts is None else counts @ share
     entropy = -torch.where(prior > 0, prior * torch.where(prior > 0, prior, 1.0).log(), 0.0).sum()
-    return entropy + (share * F.log_softmax(seen @ weights, -1)).sum(-1).mean()
+    guessed = (share * F.log_softmax(seen @ weights, -1)).sum(-1)
+    return entropy + (guessed.mean() if counts is None else counts @ guessed)
 
 
-def next_adversary(seen: Tensor, group: Tensor, weights: Tensor, rate: Tensor) -> Tensor:
+def next_adversary(seen: Tensor, group: Tensor, weights: Tensor, sample_weight: Tensor | None, rate: Tensor) -> Tensor:
     """The weights after one step down its cross-entropy."""
     share = group / group.sum(-1, keepdim=True).clamp_min(1e-6)
-    slope = seen.T @ (torch.softmax(seen @ weights, -1) - share) / seen.shape[0]
+    wrong = torch.softmax(seen @ weights, -1) - share
+    if sample_weight is None:
+        slope = seen.T @ wrong / seen.shape[0]
+    else:
+        slope = seen.T @ (sample_weight[:, None] * wrong) / sample_weight.sum().clamp_min(1e-6)
     return (weights - rate * slope).detach()
 
 
@@ -60,10 +66,17 @@ def _prediction_rows(classes: int, choices: Mapping[str, str]) -> int:
 
 
 def next_adversarial(
-    logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, sees: str, rate: Tensor
+    logits: Tensor,
+    labels: Tensor,
+    group: Tensor,
+    memory: Tensor,
+    sample_weight: Tensor | None,
+    *,
+    sees: str,
+    rate: Tensor,
 ) -> Tensor:
     """The memory of `adversarial` after a batch."""
-    return next_adversary(seen_classes(logits, labels, sees), group, memory, rate)
+    return next_adversary(seen_classes(logits, labels, sees), group, memory, sample_weight, rate)
 
 
 @loss_term(
@@ -76,7 +89,16 @@ def next_adversarial(
     sees=Choice("output", "output_and_label", default="output"),
     rate=_RATE,
 )
-def adversarial(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, sees: str, rate: Tensor) -> Tensor:
+def adversarial(
+    logits: Tensor,
+    labels: Tensor,
+    group: Tensor,
+    memory: Tensor,
+    sample_weight: Tensor | None,
+    *,
+    sees: str,
+    rate: Tensor,
+) -> Tensor:
     """What an adversary can tell of the group from the model's output.
 
     Entropy of the groups less the adversary's cross-entropy; a softmax regression on probabilities and their squares,
@@ -84,12 +106,14 @@ def adversarial(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *
     beside it to equalised odds. Shapes: logits [batch, classes], labels [batch], group [batch, groups] → scalar.
     Limits: at most 0 where output and group are independent.
     """
-    return advantage(seen_classes(logits, labels, sees), group, memory)
+    return advantage(seen_classes(logits, labels, sees), group, memory, sample_weight)
 
 
-def next_adversarial_regression(prediction: Tensor, group: Tensor, memory: Tensor, *, rate: Tensor) -> Tensor:
+def next_adversarial_regression(
+    prediction: Tensor, group: Tensor, memory: Tensor, sample_weight: Tensor | None, *, rate: Tensor
+) -> Tensor:
     """The memory of `adversarial_regression` after a batch."""
-    return next_adversary(seen_scores(prediction.tanh()[:, None]), group, memory, rate)
+    return next_adversary(seen_scores(prediction.tanh()[:, None]), group, memory, sample_weight, rate)
 
 
 @loss_term(
@@ -100,10 +124,12 @@ def next_adversarial_regression(prediction: Tensor, group: Tensor, memory: Tenso
     memory=Memory(_prediction_rows, next_adversarial_regression),
     rate=_RATE,
 )
-def adversarial_regression(prediction: Tensor, group: Tensor, memory: Tensor, *, rate: Tensor) -> Tensor:
+def adversarial_regression(
+    prediction: Tensor, group: Tensor, memory: Tensor, sample_weight: Tensor | None, *, rate: Tensor
+) -> Tensor:
     """What an adversary can tell of the group from the prediction.
 
     As `adversarial`; it sees the hyperbolic tangent of the prediction and its square. Shapes: prediction [batch],
     group [batch, groups] → scalar.
     """
-    return advantage(seen_scores(prediction.tanh()[:, None]), group, memory)
+    return advantage(seen_scores(prediction.tanh()[:, None]), group, memory, sample_weight)

@@ -18,10 +18,27 @@ _KERNEL = Float(0.05, 20.0, default=1.0, log=True)
 _LIMIT = Float(0.0, 1.0, default=0.0)
 
 
-def standardised(values: Tensor) -> Tensor:
+def sample_mean(values: Tensor, sample_weight: Tensor | None) -> Tensor:
+    """Mean over samples, the first dimension; with weights, ``Σ w v / Σ w``."""
+    if sample_weight is None:
+        return values.mean(0)
+    return sample_weight @ values / sample_weight.sum().clamp_min(_TINY)
+
+
+def pair_sum(values: Tensor, sample_weight: Tensor | None) -> Tensor:
+    """Sum over pairs of samples ``[batch, batch]``, each as often as the product of their weights; a scalar."""
+    return values.sum() if sample_weight is None else sample_weight @ values @ sample_weight
+
+
+def pair_mean(values: Tensor, sample_weight: Tensor | None) -> Tensor:
+    """Mean over pairs of samples ``[batch, batch]``; a scalar."""
+    return values.mean() if sample_weight is None else sample_mean(sample_mean(values, sample_weight), sample_weight)
+
+
+def standardised(values: Tensor, sample_weight: Tensor | None) -> Tensor:
     """Columns ``[batch, columns]`` with mean 0 and variance 1; a constant column is 0."""
-    centred = values - values.mean(0)
-    variance = centred.square().mean(0)
+    centred = values - sample_mean(values, sample_weight)
+    variance = sample_mean(centred.square(), sample_weight)
     held = variance > _TINY
     return torch.where(held, centred / torch.where(held, variance, 1.0).sqrt(), 0.0)
 
@@ -31,31 +48,45 @@ def pair_squares(values: Tensor) -> Tensor:
     return (values[:, None] - values[None]).square().sum(-1)
 
 
-def doubly_centred(matrix: Tensor) -> Tensor:
-    """A square matrix with the means of its rows and columns taken out."""
-    return matrix - matrix.mean(0) - matrix.mean(1, keepdim=True) + matrix.mean()
+def doubly_centred(matrix: Tensor, sample_weight: Tensor | None) -> Tensor:
+    """A symmetric matrix with the means of its rows and columns taken out."""
+    if sample_weight is None:
+        return matrix - matrix.mean(0) - matrix.mean(1, keepdim=True) + matrix.mean()
+    means = sample_mean(matrix, sample_weight)
+    return matrix - means - means[:, None] + sample_mean(means, sample_weight)
 
 
-def correlation(scores: Tensor, group: Tensor) -> Tensor:
+def mean_product(scores: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
+    """Mean over samples of the products of each column of ``scores`` with each of ``group``."""
+    if sample_weight is None:
+        return scores.T @ group / scores.shape[0]
+    return (scores.T * sample_weight) @ group / sample_weight.sum().clamp_min(_TINY)
+
+
+def correlation(scores: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
     """Mean squared Pearson correlation of the columns of ``scores`` with those of ``group``; a scalar."""
-    return (standardised(scores).T @ standardised(group) / scores.shape[0]).square().mean()
+    scores, group = standardised(scores, sample_weight), standardised(group, sample_weight)
+    return mean_product(scores, group, sample_weight).square().mean()
 
 
-def independence(scores: Tensor, group: Tensor, width: Tensor) -> Tensor:
+def independence(scores: Tensor, group: Tensor, sample_weight: Tensor | None, width: Tensor) -> Tensor:
     """Biased HSIC with Gaussian kernels on standardised columns, as a share of its greatest value; a scalar."""
-    centred = [
-        doubly_centred(torch.exp(-pair_squares(standardised(values)) / (2 * values.shape[1] * width.square())))
-        for values in (scores, group)
-    ]
-    sizes = centred[0].square().sum() * centred[1].square().sum()
+    centred = []
+    for values in (scores, group):
+        squares = pair_squares(standardised(values, sample_weight))
+        centred.append(doubly_centred(torch.exp(-squares / (2 * values.shape[1] * width.square())), sample_weight))
+    sizes = pair_sum(centred[0].square(), sample_weight) * pair_sum(centred[1].square(), sample_weight)
     held = sizes > _TINY
-    return torch.where(held, (centred[0] * centred[1]).sum() / torch.where(held, sizes, 1.0).sqrt(), 0.0)
+    product = pair_sum(centred[0] * centred[1], sample_weight)
+    return torch.where(held, product / torch.where(held, sizes, 1.0).sqrt(), 0.0)
 
 
-def distance_correlation(scores: Tensor, group: Tensor) -> Tensor:
+def distance_correlation(scores: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
     """Squared distance covariance of standardised columns; a scalar."""
-    centred = [doubly_centred(distances(standardised(values))) for values in (scores, group)]
-    return (centred[0] * centred[1]).mean()
+    centred = [
+        doubly_centred(distances(standardised(values, sample_weight)), sample_weight) for values in (scores, group)
+    ]
+    return pair_mean(centred[0] * centred[1], sample_weight)
 
 
 def distances(values: Tensor) -> Tensor:
@@ -64,10 +95,10 @@ def distances(values: Tensor) -> Tensor:
     return torch.where(squares > _TINY, torch.where(squares > _TINY, squares, 1.0).sqrt(), 0.0)
 
 
-def boundary_covariance(distance: Tensor, group: Tensor, limit: Tensor) -> Tensor:
+def boundary_covariance(distance: Tensor, group: Tensor, sample_weight: Tensor | None, limit: Tensor) -> Tensor:
     """Largest covariance of a column of ``distance`` with one of ``group``, beyond ``limit``; a scalar."""
-    centred = group - group.mean(0)
-    return torch.relu((distance.T @ centred / distance.shape[0]).abs().amax() - limit.to(group.dtype))
+    centred = group - sample_mean(group, sample_weight)
+    return torch.relu(mean_product(distance, centred, sample_weight).abs().amax() - limit.to(group.dtype))
 
 
 @loss_term(
@@ -76,22 +107,22 @@ def boundary_covariance(distance: Tensor, group: Tensor, limit: Tensor) -> Tenso
     per_sample=False,
     scaled=False,
 )
-def attribute_correlation(logits: Tensor, group: Tensor) -> Tensor:
+def attribute_correlation(logits: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
     """Squared linear correlation of class probabilities with the sensitive attribute.
 
     Mean over classes and columns of ``corr(p_c, s_g)²``. Shapes: logits [batch, classes], group [batch, groups] →
     scalar in [0, 1]. Limits: 0 where the outputs do not depend linearly on the attribute.
     """
-    return correlation(torch.softmax(logits, -1), group)
+    return correlation(torch.softmax(logits, -1), group, sample_weight)
 
 
 @loss_term(reference="Mary et al. 2019, eq. 3, for the linear correlation", per_sample=False, scaled=False)
-def attribute_correlation_regression(prediction: Tensor, group: Tensor) -> Tensor:
+def attribute_correlation_regression(prediction: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
     """Squared linear correlation of predictions with the sensitive attribute.
 
     Mean over columns of ``corr(ŷ, s_g)²``. Shapes: prediction [batch], group [batch, groups] → scalar in [0, 1].
     """
-    return correlation(prediction[:, None], group)
+    return correlation(prediction[:, None], group, sample_weight)
 
 
 @loss_term(
@@ -101,13 +132,13 @@ def attribute_correlation_regression(prediction: Tensor, group: Tensor) -> Tenso
     scaled=False,
     width=_KERNEL,
 )
-def hsic(logits: Tensor, group: Tensor, *, width: Tensor) -> Tensor:
+def hsic(logits: Tensor, group: Tensor, sample_weight: Tensor | None, *, width: Tensor) -> Tensor:
     """Dependence of any shape between class probabilities and the sensitive attribute, by kernels.
 
     ``tr(K H L H)`` over the product of the norms, with Gaussian kernels of ``width`` standard deviations. Shapes:
     logits [batch, classes], group [batch, groups] → scalar in [0, 1]; batch² work.
     """
-    return independence(torch.softmax(logits, -1), group, width)
+    return independence(torch.softmax(logits, -1), group, sample_weight, width)
 
 
 @loss_term(
@@ -116,49 +147,51 @@ def hsic(logits: Tensor, group: Tensor, *, width: Tensor) -> Tensor:
     scaled=False,
     width=_KERNEL,
 )
-def hsic_regression(prediction: Tensor, group: Tensor, *, width: Tensor) -> Tensor:
+def hsic_regression(prediction: Tensor, group: Tensor, sample_weight: Tensor | None, *, width: Tensor) -> Tensor:
     """Dependence of any shape between predictions and the sensitive attribute, by kernels.
 
     As `hsic`. Shapes: prediction [batch], group [batch, groups] → scalar in [0, 1]; batch² work.
     """
-    return independence(prediction[:, None], group, width)
+    return independence(prediction[:, None], group, sample_weight, width)
 
 
 @loss_term(
     reference="Székely et al. 2007, squared distance covariance", shift_invariant=True, per_sample=False, scaled=False
 )
-def distance_covariance(logits: Tensor, group: Tensor) -> Tensor:
+def distance_covariance(logits: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
     """Dependence of any shape between class probabilities and the sensitive attribute, by distances.
 
     Mean product of the doubly centred distances of standardised columns. Shapes: logits [batch, classes], group
     [batch, groups] → scalar; batch² work. Limits: 0 where one of the two is constant.
     """
-    return distance_correlation(torch.softmax(logits, -1), group)
+    return distance_correlation(torch.softmax(logits, -1), group, sample_weight)
 
 
 @loss_term(reference="Székely et al. 2007, squared distance covariance", per_sample=False, scaled=False)
-def distance_covariance_regression(prediction: Tensor, group: Tensor) -> Tensor:
+def distance_covariance_regression(prediction: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
     """Dependence of any shape between predictions and the sensitive attribute, by distances.
 
     As `distance_covariance`. Shapes: prediction [batch], group [batch, groups] → scalar; batch² work.
     """
-    return distance_correlation(prediction[:, None], group)
+    return distance_correlation(prediction[:, None], group, sample_weight)
 
 
 @loss_term(reference="Zafar et al. 2017, eq. 2", shift_invariant=True, per_sample=False, scaled=False, limit=_LIMIT)
-def zafar_covariance(logits: Tensor, group: Tensor, *, limit: Tensor) -> Tensor:
+def zafar_covariance(logits: Tensor, group: Tensor, sample_weight: Tensor | None, *, limit: Tensor) -> Tensor:
     """Covariance of the attribute with the distance to the decision boundary, beyond a limit.
 
     ``max(|mean_i (s_i - s̄) (z_ic - mean z_i)| - limit, 0)`` for the worst class and column. Shapes: logits [batch,
     classes], group [batch, groups] → scalar.
     """
-    return boundary_covariance(logits - logits.mean(-1, keepdim=True), group, limit)
+    return boundary_covariance(logits - logits.mean(-1, keepdim=True), group, sample_weight, limit)
 
 
 @loss_term(reference="Zafar et al. 2017, eq. 2, for predictions", per_sample=False, scaled=False, limit=_LIMIT)
-def zafar_covariance_regression(prediction: Tensor, group: Tensor, *, limit: Tensor) -> Tensor:
+def zafar_covariance_regression(
+    prediction: Tensor, group: Tensor, sample_weight: Tensor | None, *, limit: Tensor
+) -> Tensor:
     """Covariance of the attribute with the prediction, beyond a limit.
 
     As `zafar_covariance`. Shapes: prediction [batch], group [batch, groups] → scalar.
     """
-    return boundary_covariance(prediction[:, None], group, limit)
+    return boundary_covariance(prediction[:, None], group, sample_weight, limit)

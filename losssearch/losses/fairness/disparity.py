@@ -136,10 +136,12 @@ def next_group_disparity(
 
 @loss_term(
     reference=_REFERENCE,
+    soft_labels=True,
     per_sample=False,
     nonnegative=False,
     scaled=False,
     memory=Memory(_binary_rows, next_group_disparity),
+    weighs_group=True,
     statistic=Choice(*CLASSIFICATION_STATISTICS, default="positive_rate"),
     violation=Choice(*VIOLATIONS, default="worst_pair"),
     mechanism=Choice(*MECHANISMS, default="penalty"),
@@ -207,11 +209,13 @@ def next_group_disparity_multiclass(
 
 @loss_term(
     reference=_REFERENCE,
+    soft_labels=True,
     shift_invariant=True,
     per_sample=False,
     nonnegative=False,
     scaled=False,
     memory=Memory(_multiclass_rows, next_group_disparity_multiclass),
+    weighs_group=True,
     statistic=Choice(*CLASSIFICATION_STATISTICS, default="positive_rate"),
     violation=Choice(*VIOLATIONS, default="worst_pair"),
     mechanism=Choice(*MECHANISMS, default="penalty"),
@@ -271,6 +275,7 @@ def next_group_disparity_regression(
     nonnegative=False,
     scaled=False,
     memory=Memory(_regression_rows, next_group_disparity_regression),
+    weighs_group=True,
     statistic=Choice(*REGRESSION_STATISTICS, default="mean_prediction"),
     violation=Choice(*VIOLATIONS, default="worst_pair"),
     mechanism=Choice("penalty", "dual", "augmented", default="penalty"),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from losssearch.losses.domains import Float
 from losssearch.losses.fairness.reweighing import label_counts
+from losssearch.losses.labels import expected, of_label
 from losssearch.losses.softmax import log_softmax
 from losssearch.losses.term import Memory, loss_term
 
@@ -43,8 +44,10 @@ def next_group_logit_adjustment(
 
 @loss_term(
     reference="Menon et al. 2021, eq. 10, with the label's share within the group as prior",
+    soft_labels=True,
     shift_invariant=True,
     memory=Memory(_rows, next_group_logit_adjustment),
+    weighs_group=True,
     tau=Float(0.0, 3.0, default=1.0),
 )
 def group_logit_adjustment(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, tau: Tensor) -> Tensor:
@@ -57,4 +60,4 @@ def group_logit_adjustment(logits: Tensor, labels: Tensor, group: Tensor, memory
     """
     shares = label_shares(label_counts(labels, group, memory), group)
     log_p = log_softmax(logits + tau * shares.log())
-    return -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return expected(-of_label(log_p, labels), labels)

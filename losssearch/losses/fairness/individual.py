@@ -6,21 +6,26 @@ import torch
 from torch import Tensor
 
 from losssearch.losses.domains import Float
+from losssearch.losses.fairness.dependence import pair_mean
 from losssearch.losses.term import loss_term
 
 _LIPSCHITZ = Float(0.01, 10.0, default=0.5, log=True)
 _WIDTH = Float(0.05, 5.0, default=0.5, log=True)
 
 
-def lipschitz_excess(apart: Tensor, distance: Tensor, lipschitz: Tensor) -> Tensor:
+def lipschitz_excess(apart: Tensor, distance: Tensor, sample_weight: Tensor | None, lipschitz: Tensor) -> Tensor:
     """Mean over pairs of how far outputs ``apart`` exceed ``lipschitz`` times the distance, squared; a scalar."""
-    return torch.relu(apart - lipschitz * distance).square().mean()
+    return pair_mean(torch.relu(apart - lipschitz * distance).square(), sample_weight)
 
 
-def change_by_group(squares: Tensor, distance: Tensor, group: Tensor, width: Tensor) -> Tensor:
+def change_by_group(
+    squares: Tensor, distance: Tensor, group: Tensor, sample_weight: Tensor | None, width: Tensor
+) -> Tensor:
     """Mean of ``squares`` over pairs of different groups, near ones first; a scalar, 0 without such pairs."""
     # Soft memberships differ by what they do not share; of one-hot ones the product is 1 or 0.
     different = (1 - group @ group.T).clamp(0, 1)
+    if sample_weight is not None:
+        different = different * sample_weight * sample_weight[:, None]
     # As a share of the nearest pair's weight: far from all others a sample would have no weight at all.
     closeness = -distance.square() / (2 * width.square())
     nearest = torch.where(different > 0, closeness, -torch.inf).amax()
@@ -36,24 +41,26 @@ def change_by_group(squares: Tensor, distance: Tensor, group: Tensor, width: Ten
     scaled=False,
     lipschitz=_LIPSCHITZ,
 )
-def individual_fairness(logits: Tensor, distance: Tensor, *, lipschitz: Tensor) -> Tensor:
+def individual_fairness(logits: Tensor, distance: Tensor, sample_weight: Tensor | None, *, lipschitz: Tensor) -> Tensor:
     """Class probabilities that differ by more than the features of two samples allow.
 
     Mean over pairs of ``max(TV(p_i, p_j) - L d_ij, 0)²`` with the total variation between probabilities. Shapes:
     logits [batch, classes], distance [batch, batch] → scalar; batch² work. Limits: 0 for a constant model.
     """
     p = torch.softmax(logits, -1)
-    return lipschitz_excess((p[:, None] - p[None]).abs().sum(-1) / 2, distance, lipschitz)
+    return lipschitz_excess((p[:, None] - p[None]).abs().sum(-1) / 2, distance, sample_weight, lipschitz)
 
 
 @loss_term(reference="Dwork et al. 2012, definition 2.1", per_sample=False, scaled=False, lipschitz=_LIPSCHITZ)
-def individual_fairness_regression(prediction: Tensor, distance: Tensor, *, lipschitz: Tensor) -> Tensor:
+def individual_fairness_regression(
+    prediction: Tensor, distance: Tensor, sample_weight: Tensor | None, *, lipschitz: Tensor
+) -> Tensor:
     """Predictions that differ by more than the features of two samples allow.
 
     Mean over pairs of ``max(|ŷ_i - ŷ_j| - L d_ij, 0)²``. Shapes: prediction [batch], distance [batch, batch] → scalar;
     batch² work.
     """
-    return lipschitz_excess((prediction[:, None] - prediction[None]).abs(), distance, lipschitz)
+    return lipschitz_excess((prediction[:, None] - prediction[None]).abs(), distance, sample_weight, lipschitz)
 
 
 @loss_term(
@@ -63,7 +70,9 @@ def individual_fairness_regression(prediction: Tensor, distance: Tensor, *, lips
     scaled=False,
     width=_WIDTH,
 )
-def flip_consistency(logits: Tensor, group: Tensor, distance: Tensor, *, width: Tensor) -> Tensor:
+def flip_consistency(
+    logits: Tensor, group: Tensor, distance: Tensor, sample_weight: Tensor | None, *, width: Tensor
+) -> Tensor:
     """How much class probabilities change between near samples of different groups.
 
     Stands for what would change if a sample's group were flipped: mean of ``|p_i - p_j|²`` over pairs of different
@@ -71,7 +80,7 @@ def flip_consistency(logits: Tensor, group: Tensor, distance: Tensor, *, width: 
     batch] → scalar in [0, 2]; batch² work.
     """
     p = torch.softmax(logits, -1)
-    return change_by_group((p[:, None] - p[None]).square().sum(-1), distance, group, width)
+    return change_by_group((p[:, None] - p[None]).square().sum(-1), distance, group, sample_weight, width)
 
 
 @loss_term(
@@ -80,9 +89,11 @@ def flip_consistency(logits: Tensor, group: Tensor, distance: Tensor, *, width: 
     scaled=False,
     width=_WIDTH,
 )
-def flip_consistency_regression(prediction: Tensor, group: Tensor, distance: Tensor, *, width: Tensor) -> Tensor:
+def flip_consistency_regression(
+    prediction: Tensor, group: Tensor, distance: Tensor, sample_weight: Tensor | None, *, width: Tensor
+) -> Tensor:
     """How much predictions change between near samples of different groups.
 
     As `flip_consistency`. Shapes: prediction [batch], group [batch, groups], distance [batch, batch] → scalar.
     """
-    return change_by_group((prediction[:, None] - prediction[None]).square(), distance, group, width)
+    return change_by_group((prediction[:, None] - prediction[None]).square(), distance, group, sample_weight, width)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from losssearch.losses.domains import Float
+from losssearch.losses.labels import class_shares, expected, of_label
+from losssearch.losses.softmax import log_softmax
 from losssearch.losses.term import Memory, loss_term
 
 
 def label_counts(labels: Tensor, group: Tensor, memory: Tensor) -> Tensor:
     """Rows ``[classes, groups]`` of each label and group that were seen up to this batch."""
-    classes = torch.arange(memory.shape[0], device=labels.device)
-    return memory + (labels.unsqueeze(-1) == classes).to(group.dtype).T @ group
+    return memory + class_shares(labels, memory.T).to(group.dtype).T @ group
 
 
 def _rows(classes: int, choices: Mapping[str, str]) -> int:
@@ -31,8 +31,10 @@ def next_reweighed_cross_entropy(
 
 @loss_term(
     reference="Kamiran and Calders 2012, section 4.2",
+    soft_labels=True,
     shift_invariant=True,
     memory=Memory(_rows, next_reweighed_cross_entropy),
+    weighs_group=True,
     power=Float(0.0, 2.0, default=1.0),
 )
 def reweighed_cross_entropy(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, power: Tensor) -> Tensor:
@@ -42,10 +44,8 @@ def reweighed_cross_entropy(logits: Tensor, labels: Tensor, group: Tensor, memor
     [batch, classes], labels [batch], group [batch, groups] → [batch]. Limits: power = 0 is cross-entropy.
     """
     counts = label_counts(labels, group, memory)
-    expected = counts.sum(0) * counts.sum(1, keepdim=True) / counts.sum().clamp_min(1e-6)
-    held = (counts > 0) & (expected > 0)
-    ratio = torch.where(held, expected / torch.where(held, counts, 1.0), 1.0)
-    classes = torch.arange(memory.shape[0], device=labels.device)
-    of_label = (labels.unsqueeze(-1) == classes).to(group.dtype) @ (power * ratio.log()).exp()
-    weight = (of_label * group).sum(-1) / group.sum(-1).clamp_min(1e-6)
-    return weight * F.cross_entropy(logits, labels, reduction="none")
+    independent = counts.sum(0) * counts.sum(1, keepdim=True) / counts.sum().clamp_min(1e-6)
+    held = (counts > 0) & (independent > 0)
+    ratio = torch.where(held, independent / torch.where(held, counts, 1.0), 1.0)
+    of_class = group @ (power * ratio.log()).exp().T / group.sum(-1, keepdim=True).clamp_min(1e-6)
+    return expected(-of_label(of_class, labels) * of_label(log_softmax(logits), labels), labels)

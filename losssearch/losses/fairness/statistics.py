@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from losssearch.losses.labels import class_shares, positive_share
+
 DECISION_FORMS = {
     "positive_rate": (((0, 1, 0, 0), (1, 0, 0, 0)),),
     "true_positive_rate": (((0, 0, 0, 1), (0, 0, 1, 0)),),
@@ -52,7 +54,7 @@ def _linear(factors: tuple[int, int, int, int], decisions: Tensor, labels: Tenso
 
 def binary_forms(statistic: str, logit: Tensor, decisions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Numerators and denominators ``[cells, batch]`` of two classes; ``decisions`` ``[batch]`` are soft or hard."""
-    positive = labels.to(logit.dtype)
+    positive = positive_share(labels, logit)
     if statistic == "calibration":
         value = torch.sigmoid(logit) - positive
     elif statistic == "mean_loss":
@@ -67,8 +69,7 @@ def multiclass_forms(statistic: str, logits: Tensor, decisions: Tensor, labels: 
 
     A cell for each class against the rest; accuracy and mean loss have one cell for all classes.
     """
-    classes = torch.arange(logits.shape[-1], device=logits.device)
-    is_label = (labels.unsqueeze(-1) == classes).to(logits.dtype)
+    is_label = class_shares(labels, logits)
     if statistic == "calibration":
         value = (torch.softmax(logits, -1) - is_label).T
     elif statistic == "mean_loss":

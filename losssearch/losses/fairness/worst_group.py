@@ -62,9 +62,11 @@ def next_group_dro(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor
 
 @loss_term(
     reference="Sagawa et al. 2020, algorithm 1",
+    soft_labels=True,
     shift_invariant=True,
     per_sample=False,
     memory=Memory(_one_row, next_group_dro),
+    weighs_group=True,
     step=_STEP,
 )
 def group_dro(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, step: Tensor) -> Tensor:
@@ -87,6 +89,7 @@ def next_group_dro_regression(
     reference="Sagawa et al. 2020, algorithm 1",
     per_sample=False,
     memory=Memory(_one_row, next_group_dro_regression),
+    weighs_group=True,
     step=_STEP,
 )
 def group_dro_regression(prediction: Tensor, target: Tensor, group: Tensor, memory: Tensor, *, step: Tensor) -> Tensor:
@@ -106,10 +109,12 @@ def next_bounded_group_loss(
 
 @loss_term(
     reference="Agarwal et al. 2019, definition 2",
+    soft_labels=True,
     shift_invariant=True,
     per_sample=False,
     scaled=False,
     memory=Memory(_window_of_losses, next_bounded_group_loss),
+    weighs_group=True,
     limit=_LIMIT,
     decay=_DECAY,
 )
@@ -136,6 +141,7 @@ def next_bounded_group_loss_regression(
     per_sample=False,
     scaled=False,
     memory=Memory(_window_of_losses, next_bounded_group_loss_regression),
+    weighs_group=True,
     limit=_LIMIT,
     decay=_DECAY,
 )

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from losssearch.losses.domains import Float
+from losssearch.losses.labels import expected, of_label, positive_share
 from losssearch.losses.softmax import log_softmax, softmax
 from losssearch.losses.term import loss_term
 
@@ -17,13 +18,9 @@ _LOG_ZERO = 4.0
 """Minus the number that stands for log 0 in reverse cross-entropy (Wang et al. 2019 choose -4)."""
 
 
-def _of_label(values: Tensor, labels: Tensor) -> Tensor:
-    """The entry of ``values`` [batch, classes] that belongs to each sample's label."""
-    return values.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-
-
 @loss_term(
     reference="maximum likelihood; smoothing of Szegedy et al. 2016, section 7",
+    soft_labels=True,
     shift_invariant=True,
     smoothing=Float(0.0, 0.4, default=0.0),
 )
@@ -35,11 +32,12 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: Tensor) -> Tenso
     Limits: s = 0 is plain cross-entropy.
     """
     log_p = log_softmax(logits)
-    return -(1 - smoothing) * _of_label(log_p, labels) - smoothing * log_p.mean(-1)
+    return -(1 - smoothing) * expected(of_label(log_p, labels), labels) - smoothing * log_p.mean(-1)
 
 
 @loss_term(
     reference="maximum likelihood; smoothing of Szegedy et al. 2016, section 7",
+    soft_labels=True,
     smoothing=Float(0.0, 0.4, default=0.0),
 )
 def binary_cross_entropy(logit: Tensor, labels: Tensor, *, smoothing: Tensor) -> Tensor:
@@ -48,12 +46,13 @@ def binary_cross_entropy(logit: Tensor, labels: Tensor, *, smoothing: Tensor) ->
     ``-t log σ(z) - (1 - t) log σ(-z)`` with ``t = y (1 - s) + s / 2``. Shapes: logit [batch],
     labels [batch] in {0, 1} → [batch]. Limits: equals `cross_entropy` on the logits (-z/2, z/2).
     """
-    share = labels.to(logit.dtype) * (1 - smoothing) + smoothing / 2
+    share = positive_share(labels, logit) * (1 - smoothing) + smoothing / 2
     return -share * F.logsigmoid(logit) - (1 - share) * F.logsigmoid(-logit)
 
 
 @loss_term(
     reference="Elkan 2001, The foundations of cost-sensitive learning",
+    soft_labels=True,
     ratio=Float(0.05, 20.0, default=1.0, log=True),
 )
 def cost_sensitive_cross_entropy(logit: Tensor, labels: Tensor, *, ratio: Tensor) -> Tensor:
@@ -62,35 +61,39 @@ def cost_sensitive_cross_entropy(logit: Tensor, labels: Tensor, *, ratio: Tensor
     ``-r y log σ(z) - (1 - y) log σ(-z)``. Shapes: logit [batch], labels [batch] in {0, 1} → [batch].
     Limits: r = 1 is `binary_cross_entropy`.
     """
-    positive = labels.to(logit.dtype)
+    positive = positive_share(labels, logit)
     return -ratio * positive * F.logsigmoid(logit) - (1 - positive) * F.logsigmoid(-logit)
 
 
-@loss_term(reference="Lin et al. 2017, eq. 4", shift_invariant=True, gamma=Float(0.0, 5.0, default=2.0))
+@loss_term(
+    reference="Lin et al. 2017, eq. 4", soft_labels=True, shift_invariant=True, gamma=Float(0.0, 5.0, default=2.0)
+)
 def focal(logits: Tensor, labels: Tensor, *, gamma: Tensor) -> Tensor:
     """Cross-entropy with easy samples down-weighted.
 
     Rewards work on samples that are still wrong. ``-(1 - p_y)^γ log p_y``. Shapes: logits
     [batch, classes], labels [batch] → [batch]. Limits: γ = 0 is cross-entropy.
     """
-    log_p = _of_label(log_softmax(logits), labels)
+    log_p = of_label(log_softmax(logits), labels)
     # from zero on, a power below one has an infinite gradient: it stops where p_y would round to 1
     rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).eps)
-    return -(rest**gamma) * log_p
+    return expected(-(rest**gamma) * log_p, labels)
 
 
-@loss_term(reference="Leng et al. 2022, Poly-1", shift_invariant=True, epsilon=Float(-1.0, 6.0, default=1.0))
+@loss_term(
+    reference="Leng et al. 2022, Poly-1", soft_labels=True, shift_invariant=True, epsilon=Float(-1.0, 6.0, default=1.0)
+)
 def poly1(logits: Tensor, labels: Tensor, *, epsilon: Tensor) -> Tensor:
     """Cross-entropy with the weight of its leading polynomial term changed.
 
     ``-log p_y + ε (1 - p_y)``; ε > 0 pushes harder on confident samples, ε < 0 less. Shapes: logits
     [batch, classes], labels [batch] → [batch]. Limits: ε = 0 is cross-entropy.
     """
-    log_p = _of_label(log_softmax(logits), labels)
-    return -log_p - epsilon * torch.expm1(log_p)
+    log_p = of_label(log_softmax(logits), labels)
+    return expected(-log_p - epsilon * torch.expm1(log_p), labels)
 
 
-@loss_term(reference="Brier 1950, eq. 2", shift_invariant=True)
+@loss_term(reference="Brier 1950, eq. 2", soft_labels=True, shift_invariant=True)
 def brier(logits: Tensor, labels: Tensor) -> Tensor:
     """The squared error of the probabilities: rewards calibration, and one wrong label can do only so much.
 
@@ -98,21 +101,22 @@ def brier(logits: Tensor, labels: Tensor) -> Tensor:
     Limits: for two classes it is ``2 (1 - p_y)²``.
     """
     p = softmax(logits)
-    return p.square().sum(-1) - 2 * _of_label(p, labels) + 1
+    return p.square().sum(-1) - 2 * expected(of_label(p, labels), labels) + 1
 
 
-@loss_term(reference="Zhang and Sabuncu 2018", shift_invariant=True, q=Float(0.01, 1.0, default=0.7))
+@loss_term(reference="Zhang and Sabuncu 2018", soft_labels=True, shift_invariant=True, q=Float(0.01, 1.0, default=0.7))
 def generalised_cross_entropy(logits: Tensor, labels: Tensor, *, q: Tensor) -> Tensor:
     """Between cross-entropy and absolute error: robust to wrong labels.
 
     ``(1 - p_y^q) / q``. Shapes: logits [batch, classes], labels [batch] → [batch].
     Limits: q → 0 is cross-entropy; q = 1 is ``1 - p_y``, half the absolute error of the probabilities.
     """
-    return -torch.expm1(q * _of_label(log_softmax(logits), labels)) / q
+    return expected(-torch.expm1(q * of_label(log_softmax(logits), labels)) / q, labels)
 
 
 @loss_term(
     reference="Wang et al. 2019, Symmetric cross entropy",
+    soft_labels=True,
     shift_invariant=True,
     alpha=Float(0.01, 10.0, default=0.1, log=True),
     beta=Float(0.01, 10.0, default=1.0, log=True),
@@ -123,12 +127,13 @@ def symmetric_cross_entropy(logits: Tensor, labels: Tensor, *, alpha: Tensor, be
     ``-α log p_y + 4 β (1 - p_y)``, log 0 taken as -4. Shapes: logits [batch, classes], labels [batch]
     → [batch]. Limits: α times `poly1` with ε = 4 β / α.
     """
-    log_p = _of_label(log_softmax(logits), labels)
-    return -alpha * log_p - _LOG_ZERO * beta * torch.expm1(log_p)
+    log_p = of_label(log_softmax(logits), labels)
+    return expected(-alpha * log_p - _LOG_ZERO * beta * torch.expm1(log_p), labels)
 
 
 @loss_term(
     reference="Ma et al. 2020, Normalized loss functions, section 3: NCE+MAE",
+    soft_labels=True,
     shift_invariant=True,
     alpha=Float(0.01, 100.0, default=1.0, log=True),
     beta=Float(0.01, 100.0, default=1.0, log=True),
@@ -142,6 +147,8 @@ def active_passive(logits: Tensor, labels: Tensor, *, alpha: Tensor, beta: Tenso
     log 0 taken as -4) is the same loss with 4 β in place of β.
     """
     log_p = log_softmax(logits)
-    of_label = _of_label(log_p, labels)
+    chosen = of_label(log_p, labels)
     # the sum over classes is at most -C log C, so the ratio and its slope stay finite at any logits
-    return alpha * of_label / log_p.sum(-1) - beta * torch.expm1(of_label)
+    total = log_p.sum(-1)
+    ratio = chosen / (total.unsqueeze(-1) if labels.is_floating_point() else total)
+    return expected(alpha * ratio - beta * torch.expm1(chosen), labels)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from losssearch.losses.domains import Float
+from losssearch.losses.labels import each_label, expected, of_label
 from losssearch.losses.softmax import log_softmax
 from losssearch.losses.term import loss_term
 
@@ -22,6 +23,7 @@ def _log_prior(class_prior: Tensor, like: Tensor) -> Tensor:
 
 @loss_term(
     reference="King and Zeng 2001; the power of Mikolov et al. 2013 and Mahajan et al. 2018",
+    soft_labels=True,
     shift_invariant=True,
     power=Float(0.0, 1.5, default=1.0),
 )
@@ -35,12 +37,13 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, class_prior: Tensor, 
     log_prior = _log_prior(class_prior, logits)
     log_weight = -power * log_prior
     weight = torch.exp(log_weight - torch.logsumexp(log_weight + log_prior, -1))
-    index = labels.unsqueeze(-1)
-    log_p = log_softmax(logits).gather(-1, index).squeeze(-1)
-    return -weight.expand_as(logits).gather(-1, index).squeeze(-1) * log_p
+    log_p = of_label(log_softmax(logits), labels)
+    return expected(-of_label(weight.expand_as(logits), labels) * log_p, labels)
 
 
-@loss_term(reference="Menon et al. 2021, eq. 10", shift_invariant=True, tau=Float(0.0, 3.0, default=1.0))
+@loss_term(
+    reference="Menon et al. 2021, eq. 10", soft_labels=True, shift_invariant=True, tau=Float(0.0, 3.0, default=1.0)
+)
 def logit_adjustment(logits: Tensor, labels: Tensor, class_prior: Tensor, *, tau: Tensor) -> Tensor:
     """Cross-entropy of logits shifted by the log-prior, so that the plain argmax favours no large class.
 
@@ -49,11 +52,12 @@ def logit_adjustment(logits: Tensor, labels: Tensor, class_prior: Tensor, *, tau
     consistent for balanced accuracy.
     """
     log_p = log_softmax(logits + tau * _log_prior(class_prior, logits))
-    return -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return expected(-of_label(log_p, labels), labels)
 
 
 @loss_term(
     reference="Cao et al. 2019, LDAM",
+    soft_labels=True,
     shift_invariant=True,
     max_margin=Float(0.0, 5.0, default=1.0),
     sharpness=Float(0.3, 10.0, default=1.0, log=True),
@@ -70,6 +74,7 @@ def ldam(logits: Tensor, labels: Tensor, class_prior: Tensor, *, max_margin: Ten
     # an absent class needs no margin, and must not shrink those of the others
     rarity = torch.where(prior > 0, torch.exp(-0.25 * _log_prior(class_prior, logits)), 0.0)
     margin = max_margin * rarity / rarity.amax(-1, keepdim=True)
-    is_label = labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)
+    logits, label = each_label(logits, labels)
+    is_label = label.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)
     log_p = log_softmax(sharpness * (logits - torch.where(is_label, margin, 0.0)))
-    return -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1) / sharpness
+    return expected(-of_label(log_p, label) / sharpness, labels)

@@ -9,30 +9,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from losssearch.losses.labels import each_label, expected
 from losssearch.losses.term import loss_term
 
 
 def _violations(logits: Tensor, labels: Tensor) -> Tensor:
-    """How far each wrong class is inside the unit margin, [batch, classes]; 0 for the label's own."""
+    """How far each wrong class is inside the unit margin, [..., classes]; 0 for the label's own."""
     is_label = labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)
     gap = logits.gather(-1, labels.unsqueeze(-1)) - logits
     return (1 - gap).clamp_min(0).masked_fill(is_label, 0)
 
 
-@loss_term(reference="Weston and Watkins 1999; Doğan et al. 2016", shift_invariant=True)
+@loss_term(reference="Weston and Watkins 1999; Doğan et al. 2016", soft_labels=True, shift_invariant=True)
 def hinge(logits: Tensor, labels: Tensor) -> Tensor:
     """Linear in the missing margin; samples beyond the margin are left alone.
 
     ``Σ_{c≠y} max(0, 1 - z_y + z_c)``. Shapes: logits [batch, classes], labels [batch] → [batch].
     For a binary logit z, shown as (-z/2, z/2), this is ``max(0, 1 ∓ z)``.
     """
-    return _violations(logits, labels).sum(-1)
+    return expected(_violations(*each_label(logits, labels)).sum(-1), labels)
 
 
-@loss_term(reference="Weston and Watkins 1999; Doğan et al. 2016", shift_invariant=True)
+@loss_term(reference="Weston and Watkins 1999; Doğan et al. 2016", soft_labels=True, shift_invariant=True)
 def squared_hinge(logits: Tensor, labels: Tensor) -> Tensor:
     """Quadratic in the missing margin: smooth, and harder on bad errors than `hinge`.
 
     ``Σ_{c≠y} max(0, 1 - z_y + z_c)²``. Shapes: logits [batch, classes], labels [batch] → [batch].
     """
-    return _violations(logits, labels).square().sum(-1)
+    return expected(_violations(*each_label(logits, labels)).square().sum(-1), labels)

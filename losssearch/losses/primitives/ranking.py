@@ -20,7 +20,7 @@ from losssearch.losses.term import loss_term
     per_sample=False,
     surrogate=Choice("logistic", "squared_hinge", default="logistic"),
 )
-def pairwise_auc(logit: Tensor, labels: Tensor, *, surrogate: str) -> Tensor:
+def pairwise_auc(logit: Tensor, labels: Tensor, sample_weight: Tensor | None, *, surrogate: str) -> Tensor:
     """Every positive should score above every negative: a surrogate of one minus ROC AUC.
 
     Mean of ``φ(z_i - z_j)`` over pairs of a positive i and a negative j, with ``φ(d) = log(1 + e^-d)`` or
@@ -30,12 +30,15 @@ def pairwise_auc(logit: Tensor, labels: Tensor, *, surrogate: str) -> Tensor:
     cost = -F.logsigmoid(gap) if surrogate == "logistic" else (1 - gap).clamp_min(0).square()
     positive = labels.to(logit.dtype)
     negative = 1 - positive
+    if sample_weight is not None:
+        positive, negative = positive * sample_weight, negative * sample_weight
+    tiny = torch.finfo(logit.dtype).tiny
     pairs = positive.sum() * negative.sum()
-    return torch.einsum("i,ij,j->", positive, cost, negative) / pairs.clamp_min(1)
+    return torch.einsum("i,ij,j->", positive, cost, negative) / pairs.clamp_min(tiny)
 
 
 @loss_term(reference="Ying et al. 2016; one against the rest", per_sample=False, shift_invariant=True)
-def one_vs_rest_auc(logits: Tensor, labels: Tensor) -> Tensor:
+def one_vs_rest_auc(logits: Tensor, labels: Tensor, sample_weight: Tensor | None) -> Tensor:
     """Each class's samples should have more of its probability than all others: macro AUC, squared.
 
     Mean over classes of the mean of ``(1 - (p_i - p_j))²`` over pairs of a sample i of the class and a
@@ -45,11 +48,14 @@ def one_vs_rest_auc(logits: Tensor, labels: Tensor) -> Tensor:
     p = softmax(logits)
     inside = (labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)).to(logits.dtype)
     outside = 1 - inside
+    if sample_weight is not None:
+        inside, outside = inside * sample_weight.unsqueeze(-1), outside * sample_weight.unsqueeze(-1)
+    tiny = torch.finfo(logits.dtype).tiny
     inside_count, outside_count = inside.sum(0), outside.sum(0)
-    inside_mean = (p * inside).sum(0) / inside_count.clamp_min(1)
-    outside_mean = (p * outside).sum(0) / outside_count.clamp_min(1)
-    inside_variance = ((p - inside_mean).square() * inside).sum(0) / inside_count.clamp_min(1)
-    outside_variance = ((p - outside_mean).square() * outside).sum(0) / outside_count.clamp_min(1)
+    inside_mean = (p * inside).sum(0) / inside_count.clamp_min(tiny)
+    outside_mean = (p * outside).sum(0) / outside_count.clamp_min(tiny)
+    inside_variance = ((p - inside_mean).square() * inside).sum(0) / inside_count.clamp_min(tiny)
+    outside_variance = ((p - outside_mean).square() * outside).sum(0) / outside_count.clamp_min(tiny)
     cost = inside_variance + outside_variance + (1 - inside_mean + outside_mean).square()
     counted = (inside_count > 0) & (outside_count > 0)
     return torch.where(counted, cost, 0.0).sum() / counted.sum().clamp_min(1)
@@ -60,7 +66,9 @@ def one_vs_rest_auc(logits: Tensor, labels: Tensor) -> Tensor:
     per_sample=False,
     temperature=Float(0.05, 5.0, default=1.0, log=True),
 )
-def smooth_average_precision(logit: Tensor, labels: Tensor, *, temperature: Tensor) -> Tensor:
+def smooth_average_precision(
+    logit: Tensor, labels: Tensor, sample_weight: Tensor | None, *, temperature: Tensor
+) -> Tensor:
     """Positives should stand at the top: one minus average precision with soft ranks.
 
     The rank of a sample is ``1 + Σ_j σ((z_j - z_i) / T)``, among positives and among all; average
@@ -70,7 +78,11 @@ def smooth_average_precision(logit: Tensor, labels: Tensor, *, temperature: Tens
     above = torch.sigmoid((logit.unsqueeze(0) - logit.unsqueeze(1)) / temperature)
     positive = labels.to(logit.dtype)
     # a sample's own entry is σ(0) = 1/2, so 1 + the sum over the others is 1/2 + the whole sum
-    precision = (0.5 + above @ positive) / (0.5 + above.sum(1))
+    size: Tensor | int = positive.shape[0]
+    ranks = above.sum(1) if sample_weight is None else above @ sample_weight
+    if sample_weight is not None:
+        positive, size = positive * sample_weight, sample_weight.sum()
+    precision = (0.5 + above @ positive) / (0.5 + ranks)
     count = positive.sum()
-    mixed = (count > 0) & (count < positive.shape[0])
-    return torch.where(mixed, 1 - (precision * positive).sum() / count.clamp_min(1), 0.0)
+    mixed = (count > 0) & (count < size)
+    return torch.where(mixed, 1 - (precision * positive).sum() / count.clamp_min(torch.finfo(count.dtype).tiny), 0.0)
