@@ -5,6 +5,7 @@ Value and gradients, by the outputs and by what is learned, for every term, redu
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from losssearch.errors import SpecError
 from losssearch.losses import terms
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.domains import Choice
@@ -226,3 +228,42 @@ def test_a_member_that_is_not_finite_changes_no_other(task: str, poison: float) 
     after = together(population, given)
     for clean, poisoned in zip(before, after, strict=True):
         torch.testing.assert_close(poisoned[:, 1:], clean[:, 1:], rtol=0, atol=0)
+
+
+@every_task
+@pytest.mark.parametrize("seed", range(2))
+def test_weights_are_those_of_the_composed_loss(task: str, seed: int) -> None:
+    """Value, gradient and memory, for every term that the task fits."""
+    source, names = torch.Generator().manual_seed(seed), fitting(task)
+    specs = [LossSpec((drawn_part(name, source),)) for name in names]
+    population = population_of(task, specs)
+    given = inputs(task, population, source)
+    weight = torch.randint(4, (REPLICAS, BATCH), generator=source).double()
+    more = {"group": given.group, "features": given.features, "zero": given.zero, "weight": weight}
+    batch = (given.outputs, given.target, given.class_prior, given.learned, PROGRESS)
+    memory = population.initial_memory.double().expand(REPLICAS, -1, -1)
+    memory = population.next_memory(*batch, memory, **more)
+    values = population(*batch, memory=memory, **more)
+    (slopes,) = torch.autograd.grad(values.sum(), given.outputs)
+    for k, spec in enumerate(specs):
+        for r in range(REPLICAS):
+            loss = ComposedLoss(spec, groups=GROUPS, classes=classes_of(given)).double()
+            scalars = [f"{index}_{name}" for index, part in enumerate(spec.parts) for name in learned_scalars(part)]
+            with torch.no_grad():
+                for column, name in enumerate(scalars):
+                    loss.learned[name].copy_(given.learned[r, k, column])
+            output = given.outputs[r, k].detach().requires_grad_()
+            own = {name: value[r] for name, value in more.items()} | {"class_prior": given.class_prior[r]}
+            loss(output, given.target[r], progress=PROGRESS, **own)
+            value = loss(output, given.target[r], progress=PROGRESS, **own)
+            (slope,) = torch.autograd.grad(value, output)
+            torch.testing.assert_close(values[r, k], value, rtol=1e-5, atol=1e-7)
+            torch.testing.assert_close(slopes[r, k], slope, rtol=1e-5, atol=1e-7)
+
+
+def test_a_term_that_cannot_weigh_samples_is_named() -> None:
+    population = PopulationLoss([LossSpec((Part("squared"),))])
+    population.check_weights()
+    unable = dataclasses.replace(terms["soft_f1"], reads_weight=False)
+    with pytest.raises(SpecError, match="soft_f1 gives one value per batch and cannot weigh its samples"):
+        unable.require_weights()

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from losssearch.errors import SpecError
 from losssearch.losses import terms
+from losssearch.losses.compose import compose
 
 LOGITS = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(10) % 3
@@ -70,3 +71,60 @@ def test_can_be_copied_and_pickled(name: str) -> None:
 def test_bad_options_are_refused(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         terms[name].module(**options)
+
+
+def test_binary_logits_of_one_column_are_two_classes() -> None:
+    """A logit z is shown to a term over classes as (-z/2, z/2), as a composed loss shows it."""
+    logit, labels = torch.tensor([0.5, -1.5, 2.0]), torch.tensor([1, 0, 0])
+    focal = terms["focal"].module(gamma=2.0)
+    expected = compose({"parts": [{"term": "focal", "gamma": 2.0}]})(logit, labels)
+    for shown in (logit, logit[:, None], torch.stack((-logit / 2, logit / 2), -1)):
+        torch.testing.assert_close(focal(shown, labels), expected)
+    plain = terms["binary_cross_entropy"].module()
+    for shown in (logit, logit[:, None], torch.stack((-logit / 2, logit / 2), -1)):
+        torch.testing.assert_close(plain(shown, labels), F.binary_cross_entropy_with_logits(logit, labels.float()))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_weights_are_those_of_the_composed_loss(reduction: str) -> None:
+    weight = torch.arange(10.0)
+    ours = terms["focal"].module(reduction=reduction)(LOGITS, LABELS, weight=weight)
+    composed = compose({"parts": [{"term": "focal"}]}, reduction=reduction)
+    torch.testing.assert_close(ours, composed(LOGITS, LABELS, weight=weight))
+    rows = torch.arange(10).repeat_interleave(weight.long())
+    if reduction != "none":
+        torch.testing.assert_close(ours, terms["focal"].module(reduction=reduction)(LOGITS[rows], LABELS[rows]))
+
+
+def test_weights_of_a_batch_level_term_count_rows() -> None:
+    weight = torch.arange(10)
+    rows = torch.arange(10).repeat_interleave(weight)
+    loss = terms["soft_f1"].module()
+    torch.testing.assert_close(loss(LOGITS, LABELS, weight=weight), loss(LOGITS[rows], LABELS[rows]))
+
+
+def test_probabilities_are_targets() -> None:
+    shares = torch.softmax(LOGITS.flip(0), -1)
+    loss = terms["cross_entropy"].module(smoothing=0.1)
+    torch.testing.assert_close(loss(LOGITS, shares), F.cross_entropy(LOGITS, shares, label_smoothing=0.1))
+    with pytest.raises(SpecError, match="one_vs_rest_auc reads class ids, not probabilities"):
+        terms["one_vs_rest_auc"].module()(LOGITS, shares)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensors", "message"),
+    [
+        ("focal", (LOGITS,), "focal reads logits, labels, so it takes 2 tensors; got 1"),
+        ("focal", (LOGITS[None], LABELS), r"reads logits \[batch, classes\], or \[batch\] of two classes"),
+        ("focal", (LOGITS, LABELS[:3]), "as many targets as outputs"),
+        ("focal", (LOGITS[:, 0], LABELS), "class id from 0 to 1"),
+        ("pairwise_auc", (LOGITS, LABELS), r"reads the logit of class 1 \[batch\], or two scores, got \[10, 3\]"),
+        ("squared", (LOGITS, LABELS), r"reads predictions \[batch\], got \[10, 3\]"),
+        ("squared", (LOGITS[:, 0], LOGITS[:4, 0]), r"reads target \[10\] for outputs \[10\], got \[4\]"),
+        ("ldam", (LOGITS, LABELS, torch.full((2,), 0.5)), r"reads class_prior \[3\] for outputs \[10, 3\], got \[2\]"),
+        ("hsic", (LOGITS, LABELS), r"reads group \[10, groups\] for outputs \[10, 3\], got \[10\]"),
+    ],
+)
+def test_other_shapes_are_refused(name: str, tensors: tuple[torch.Tensor, ...], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        terms[name].module()(*tensors)
