@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import time
 from dataclasses import dataclass, replace
@@ -23,7 +22,6 @@ from losssearch.errors import OptionError
 from losssearch.evaluation import Metric, get_metric
 from losssearch.evaluation.metric import kinds_of
 from losssearch.execution.resources import parse_memory
-from losssearch.losses.population import PopulationLoss
 from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted, resolve_model
 from losssearch.search.budget import TRIALS, trials_of
 from losssearch.search.context import Context
@@ -182,8 +180,6 @@ def _metric(name: str, task: str) -> Metric:
 
 def _refuse_weights(options: Options, fairness: Fairness) -> None:
     """Raise `OptionError` for what promises something of each row, whatever it weighs."""
-    if "weight" not in inspect.signature(PopulationLoss.slopes).parameters:
-        raise OptionError("--weight needs losses that weigh their samples, which those of this version do not")
     asked = "--private-epsilon" if options.private_epsilon is not None else ""
     if fairness.demanded:
         asked = "--objective" if fairness.front else "--constraint"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -100,9 +99,8 @@ class Members:
             buffers = {name: value[:, own] for name, value in self.buffers.items()}
             outputs = part.passage.forward(parameters, buffers, features, training=True, seed=seed)
             given = (outputs, target, class_prior, learned, progress)
-            beside: dict[str, Any] = {} if weight is None else {"weight": weight}
             slope, rest, after = part.loss.slopes(
-                *given, group=group, memory=self.memory[:, own], features=features, zero=zero, **beside
+                *given, group=group, memory=self.memory[:, own], features=features, zero=zero, weight=weight
             )
             if weight is not None:
                 # Losses are means over a batch's weight; over all batches, samples must count by their own.
