@@ -66,6 +66,8 @@ def objective_source(facts: LossFacts, library: str, *, rate: float | None = Non
     parameters = {**PARAMETERS[library], "eta" if library == "xgboost" else "learning_rate": rate or BOOSTED_RATES[1]}
     if classes > 2:
         parameters |= {"num_class": classes} | ({"objective": "multi:softprob"} if library == "xgboost" else {})
+    elif classes and library == "xgboost":  # what XGBClassifier sets; there, a margin of 0 is a probability of 1/2
+        parameters |= {"objective": "binary:logistic", "base_score": 0.5}
     settings = {"FORMULA": ascii_formula(facts.spec), "CLASSES": classes, "ROUNDS": EPOCHS * ROUNDS}
     settings |= {"GROUPS": facts.groups, "BESIDE": facts.beside()}
     body = [

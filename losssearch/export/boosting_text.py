@@ -30,7 +30,11 @@ USE = MappingProxyType(
 
 WRAPPER = '''\
 class TreeObjective:
-    """Gradient and Hessian of the loss as the library calls for them, one call a round.
+    """Gradient and Hessian of the loss as the library calls for them, one call per round.
+
+    The library's own training calls it with scores and data, a scikit-learn estimator with labels, scores and weights.
+    An estimator starts from ``fit(..., init_score=initial_scores(labels))``
+    (LightGBM) or ``base_margin=`` (XGBoost), and gives raw scores, less where it started from.
 
     ``rounds``: how many there will be, for weights that follow a schedule. For a loss that reads them, ``group``: ids
     [rows] or memberships [rows, groups] of the sensitive groups, and ``features`` [rows, columns]. A new training,
@@ -51,15 +55,27 @@ class TreeObjective:
             raise ValueError(f"this loss reads {' and '.join(missing)}: give TreeObjective({missing[0]}=...)")
         self.group = None if group is None else memberships(np.asarray(group))
         self.features = None if features is None else torch.as_tensor(np.asarray(features), dtype=torch.float32)
-        self._data = self._objective = None
+        self._data = self._labels = self._objective = None
 
-    def __call__(self, predictions: np.ndarray, data: object) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient and Hessian at the raw scores ``predictions``, of their shape."""
-        if data is not self._data or self._objective is None or (predictions == predictions[:1]).all():
-            self._data, self._objective = data, self._new(np.asarray(data.get_label()))
+    def __call__(
+        self, predictions: np.ndarray, data: object, sample_weight: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient and Hessian at the raw scores ``predictions``, of their shape.
+
+        ``data`` is the library's own; or, as scikit-learn has it, the two are labels and scores.
+        """
+        labels, weight = predictions, sample_weight
+        if hasattr(data, "get_label"):
+            labels, weight = data.get_label(), data.get_weight()
+            other = data is not self._data
+        else:
+            predictions, data = np.asarray(data), None
+            other = not np.array_equal(labels, self._labels)
+        if other or self._objective is None or (predictions == predictions[:1]).all():
+            self._data, self._labels = data, np.array(labels)
+            self._objective = self._new(self._labels)
         slope, curve = self._objective((predictions - self._mean) / self._scale)
-        # A step of the standardised score is a step of `scale` in the target's own unit.
-        slope, weight = slope * self._scale, data.get_weight()
+        slope = slope * self._scale  # a step of the standardised score is a step of `scale` in the target's own unit
         if weight is not None and len(weight):
             weight = np.reshape(weight, (-1, *[1] * (slope.ndim - 1)))
             return slope * weight, curve * weight
@@ -102,9 +118,11 @@ def _default() -> TreeObjective:
     return TreeObjective()
 
 
-def fobj(predictions: np.ndarray, data: object) -> tuple[np.ndarray, np.ndarray]:
+def fobj(
+    predictions: np.ndarray, data: object, sample_weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The objective for `ROUNDS` rounds; `TreeObjective` has settings, and makes one for each of several at once."""
-    return _default()(predictions, data)
+    return _default()(predictions, data, sample_weight)
 '''
 
 CHECK = '''\

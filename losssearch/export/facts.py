@@ -13,6 +13,7 @@ from losssearch.errors import SpecError
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.part import learned_scalars, memory_rows
 from losssearch.losses.spec import LossSpec
+from losssearch.losses.term import TermReduction
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,12 @@ class LossFacts:
         """Whether something in the loss changes with training progress."""
         return "progress" in self.spec.reads
 
-    def module(self) -> ComposedLoss:
+    def module(self, reduction: TermReduction = "mean") -> ComposedLoss:
         """The searched loss itself: the class prior and the zero as buffers, the learned scalars as they were found."""
         prior = None if self.class_prior is None else torch.tensor(self.class_prior, dtype=torch.float32)
-        loss = ComposedLoss(self.spec, prior, groups=self.groups, classes=self.classes, zero=self.zero)
+        loss = ComposedLoss(
+            self.spec, prior, groups=self.groups, classes=self.classes, zero=self.zero, reduction=reduction
+        )
         with torch.no_grad():
             for name, value in self.learned.items():
                 loss.learned[name].fill_(value)

@@ -41,6 +41,7 @@ def forward_body(facts: LossFacts) -> list[str]:
         body.append("number = partial(torch.full, (), dtype=output.dtype, device=output.device)")
     attributes = facts.learned_names()
     each = not facts.spec.batch_level
+    body += _at_once(facts)
     alone = "losses" if each else "value"
     names = [f"part_{index + 1}" for index in range(len(facts.spec.parts))] if len(facts.spec.parts) > 1 else [alone]
     for index, (name, part) in enumerate(zip(names, facts.spec.parts, strict=True)):
@@ -60,6 +61,16 @@ def forward_body(facts: LossFacts) -> list[str]:
     given += ["weight: Tensor | None = None", "reduction: str | None = None"]
     given += ["progress: float | Tensor | None = None"] * facts.scheduled
     return broken("forward", given, "Tensor") + [f"        {line}" if line else "" for line in body]
+
+
+def _at_once(facts: LossFacts) -> list[str]:
+    """Lines that leave the mean of a loss that is one function of PyTorch's to that function."""
+    (part, *more) = facts.spec.parts
+    direct = DIRECT.get(part.name)
+    if direct is None or more or not part.is_mean or part.weighting.kind != "constant":
+        return []
+    value = direct.source(part, "mean") + (f" / {part.scale!r}" if part.scale != 1.0 else "")
+    return ['if weight is None and reduction == "mean":', f"    return {value}"]
 
 
 def broken(name: str, arguments: list[str], returned: str) -> list[str]:

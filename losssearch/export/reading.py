@@ -18,6 +18,7 @@ from losssearch.errors import DataError, SpecError
 from losssearch.export.facts import LossFacts
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.spec import LossSpec
+from losssearch.losses.term import TermReduction
 
 FORMAT = "losssearch-loss"
 FORMAT_VERSION = 1
@@ -29,14 +30,14 @@ LARGEST_WEIGHTS = 1 << 20
 """Bytes. A spec of eight parts, its facts and its learned scalars need a few thousand."""
 
 
-def load_loss(path: Path | str) -> ComposedLoss:
+def load_loss(path: Path | str, *, reduction: TermReduction = "mean") -> ComposedLoss:
     """The loss of a bundle, its directory or its ``loss.json``, as a module with its learned scalars.
 
-    Called as ``loss(output, target, progress=…)``; a regression loss takes standardised targets. Raises
-    `DataError` where a file is missing, a link, too large, corrupted or of another format, and `SpecError`
-    where the spec breaks a rule; the message is one line.
+    Called as ``loss(output, target, weight=…, progress=…)``; a regression loss takes standardised targets.
+    ``reduction``: "mean", "sum" or "none" over samples. Raises `DataError` where a file is missing, a link, too large,
+    corrupted or of another format, and `SpecError` where the spec breaks a rule; the message is one line.
     """
-    return read_bundle(path).module()
+    return read_bundle(path).module(reduction)
 
 
 def read_bundle(path: Path | str) -> LossFacts:

@@ -39,10 +39,11 @@ class Direct:
         """From what the term reads to each of the part's losses."""
         return partial(self.function, **self.arguments(part), reduction="none")
 
-    def source(self, part: Part) -> str:
-        """Each of the part's losses as an expression, with ``F`` for ``torch.nn.functional``."""
+    def source(self, part: Part, reduction: str = "none") -> str:
+        """The part's losses, reduced so, as an expression, with ``F`` for ``torch.nn.functional``."""
         arguments = [*part.term.reads, *(f"{name}={value!r}" for name, value in self.arguments(part).items())]
-        arguments.append('reduction="none"')
+        if reduction != "mean":
+            arguments.append(f'reduction="{reduction}"')
         return f"F.{self.function.__name__}({', '.join(arguments)})"
 
 

@@ -123,6 +123,52 @@ def test_weights_of_rows_count(tmp_path: Path) -> None:
     np.testing.assert_allclose(curve, [0.25, 0.5, 0.75, 1.0])
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("library", BOOSTED)
+@pytest.mark.parametrize("name", PARTS)
+def test_estimators_of_scikit_learn_take_it(name: str, library: str, weighted: bool, tmp_path: Path) -> None:
+    """They grow the trees of the library's own training, one training after another."""
+    task, parts = PARTS[name]
+    made = data(name)
+    prior = tuple(made.class_prior[0].tolist()) if made.classes else None
+    facts = LossFacts(LossSpec.from_json({"parts": parts}), task, classes=made.classes or 2, class_prior=prior)
+    exported = imported(objective_source(facts, library, rate=0.1), tmp_path)
+    labels, features = made.target[0].numpy(), made.features[0].numpy()
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(labels)) if weighted else None
+    start = exported.initial_scores(labels)
+    settings, regression = dict(exported.PARAMETERS), task == "regression"
+    settings.pop("num_class", None)
+    if library == "lightgbm":
+        rows = lgb.Dataset(features, labels, init_score=start, weight=weight)
+        native = {**exported.PARAMETERS, "objective": exported.fobj, "num_threads": 1}
+        expected = lgb.train(native, rows, 5).predict(features, raw_score=True)
+        kind = lgb.LGBMRegressor if regression else lgb.LGBMClassifier
+        model = kind(**{**settings, "objective": exported.fobj, "n_estimators": 5, "n_jobs": 1})
+        for _ in range(2):
+            model.fit(features, labels, init_score=start, sample_weight=weight)
+            np.testing.assert_allclose(model.predict(features, raw_score=True), expected, rtol=1e-6)
+    else:
+        matrix = xgb.DMatrix(features, labels, base_margin=start, weight=weight)
+        expected = xgb.train(exported.PARAMETERS, matrix, 5, obj=exported.fobj).predict(
+            xgb.DMatrix(features), output_margin=True
+        )
+        kind = xgb.XGBRegressor if regression else xgb.XGBClassifier
+        model = kind(**{**settings, "objective": exported.fobj, "n_estimators": 5, "n_jobs": 1})
+        for _ in range(2):
+            model.fit(features, labels, base_margin=start, sample_weight=weight)
+            np.testing.assert_allclose(model.predict(features, output_margin=True), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_labels_and_scores_are_told_from_scores_and_data(tmp_path: Path) -> None:
+    spec = LossSpec.from_json({"parts": [{"term": "binary_cross_entropy"}]})
+    exported = imported(objective_source(LossFacts(spec, "binary"), "lightgbm"), tmp_path)
+    slope, curve = exported.fobj(np.array([0, 1, 0, 1]), np.zeros(4))
+    np.testing.assert_allclose(slope, [0.5, -0.5, 0.5, -0.5])
+    slope, curve = exported.fobj(np.array([1, 1, 0, 1]), np.array([0.0, 0.0, 0.0, 1.0]), np.array([1.0, 2.0, 3.0, 0.0]))
+    np.testing.assert_allclose(slope, [-0.5, -1.0, 1.5, 0.0])
+    np.testing.assert_allclose(curve, [0.25, 0.5, 0.75, 0.0])
+
+
 def test_it_is_written_from_a_bundle_and_checks_itself(tmp_path: Path) -> None:
     spec = LossSpec.from_json({"parts": [{"term": "poly1"}, {"term": "soft_f1", "weight": 0.5}]})
     write_bundle(tmp_path / "bundle", spec, task="binary", class_prior=[0.7, 0.3])
