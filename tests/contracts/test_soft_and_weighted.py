@@ -6,6 +6,8 @@ A target may be class ids or probabilities, a sample may count as often as its w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losssearch.errors import SpecError
+from losssearch.export.bundle import write_bundle
 from losssearch.export.facts import LossFacts
+from losssearch.export.reading import load_loss
 from losssearch.export.source import loss_source
 from losssearch.losses import terms
 from losssearch.losses.spec import LossSpec
@@ -152,6 +156,25 @@ def check_probabilities(facts: LossFacts) -> None:
             close(sum(value * share for (value, _), share in zip(rows, total, strict=True)), found[0])
 
 
+def check_reductions(facts: LossFacts) -> None:
+    """The sum and the weighted mean of each sample's loss; a loss of a whole batch has the mean alone."""
+    output, target, beside = given(facts)
+    weight = torch.rand(BATCH, generator=torch.Generator().manual_seed(2)).double() + 0.1
+    for loss, kind in zip(modules(facts), (SpecError, ValueError), strict=True):
+        loss.eval()
+        if facts.spec.batch_level:
+            for reduction in ("sum", "none"):
+                with pytest.raises(kind, match=r"must be mean, since .* gives one value per batch"):
+                    loss(output, target, reduction=reduction, **beside)
+            continue
+        for more in ({}, {"weight": weight}):
+            each = loss(output, target, reduction="none", **more, **beside)
+            assert each.shape == (BATCH,)
+            close(loss(output, target, reduction="sum", **more, **beside), each.sum())
+            mean = each.sum() / (weight.sum() if more else BATCH)
+            close(loss(output, target, **more, **beside), mean)
+
+
 @every_loss
 def test_whole_weights_are_repeated_rows(name: str) -> None:
     check_weights(facts_of(*LOSSES[name]))
@@ -175,6 +198,7 @@ def test_probabilities_are_expectations(name: str) -> None:
 def test_sampled_specs_keep_the_contract(space: str) -> None:
     for facts in sampled_facts(space):
         check_weights(facts)
+        check_reductions(facts)
         if facts.task != "regression":
             check_one_hot(facts)
             check_probabilities(facts)
@@ -268,22 +292,7 @@ def test_other_weights_are_refused(weight: Tensor, message: str) -> None:
 
 @every_loss
 def test_reductions_add_up_or_are_refused(name: str) -> None:
-    facts = facts_of(*LOSSES[name])
-    output, target, beside = given(facts)
-    weight = torch.rand(BATCH, generator=torch.Generator().manual_seed(2)).double() + 0.1
-    for loss, kind in zip(modules(facts), (SpecError, ValueError), strict=True):
-        loss.eval()
-        if facts.spec.batch_level:
-            for reduction in ("sum", "none"):
-                with pytest.raises(kind, match=r"must be mean, since .* gives one value per batch"):
-                    loss(output, target, reduction=reduction, **beside)
-            continue
-        for more in ({}, {"weight": weight}):
-            each = loss(output, target, reduction="none", **more, **beside)
-            assert each.shape == (BATCH,)
-            close(loss(output, target, reduction="sum", **more, **beside), each.sum())
-            mean = each.sum() / (weight.sum() if more else BATCH)
-            close(loss(output, target, **more, **beside), mean)
+    check_reductions(facts_of(*LOSSES[name]))
 
 
 @every_loss
@@ -294,3 +303,43 @@ def test_a_batch_without_weight_has_no_loss(name: str) -> None:
         value, slope = value_and_slope(loss, output, target, weight=torch.zeros(BATCH), **beside)
         assert bool(value.isfinite())
         assert not slope.any()
+
+
+@pytest.mark.parametrize("space", bundled_spaces())
+def test_a_loaded_loss_is_the_composed_one(space: str, tmp_path: Path) -> None:
+    for place, facts in enumerate(sampled_facts(space, draws=2)):
+        folder = tmp_path / str(place)
+        write_bundle(
+            folder,
+            facts.spec,
+            task=facts.task,
+            classes=facts.classes,
+            class_prior=facts.class_prior,
+            groups=facts.groups,
+        )
+        output, target, beside = given(facts)
+        if facts.task != "regression" and not facts.spec.needs_ids:
+            target = torch.softmax(torch.randn(BATCH, facts.classes, generator=torch.Generator().manual_seed(1)), -1)
+        weight = torch.arange(float(BATCH))
+        reduction = "mean" if facts.spec.batch_level else "none"
+        of_file = replace(facts, target_mean=0.0, target_scale=1.0)
+        loaded, composed = load_loss(folder, reduction=reduction).double(), of_file.module(reduction).double()
+        expected = value_and_slope(composed, output, target, weight=weight, **beside)
+        close(value_and_slope(loaded, output, target, weight=weight, **beside), expected)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("term", ["cross_entropy", "ldam", "soft_f1"])
+def test_a_compiled_loss_is_the_same_and_marks_bad_targets(term: str, soft: bool) -> None:
+    """In one graph, which reads no values."""
+    facts = facts_of("multiclass", LossSpec.from_json({"parts": [{"term": term}]}))
+    output, target, _ = given(facts)
+    target = torch.softmax(output.flip(0), -1) if soft else target
+    weight = torch.arange(float(BATCH))
+    for loss in modules(facts):
+        torch.compiler.reset()
+        compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+        close(compiled(output, target, weight=weight), loss(output, target, weight=weight))
+        bad = target.clone()
+        bad[3] = torch.tensor([0.9, 0.3, 0.0, 0.0]) if soft else 9
+        assert bool(compiled(output, bad, weight=weight).isnan())
