@@ -223,7 +223,7 @@ BAD = {
     "missing target": (["search", "table.csv", "--target", "gaps"], "--drop-missing-target"),
     "too few rows": (["search", "short.csv", "--target", "label"], "rows"),
     "unknown metric": (["search", "table.csv", "--target", "label", "--metric", "accuraccy"], "accuracy"),
-    "unfit metric": (["search", "table.csv", "--target", "label", "--metric", "rmse"], "rmse"),
+    "unfit metric": (["search", "table.csv", "--target", "label", "--metric", "rmse", "--task", "binary"], "rmse"),
     "unknown task": (["search", "table.csv", "--target", "label", "--task", "binray"], "binary"),
     "unknown model": (["search", "table.csv", "--target", "label", "--model", "mpl"], "mlp"),
     "unimportable model": (["search", "table.csv", "--target", "label", "--model", "nowhere:factory"], "nowhere"),
