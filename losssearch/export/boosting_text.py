@@ -55,7 +55,7 @@ class TreeObjective:
             raise ValueError(f"this loss reads {' and '.join(missing)}: give TreeObjective({missing[0]}=...)")
         self.group = None if group is None else memberships(np.asarray(group))
         self.features = None if features is None else torch.as_tensor(np.asarray(features), dtype=torch.float32)
-        self._data = self._labels = self._objective = None
+        self._data = self._labels = self._weight = self._objective = None
 
     def __call__(
         self, predictions: np.ndarray, data: object, sample_weight: np.ndarray | None = None
@@ -71,18 +71,19 @@ class TreeObjective:
         else:
             predictions, data = np.asarray(data), None
             other = not np.array_equal(labels, self._labels)
+        weight = None if weight is None or not len(weight) else np.array(weight, dtype=np.float64)
+        other = other or not np.array_equal(weight, self._weight)
         if other or self._objective is None or (predictions == predictions[:1]).all():
-            self._data, self._labels = data, np.array(labels)
-            self._objective = self._new(self._labels)
+            self._data, self._labels, self._weight = data, np.array(labels), weight
+            self._objective = self._new(self._labels, weight)
         slope, curve = self._objective((predictions - self._mean) / self._scale)
-        slope = slope * self._scale  # a step of the standardised score is a step of `scale` in the target's own unit
-        if weight is not None and len(weight):
-            weight = np.reshape(weight, (-1, *[1] * (slope.ndim - 1)))
-            return slope * weight, curve * weight
-        return slope, curve
+        # A step of the standardised score is a step of `scale` in the target's own unit; the loss sees weights of
+        # mean 1, and the library expects those that it was given.
+        return slope * (self._scale * self._often), curve * self._often
 
-    def _new(self, labels: np.ndarray) -> Objective:
+    def _new(self, labels: np.ndarray, weight: np.ndarray | None) -> Objective:
         self._mean, self._scale = standard(labels)
+        self._often = 1.0 if weight is None else float(weight.mean())
         target = torch.as_tensor(labels.astype(np.int64) if CLASSES else (labels - self._mean) / self._scale)
         return Objective(
             pieces(target, 0 if self.group is None else self.group.shape[1], 0 - self._mean / self._scale),
@@ -92,6 +93,7 @@ class TreeObjective:
             seed=self.seed,
             group=self.group,
             features=self.features,
+            weight=None if weight is None else torch.as_tensor(weight / self._often),
         )
 
 
@@ -107,9 +109,10 @@ def standard(labels: np.ndarray) -> tuple[float, float]:
     return (0.0, 1.0) if CLASSES else (float(np.mean(labels)), float(np.std(labels)) or 1.0)
 
 
-def initial_scores(labels: np.ndarray) -> np.ndarray:
+def initial_scores(labels: np.ndarray, sample_weight: np.ndarray | None = None) -> np.ndarray:
     """The score that the trees start from, for every row: log-odds, log shares [rows, classes], or the mean."""
-    start = initial_score(np.asarray(labels), CLASSES)
+    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    start = initial_score(np.asarray(labels), CLASSES, weight)
     return np.broadcast_to(start, (len(labels), *start.shape)).astype(np.float64)
 
 
