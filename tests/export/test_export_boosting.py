@@ -80,9 +80,7 @@ def last(outputs: torch.Tensor, target: torch.Tensor, tuned: torch.Tensor) -> An
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("library", BOOSTED)
 @pytest.mark.parametrize("name", PARTS)
-def test_training_with_it_grows_the_trees_of_the_study(
-    name: str, library: str, weighted: bool, tmp_path: Path
-) -> None:
+def test_training_with_it_grows_the_trees_of_the_study(name: str, library: str, weighted: bool, tmp_path: Path) -> None:
     """Sample weights go into the loss as in the study: a part over the whole batch is not a sum over its rows."""
     task, parts = PARTS[name]
     made, spec = data(name), LossSpec.from_json({"parts": parts, "decision": "fixed"})
