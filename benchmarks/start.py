@@ -30,7 +30,7 @@ _COMMANDS = {
     "help": (*_PROGRAM, "--help"),
     "import": (sys.executable, "-c", "import losssearch"),
 }
-_SEARCH = (*_PROGRAM, "search", "builtin:wine", "--target", "target", "--workers", "0", "--quiet", "--out")
+_SEARCH = (*_PROGRAM, "search", "builtin:wine", "--target", "target", "--workers", "0", "--silent", "--out")
 _LONGEST = 120.0
 _ENVIRONMENT = os.environ | {"COLUMNS": "100"}
 

@@ -221,7 +221,7 @@ def _settings(options: Options, dataset: Dataset, question: Question, study: str
         splits=options.given.described(),
     )
     if not settings.rates:
-        raise OptionError("rates must hold at least one learning rate")
+        raise OptionError("--rates must hold at least one learning rate")
     return settings
 
 

@@ -41,6 +41,8 @@ def search(
     trials: given.Trials = None,
     time_budget: given.TimeBudget = None,
     epochs: given.Epochs = None,
+    rates: given.Rates = None,
+    draws: given.Draws = None,
     confirm_seeds: given.ConfirmSeeds = 5,
     prefer_known: given.PreferKnown = False,
     workers: given.Workers = None,
@@ -58,6 +60,7 @@ def search(
     seed: given.Seed = 0,
     as_json: given.AsJson = False,
     quiet: given.Quiet = False,
+    silent: given.Silent = False,
 ) -> None:
     """Find the training loss that makes a model best at a metric, and prove it against strong baselines."""
     started = time.monotonic()  # before the imports: a time budget counts them
@@ -100,6 +103,8 @@ def search(
         trials=trials,
         time_budget=parse_duration(time_budget) if time_budget is not None else None,
         epochs=epochs,
+        rates=_numbers("--rates", rates),
+        draws=draws,
         confirm_seeds=confirm_seeds,
         prefer_known=prefer_known,
         workers=workers,
@@ -118,14 +123,14 @@ def search(
         started=started,
     )
     unmet: ConstraintUnmetError | None = None
-    with interruptible(), nullcontext() if quiet or as_json else Progress() as progress:
+    with interruptible(), nullcontext() if quiet or silent or as_json else Progress() as progress:
         try:
             result = run(options, progress or SilentObserver())
         except ConstraintUnmetError as error:
             unmet, result = error, error.result
     if as_json:
         write_json(result.to_json())
-    elif not quiet:
+    elif not silent:
         print_summary(result.to_json(), result.out)
     if unmet:
         raise unmet
@@ -135,3 +140,17 @@ def _listed(entries: list[str] | None) -> list[str]:
     """Names that may come one by one or parted by commas; not by those within parentheses or double quotes."""
     parts = [part.strip() for entry in entries or () for part in _PART.findall(entry)]
     return [name for part in parts if (name := part[1:-1] if part[:1] == part[-1:] == '"' else part)]
+
+
+def _numbers(option: str, entries: list[str] | None) -> list[float] | None:
+    """Numbers that come one by one or separated by commas; None where the option was not given."""
+    from losssearch.errors import OptionError
+
+    if entries is None:
+        return None
+    try:
+        return [float(part) for entry in entries for part in entry.split(",")]
+    except ValueError:
+        raise OptionError(
+            f"{option} must be numbers separated by commas, such as 0.001,0.01, got {','.join(entries)!r:.80}"
+        ) from None

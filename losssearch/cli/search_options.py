@@ -213,6 +213,24 @@ Epochs: TypeAlias = Annotated[
         rich_help_panel=SEARCH,
     ),
 ]
+Rates: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RATE[,RATE…]",
+        help="Learning rates above 0 that every loss is trained at; the best counts. Default: 0.0005, 0.002, 0.008 "
+        "and 0.03; of trees 0.05, 0.1 and 0.3; of a front 0.002 and 0.006.",
+        rich_help_panel=SEARCH,
+    ),
+]
+Draws: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Draws of rows and seed on which the search judges each loss, 1 to 1000. Default: 5 below 1,000 rows, "
+        "3 below 20,000, 2 below 100,000, else 1.",
+        rich_help_panel=SEARCH,
+    ),
+]
 ConfirmSeeds: TypeAlias = Annotated[
     int,
     typer.Option(
@@ -281,4 +299,10 @@ Seed: TypeAlias = Annotated[
 AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print result.json, and nothing else, on stdout.", rich_help_panel=STUDY)
 ]
-Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", help="No progress and no notes.", rich_help_panel=STUDY)]
+Quiet: TypeAlias = Annotated[
+    bool,
+    typer.Option("--quiet", help="No progress and no notes; leaderboard and verdict are shown.", rich_help_panel=STUDY),
+]
+Silent: TypeAlias = Annotated[
+    bool, typer.Option("--silent", help="Print errors alone, and what --json asks for.", rich_help_panel=STUDY)
+]

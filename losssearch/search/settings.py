@@ -67,11 +67,11 @@ class StudySettings:
         if self.confirm_seeds < 2:
             raise OptionError(f"--confirm-seeds must be at least 2 to give an interval, got {self.confirm_seeds}")
         if not 1 <= self.replicas <= MOST_DRAWS:
-            raise OptionError(f"a trial is judged on 1 to {MOST_DRAWS} draws, got {self.replicas}")
+            raise OptionError(f"--draws must lie in [1, {MOST_DRAWS}], got {self.replicas}")
         if any(isinstance(rate, bool) or not 0 < rate < math.inf for rate in self.rates):
-            raise OptionError(f"learning rates must be finite and above 0, got {shown(self.rates)}")
+            raise OptionError(f"--rates must be finite and above 0, got {shown(self.rates)}")
         if len(set(self.rates)) < len(self.rates):
-            raise OptionError(f"learning rates must differ, got {shown(self.rates)}")
+            raise OptionError(f"--rates must differ, got {shown(self.rates)}")
         if self.time_budget is not None and not 0 < self.time_budget < math.inf:
             raise OptionError(f"--time-budget must be finite and above 0 seconds, got {self.time_budget}")
         if not 0 <= self.seed < 1 << 32:

@@ -159,6 +159,22 @@ def test_resume_with_other_options_is_refused(finished: Path) -> None:
     assert "seed" in done.stderr
 
 
+def test_quiet_shows_the_result_alone_and_silent_shows_nothing(
+    finished: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    again = [*WINE, "--workers", "0", "--out", str(finished), "--resume"]
+    shown = {}
+    for option in ("--seed=0", "--quiet", "--silent"):
+        assert main([*again, option]) == 0
+        shown[option] = capfd.readouterr()
+    assert "finished already" in shown["--seed=0"].err
+    assert shown["--quiet"].out == shown["--seed=0"].out
+    assert "Verdict" in shown["--quiet"].out
+    assert "cross_entropy" in shown["--quiet"].out
+    assert shown["--quiet"].err == ""
+    assert shown["--silent"] == ("", "")
+
+
 def test_same_result_with_two_workers(finished: Path, tmp_path: Path) -> None:
     done = losssearch(*WINE, "--workers", "2", "--out", "wine", "--no-mlflow", "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
