@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
+import losssearch
 from losssearch.errors import SpaceError, UnknownNameError
 from losssearch.losses.term import registry
 from losssearch.space.checking import build
@@ -17,8 +17,7 @@ _SUFFIXES = (".yaml", ".yml")
 
 def bundled_spaces() -> tuple[str, ...]:
     """The names of the spaces that come with losssearch."""
-    files = resources.files("search_spaces").iterdir()
-    return tuple(sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")))
+    return tuple(sorted(file.stem for file in _bundled().glob("*.yaml")))
 
 
 def load_space(name_or_path: str | Path, task: str | None = None, *, grouped: bool = False) -> SearchSpace:
@@ -78,5 +77,11 @@ def _locate(name_or_path: str | Path) -> tuple[Path, str]:
         return Path(name_or_path), text
     if text not in bundled_spaces():
         raise UnknownNameError("search space", text, bundled_spaces())
-    with resources.as_file(resources.files("search_spaces") / f"{text}.yaml") as path:
-        return path, f"{text}.yaml"
+    return _bundled() / f"{text}.yaml", f"{text}.yaml"
+
+
+def _bundled() -> Path:
+    """The folder of the bundled spaces: a wheel has it inside the package, a checkout beside it."""
+    package = Path(losssearch.__file__).parent
+    inside = package / "_search_spaces"
+    return inside if inside.is_dir() else package.with_name("search_spaces")
