@@ -27,7 +27,8 @@ def shown(value: object) -> str:
     """``value`` as a message shows it: at most 80 characters, and never an error of its own."""
     try:
         return f"{value!r:.80}"
-    except ValueError:  # Python refuses to print an integer of more than 4300 digits
+    # Python refuses to print an integer of more than 4300 digits, and lists within lists of a thousand levels.
+    except (ValueError, RecursionError):
         return f"a {type(value).__name__} that is too long to print"
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from losssearch.errors import SpecError
 from losssearch.losses.compose import ComposedLoss
+from losssearch.losses.domains import CLASSES, GROUPS, LEARNED, TARGET_MEAN, TARGET_SCALE
 from losssearch.losses.part import learned_scalars, memory_rows
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import TermReduction
+
+
+LARGEST_ZERO = 1e30
+"""Standardised targets are float32, and so is the place of their zero."""
+
+_DOMAINS = MappingProxyType(
+    {"classes": CLASSES, "groups": GROUPS, "target_mean": TARGET_MEAN, "target_scale": TARGET_SCALE}
+)
 
 
 @dataclass(frozen=True)
@@ -43,11 +52,15 @@ class LossFacts:
     def __post_init__(self) -> None:
         if self.task not in ("binary", "multiclass", "regression"):
             raise SpecError(f"the task of an exported loss is binary, multiclass or regression, got {self.task!r}")
-        if not (math.isfinite(self.target_mean) and 0 < self.target_scale < math.inf):
+        for name, domain in _DOMAINS.items():
+            object.__setattr__(self, name, domain.check(name, getattr(self, name)))
+        if abs(self.zero) > LARGEST_ZERO:
             raise SpecError(
-                "the target's mean must be finite and its scale finite and above 0, got "
-                f"{self.target_mean} and {self.target_scale}"
+                f"the target's mean must be at most {LARGEST_ZERO:g} of its scales from 0, got {self.target_mean:g} and "
+                f"{self.target_scale:g}"
             )
+        if self.task == "binary" and self.classes != 2:
+            raise SpecError(f"a binary task has 2 classes, got {self.classes}")
         if self.reads_prior and self.class_prior is None:
             raise SpecError(f"this loss reads class_prior: give the shares of all {self.classes} classes")
         if self.spec.reads & {"group", "memory"} and self.groups < 1:
@@ -57,15 +70,13 @@ class LossFacts:
             for index, part in enumerate(self.spec.parts)
             for name, initial in learned_scalars(part).items()
         }
-        given = {name.removeprefix("learned."): float(value) for name, value in self.learned.items()}
+        given = {
+            name.removeprefix("learned."): LEARNED.check(f"the learned scalar {name}", value)
+            for name, value in self.learned.items()
+        }
         if unknown := set(given) - set(expected):
             raise SpecError(f"this loss learns {', '.join(expected) or 'nothing'}; got {', '.join(sorted(unknown))}")
         object.__setattr__(self, "learned", {name: given.get(name, initial) for name, initial in expected.items()})
-
-        if bad := [name for name, value in given.items() if not math.isfinite(value)]:
-            raise SpecError(
-                f"a learned scalar must be finite, got {', '.join(f'{name}={given[name]}' for name in bad)}"
-            )
         self._check_prior()
 
     def _check_prior(self) -> None:

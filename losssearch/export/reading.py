@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from losssearch.errors import DataError, SpecError
+from losssearch.errors import DataError, SpecError, shown
 from losssearch.export.facts import LossFacts
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.spec import LossSpec
@@ -59,31 +59,35 @@ def read_bundle(path: Path | str) -> LossFacts:
 def _facts(file: Path, content: dict[str, Any]) -> LossFacts:
     spec = LossSpec.from_json(content.get("spec"))
     learned = _learned(file, content.get("weights"))
-    target = content.get("target") or {"mean": 0.0, "scale": 1.0}
+    target = _mapping(file, content, "target") or {"mean": 0.0, "scale": 1.0}
+    if set(target) != {"mean", "scale"}:
+        raise DataError(f"{file}: target must have a mean and a scale, got {shown(target)}")
     prior = content.get("class_prior")
-    if prior is not None and not (
-        isinstance(prior, list) and all(isinstance(p, int | float) and 0 <= p <= 1 for p in prior)
-    ):
+    if prior is not None and not (isinstance(prior, list) and all(map(_is_share, prior))):
         raise DataError(f"{file}: class_prior must be a list of shares in [0, 1]")
     facts = LossFacts(
         spec=spec,
         task=str(content.get("task")),
-        classes=int(content.get("classes") or 2),
+        classes=2 if content.get("classes") is None else content["classes"],
         class_prior=None if prior is None else tuple(float(p) for p in prior),
         learned=learned,
         metric=_mapping(file, content, "metric"),
         study=str(content.get("study", "")),
         data=_mapping(file, content, "data"),
         verdict_text=str(content.get("verdict", "")),
-        target_mean=float(target["mean"]),
-        target_scale=float(target["scale"]),
+        target_mean=target["mean"],
+        target_scale=target["scale"],
         version=str(content.get("version", "")),
-        groups=int(content.get("groups") or 0),
+        groups=0 if content.get("groups") is None else content["groups"],
     )
     if set(learned) != {f"learned.{name}" for name in facts.learned}:
         names = ", ".join(facts.learned) or "nothing"
         raise SpecError(f"{file}: this loss learns {names}, and its weights hold {', '.join(learned) or 'nothing'}")
     return facts
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _mapping(file: Path, content: Mapping[str, Any], key: str) -> dict[str, Any]:

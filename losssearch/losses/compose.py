@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from losssearch.errors import SpecError
 from losssearch.losses.arriving import class_labels
 from losssearch.losses.direct import DIRECT, PLAIN
-from losssearch.losses.domains import Choice
+from losssearch.losses.domains import CLASSES, GROUPS, MOST_MEMORY, Choice
 from losssearch.losses.inputs import BESIDE, memberships, named_inputs, pairwise_distance
 from losssearch.losses.part import (
     UNCERTAINTY,
@@ -134,6 +134,7 @@ class ComposedLoss(nn.Module):
         reduction: TermReduction = "mean",
     ) -> None:
         super().__init__()
+        groups = GROUPS.check("groups", groups)
         self.spec, self.groups = spec, groups
         self.reduction = self._checked(reduction)
         self._ids_for = spec.needs_ids
@@ -156,6 +157,12 @@ class ComposedLoss(nn.Module):
             raise SpecError("a term of this loss carries statistics of groups: give their number, groups=")
         if classes is None:
             classes = 2 if class_prior is None else len(class_prior)
+        classes = CLASSES.check("classes", classes)
+        if (carried := groups * sum(memory_rows(part, classes) for part in spec.parts)) > MOST_MEMORY:
+            raise SpecError(
+                f"a loss may carry {MOST_MEMORY} numbers from batch to batch; this one needs {carried} for {classes} "
+                f"classes and {groups} groups"
+            )
         for index, part in enumerate(spec.parts):
             if part.term.memory:
                 self.register_buffer(f"memory_{index}", torch.zeros(memory_rows(part, classes), groups))

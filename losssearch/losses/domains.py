@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TypeAlias
 
 from losssearch.errors import SpecError, shown
@@ -59,7 +60,7 @@ class Int:
 
     def check(self, name: str, value: object) -> int:
         """Return ``value`` as an int in the range; raise `SpecError` otherwise."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, float | Integral):
             raise SpecError(f"{name} must be a whole number, got {shown(value)}")
         if not self.low <= value <= self.high:
             raise SpecError(f"{name} must lie in [{self.low}, {self.high}], got {shown(value)}")
@@ -97,3 +98,25 @@ class Learned:
 
 Domain: TypeAlias = Float | Int | Choice
 """What a search may tune. `Learned` is not one: the optimiser moves it, not the search."""
+
+WEIGHT = Float(0.0, 1e6, default=1.0)
+
+SCALE = Float(1e-30, 1e30, default=1.0)
+"""Of a part. A weight divided by a scale is then a number that float32 holds."""
+
+SHARE = Float(0.01, 1.0, default=1.0)
+"""Of the samples that a CVaR is the mean of."""
+
+CLASSES = Int(2, 100_000, default=2)
+GROUPS = Int(0, 10_000, default=0)
+"""How many classes and sensitive groups a loss may be told of."""
+
+MOST_MEMORY = 10_000_000
+"""Numbers that a loss may carry from mini-batch to mini-batch: 40 MB."""
+
+LEARNED = Float(-1e30, 1e30, default=0.0)
+"""A learned scalar."""
+
+TARGET_MEAN = Float(-1e100, 1e100, default=0.0)
+TARGET_SCALE = Float(1e-100, 1e100, default=1.0)
+"""What a regression target was standardised by."""

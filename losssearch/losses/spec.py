@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from losssearch.errors import SpecError, UnknownNameError, shown
 from losssearch.losses import adaptive, fairness, primitives  # noqa: F401  (fills the registry)
+from losssearch.losses.domains import SCALE, SHARE, WEIGHT
 from losssearch.losses.term import LossTerm, registry
 
 Decision = Literal["tuned", "fixed"]
@@ -32,16 +33,6 @@ FEW = 3
 
 _TELLING = frozenset({"statistic", "violation"})
 """Shown always."""
-
-LARGEST_WEIGHT = 1e6
-LARGEST_SCALE = 1e300
-
-
-def _number(name: str, value: object, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise SpecError(f"{name} must be a number in [{low:g}, {high:g}], got {shown(value)}")
-    return float(value)
-
 
 def _canonical_number(value: object) -> object:
     return _six_digits(value) + 0.0 if isinstance(value, float) else value  # + 0.0 makes one of -0.0 and 0.0
@@ -62,7 +53,7 @@ class Weighting:
         if self.kind not in ("constant", "linear", "uncertainty"):
             raise SpecError(f"a weighting is constant, linear or uncertainty, got {shown(self.kind)}")
         for name in ("start", "end"):
-            object.__setattr__(self, name, _number(f"weight.{name}", getattr(self, name), 0, LARGEST_WEIGHT))
+            object.__setattr__(self, name, WEIGHT.check(f"weight.{name}", getattr(self, name)))
         if self.kind == "constant" and not 0 < self.start == self.end:
             raise SpecError(f"a constant weight must be one number above 0, got {self.start:g} and {self.end:g}")
         if self.start == self.end == 0:
@@ -73,12 +64,12 @@ class Weighting:
         """Read a weighting; raise `SpecError` for any other form."""
         if isinstance(data, Mapping):
             if set(data) == {"schedule", "start", "end"} and data["schedule"] == "linear":
-                start, end = (_number(f"weight.{key}", data[key], 0, LARGEST_WEIGHT) for key in ("start", "end"))
+                start, end = (WEIGHT.check(f"weight.{key}", data[key]) for key in ("start", "end"))
                 return cls("linear", start, end)
             if dict(data) == {"learned": "uncertainty"}:
                 return cls("uncertainty")
             raise SpecError(f"a weight is a number, a linear schedule or learned uncertainty, got {shown(dict(data))}")
-        value = _number("weight", data, 0, LARGEST_WEIGHT)
+        value = WEIGHT.check("weight", data)
         return cls("constant", value, value)
 
     def to_json(self) -> object:
@@ -100,7 +91,7 @@ class Reduction:
     def __post_init__(self) -> None:
         if self.kind not in ("mean", "cvar"):
             raise SpecError(f"a reduction is mean or cvar, got {shown(self.kind)}")
-        object.__setattr__(self, "share", _number("reduction.cvar", self.share, 0.01, 1.0))
+        object.__setattr__(self, "share", SHARE.check("reduction.cvar", self.share))
 
     @classmethod
     def from_json(cls, data: object) -> Reduction:
@@ -108,7 +99,7 @@ class Reduction:
         if isinstance(data, str) and data == "mean":
             return cls()
         if isinstance(data, Mapping) and set(data) == {"cvar"}:
-            return cls("cvar", _number("reduction.cvar", data["cvar"], 0.01, 1.0))
+            return cls("cvar", SHARE.check("reduction.cvar", data["cvar"]))
         raise SpecError(f'a reduction is "mean" or {{"cvar": share}}, got {shown(data)}')
 
     def to_json(self) -> object:
@@ -131,9 +122,7 @@ class Part:
             raise UnknownNameError("term", self.name, registry)
         checked = registry[self.name].check(self.hyperparameters)
         object.__setattr__(self, "hyperparameters", MappingProxyType(checked))
-        object.__setattr__(self, "scale", _number("scale", self.scale, 0, LARGEST_SCALE))
-        if self.scale == 0:
-            raise SpecError("scale must be above 0, got 0")
+        object.__setattr__(self, "scale", SCALE.check("scale", self.scale))
         if self.reduction.kind == "cvar" and not self.term.per_sample:
             raise SpecError(f"{self.name} gives one value a batch, so its reduction must be mean")
 
@@ -161,7 +150,7 @@ class Part:
             hyperparameters=rest,
             weighting=Weighting.from_json(data.get("weight", 1.0)),
             reduction=Reduction.from_json(data.get("reduction", "mean")),
-            scale=_number("scale", data.get("scale", 1.0), 0, LARGEST_SCALE),
+            scale=SCALE.check("scale", data.get("scale", 1.0)),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -274,7 +263,7 @@ class LossSpec:
         parts = [self.parts[place] for place in sorted(places)]
         if parts and all(part.weighting.kind == "constant" for part in parts):
             total = math.fsum(part.weighting.start for part in parts)
-            parts = [replace(part, scale=min(part.scale / total, LARGEST_SCALE)) for part in parts]
+            parts = [replace(part, scale=min(part.scale / total, SCALE.high)) for part in parts]
         return replace(self, parts=tuple(parts))
 
     def formula(self, *, latex: bool = False) -> str:

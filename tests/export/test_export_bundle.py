@@ -131,10 +131,10 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        ({"learned": {"0_shape": float("nan")}}, "must be finite"),
+        ({"learned": {"0_shape": float("nan")}}, "0_shape must lie in"),
         ({"learned": {"7_shape": 1.0}}, "this loss learns 0_shape"),
         ({"task": "ranking"}, "binary, multiclass or regression"),
-        ({"target_scale": 0.0}, "above 0"),
+        ({"target_scale": 0.0}, "target_scale must lie in"),
         ({"class_prior": [0.5, 0.3, 0.2]}, "must be 2 shares"),
     ],
 )
@@ -210,9 +210,9 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "unknown term": (lambda d: edit(d, spec={"parts": [{"term": "os.system"}]}), "unknown term"),
     "number out of range": (lambda d: edit(d, spec={"parts": [{"term": "huber", "delta": 1e300}]}), "must lie in"),
     "spec a list": (lambda d: edit(d, spec=[]), "a loss spec is an object"),
-    "classes a word": (lambda d: edit(d, classes="many"), "breaks the bundle's format"),
-    "target a list": (lambda d: edit(d, target=[1, 2]), "breaks the bundle's format"),
-    "target scale zero": (lambda d: edit(d, target={"mean": 0, "scale": 0}), "above 0"),
+    "classes a word": (lambda d: edit(d, classes="many"), "classes must be a whole number"),
+    "target a list": (lambda d: edit(d, target=[1, 2]), "target must be an object"),
+    "target scale zero": (lambda d: edit(d, target={"mean": 0, "scale": 0}), "target_scale must lie in"),
     "prior a word": (lambda d: edit(d, class_prior="half"), "list of shares"),
     "metric a list": (lambda d: edit(d, metric=["f1"]), "must be an object"),
 }
