@@ -86,6 +86,14 @@ class SpecError(InputError):
     """A loss spec breaks a rule."""
 
 
+def stops(error: BaseException) -> bool:
+    """Whether an exception that a user's code let through ends the study; all others are a fault of that code.
+
+    ``sys.exit`` in a user's function is such a fault: it may not end the study, and with 0 look like success.
+    """
+    return isinstance(error, KeyboardInterrupt | InterruptedStudyError)
+
+
 class ConstraintUnmetError(LossSearchError):
     """The study finished, but no candidate meets the constraint; ``result`` is what it came to all the same."""
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from losssearch.data.columns import LARGEST, read_column
+from losssearch.data.columns import LARGEST, LEAST_SPREAD, read_column
 from losssearch.data.schema import ColumnKind
 from losssearch.data.sources import Source, require_column
 from losssearch.errors import DataError, OptionError
@@ -175,6 +175,11 @@ def _numeric(name: str, values: pd.Series, columns: tuple[str, ...], where: str)
     if len(names) < 2:
         raise DataError(f"a group needs {SMALLEST} rows to be estimated; {where} has too few to cut {name!r} in two")
     mean, std = float(present.mean()), float(present.std(ddof=0))
+    if not std >= LEAST_SPREAD:
+        raise DataError(
+            f"a sensitive number must spread by at least {LEAST_SPREAD:g}; the standard deviation of {name!r} in "
+            f"{where} is {std:g}: give it in a smaller unit"
+        )
     standard = ((values - mean) / std).fillna(0.0).to_numpy(dtype=np.float32)
     said = (
         f"{name!r} is a number: its groups, cut at quantiles, are for looking at; limit attribute_correlation or "

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from losssearch.data.columns import LARGEST, read_column, read_text, spells
+from losssearch.data.columns import LARGEST_JUDGED, read_column, read_text, spells
 from losssearch.data.target_text import number_text
 from losssearch.data.targets import Target, missing_values
 from losssearch.data.text_forms import TextForm, find_form
@@ -48,10 +48,12 @@ def _numbers(
     if kind not in ("numeric", "boolean"):
         raise DataError(f"regression needs numbers; {name} holds other values from row {begin + 1} on")
     numbers = values.to_numpy(dtype=np.float64)
-    infinite = np.abs(numbers) > LARGEST
-    if infinite.any():
+    large = np.abs(numbers) > LARGEST_JUDGED
+    if large.any():
+        row = int(large.argmax())
         raise DataError(
-            f"a target must be finite; {name} has an infinite value in row {begin + int(infinite.argmax()) + 1}"
+            f"a target must be finite and at most {LARGEST_JUDGED:g} in size; {name} has {numbers[row]:g} in row "
+            f"{begin + row + 1}"
         )
     return numbers, np.isnan(numbers)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from losssearch.data.columns import LARGEST, read_column, read_text
+from losssearch.data.columns import LARGEST, LARGEST_JUDGED, LEAST_SPREAD, read_column, read_text
 from losssearch.data.target_text import number_text
 from losssearch.data.wide_integers import distances, origin_of, whole_numbers
 from losssearch.errors import DataError, OptionError, UnknownNameError
@@ -83,6 +83,7 @@ def read_target(
                 "multiclass (binary for two values) and a metric for it"
             )
         _require_rows(len(values), where)
+        _check_spread(values, name)
         notes = _inference(kind, how, len(labels), column)
         if origin:
             notes += (f"the target is read as its distance from {origin}, as float64 does not hold so many digits",)
@@ -158,6 +159,23 @@ def _infer(labels: list[Any], nominal: bool, rows: int) -> str:
     whole = all(float(label).is_integer() for label in labels[: MOST_INTEGER_CLASSES + 1])
     few = len(labels) <= min(MOST_INTEGER_CLASSES, MOST_INTEGER_SHARE * rows)
     return "multiclass" if whole and few else "regression"
+
+
+def _check_spread(values: pd.Series, name: str) -> None:
+    """Raise `DataError` for numbers so large or so alike that squares of their errors are infinite or 0."""
+    numbers = values.to_numpy(dtype=np.float64)
+    largest = float(np.abs(numbers).max())
+    if largest > LARGEST_JUDGED:
+        row = int(np.abs(numbers).argmax())
+        raise DataError(
+            f"a target must be at most {LARGEST_JUDGED:g} in size; {name} has {numbers[row]:g} in row {row + 1}: give "
+            "it in a larger unit, or leave that row out"
+        )
+    if not (spread := float(numbers.std())) >= LEAST_SPREAD:
+        raise DataError(
+            f"a target must spread by at least {LEAST_SPREAD:g}; the standard deviation of {name} is {spread:g}: give "
+            "it in a smaller unit"
+        )
 
 
 def _inference(kind: str, how: str, distinct: int, column: pd.Series) -> tuple[str, ...]:

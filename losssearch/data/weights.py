@@ -12,8 +12,8 @@ from losssearch.data.columns import read_column
 from losssearch.data.sources import Source
 from losssearch.errors import DataError
 
-MOST = 1e30
-"""The largest weight: sums and squares of such weights are still finite."""
+LEAST, MOST = 1e-30, 1e30
+"""The smallest weight but 0, and the largest: sums and squares of such weights are neither 0 nor infinite."""
 
 
 def weighed(source: Source) -> tuple[Source, tuple[str, ...]]:
@@ -27,8 +27,9 @@ def weighed(source: Source) -> tuple[Source, tuple[str, ...]]:
     where = f"weight column {str(column.name)!r} of {source.where}"
     values = _numbers(column, where)
     for broken, rule in (
-        (~np.isfinite(values) | (np.abs(values) > MOST), "must be finite"),
+        (~np.isfinite(values) | (np.abs(values) > MOST), f"must be finite and at most {MOST:g}"),
         (values < 0, "must not be negative"),
+        ((values > 0) & (values < LEAST), f"must be 0 or at least {LEAST:g}"),
     ):
         if broken.any():
             row = int(broken.argmax())

@@ -11,16 +11,15 @@ import torch
 
 from losssearch.errors import SpecError
 from losssearch.losses.compose import ComposedLoss
-from losssearch.losses.domains import CLASSES, GROUPS, LEARNED, TARGET_MEAN, TARGET_SCALE
+from losssearch.losses.domains import CLASSES, GROUPS, LEARNED, TARGET_MEAN, TARGET_SCALE, Float, Int
 from losssearch.losses.part import learned_scalars, memory_rows
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import TermReduction
 
-
 LARGEST_ZERO = 1e30
 """Standardised targets are float32, and so is the place of their zero."""
 
-_DOMAINS = MappingProxyType(
+_DOMAINS: Mapping[str, Float | Int] = MappingProxyType(
     {"classes": CLASSES, "groups": GROUPS, "target_mean": TARGET_MEAN, "target_scale": TARGET_SCALE}
 )
 
@@ -56,8 +55,8 @@ class LossFacts:
             object.__setattr__(self, name, domain.check(name, getattr(self, name)))
         if abs(self.zero) > LARGEST_ZERO:
             raise SpecError(
-                f"the target's mean must be at most {LARGEST_ZERO:g} of its scales from 0, got {self.target_mean:g} and "
-                f"{self.target_scale:g}"
+                f"the target's mean must be at most {LARGEST_ZERO:g} of its scales from 0, got {self.target_mean:g} "
+                f"and {self.target_scale:g}"
             )
         if self.task == "binary" and self.classes != 2:
             raise SpecError(f"a binary task has 2 classes, got {self.classes}")

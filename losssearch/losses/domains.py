@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Integral
 from typing import TypeAlias
+
+import numpy as np
 
 from losssearch.errors import SpecError, shown
 
@@ -60,7 +61,7 @@ class Int:
 
     def check(self, name: str, value: object) -> int:
         """Return ``value`` as an int in the range; raise `SpecError` otherwise."""
-        if isinstance(value, bool) or not isinstance(value, float | Integral):
+        if isinstance(value, bool) or not isinstance(value, int | float | np.integer):
             raise SpecError(f"{name} must be a whole number, got {shown(value)}")
         if not self.low <= value <= self.high:
             raise SpecError(f"{name} must lie in [{self.low}, {self.high}], got {shown(value)}")

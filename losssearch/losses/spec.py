@@ -34,6 +34,7 @@ FEW = 3
 _TELLING = frozenset({"statistic", "violation"})
 """Shown always."""
 
+
 def _canonical_number(value: object) -> object:
     return _six_digits(value) + 0.0 if isinstance(value, float) else value  # + 0.0 makes one of -0.0 and 0.0
 

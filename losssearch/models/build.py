@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from losssearch.errors import OptionError, UnknownNameError
+from losssearch.errors import OptionError, UnknownNameError, stops
 from losssearch.models.boosted import BOOSTED, is_boosted, require_package
 from losssearch.models.feedforward import FeedForward
 from losssearch.models.module import ModelFactory, from_module
@@ -42,7 +42,9 @@ def resolve_model(model: str | ModelFactory) -> str | ModelFactory:
     sys.path.insert(0, here)
     try:
         factory = getattr(importlib.import_module(module), name)
-    except Exception as error:  # importing runs the user's code, which may raise anything
+    except BaseException as error:  # importing runs the user's code, which may raise anything
+        if stops(error):
+            raise
         raise OptionError(
             f"--model must name an importable package.module:factory, got {model!r}: {error!r}"
         ) from error

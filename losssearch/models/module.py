@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from losssearch.errors import ModelError, OptionError
+from losssearch.errors import ModelError, OptionError, stops
 from losssearch.models.stacked import AutogradPass, Tensors, as_output
 
 ModelFactory = Callable[[int, int], nn.Module]
@@ -25,11 +25,17 @@ def _make(factory: ModelFactory, features: int, width: int, seed: int) -> nn.Mod
         torch.manual_seed(seed)
         try:
             module = factory(features, width)
-        except Exception as error:
+        except BaseException as error:
+            if stops(error):
+                raise
             raise OptionError(f"the model factory must accept (features, outputs); it raised {error!r}") from error
     if not isinstance(module, nn.Module):
         raise OptionError(f"the model factory must give a torch.nn.Module, got {type(module).__name__}")
     return module
+
+
+PROBE_ROWS = 4
+"""Rows of the batches that a model is tried on."""
 
 
 class _FromModule:
@@ -56,10 +62,8 @@ class _FromModule:
         """Turn an error of the user's module into a `ModelError` that names layer and input; not before `accept`."""
         try:
             yield
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            if not self._probed:
+        except BaseException as error:
+            if not self._probed or stops(error) or isinstance(error, torch.OutOfMemoryError):
                 raise
             said = " ".join(str(error).split())[:300]
             raise ModelError(
@@ -67,7 +71,7 @@ class _FromModule:
                 f"rows; on one of {features.shape[1]} its {self._culprit(error)} raised {type(error).__name__}: {said}"
             ) from error
 
-    def _culprit(self, error: Exception) -> str:
+    def _culprit(self, error: BaseException) -> str:
         """The innermost module on the way to the error."""
         names = {id(layer): (name, type(layer).__name__) for name, layer in self.module.named_modules()}
         found, trace = ("", type(self.module).__name__), error.__traceback__
@@ -139,27 +143,42 @@ def from_module(factory: ModelFactory, features: int, width: int) -> VectorisedM
     looped = LoopedModule(factory, features, width)
     if not looped.shapes:
         raise OptionError("the model must have parameters to train, got none")
-    probe = torch.zeros(1, 4, features)
 
-    def outputs(model: VectorisedModule | LoopedModule) -> Tensor:
+    def outputs(model: VectorisedModule | LoopedModule, probe: Tensor, *, training: bool = True) -> Tensor:
         stacked = {name: value.expand(1, 2, *value.shape) for name, value in model.initial(0).items()}
         held = {name: value.expand(1, 2, *value.shape).clone() for name, value in model.buffers(0).items()}
-        return model.forward(stacked, held, probe, training=True, seed=0)
+        return model.forward(stacked, held, probe, training=training, seed=0)
 
+    zeros, drawn = torch.zeros(1, PROBE_ROWS, features), _drawn(features)
     try:
-        shape = tuple(outputs(looped).shape)
-    except Exception as error:
+        shape = tuple(outputs(looped, zeros).shape)
+        first = [outputs(looped, drawn, training=training) for training in (True, False)]
+    except BaseException as error:
+        if stops(error):
+            raise
         raise OptionError(f"the model must accept a tensor [batch, {features}]; it raised {error!r}") from error
-    wanted = (1, 2, 4) if width == 1 else (1, 2, 4, width)
+    wanted = (1, 2, PROBE_ROWS) if width == 1 else (1, 2, PROBE_ROWS, width)
     if shape != wanted:
         found, rule = list(shape[2:]), ["batch=4", *wanted[3:]]
         raise OptionError(f"the model must put out {rule} for a batch of 4, got {found}")
+    for untrained, mode in zip(first, ("training", "evaluation"), strict=True):
+        if not bool(untrained.isfinite().all()):
+            odd = untrained[~untrained.isfinite()]
+            raise OptionError(
+                f"the model must put out finite numbers; untrained, in {mode} mode, on {PROBE_ROWS} rows of standard "
+                f"normal features, {len(odd)} of its {untrained.numel()} outputs are {odd[0].item()} or the like"
+            )
     stochastic = any(isinstance(layer, DROPOUT) for layer in looped.module.modules())
     if stochastic or any(True for _ in looped.module.buffers()):
         return looped.accept()
     vectorised = VectorisedModule(factory, features, width)
     try:
-        outputs(vectorised)
+        outputs(vectorised, zeros)
     except RuntimeError:  # vmap's refusal of data-dependent control flow or in-place writes
         return looped.accept()
     return vectorised.accept()
+
+
+def _drawn(features: int) -> Tensor:
+    """[1, PROBE_ROWS, features]: what encoded numbers look like; the same in every call."""
+    return torch.randn(1, PROBE_ROWS, features, generator=torch.Generator().manual_seed(0))

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from losssearch.errors import LossSearchError
+from losssearch.errors import ModelError
 from losssearch.evaluation import Difference
 from losssearch.search.claim import chance, claim, headline, stated, untrained
 from losssearch.search.context import FRONT_LIMITS, WHOLE, Context
@@ -71,7 +71,7 @@ class Trained:
 def run_front_study(context: Context) -> Finished:
     """Search, train the leading candidates again, choose the front on confirmation, read test once.
 
-    Raises `LossSearchError` where no candidate could be trained.
+    Raises `ModelError` where no candidate could be trained.
     """
     trials = Loop(context).run()
     begun = time.monotonic()
@@ -129,7 +129,7 @@ class _Front:
             places = tuple(front_of(list(places_of(self.trade, number, outputs, rows, by_group=by_group))))
             self.trained.append(Trained(contender, outcome, places))
         if not any(one.trial.origin == "baseline" for one in self.trained):
-            raise LossSearchError("no baseline could be trained again for the front")
+            raise ModelError("no baseline could be trained again for the front")
         self.floor = floor_of(self.trade, [p for one in self.trained for p in one.places], self.rows["confirmation"])
 
     def own_area(self, one: Trained) -> float:

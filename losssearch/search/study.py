@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from losssearch.errors import LossSearchError
+from losssearch.errors import ModelError
 from losssearch.search.ablation import ablate
 from losssearch.search.claim import untrained
 from losssearch.search.context import Context
@@ -28,7 +28,7 @@ from losssearch.search.verdict import Judgement, Reading, Referee, learned_state
 def run_study(context: Context) -> Finished:
     """Search, re-evaluate, confirm, read test once, and say what came of it.
 
-    Raises `LossSearchError` where not even the plain loss could be trained.
+    Raises `ModelError` where not even the plain loss could be trained.
     """
     reserve(context)
     if context.settings.front:
@@ -70,9 +70,7 @@ def judged_study(
     )
     if not known:
         reasons = Counter(t.reason for t in trials if t.reason).most_common(1)
-        raise LossSearchError(
-            f"no baseline could be trained to the end: {reasons[0][0] if reasons else 'no reason known'}"
-        )
+        raise ModelError(f"no baseline could be trained to the end: {reasons[0][0] if reasons else 'no reason known'}")
     plain = next((r for r in known if r.name == context.task.plain.name), known[0])
     missing = "" if candidates else untrained(trials)
     verdict = referee.verdict(candidates[0] if candidates else None, known[0], plain, missing)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
-from losssearch.errors import LossSearchError
+from losssearch.errors import LossSearchError, ModelError
 from losssearch.execution import Executor, Heard, Job
 from losssearch.losses.spec import LossSpec
 from losssearch.search.budget import Budget, Timekeeper
@@ -25,6 +25,13 @@ from losssearch.storage.store import Store
 from losssearch.tasks import Task
 from losssearch.tracking.tracker import Tracker
 from losssearch.training import Outcome, TrainingPlan
+
+NOT_FINITE = (
+    "diverged",
+    "the metric was never finite",
+    "a part has no usable gradient at initialisation",
+)
+"""Why all trials fail where outputs or data are not finite."""
 
 
 class RankedBy(Protocol):
@@ -137,9 +144,9 @@ class StudyContext(ABC):
     def hopeless(self, trials: Sequence[TrialRecord]) -> LossSearchError:
         """What to raise where no trial reached anything."""
         reasons = Counter(trial.reason for trial in trials if trial.reason).most_common(1)
-        return LossSearchError(
-            f"no loss could be trained to the end: {reasons[0][0] if reasons else 'no reason known'}"
-        )
+        reason = reasons[0][0] if reasons else "no reason known"
+        hint = "; see whether the model puts out finite numbers for these data" if reason in NOT_FINITE else ""
+        return ModelError(f"no loss could be trained to the end: {reason}{hint}")
 
     def excess(self, trial: TrialRecord) -> float:
         """How far a trial is beyond the constraints, in units of the limit; at most 0 where it keeps them."""

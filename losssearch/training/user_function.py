@@ -9,6 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
+from losssearch.errors import stops
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.spec import LossSpec
@@ -126,7 +127,9 @@ class _Call:
                 answer = self.function(loss, handle)
             utility = handle.settle(answer)
             learned = tuple(float(scalar.detach()) for scalar in loss.learned.values())
-        except Exception as error:  # noqa: BLE001  (the function is the user's: it may raise anything)
+        except BaseException as error:
+            if stops(error):
+                raise
             return _Run(reason=_said(error))
         return _Run(utility, handle.best_step, dict(handle.rungs), learned, handle.stopped, handle.late)
 
@@ -164,6 +167,6 @@ def _resolved(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     text = " ".join(str(error).split())[:300]
     return text if isinstance(error, Refused) else f"the training function raised {type(error).__name__}: {text}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from losssearch.errors import ModelError, OptionError
+from losssearch.errors import InterruptedStudyError, ModelError, OptionError
 from losssearch.models import StackedModel, build_model
 
 
@@ -61,3 +63,53 @@ def test_an_error_of_the_users_own_code_names_its_module() -> None:
 def test_what_is_wrong_from_the_start_is_said_as_before() -> None:
     with pytest.raises(OptionError, match="the model must accept a tensor"):
         build_model(lambda features, width: nn.Linear(features + 1, width), 5, 1)
+
+
+class Leaving(nn.Linear):
+    """Ends the program on a batch of ten rows or more."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) >= 10:
+            sys.exit(0)
+        return super().forward(x)
+
+
+def leave(*_: int) -> nn.Module:
+    sys.exit(0)
+
+
+class Dull(nn.Linear):
+    """Gives ``added`` plus a line; in one mode alone."""
+
+    added, mode = math.inf, True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + (self.added if self.training is self.mode else 0.0)
+
+
+def test_sys_exit_in_a_model_is_a_fault_of_the_model() -> None:
+    with pytest.raises(OptionError, match=r"factory must accept .* it raised SystemExit\(0\)"):
+        build_model(leave, 5, 1)
+    with pytest.raises(ModelError, match=r"its forward \(Leaving\) raised SystemExit"):
+        forward(build_model(Leaving, 5, 1), 10)
+    with pytest.raises(OptionError, match=r"must accept a tensor .* it raised SystemExit"):
+        build_model(type("Gone", (nn.Linear,), {"forward": leave}), 5, 1)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, InterruptedStudyError])
+def test_a_stop_in_a_model_stays_a_stop(error: type[BaseException]) -> None:
+    def stopped(*_: int) -> nn.Module:
+        raise error("stop")
+
+    with pytest.raises(error):
+        build_model(stopped, 5, 1)
+    with pytest.raises(error):
+        build_model(type("Gone", (nn.Linear,), {"forward": stopped}), 5, 1)
+
+
+@pytest.mark.parametrize("added", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize(("training", "mode"), [(True, "training"), (False, "evaluation")])
+def test_outputs_that_are_not_finite_are_refused_before_a_study(added: float, training: bool, mode: str) -> None:
+    kind = type("Odd", (Dull,), {"added": added, "mode": training})
+    with pytest.raises(OptionError, match=rf"must put out finite numbers; untrained, in {mode} mode.* {added} or"):
+        build_model(kind, 5, 1)

@@ -58,6 +58,7 @@ def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "users_own_model.py").write_text(SOURCE)
     (tmp_path / "users_broken_model.py").write_text("def factory(:")
     (tmp_path / "users_failing_model.py").write_text("1 / 0")
+    (tmp_path / "users_leaving_model.py").write_text("raise SystemExit(0)")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -80,6 +81,7 @@ def test_a_factory_is_imported_from_the_working_directory(user_module: str) -> N
         "users_absent_model:factory",
         "users_broken_model:factory",
         "users_failing_model:factory",
+        "users_leaving_model:factory",
         ":factory",
         ".relative:factory",
     ],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from losssearch.errors import ModelError
 from losssearch.execution import Job
 from losssearch.search.loop import ATTEMPTS, Loop
 from losssearch.search.observer import SilentObserver
@@ -58,6 +59,14 @@ def test_a_failed_candidate_is_a_failed_trial(tmp_path: Path) -> None:
     failed = [t for t in trials if t.state is TrialState.FAILED]
     assert failed
     assert all("ldam" in str(t.spec) and t.reason == "diverged" and t.value is None for t in failed)
+
+
+def test_where_all_trials_fail_the_input_is_at_fault(tmp_path: Path) -> None:
+    run = context(tmp_path, Oracle(failing="ldam"))
+    failed = [t for t in Loop(run).run() if t.state is TrialState.FAILED]
+    with pytest.raises(ModelError, match="trained to the end: diverged; see whether the model puts out finite") as told:
+        raise run.hopeless(failed)
+    assert told.value.exit_code == 2
 
 
 @pytest.mark.parametrize("jobs", [0, 1, 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -81,6 +82,18 @@ def test_a_rate_that_fails_leaves_the_others() -> None:
     assert (outcome.state, outcome.rate) == ("completed", 0.01)
     (outcome,) = outcomes(function, (PLAIN, (0.1,), False))
     assert (outcome.state, outcome.reason) == ("failed", "the training function's answer must be finite, got nan")
+
+
+@pytest.mark.parametrize("code", [0, 3, "no GPU here"])
+def test_sys_exit_fails_its_candidate_and_does_not_end_the_study(code: object) -> None:
+    def function(loss: nn.Module, trial: TrialHandle) -> float:
+        if trial.number == 5:
+            sys.exit(code)  # type: ignore[arg-type]
+        return 1.0
+
+    failed, sound = outcomes(function, (PLAIN, (), False), (FOCAL, (), False))
+    assert (failed.state, failed.reason) == ("failed", f"the training function raised SystemExit: {code}")
+    assert sound.state == "completed"
 
 
 def test_an_interruption_is_no_failure() -> None:
