@@ -26,7 +26,7 @@ class Study:
 
     def command(self, *, tables: Path, out: Path, storage: str, tracking: str) -> list[str]:
         """The arguments of ``losssearch`` that begin this study in the folder ``out``."""
-        given = ["search", *([str(tables / self.table)] if self.table else []), *self.arguments, *COMMON]
+        given = ["search", *([str(tables / self.table)] if self.table else []), *COMMON, *self.arguments]
         given += ["--workers", str(self.workers), "--out", str(out)]
         if self.storage:
             given += ["--storage", storage, "--study", out.name]
@@ -46,7 +46,7 @@ _GROUPS = ("--target", "label", "--sensitive", "group", "--no-references")
 
 STUDIES: Sequence[Study] = (
     Study("classes", _builtin("wine"), tracking="file"),
-    Study("trees", _builtin("breast_cancer", "--model", "lightgbm")),
+    Study("trees", _builtin("breast_cancer", "--model", "lightgbm", "--epochs", "2", "--trials", "6")),
     Study("number", _builtin("diabetes", "--metric", "rmse")),
     Study("limit", (*_GROUPS, "--constraint", f"{_GAP} <= 0.3"), table="groups.csv"),
     Study(
