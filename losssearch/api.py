@@ -19,6 +19,7 @@ from losssearch.errors import ConstraintUnmetError, InterruptedStudyError, LossS
 from losssearch.execution import one_thread
 from losssearch.export.bundle import write_bundle
 from losssearch.models import ModelFactory
+from losssearch.redaction import guarded, redacted
 from losssearch.report.leaderboard import as_records, leaderboard
 from losssearch.search.budget import UNLIMITED
 from losssearch.search.context import Context
@@ -179,6 +180,7 @@ def search(
     return run(Options(**options), observer or SilentObserver())
 
 
+@guarded()
 def run(options: Options, observer: Observer) -> SearchResult:
     """Run the study of ``options``; see `search`."""
     assembled = assemble(options, observer)
@@ -218,7 +220,7 @@ def _publish(assembled: Assembled, finished: Finished) -> dict[str, Any]:
     from losssearch.report.html import write_report  # needed at the end alone, and slow to import
 
     context, out = assembled.context, assembled.out
-    study, result = context.settings.study, finished.result
+    study, result = context.settings.study, _without_secrets(finished)
     export = _write_export(context, finished, out / "export")
     if assembled.privacy is not None and isinstance(context, Context):
         result["private"] = _train_private(context, result, assembled.privacy, out / "export")
@@ -236,6 +238,11 @@ def _publish(assembled: Assembled, finished: Finished) -> dict[str, Any]:
     artifacts = [out / "leaderboard.json", out / "result.json", report, out / "export", out / "figures"]
     context.tracker.log_result(result, artifacts, metrics)
     return result
+
+
+def _without_secrets(finished: Finished) -> dict[str, Any]:
+    content: dict[str, Any] = redacted(finished.result)
+    return content
 
 
 def _write_export(context: StudyContext, finished: Finished, folder: Path) -> dict[str, str | None]:

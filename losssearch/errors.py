@@ -22,6 +22,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from losssearch.redaction import redact
+
 
 def shown(value: object) -> str:
     """``value`` as a message shows it: at most 80 characters, and never an error of its own."""
@@ -33,9 +35,12 @@ def shown(value: object) -> str:
 
 
 class LossSearchError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose; its message holds no secret, whatever it was made of."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redact(message))
 
 
 class InputError(LossSearchError):

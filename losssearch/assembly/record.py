@@ -10,6 +10,7 @@ from typing import Any
 from losssearch import __version__
 from losssearch.assembly.options import Options
 from losssearch.errors import OptionError
+from losssearch.redaction import redacted
 from losssearch.search.settings import StudySettings
 from losssearch.storage.records import StudyRecord
 from losssearch.storage.store import Store
@@ -47,7 +48,7 @@ def place(options: Options, basis: str) -> tuple[str, Path]:
 
 def enter(store: Store, settings: StudySettings, options: Options) -> dict[str, Any] | None:
     """Create or re-open the study and become its driver; the result, where it is finished already."""
-    config = settings.fixed()
+    config = redacted(settings.fixed())  # as the store has it
     if not options.resume:
         created = datetime.now(UTC).isoformat(timespec="seconds")
         store.create_study(StudyRecord(settings.study, config | {"trials": settings.trials}, __version__, created))
@@ -58,6 +59,8 @@ def enter(store: Store, settings: StudySettings, options: Options) -> dict[str, 
             f"--resume needs the options of the study it goes on with; these differ: {', '.join(differing)}; "
             "repeat the first command, or start another --study"
         )
+    if options.resume:
+        store.check(settings.study)
     store.acquire(settings.study)
     trials = record.result["trials"]["total"] if record.result else 0
     return record.result if trials >= settings.trials else None

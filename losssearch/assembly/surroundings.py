@@ -66,7 +66,7 @@ def open_surroundings(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OptionError(f"--out must be a folder that can be made, but {out} cannot: {error.strerror}") from error
-    store = SqlStore(options.storage or f"sqlite:///{out / 'study.db'}", create=not options.resume)
+    store = SqlStore(options.storage or f"sqlite:///{out / 'study.db'}", create=not options.resume, note=observer.note)
     tracker: Tracker = SilentTracker()
     try:
         result = enter(store, settings, options)

@@ -7,6 +7,7 @@ imports what it needs when it runs.
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -25,6 +26,7 @@ from losssearch.cli.spaces import spaces
 from losssearch.cli.terms import terms
 from losssearch.cli.ui import ui
 from losssearch.errors import InterruptedStudyError, LossSearchError
+from losssearch.redaction import guarded, redact
 
 
 class _Command(TyperCommand):
@@ -75,6 +77,7 @@ for _command in (search, leaderboard, report, export, terms, spaces, ui, doctor)
     app.command(_command.__name__, cls=_Command)(_command)
 
 
+@guarded()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
@@ -102,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _explain(message: str) -> None:
     if _debugging():
-        traceback.print_exc()
+        sys.stderr.write(redact(traceback.format_exc()))
     fail(message)
 
 

@@ -17,6 +17,7 @@ import typer
 from losssearch import __version__
 from losssearch.cli.output import console, write_json
 from losssearch.errors import LossSearchError, SpaceError
+from losssearch.redaction import redact
 
 PACKAGES = ("torch", "ray", "mlflow", "optuna", "sqlalchemy", "scikit-learn", "pandas", "pyarrow", "numpy", "scipy")
 IMPORTED = ("torch", "ray", "mlflow", "optuna")
@@ -80,7 +81,7 @@ def _checked(name: str, probe: Callable[[], str]) -> Check:
     try:
         return Check(name, True, probe())
     except Exception as error:  # noqa: BLE001  (whatever is broken, the doctor names it and goes on)
-        return Check(name, False, " ".join(f"{type(error).__name__}: {error}".split()))
+        return Check(name, False, redact(" ".join(f"{type(error).__name__}: {error}".split())))
 
 
 def _import(name: str) -> str:

@@ -7,6 +7,8 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from losssearch.redaction import redact
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -38,8 +40,8 @@ def range_text(domain: Domain) -> str:
 
 
 def note(message: str) -> None:
-    """Write one line for people to stderr, so that stdout stays for results."""
-    sys.stderr.write(_one_line(message) + "\n")
+    """Write one line for people to stderr, without secrets, so that stdout stays for results."""
+    sys.stderr.write(_one_line(redact(message)) + "\n")
 
 
 def fail(message: str) -> None:

@@ -13,6 +13,7 @@ from rich import progress as bars
 from rich.console import Console
 from rich.text import Text
 
+from losssearch.redaction import redact
 from losssearch.storage.records import TrialRecord
 
 TITLES = {
@@ -50,7 +51,7 @@ class Progress:
 
     def note(self, message: str) -> None:
         """See `losssearch.search.observer.Observer`."""
-        self._console.print(message, style="dim")
+        self._console.print(redact(message), style="dim")
 
     def stage(self, name: str, total: int) -> None:
         """See `losssearch.search.observer.Observer`."""

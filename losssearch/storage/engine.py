@@ -1,150 +1,221 @@
-"""A database and its faults: opening it, running transactions on it, and saying in one line what went wrong."""
+"""A database and its faults: transactions on it, waiting for a server that restarts, and saying what went wrong."""
 
 from __future__ import annotations
 
+import math
+import os
+import socket
 import sqlite3
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn, TypeVar
 
 import tenacity
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InvalidRequestError, OperationalError
 
-from losssearch.errors import ConnectionLostError, DataError, LossSearchError, OptionError
-from losssearch.storage import codec
+from losssearch.errors import ConnectionLostError, DataError, LossSearchError
+from losssearch.redaction import redact, redacted_cause, remember
+from losssearch.storage.opening import check_file, new_engine, parse_url
 
 T = TypeVar("T")
 
-BUSY_MS = 10_000
-"""How long SQLite waits for another writer, in milliseconds."""
-
 ATTEMPTS = 5
-"""How often a transaction is tried; the waits between grow from 0.1 s to 0.8 s."""
+"""How often a transaction is tried on SQLite, or on a server that never answered; waits grow from 0.1 s to 0.8 s."""
+
+PATIENCE = 75.0
+"""Seconds that a server that has answered before is waited for: a restart or a failover takes less."""
+
+SILENCE = 30.0
+"""Seconds after which a server that keeps a connection open and says nothing counts as lost."""
+
+NOTICE = 2.0
+"""Seconds of waiting after which the user is told."""
+
+_SQLITE_OUT_OF_REACH = frozenset(
+    (
+        *(
+            sqlite3.SQLITE_PERM,
+            sqlite3.SQLITE_BUSY,
+            sqlite3.SQLITE_LOCKED,
+            sqlite3.SQLITE_NOMEM,
+            sqlite3.SQLITE_READONLY,
+        ),
+        *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL),
+    )
+)
+
+_READ_ONLY = "25006"
+"""PostgreSQL's code for a server that is a copy of another, until it takes over."""
+
+_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, InvalidRequestError)
+"""What reading a row raises that losssearch did not write."""
 
 
 class Database:
     """An SQLite file or a PostgreSQL database, opened by URL.
 
     ``create`` makes a missing SQLite file and its folder, and puts the file into WAL mode; without it the
-    file must be there and is left as it is.
+    file must be there and is left as it is. ``note`` is told, in a sentence, that a server is waited for.
 
     Raises:
         OptionError: the URL cannot be read, or names another kind of database.
-        DataError: the file is a folder or no database, or is missing and ``create`` is off.
+        DataError: the file is a folder, no database, damaged, or is missing and ``create`` is off.
         ConnectionLostError: the database cannot be reached.
     """
 
-    def __init__(self, url: str, *, create: bool) -> None:
-        parsed = _parsed(url)
+    def __init__(self, url: str, *, create: bool, note: Callable[[str], object] | None = None) -> None:
+        remember(url)
+        parsed = parse_url(url)
         self.kind = parsed.get_backend_name()
-        self.where = str(parsed.database) if self.kind == "sqlite" else parsed.render_as_string(hide_password=True)
+        self.where = (
+            str(parsed.database) if self.kind == "sqlite" else redact(parsed.render_as_string(hide_password=False))
+        )
         if self.kind == "sqlite":
-            _check_file(Path(self.where), create)
-        self._engine = _engine(parsed, wal=create)
+            check_file(self.where, create)
+        self._note = (lambda message: None) if note is None else note
+        self._engine = new_engine(parsed, wal=create)
         self._reader = self._engine.execution_options(losssearch_reads=True)
+        self._answered = self._noted = False
+        self._lost_since: float | None = None
 
-    def run(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
-        """Run ``work`` in one transaction, again where the database was out of reach for a moment.
+    def run(
+        self, work: Callable[[Connection], T], *, reads: bool = False, parses: bool = False, patient: bool = True
+    ) -> T:
+        """Run ``work`` in one transaction, again where the database was out of reach for a while.
 
-        ``reads`` promises that ``work`` only reads, so SQLite need not wait for a writer. An `IntegrityError`
-        is left to the caller, who alone knows which rule was broken.
+        ``work`` must be such that running it twice is as good as once: where the answer to a commit is lost, nobody
+        knows whether it took place. ``reads`` promises that ``work`` only reads, so SQLite need not wait for a writer;
+        ``parses`` says that it interprets rows, which may be damaged. ``patient`` off gives up after a moment. An
+        `IntegrityError` is left to the caller, who alone knows which rule was broken.
         """
-
-        def attempt() -> T:
-            with (self._reader if reads else self._engine).begin() as connection:
-                return work(connection)
-
+        failure: LossSearchError
         try:
-            return _retrying(attempt)
+            found: T = self._retrying(patient)(self._attempt, work, reads)
         except IntegrityError:
             raise
         except DBAPIError as error:
-            raise self._translated(error) from error
+            failure = self._translated(error)
+        except LossSearchError:
+            self._is_back()
+            raise
+        except _UNREADABLE as error:
+            if not (reads or parses):
+                raise
+            failure = self._unreadable(error)
+        except KeyboardInterrupt:
+            if self._lost_since is not None:
+                self._lost_since = -math.inf  # what is still to be done at the end must not wait once more
+            raise
+        else:
+            self._is_back()
+            return found
+        # Outside the handlers, so that no context holds what a library said of the URL.
+        raise failure
+
+    def _retrying(self, patient: bool) -> tenacity.Retrying:
+        """Few tries where nobody ever answered, or nobody will; `PATIENCE` seconds of them for a server that did."""
+        few = ATTEMPTS if patient else 2
+
+        def give_up(state: tenacity.RetryCallState) -> bool:
+            if self.kind == "sqlite" or not (self._answered and patient):
+                return state.attempt_number >= few
+            return time.monotonic() - (self._lost_since or time.monotonic()) >= PATIENCE
+
+        def failed(_state: tenacity.RetryCallState) -> None:
+            if self._lost_since is None:
+                self._lost_since = time.monotonic()
+            elif self._answered and self.kind != "sqlite" and time.monotonic() - self._lost_since >= NOTICE:
+                self._tell(f"does not answer: trying again for {PATIENCE:.0f} s")
+
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_may_pass),
+            stop=give_up,
+            wait=tenacity.wait_exponential(multiplier=0.1, max=2.0),
+            after=failed,
+            reraise=True,
+        )
+
+    def refuse(self, found: str) -> NoReturn:
+        """Raise the error for content that losssearch did not write."""
+        raise self._damaged(found)
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
+    def _attempt(self, work: Callable[[Connection], T], reads: bool) -> T:
+        engine = self._reader if reads else self._engine
+        if self.kind == "sqlite":
+            with engine.begin() as connection:
+                return work(connection)
+        with engine.connect() as connection, self._watched(connection), connection.begin():
+            return work(connection)
+
+    @contextmanager
+    def _watched(self, connection: Connection) -> Iterator[None]:
+        """Cut a connection on which the server says nothing any more, as one that is frozen does: no query returns."""
+        line = os.dup(connection.connection.driver_connection.fileno())  # type: ignore[union-attr]
+        over = threading.Event()
+
+        def watch() -> None:
+            if not over.wait(SILENCE / 6):
+                self._tell("has not answered for some seconds: waiting for it")
+                if not over.wait(SILENCE * 5 / 6):
+                    with socket.socket(fileno=os.dup(line)) as end:
+                        end.shutdown(socket.SHUT_RDWR)
+
+        watcher = threading.Thread(target=watch, name="losssearch-store-watch", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+            os.close(line)
+
+    def _tell(self, what: str) -> None:
+        if not self._noted:
+            self._noted = True
+            self._note(f"the study store {self.where} {what}")
+
+    def _is_back(self) -> None:
+        self._answered, self._lost_since = True, None
+        if self._noted:
+            self._noted = False
+            self._note(f"the study store {self.where} answers again")
+
     def _translated(self, error: DBAPIError) -> LossSearchError:
-        cause = " ".join(str(error.orig).split()).strip()
-        if _may_pass(error):
-            return ConnectionLostError(
-                f"the study store must be reachable and writable, {self.where} was not in {ATTEMPTS} tries ({cause}): "
-                "what was saved is kept, mend it and go on with --resume"
-            )
-        return DataError(f"a study store must be an SQLite or PostgreSQL database of losssearch, {self.where}: {cause}")
+        cause = redact(" ".join(str(error.orig).split()).strip())
+        if not _may_pass(error):
+            return self._damaged(cause, error)
+        waited = f"for {PATIENCE:.0f} s" if self._answered and self.kind != "sqlite" else f"in {ATTEMPTS} tries"
+        lost = ConnectionLostError(
+            f"the study store must be reachable and writable, {self.where} was not {waited} ({cause}): "
+            "what was saved is kept, mend it and go on with --resume"
+        )
+        lost.__cause__ = redacted_cause(error)
+        return lost
 
+    def _unreadable(self, error: Exception) -> DataError:
+        said = " ".join(str(error).split())[:200]
+        return self._damaged(f"{type(error).__name__}: {said}", error)
 
-def _parsed(url: str) -> URL:
-    rule = "--storage must be sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise OptionError(f"{rule}, got something that is no URL") from None
-    if parsed.drivername in ("postgres", "postgresql"):
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    shown = parsed.render_as_string(hide_password=True)
-    if parsed.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
-        raise OptionError(f"{rule}, got {shown}")
-    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise OptionError(f"{rule}; a study outlives its process, so it needs a file, got {shown}")
-    return parsed
-
-
-def _check_file(path: Path, create: bool) -> None:
-    if path.is_dir():
-        raise DataError(f"a study store must be a file, {path} is a folder: name a file in it")
-    if not path.exists() and not create:
-        raise DataError(f"a study store must exist to be read, there is no {path}: run `losssearch search` first")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise DataError(f"the folder of a study store must be a folder, {path.parent} is not") from None
-    except OSError as error:
-        raise ConnectionLostError(f"the folder of the study store must be writable: {error}") from error
-
-
-def _engine(url: URL, *, wal: bool) -> Engine:
-    sqlite = url.get_backend_name() == "sqlite"
-    engine = create_engine(
-        url,
-        json_serializer=codec.dumps,
-        json_deserializer=codec.loads,
-        pool_pre_ping=not sqlite,
-        connect_args={} if sqlite else {"connect_timeout": 5},
-    )
-    if sqlite:
-        event.listen(engine, "connect", _configure_wal if wal else _configure)
-        event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _configure(connection: sqlite3.Connection, _record: Any) -> None:
-    # The driver's own BEGIN comes too late (at the first write) and not at all before DDL: `_begin` does it.
-    connection.isolation_level = None
-    for pragma in (f"busy_timeout={BUSY_MS}", "synchronous=NORMAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _configure_wal(connection: sqlite3.Connection, record: Any) -> None:
-    _configure(connection, record)
-    connection.execute("PRAGMA journal_mode=WAL").close()
-
-
-def _begin(connection: Connection) -> None:
-    # Taking the write lock first lets writers wait for each other; a read that turns into a write cannot.
-    reads = connection.get_execution_options().get("losssearch_reads", False)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    def _damaged(self, cause: str, error: Exception | None = None) -> DataError:
+        damaged = DataError(
+            f"a study store must be an SQLite or PostgreSQL database of losssearch, {self.where} is damaged or none: "
+            f"{redact(cause)}"
+        )
+        damaged.__cause__ = None if error is None else redacted_cause(error)
+        return damaged
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, OperationalError | InterfaceError)
-
-
-_retrying = tenacity.Retrying(
-    retry=tenacity.retry_if_exception(_may_pass),
-    stop=tenacity.stop_after_attempt(ATTEMPTS),
-    wait=tenacity.wait_exponential(multiplier=0.1, max=2.0),
-    reraise=True,
-)
+    """Whether the fault is one of reaching or writing the database, and not of what it holds."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if isinstance(error.orig, sqlite3.Error):
+        return getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _SQLITE_OUT_OF_REACH
+    return isinstance(error, OperationalError | InterfaceError) or getattr(error.orig, "sqlstate", "") == _READ_ONLY

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from losssearch.redaction import redact
+
 
 class TrialState(StrEnum):
     """What became of a trial. RUNNING is the only state that a resumed study runs again."""
@@ -56,6 +58,10 @@ class TrialRecord:
     most: int | None = None
     attempts: int = 0
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.reason:  # may be what a user's own code or a library said
+            object.__setattr__(self, "reason", redact(self.reason))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ beside Optuna's and MLflow's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -29,6 +30,7 @@ from sqlalchemy import (
 from losssearch.errors import DataError
 from losssearch.storage import codec
 from losssearch.storage.records import StudyRecord, TrialRecord
+from losssearch.storage.seal import is_sealed, sealed, unsealed
 
 VERSION = 1
 """Raised by a change that an older program could not read; a migration comes with it."""
@@ -115,15 +117,55 @@ def prepare(connection: Connection, *, create: bool, where: str) -> None:
 def trial_row(name: str, record: TrialRecord) -> dict[str, Any]:
     """A trial as column values."""
     body = codec.trial_to_json(record)
-    columns = {column: body.pop(column) for column in _TRIAL_COLUMNS}
-    return {**columns, "study": name, "state": record.state.value, "body": body}
+    columns = {column: body.pop(column) for column in _TRIAL_COLUMNS} | {"state": record.state.value}
+    return {**columns, "study": name, "body": sealed(body, "trial", record.number, name, columns)}
 
 
-def trial_record(row: RowMapping) -> TrialRecord:
-    """The inverse of `trial_row`."""
-    return codec.trial_from_json({**row["body"], **{column: row[column] for column in _TRIAL_COLUMNS}})
+def trial_record(row: RowMapping, *, must: bool = False) -> TrialRecord:
+    """The inverse of `trial_row`; raise a built-in error where the row is not one. ``must``: it must have a seal."""
+    columns = {column: row[column] for column in _TRIAL_COLUMNS}
+    body = unsealed(row["body"], "trial", row["number"], row["study"], columns, must=must)
+    return codec.trial_from_json(body | columns)
+
+
+def study_row(record: StudyRecord) -> dict[str, Any]:
+    """A study as column values."""
+    name, row = record.name, {column.name: getattr(record, column.name) for column in study.columns}
+    row["config"] = sealed(record.config, "study", name, record.version, record.created)
+    row["tracking"] = tracking_value(name, record.tracking)
+    row["result"] = None if record.result is None else result_value(name, record.result)
+    return row
 
 
 def study_record(row: RowMapping) -> StudyRecord:
-    """A row of the study table as a record."""
-    return StudyRecord(**row)
+    """The inverse of `study_row`; raise a built-in error where the row is not one."""
+    name, must = row["name"], is_sealed(row["config"])
+    result = row["result"]
+    return StudyRecord(
+        name,
+        unsealed(row["config"], "study", name, row["version"], row["created"]),
+        row["version"],
+        row["created"],
+        unsealed(row["tracking"], "tracking", name, must=must),
+        None if result is None else unsealed(result, "result", name, must=must),
+    )
+
+
+def tracking_value(name: str, tracking: Mapping[str, str]) -> dict[str, Any]:
+    """Where a study is tracked, as its column holds it."""
+    return sealed(tracking, "tracking", name)
+
+
+def result_value(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    """A study's result, as its column holds it."""
+    return sealed(result, "result", name)
+
+
+def stage_row(name: str, stage: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage found, as column values."""
+    return {"study": name, "stage": stage, "payload": sealed(payload, "stage", stage, name)}
+
+
+def stage_payload(name: str, stage: str, payload: Any, *, must: bool) -> dict[str, Any]:
+    """The inverse of `stage_row`."""
+    return unsealed(payload, "stage", stage, name, must=must)

@@ -13,8 +13,9 @@ class Store(Protocol):
 
     Each method is one transaction: it is kept whole, or not at all. Records come back equal to what went
     in, non-finite numbers included. Every method raises `ConnectionLostError` where the database cannot be
-    reached or written after a few tries, and those that take a study raise `UnknownNameError` with the
-    nearest names where there is none of that name.
+    reached or written after a while, and those that take a study raise `UnknownNameError` with the
+    nearest names where there is none of that name. What comes back was written by losssearch: anything else is a
+    `DataError`.
     """
 
     def create_study(self, study: StudyRecord) -> None:
@@ -35,6 +36,10 @@ class Store(Protocol):
 
     def trials(self, study: str, numbers: Sequence[int] | None = None) -> list[TrialRecord]:
         """All trials of a study, or those of ``numbers`` that are there, ordered by number."""
+        ...
+
+    def check(self, study: str) -> None:
+        """Raise `DataError`, which names the store, where a study's trials are damaged or not all there."""
         ...
 
     def save_stage(self, study: str, stage: str, payload: Mapping[str, Any]) -> None:

@@ -74,6 +74,7 @@ class BackgroundTracker:
             try:
                 answer.set_result(self._tracker.start(study, params, tags, dataset, run_id=run_id))
             except BaseException as error:  # noqa: BLE001  (raised where the caller waits)
+                error.__context__ = None  # a library's error, whose text may hold the URL
                 answer.set_exception(error)
 
         self._queue.put(work)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losssearch.errors import OptionError
-from losssearch.tracking.location import shown
+from losssearch.redaction import redact, redact_url, redacted_cause
 from losssearch.tracking.runs import PARENT, TRIAL, Child, cut
 from losssearch.tracking.tracker import DatasetInfo, Status
 
@@ -175,8 +175,8 @@ def _connect(uri: str) -> MlflowClient:
     except MlflowException as error:
         if error.error_code == "INVALID_PARAMETER_VALUE":
             raise OptionError(
-                f"--tracking-uri must be sqlite:///FILE, postgresql://… or http(s)://…, got {shown(uri)}"
-            ) from error
+                f"--tracking-uri must be sqlite:///FILE, postgresql://… or http(s)://…, got {redact_url(uri)}"
+            ) from redacted_cause(error)
         raise
 
 
@@ -205,6 +205,6 @@ def _dataset_input(dataset: DatasetInfo) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     profile = json.dumps({"num_rows": dataset.rows, "num_features": dataset.features, "target": dataset.target})
-    source = json.dumps({"uri": dataset.source})
+    source = json.dumps({"uri": redact(dataset.source)})
     entity = Dataset(dataset.name[:500], dataset.fingerprint[:36], "local", source, profile=profile)
     return DatasetInput(entity, [InputTag("mlflow.data.context", "search")])

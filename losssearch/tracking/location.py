@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -15,11 +14,6 @@ def local_store(out: Path) -> tuple[str, Path]:
     """The tracking URI and the artifact folder that a study has under its ``--out``, unless told otherwise."""
     folder = out.resolve()
     return f"sqlite:///{folder}/mlflow.db", folder / "mlartifacts"
-
-
-def shown(tracking_uri: str) -> str:
-    """A tracking URI without its password, for messages and files."""
-    return re.sub(r"(://[^:/@]*):[^/@]*@", r"\1:***@", tracking_uri)
 
 
 def file_of(tracking_uri: str) -> Path | None:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from losssearch.errors import ConnectionLostError, LossSearchError
+from losssearch.redaction import redact, redact_url, redacted_cause, remember
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.tracking.client import LOGGERS, ClientRuns
-from losssearch.tracking.location import check, file_of, local_store, shown, write_ahead
+from losssearch.tracking.location import check, file_of, local_store, write_ahead
 from losssearch.tracking.names import curve, finite, flat, legal, spread_of
 from losssearch.tracking.runs import TRIAL, Child, Runs
 from losssearch.tracking.tables import TableRuns, is_known
@@ -38,6 +39,7 @@ class MlflowTracker:
     def __init__(
         self, tracking_uri: str, experiment: str = "losssearch", artifacts: Path | None = None, *, direct: bool = True
     ) -> None:
+        remember(tracking_uri)
         self._uri = tracking_uri
         self._experiment = experiment
         self._artifacts = artifacts
@@ -74,7 +76,7 @@ class MlflowTracker:
             self._run_id = run_id or ""
             fresh = {name: value for name, value in flat(params).items() if name not in known}
             runs.add(self._run_id, fresh, {})
-        return {"tracking_uri": shown(self._uri), "experiment": self._experiment, "run_id": self._run_id}
+        return {"tracking_uri": redact_url(self._uri), "experiment": self._experiment, "run_id": self._run_id}
 
     def log_trials(self, trials: Sequence[TrialRecord], formulas: Mapping[int, str], metric: str) -> None:
         """Record ended trials as child runs; skip those that still run or were recorded before."""
@@ -125,12 +127,12 @@ class MlflowTracker:
             yield
         except LossSearchError:
             raise
-        except Exception as error:
-            cause = " ".join(str(error).split())[:300] or type(error).__name__
+        except Exception as error:  # noqa: BLE001  (whatever its libraries raise, and however)
+            cause = redact(" ".join(str(error).split()))[:300] or type(error).__name__
             raise ConnectionLostError(
-                f"the tracking store must be reachable and writable, {shown(self._uri)} was not ({cause}): "
+                f"the tracking store must be reachable and writable, {redact_url(self._uri)} was not ({cause}): "
                 "mend it and go on with --resume, or go without by --no-mlflow"
-            ) from error
+            ) from redacted_cause(error)
         finally:
             for logger, level in loud:
                 logger.setLevel(level)

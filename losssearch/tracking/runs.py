@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from losssearch.redaction import redact
 from losssearch.tracking.names import legal
 from losssearch.tracking.tracker import DatasetInfo, Status
 
@@ -70,5 +71,5 @@ class Runs(Protocol):
 
 
 def cut(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags or parameters with names and lengths that every store takes."""
-    return {legal(name): str(value)[:LONGEST] for name, value in tags.items()}
+    """Tags or parameters with names and lengths that every store takes, and without secrets."""
+    return {legal(name): redact(str(value))[:LONGEST] for name, value in tags.items()}

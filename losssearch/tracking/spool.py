@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from losssearch.redaction import redacted
 from losssearch.storage import codec
 from losssearch.storage.records import TrialRecord
 from losssearch.tracking.tracker import Tracker
@@ -74,7 +75,7 @@ class Spool:
     def add(self, run_id: str, entry: Entry) -> None:
         """Append an entry; raise `OSError` where the file cannot be written."""
         kind = "trials" if isinstance(entry, Trials) else "result"
-        line = codec.dumps({"run_id": run_id, kind: entry.to_json()})
+        line = codec.dumps(redacted({"run_id": run_id, kind: entry.to_json()}))
         with self._lock, self.path.open("a", encoding="ascii") as file:
             file.write(line + "\n")
 

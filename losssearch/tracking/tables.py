@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from losssearch.redaction import redact
 from losssearch.tracking.client import deleted
 from losssearch.tracking.runs import PARENT, TRIAL, Child, cut
 from losssearch.tracking.tracker import DatasetInfo, Status
@@ -191,7 +192,7 @@ class TableRuns:
         connection.execute(
             "INSERT OR IGNORE INTO datasets (dataset_uuid, experiment_id, name, digest, dataset_source_type, "
             "dataset_source, dataset_profile) VALUES (?, ?, ?, ?, 'local', ?, ?)",
-            (uuid.uuid4().hex, *key, json.dumps({"uri": dataset.source}), profile),
+            (uuid.uuid4().hex, *key, json.dumps({"uri": redact(dataset.source)}), profile),
         )
         found = "SELECT dataset_uuid FROM datasets WHERE experiment_id = ? AND name = ? AND digest = ?"
         (source,) = connection.execute(found, key).fetchone()

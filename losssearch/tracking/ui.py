@@ -20,7 +20,8 @@ from pathlib import Path
 from types import FrameType
 
 from losssearch.errors import ConnectionLostError, DataError, OptionError
-from losssearch.tracking.location import file_of, shown
+from losssearch.redaction import redact_url
+from losssearch.tracking.location import file_of
 
 PORT = 5000
 _START_WITHIN = 90.0
@@ -37,7 +38,9 @@ def ui_command(tracking_uri: str, artifacts: Path | None, host: str = "127.0.0.1
         OptionError: the URI is a server's, which has a UI of its own, or MLflow is not installed.
     """
     if tracking_uri.startswith(("http://", "https://")):
-        raise OptionError(f"the UI needs a store that is no server, got {shown(tracking_uri)}: open it in a browser")
+        raise OptionError(
+            f"the UI needs a store that is no server, got {redact_url(tracking_uri)}: open it in a browser"
+        )
     if importlib.util.find_spec("mlflow") is None:
         raise OptionError("the UI needs mlflow, which is not installed: pip install mlflow")
     file = file_of(tracking_uri)
@@ -103,7 +106,7 @@ def serve_ui(
         ConnectionLostError: the UI ended by itself.
     """
     if tracking_uri.startswith(("http://", "https://")):
-        echo(f"MLflow UI: {shown(tracking_uri)}")
+        echo(f"MLflow UI: {redact_url(tracking_uri)}")
         return
     found = free_port(host, PORT if port is None else port)
     if port not in (None, 0, found):

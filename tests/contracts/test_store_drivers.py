@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-import tenacity
 from sqlalchemy import create_engine, text
 
 from losssearch.errors import ConnectionLostError, OptionError
@@ -106,7 +105,7 @@ def test_writers_at_the_same_time_wait_for_each_other(
     store: SqlStore, open_store: Callable[[], SqlStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Without its retries: waiting in line must suffice.
-    monkeypatch.setattr(engine._retrying, "stop", tenacity.stop_after_attempt(1))
+    monkeypatch.setattr(engine, "ATTEMPTS", 1)
     writers = [open_store() for _ in range(4)]
 
     def write(worker: int) -> None:

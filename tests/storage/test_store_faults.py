@@ -116,37 +116,3 @@ def test_a_full_disk_loses_no_committed_batch(full_disk: Path) -> None:
         store.save_trials("adult", _trials(300))
     assert store.trials("adult") == _trials(5)
     store.close()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A PostgreSQL server of its own: its URL and its folder."""
-    if "LOSSSEARCH_TEST_POSTGRES" not in os.environ:
-        pytest.skip("LOSSSEARCH_TEST_POSTGRES names no server, so PostgreSQL is not tested")
-    folder = Path(tempfile.mkdtemp(prefix="losssearch-"))
-    yield _postgres("start", folder).stdout.strip().partition("=")[2], folder
-    _postgres("stop", folder)
-    shutil.rmtree(folder)
-
-
-def _postgres(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LOSSSEARCH_POSTGRES_DIR": str(folder)}
-    script = str(ROOT / ".ci" / "postgres")
-    return subprocess.run([script, command], env=environment, capture_output=True, text=True, check=True)
-
-
-def test_a_stopped_server_is_a_lost_store_until_it_is_back(server: tuple[str, Path]) -> None:
-    url, folder = server
-    store = SqlStore(url)
-    store.create_study(STUDY)
-    store.save_trials("adult", _trials(2))
-    _postgres("stop", folder)
-    with pytest.raises(ConnectionLostError, match=r"losssearch:\*\*\*@127.*--resume"):
-        store.save_trials("adult", _trials(4))
-    with pytest.raises(ConnectionLostError, match="reachable"):
-        SqlStore(url)
-    _postgres("start", folder)
-    assert store.trials("adult") == _trials(2)
-    store.save_trials("adult", _trials(4))
-    assert store.trials("adult") == _trials(4)
-    store.close()

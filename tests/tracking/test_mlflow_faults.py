@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from losssearch.errors import ConnectionLostError, DataError, OptionError
-from losssearch.tracking.location import shown
 from losssearch.tracking.mlflow import MlflowTracker
 
 NOBODY = 65534
@@ -50,7 +49,7 @@ def test_an_unwritable_folder_is_a_lost_store(folder_of_another: Path, monkeypat
 
 
 def test_a_uri_of_no_known_kind_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"--tracking-uri must be sqlite:///FILE.*got gopher://u:\*\*\*@host"):
+    with pytest.raises(OptionError, match=r"--tracking-uri must be sqlite:///FILE.*got gopher://\*\*\*@host"):
         MlflowTracker("gopher://u:secret@host").prepare()
 
 
@@ -62,15 +61,3 @@ def test_a_server_that_does_not_answer_is_lost(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ConnectionLostError, match=rf"http://127.0.0.1:{port} was not.*--resume.*--no-mlflow") as caught:
         MlflowTracker(f"http://127.0.0.1:{port}").prepare()
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("uri", "expected"),
-    [
-        ("sqlite:////a:b/c@d.db", "sqlite:////a:b/c@d.db"),
-        ("postgresql://me:secret@host:5432/db", "postgresql://me:***@host:5432/db"),
-        ("http://host:5000", "http://host:5000"),
-    ],
-)
-def test_a_password_is_not_shown(uri: str, expected: str) -> None:
-    assert shown(uri) == expected
