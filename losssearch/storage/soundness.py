@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 
 from losssearch.errors import DataError, SpecError, UnknownNameError
-from losssearch.losses.spec import LossSpec
 from losssearch.storage import schema
 from losssearch.storage.records import TrialRecord
 
@@ -31,6 +30,8 @@ def check_sound(file: Path) -> None:
 
 def missing_from(trials: Sequence[TrialRecord]) -> str:
     """What is wrong with a study's trials together, which are numbered and refer to each other; "" if nothing."""
+    from losssearch.losses.spec import LossSpec  # brings torch, which nothing else here needs
+
     for expected, trial in enumerate(trials):
         if trial.number != expected:
             return f"trials must be numbered from 0 without gaps, trial {expected} is not there once"

@@ -40,7 +40,7 @@ def test_a_server_is_not_served_again() -> None:
         ui_command("http://host:5000", None)
     said: list[str] = []
     serve_ui("http://me:secret@host:5000", echo=said.append)
-    assert said == ["MLflow UI: http://me:***@host:5000"]
+    assert said == ["MLflow UI: http://***@host:5000"]
 
 
 def test_a_taken_port_is_passed_over_or_refused(tmp_path: Path) -> None:
