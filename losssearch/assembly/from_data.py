@@ -81,7 +81,7 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
     study, out = place(options, f"{dataset.name}-{question.metric.name}")
     settings = _settings(options, dataset, question, study, len(parts.search))
     factory = resolve_model(options.model)
-    model = build_model(factory, len(dataset.schema.columns), question.task.width(len(dataset.classes)))
+    model = build_model(factory, len(dataset.schema.columns), question.task.width(len(dataset.classes)), device)
     if isinstance(model, LoopedModule):
         observer.note("the model cannot be stacked (buffers, dropout or control flow): members train one by one")
     workers = _workers(options, settings, dataset, device, observer)

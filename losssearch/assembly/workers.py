@@ -11,7 +11,13 @@ from losssearch.assembly.options import Options
 from losssearch.errors import OptionError
 from losssearch.execution import Executor, InProcessExecutor
 from losssearch.execution.early import EarlyExecutor
-from losssearch.execution.resources import WorkerResources, declared_resources, parse_memory, worker_resources
+from losssearch.execution.resources import (
+    WorkerResources,
+    declared_resources,
+    device_share,
+    parse_memory,
+    worker_resources,
+)
 from losssearch.search.observer import Observer
 
 if TYPE_CHECKING:
@@ -43,7 +49,7 @@ def resources_of(options: Options, function: object, workers: int, device: str) 
     declared = declared_resources(options.resources, function)
     gpus = options.gpus_per_worker
     if gpus is None and device == "cuda" and workers and declared.get("num_gpus") is None:
-        gpus = 1 / workers
+        gpus = device_share(workers)
     memory = None if options.memory_per_worker is None else parse_memory(options.memory_per_worker)
     return worker_resources(declared, cpus=options.cpus_per_worker, gpus=gpus, memory=memory)
 

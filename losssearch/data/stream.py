@@ -78,10 +78,16 @@ class Stream:
                 group = None
                 if self.file.layout.grouped:
                     ids = np.stack([chunk["group"] for chunk in chunks]).astype(np.int64)
-                    group = torch.from_numpy(ids).to(self.device)
-                yield features.to(self.device), target.to(self.device), group
+                    group = self._sent(torch.from_numpy(ids))
+                yield self._sent(features), self._sent(target), group
         finally:
             os.close(descriptor)
+
+    def _sent(self, batch: Tensor) -> Tensor:
+        """On the device. A CUDA device copies page-locked memory by itself, while the next batch is read."""
+        if torch.device(self.device).type == "cuda":
+            return batch.pin_memory().to(self.device, non_blocking=True)
+        return batch.to(self.device)
 
     def _records(self, descriptor: int, replica: int, epoch: int, size: int) -> Iterator[Records]:
         serves = self.serves[replica].numpy()

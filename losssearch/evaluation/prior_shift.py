@@ -112,6 +112,8 @@ def _all_winning(logits: Tensor, slopes: Tensor) -> Iterator[tuple[Tensor, Tenso
     """For each class in turn what `_winning` gives where it is the chosen one, from one pass over the pairs."""
     lines, slopes = logits.movedim(-1, 0).contiguous(), slopes.to(logits.dtype)
     bounds = [_open(line) for line in lines]
+    above = slopes[:, :, None] > slopes[:, None, :]
+    ordered = above.all(0).cpu().tolist()  # of all pairs at once, as reading waits for a device
     for a, b in combinations(range(len(lines)), 2):
         slope = (slopes[:, a] - slopes[:, b]).unsqueeze(1)
         lead = lines[a] - lines[b]
@@ -119,10 +121,10 @@ def _all_winning(logits: Tensor, slopes: Tensor) -> Iterator[tuple[Tensor, Tenso
         of_a, of_b = lead / safe, (lead + _hair(logits)) / safe
         (low_a, high_a, behind_a), (low_b, high_b, behind_b) = bounds[a], bounds[b]
         rising, falling = slope > 0, slope < 0
-        if bool(rising.all()):  # as in most pairs: then nothing is to be told apart
+        if ordered[a][b]:  # as in most pairs: then nothing is to be told apart
             torch.minimum(high_a, of_a, out=high_a)
             torch.maximum(low_b, of_b, out=low_b)
-        elif bool(falling.all()):
+        elif ordered[b][a]:
             torch.maximum(low_a, of_a, out=low_a)
             torch.minimum(high_b, of_b, out=high_b)
         else:
@@ -156,9 +158,20 @@ def _points_in(first: Tensor, last: Tensor, held: Tensor, weight: Tensor | None 
 
     With ``weight`` ``[M, N]``, how much they weigh.
     """
-    member, row = held.nonzero(as_tuple=True)
     width = POINTS + 1
+    if held.device.type != "cpu":
+        return _points_in_place(first, last, held, weight, width)
+    member, row = held.nonzero(as_tuple=True)
     often = None if weight is None else weight.double()[member, row]
     begins = torch.bincount(member * width + first[member, row].long(), often, minlength=len(first) * width)
     ends = torch.bincount(member * width + last[member, row].long() + 1, often, minlength=len(first) * width)
     return (begins - ends).reshape(len(first), width).cumsum(1)[:, :-1].double()
+
+
+def _points_in_place(first: Tensor, last: Tensor, held: Tensor, weight: Tensor | None, width: int) -> Tensor:
+    """As `_points_in`, of all rows, so that a device need not be waited for: those that are not held add nothing."""
+    often = held.double() if weight is None else held * weight.double()
+    empty = torch.zeros(len(first), width, dtype=torch.float64, device=held.device)
+    begins = empty.scatter_add(1, first.long(), often)
+    ends = empty.scatter_add(1, last.long() + 1, often)
+    return (begins - ends).cumsum(1)[:, :-1]

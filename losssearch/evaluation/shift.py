@@ -74,7 +74,7 @@ def fit_poisson(predictions: Tensor, target: Tensor, *, weight: Tensor | None = 
     residuals = sort(count - shown)
     rows = residuals.shape[-1]
     if weight is None:
-        places = torch.linspace(0, rows - 1, min(PLACES, rows), dtype=torch.float64).round().long()
+        places = torch.linspace(0, rows - 1, min(PLACES, rows), dtype=torch.float64, device=shown.device).round().long()
         coarse = residuals[:, places]
     else:
         residuals, below = _ordered(count - shown, weight)

@@ -17,6 +17,9 @@ RANGE = 3.0
 SAMPLE = 128
 """Rows that a first guess of a temperature is made on."""
 
+BLIND = 8
+"""Steps between two looks at who has settled, on a device that has to be waited for; on the CPU each step looks."""
+
 _Slope = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
@@ -58,12 +61,13 @@ def _cubic(
     """The bottom ``[M]`` of the log loss of ``below`` ``[C, M, N]``, convex in the inverse temperature.
 
     Halley's method, whose error shrinks with its cube; a step that leaves the bracket is replaced by a bisection, one
-    that leaves the range by its end. Only members that have not settled are worked on.
+    that leaves the range by its end. A member that has settled rests, and is left out once that is looked at.
     """
     ends = low[0], high[0]
     low, high, inverse = low.clone(), high.clone(), inverse.clone()
     members = torch.arange(len(inverse), device=inverse.device)
-    for _ in range(60):
+    settled = torch.zeros_like(members, dtype=torch.bool)
+    for step_number in range(1, 61):
         x = inverse[members]
         first, second, third = _moments(below, of_label, x, weight)
         low[members] = torch.where(first < 0, x, low[members])
@@ -78,15 +82,23 @@ def _cubic(
         # An end of the range may be stepped on once: whether the bottom lies beyond shows there.
         untried = ((step == ends[0]) & (first > 0)) | ((step == ends[1]) & (first < 0))
         new = torch.where(inside | untried, step, (low[members] * high[members]).sqrt())
-        new = torch.where((first == 0) | at_end, x, new)
+        new = torch.where((first == 0) | at_end | settled, x, new)
         inverse[members] = new
-        moving = (new / x).log().abs() >= 1e-3
-        if not bool(moving.any()):
+        settled = settled | ~((new / x).log().abs() >= 1e-3)
+        if not _looks(step_number, inverse):
+            continue
+        moving = (~settled).nonzero()[:, 0]
+        if not len(moving):
             break
-        if not bool(moving.all()):
+        if len(moving) < len(members):
             members, below, of_label = members[moving], below[:, moving], of_label[moving]
-            weight = None if weight is None else weight[moving]
+            settled, weight = settled[moving], None if weight is None else weight[moving]
     return inverse
+
+
+def _looks(step: int, values: Tensor) -> bool:
+    """Whether it is worth waiting for the device, after so many steps, to learn who has settled."""
+    return values.device.type == "cpu" or step % BLIND == 0
 
 
 def _moments(below: Tensor, of_label: Tensor, inverse: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -144,7 +156,7 @@ def _newton(slope: _Slope, low: Tensor, high: Tensor, inverse: Tensor) -> Tensor
     ends = torch.where(rising, low, high)
     at_end = rising | falling
     settled = at_end
-    for _ in range(40):
+    for step_number in range(1, 41):
         first, second = slope(inverse)
         low, high = torch.where(first < 0, inverse, low), torch.where(first < 0, high, inverse)
         step = inverse - first / second.clamp(min=1e-300)
@@ -153,6 +165,6 @@ def _newton(slope: _Slope, low: Tensor, high: Tensor, inverse: Tensor) -> Tensor
         # The error left is of the order of the last step's square. A settled member rests, whatever others do.
         settled = settled | ((new / inverse).log().abs() < 1e-4)
         inverse = new
-        if bool(settled.all()):
+        if _looks(step_number, inverse) and bool(settled.all()):
             break
     return torch.where(at_end, ends, inverse)

@@ -12,6 +12,7 @@ from typing import Any
 from losssearch.errors import ModelError
 from losssearch.execution.arrays import unpack
 from losssearch.execution.job import Job, job_course
+from losssearch.execution.resources import keep_to_share
 from losssearch.training import Course, Outcome, ended
 
 KEPT = 2
@@ -61,6 +62,8 @@ class Worker:
                 sys.path.append(folder)
         self._enter(terms)
         factory = self._factory(model[0]) if model else job.model
+        if job.rules is None:  # a user's training function keeps house itself
+            keep_to_share(job.share, job.device)
         # A user's module may write to its input, so it gets a copy; the built-in ones read the object store itself.
         data = self._replicas(replicas[0], bool(model), job.device)
         return (yield from job_course(replace(job, model=factory), data))

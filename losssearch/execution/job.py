@@ -20,6 +20,7 @@ from losssearch.tasks import get_task
 from losssearch.training import Candidate, Course, Evaluate, Outcome, TrainingPlan, ended, population_course
 from losssearch.training.boosting import train_boosted
 from losssearch.training.products import quick_products
+from losssearch.training.repeatable import repeatable
 from losssearch.training.user_function import FunctionDraws, FunctionRules, TrainFunction, train_with_function
 
 Draws: TypeAlias = Replicas | FunctionDraws
@@ -33,6 +34,7 @@ class Job:
     ``replicas`` names a shared set of replicas, ``chosen`` those of it that are used (all where empty).
     ``deadline`` (seconds since 1970) ends the training early: results then depend on time.
     ``demands``: how groups must be treated, where there is a sensitive attribute.
+    ``share``: the part of the device, or of a machine's memory, that the worker has; an executor's to say.
     With ``rules``, ``model`` is a user's training function, and ``trials`` are the numbers that it is told.
     """
 
@@ -49,6 +51,7 @@ class Job:
     demands: Demands | None = None
     rules: FunctionRules | None = None
     trials: tuple[int, ...] = ()
+    share: float = 1.0
 
 
 def run_job(job: Job, replicas: Draws, heard: Callable[[float], None] = lambda utility: None) -> list[Outcome]:
@@ -92,10 +95,10 @@ def _call_function(job: Job, draws: FunctionDraws) -> list[Outcome]:
 
 def _population(job: Job, replicas: Replicas) -> Course:
     factory = cast("str | ModelFactory", job.model)
-    with one_thread(), quick_products():
+    with one_thread(), quick_products(), repeatable(job.device):
         if is_boosted(factory):
             return _grow_trees(job, replicas)
-        model = build_model(factory, replicas.width, get_task(job.task).width(replicas.classes))
+        model = build_model(factory, replicas.width, get_task(job.task).width(replicas.classes), job.device)
         candidates = [Candidate(LossSpec.from_json(spec), rates, safe) for spec, rates, safe in job.candidates]
         judge = _judge(job, replicas, job.device)
         return (
@@ -108,6 +111,7 @@ def _population(job: Job, replicas: Replicas) -> Course:
                 device=job.device,
                 hold=job.hold,
                 deadline=job.deadline,
+                share=job.share,
             )
         )
 

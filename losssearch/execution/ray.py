@@ -182,6 +182,7 @@ class RayExecutor:
         call = worker.stream if self._streamed(heard) else worker.run
         replicas = [self._replicas[job.replicas]]
         terms, folders = self._needed_terms(job)
+        job = replace(job, share=self.resources.share(job.device, self.workers))
         if isinstance(job.model, str):
             return call.remote(job, replicas, [], folders, terms)
         if self._model[0] is not job.model:

@@ -36,6 +36,12 @@ class WorkerResources:
         if self.memory is not None and self.memory <= 0:
             raise OptionError(f"memory per worker must be above 0 bytes, got {self.memory}")
 
+    def share(self, device: str, workers: int) -> float:
+        """The part of a CUDA device, or of a machine's memory, that each of ``workers`` may fill."""
+        if device == "cuda" and self.gpus:
+            return min(1.0, self.gpus)
+        return 1 / max(1, workers)
+
     def options(self) -> dict[str, Any]:
         """As ``ray.remote`` takes them."""
         reserved = {} if self.memory is None else {"memory": self.memory}
@@ -44,6 +50,40 @@ class WorkerResources:
     def __str__(self) -> str:
         parts = [f"{self.cpus:g} CPU", *([f"{self.gpus:g} GPU"] if self.gpus else [])]
         return ", ".join([*parts, *([f"{self.memory / UNITS['G']:.1f} GiB"] if self.memory else [])])
+
+
+ROOM = 0.9
+"""Of a worker's share of a CUDA device, what its tensors may fill; the rest is for CUDA's own state of the process."""
+
+LEAST = 1 << 30
+"""Bytes of a CUDA device that a worker needs: CUDA's own state takes half of it."""
+
+
+def device_share(workers: int) -> float:
+    """What each of so many workers gets of the CUDA devices that this process sees, spread over them evenly.
+
+    Raises `OptionError` where that is less than `LEAST`.
+    """
+    import torch
+
+    sizes = [torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count())]
+    on_each = -(-workers // max(1, len(sizes)))
+    if sizes and on_each * LEAST > min(sizes):
+        raise OptionError(
+            f"--workers {workers} leaves each worker {min(sizes) / on_each / UNITS['G']:.2f} GiB of a CUDA device, and "
+            f"it needs {LEAST / UNITS['G']:.0f}: ask for {len(sizes) * max(1, min(sizes) // LEAST)} at most, or say "
+            "--gpus-per-worker"
+        )
+    # Rounded down: Ray keeps four decimals, and shares must not add up to more than one.
+    return math.floor(10_000 / on_each) / 10_000
+
+
+def keep_to_share(share: float, device: str) -> None:
+    """Have this process fill no more of its CUDA device than its share, whatever the others on it do."""
+    if device == "cuda" and share < 1:
+        import torch
+
+        torch.cuda.set_per_process_memory_fraction(ROOM * share)
 
 
 DECLARED = ("num_cpus", "num_gpus", "memory")

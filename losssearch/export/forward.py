@@ -141,7 +141,9 @@ def _inputs(facts: LossFacts) -> list[str]:
         lines.append("distance = pairwise_distance(features.flatten(1)).to(output.dtype)")
     if facts.scheduled:
         lines.append("progress = self.progress if progress is None else progress")
-        lines.append("progress = torch.as_tensor(progress, dtype=output.dtype, device=output.device)")
+        lines.append(
+            "progress = progress.to(output) if isinstance(progress, Tensor) else output.new_full((), progress)"
+        )
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -201,13 +201,13 @@ class ComposedLoss(nn.Module):
         prior = self.class_prior if class_prior is None else class_prior
         done = _UNREAD
         if "progress" in self._reads:
-            done = torch.as_tensor(progress, dtype=output.dtype, device=output.device)
+            done = progress.to(output) if isinstance(progress, Tensor) else output.new_full((), progress)
         if zero is None and "zero" in self._reads:
             zero = self.zero
         named = named_inputs(output, target, self._reads, prior, done, zero=zero, sample_weight=weight)
         if self._reads & BESIDE:
             named |= self._beside(output, group, features)
-        numbers = iter(self._numbers.to(output.device, output.dtype).unbind() if len(self._numbers) else ())
+        numbers = iter(self._numbers_like(output))
         total: Tensor | None = None
         for index, part in enumerate(self._parts):
             learned = {name: self.learned[f"{index}_{name}"] for name in part.learned} if part.learned else {}
@@ -222,6 +222,13 @@ class ComposedLoss(nn.Module):
             return total
         total = total if weight is None else total * weight
         return total.sum() if reduced == "sum" else total
+
+    def _numbers_like(self, output: Tensor) -> Sequence[Tensor]:
+        """What the terms compute with, of the type of ``output``."""
+        if output.device.type == "cpu":
+            return self._numbers.to(output.dtype).unbind()
+        # Filled on the device: a copy from the host would make every step wait for the device.
+        return [output.new_full((), number) for number in self._numbers.tolist()]
 
     def _checked(self, reduction: str) -> str:
         try:

@@ -6,66 +6,19 @@ that use it in all replicas; what need not be under ``vmap``, where each operati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from losssearch.errors import SpecError
-from losssearch.losses.inputs import memberships, named_inputs, pairwise_distance
-from losssearch.losses.part import (
-    learned_scalars,
-    memory_rows,
-    next_memory,
-    part_kind,
-    part_numbers,
-    reduced,
-    weighted,
-)
-from losssearch.losses.spec import LossSpec, Part
+from losssearch.losses.inputs import memberships, pairwise_distance
+from losssearch.losses.part import learned_scalars, memory_rows, part_kind, weighted
+from losssearch.losses.population_kinds import Entry, Kind, kind_of, moved
+from losssearch.losses.spec import LossSpec
 from losssearch.losses.tape import Tape
 from losssearch.losses.term import SAMPLE_WEIGHT
-
-_Entry = tuple[int, Part, int, int]
-"""A member, one of its parts, and the columns of the part's first learned scalar and first number of memory."""
-
-
-@dataclass(frozen=True)
-class _Group:
-    """The parts of one kind, in all replicas: ``entries`` = replicas × members that have one."""
-
-    part: Part
-    evaluate: Callable[..., Tensor]
-    """Reduced values [entries] of outputs, target and class prior [entries, ...], progress, numbers and scalars.
-
-    Then, where the term reads them, group, memory, distance and zero, [entries, ...], and weights where there are."""
-    remember: Callable[..., Tensor]
-    """The next memory [entries, rows, groups] of the same."""
-    rows: Tensor
-    """[entries], places in the outputs of all members, [R·K]."""
-    whole: bool
-    """Whether ``rows`` are all of them, in order."""
-    replicas: Tensor
-    """[entries], places in the targets of all replicas."""
-    numbers: dict[str, Tensor]
-    learned: dict[str, Tensor]
-    """Name to the column of each entry in the learned scalars of its member, [entries]."""
-    memory: Tensor
-    """Columns [entries, rows, groups] of each entry in the memory of its member; no rows where it has none."""
-
-    def beside(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What some terms alone read of ``given``, [entries, ...], as far as this kind's term reads it."""
-        found: dict[str, Tensor] = {
-            name: given[name].index_select(0, self.replicas)
-            for name in ("group", "distance", "zero", SAMPLE_WEIGHT)
-            if name in given and (name in self.part.term.reads or name == SAMPLE_WEIGHT)
-        }
-        if self.part.term.memory:
-            found["memory"] = given["memory"][self.rows[:, None, None], self.memory]
-        return found
 
 
 class PopulationLoss:
@@ -84,12 +37,12 @@ class PopulationLoss:
         self.specs, self.groups, self.classes = tuple(specs), groups, classes
         scalars = [[v for part in spec.parts for v in learned_scalars(part).values()] for spec in specs]
         longest = max(map(len, scalars))
-        self.initial = torch.tensor([row + [0.0] * (longest - len(row)) for row in scalars], device=device)
+        self.initial = torch.tensor([row + [0.0] * (longest - len(row)) for row in scalars]).to(device)
         reads = frozenset[str]().union(*(spec.reads for spec in specs))
         if "group" in reads and not groups:
             raise SpecError("a term of these losses reads group: name the sensitive attribute")
         self._reads_distance, self._reads_zero = "distance" in reads, "zero" in reads
-        self._kinds: dict[tuple[object, ...], list[_Entry]] = {}
+        self._kinds: dict[tuple[object, ...], list[Entry]] = {}
         remembered = [0] * len(self.specs)
         for member, spec in enumerate(specs):
             column = 0
@@ -98,7 +51,7 @@ class PopulationLoss:
                 column += len(learned_scalars(part))
                 remembered[member] += memory_rows(part, classes) * groups
         self.initial_memory = torch.zeros(len(self.specs), max(remembered), device=device)
-        self._groups: dict[int, list[_Group]] = {}
+        self._groups: dict[int, list[Kind]] = {}
         self._tape = Tape()
 
     def slopes(
@@ -120,7 +73,7 @@ class PopulationLoss:
         The third is the next memory ``[R, K, M]``. Takes what the call takes; recorded at the first batch, repeated at
         the next. Not to be written in.
         """
-        done = outputs.new_tensor(progress)
+        done = _scalar(progress, outputs)
         kept = self._blank(outputs.shape) if memory is None else memory
         rows = features if self._reads_distance else None
         read = zero if self._reads_zero else None
@@ -254,55 +207,15 @@ class PopulationLoss:
     def _blank(self, shape: torch.Size) -> Tensor:
         return self.initial_memory.expand(*shape[:2], -1)
 
-    def _of(self, replicas: int) -> list[_Group]:
+    def _of(self, replicas: int) -> list[Kind]:
         """The groups for so many replicas, made when first asked for."""
         if replicas not in self._groups:
-            members, device = len(self.specs), self.initial.device
-            self._groups[replicas] = [
-                _group(found, replicas, members, device, self.groups, self.classes) for found in self._kinds.values()
-            ]
+            kinds, members = self._kinds.values(), len(self.specs)
+            made = [kind_of(found, replicas, members, self.groups, self.classes) for found in kinds]
+            self._groups[replicas] = moved(made, self.initial.device)
         return self._groups[replicas]
 
 
 def _scalar(value: float | Tensor, like: Tensor) -> Tensor:
-    return value if isinstance(value, Tensor) else like.new_tensor(value)
-
-
-def _group(
-    entries: list[_Entry], replicas: int, members: int, device: torch.device, groups: int, classes: int
-) -> _Group:
-    part, own = entries[0][1], torch.tensor([member for member, *_ in entries], device=device)
-    columns = torch.tensor([column for _, _, column, _ in entries], device=device).repeat(replicas)
-    kept = torch.tensor([start for *_, start in entries], device=device).repeat(replicas)
-    cells = torch.arange(memory_rows(part, classes) * groups, device=device).view(-1, max(groups, 1))
-    replica = torch.arange(replicas, device=device)
-    reads = frozenset(part.term.reads)
-
-    def over(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def one(
-            output: Tensor,
-            labels: Tensor,
-            prior: Tensor,
-            progress: Tensor,
-            numbers: dict[str, Tensor],
-            learned: dict[str, Tensor],
-            beside: dict[str, Tensor],
-        ) -> Tensor:
-            return function(part, named_inputs(output, labels, reads, prior, progress, **beside), numbers, learned)
-
-        return vmap(one, in_dims=(0, 0, 0, None, 0, 0, 0))
-
-    return _Group(
-        part=part,
-        evaluate=over(reduced),
-        remember=over(next_memory),
-        rows=(replica[:, None] * members + own).flatten(),
-        whole=[member for member, *_ in entries] == list(range(members)),
-        replicas=replica.repeat_interleave(len(entries)),
-        numbers={
-            name: torch.tensor([part_numbers(part)[name] for _, part, *_ in entries], device=device).repeat(replicas)
-            for name in part_numbers(part)
-        },
-        learned={name: columns + offset for offset, name in enumerate(learned_scalars(part))},
-        memory=kept[:, None, None] + cells,
-    )
+    # Filled on the device: a tensor made from a number of Python's is copied there, and the copy waits for the device.
+    return value if isinstance(value, Tensor) else like.new_full((), value)

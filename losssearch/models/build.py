@@ -7,12 +7,16 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from losssearch.errors import OptionError, UnknownNameError, stops
 from losssearch.models.boosted import BOOSTED, is_boosted, require_package
 from losssearch.models.feedforward import FeedForward
 from losssearch.models.module import ModelFactory, from_module
 from losssearch.models.stacked import StackedModel
+
+if TYPE_CHECKING:
+    import torch
 
 MODELS: Mapping[str, Callable[[int, int], StackedModel]] = MappingProxyType(
     {
@@ -56,10 +60,14 @@ def resolve_model(model: str | ModelFactory) -> str | ModelFactory:
     return resolved
 
 
-def build_model(model: str | ModelFactory, features: int, width: int) -> StackedModel:
-    """The stacked model of a built-in name or of a factory that `resolve_model` gave.
+def build_model(
+    model: str | ModelFactory, features: int, width: int, device: torch.device | str = "cpu"
+) -> StackedModel:
+    """The stacked model of a built-in name or of a factory that `resolve_model` gave, to be trained on ``device``.
 
     Boosted trees are no stacked model: they get the linear one, on whose untrained outputs losses are screened.
     """
     resolved = "linear" if is_boosted(model) else resolve_model(model)
-    return MODELS[resolved](features, width) if isinstance(resolved, str) else from_module(resolved, features, width)
+    if isinstance(resolved, str):
+        return MODELS[resolved](features, width)
+    return from_module(resolved, features, width, device)

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from losssearch.errors import ModelError, OptionError, stops
+from losssearch.models.allocation import is_out_of_memory
+from losssearch.models.randomness import own_draws, seed_draws
 from losssearch.models.stacked import AutogradPass, Tensors, as_output
 
 ModelFactory = Callable[[int, int], nn.Module]
@@ -21,8 +23,9 @@ DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout
 
 
 def _make(factory: ModelFactory, features: int, width: int, seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    started = torch.cuda.is_initialized()
+    with own_draws() as devices:
+        seed_draws(seed, devices)
         try:
             module = factory(features, width)
         except BaseException as error:
@@ -31,6 +34,8 @@ def _make(factory: ModelFactory, features: int, width: int, seed: int) -> nn.Mod
             raise OptionError(f"the model factory must accept (features, outputs); it raised {error!r}") from error
     if not isinstance(module, nn.Module):
         raise OptionError(f"the model factory must give a torch.nn.Module, got {type(module).__name__}")
+    if torch.cuda.is_initialized() and not started:  # by the factory, so that its draws there were not seeded
+        return _make(factory, features, width, seed)
     return module
 
 
@@ -63,7 +68,7 @@ class _FromModule:
         try:
             yield
         except BaseException as error:
-            if not self._probed or stops(error) or isinstance(error, torch.OutOfMemoryError):
+            if not self._probed or stops(error) or is_out_of_memory(error):
                 raise
             said = " ".join(str(error).split())[:300]
             raise ModelError(
@@ -124,19 +129,22 @@ class LoopedModule(_FromModule):
         self.module.train(training)
         replicas, members = next(iter(parameters.values())).shape[:2]
         rows = []
-        for r in range(replicas):
-            for k in range(members):
-                state = {name: value[r, k] for name, value in (*parameters.items(), *buffers.items())}
-                with torch.random.fork_rng(devices=[]), self.blamed(features):
-                    torch.manual_seed(seed + r)  # the same dropout for the members of a replica
+        with own_draws(features.device) as devices, self.blamed(features):
+            for r in range(replicas):
+                for k in range(members):
+                    state = {name: value[r, k] for name, value in (*parameters.items(), *buffers.items())}
+                    seed_draws(seed + r, devices)  # the same dropout for the members of a replica
                     rows.append(functional_call(self.module, state, (features[r],)))
-        with self.blamed(features):
             outputs = torch.stack(rows).unflatten(0, (replicas, members))
         return as_output(outputs) if outputs.dim() == 4 else outputs
 
 
-def from_module(factory: ModelFactory, features: int, width: int) -> VectorisedModule | LoopedModule:
+def from_module(
+    factory: ModelFactory, features: int, width: int, device: torch.device | str = "cpu"
+) -> VectorisedModule | LoopedModule:
     """Stack the module of ``factory``; fall back to member by member where ``vmap`` refuses it.
+
+    It is tried out on ``device``, where it will be trained.
 
     Raises `OptionError` where the factory or the shape of the module's output is wrong.
     """
@@ -145,11 +153,11 @@ def from_module(factory: ModelFactory, features: int, width: int) -> VectorisedM
         raise OptionError("the model must have parameters to train, got none")
 
     def outputs(model: VectorisedModule | LoopedModule, probe: Tensor, *, training: bool = True) -> Tensor:
-        stacked = {name: value.expand(1, 2, *value.shape) for name, value in model.initial(0).items()}
-        held = {name: value.expand(1, 2, *value.shape).clone() for name, value in model.buffers(0).items()}
+        stacked = {name: value.to(device).expand(1, 2, *value.shape) for name, value in model.initial(0).items()}
+        held = {name: value.to(device).expand(1, 2, *value.shape).clone() for name, value in model.buffers(0).items()}
         return model.forward(stacked, held, probe, training=training, seed=0)
 
-    zeros, drawn = torch.zeros(1, PROBE_ROWS, features), _drawn(features)
+    zeros, drawn = torch.zeros(1, PROBE_ROWS, features, device=device), _drawn(features).to(device)
     try:
         shape = tuple(outputs(looped, zeros).shape)
         first = [outputs(looped, drawn, training=training) for training in (True, False)]

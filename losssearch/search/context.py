@@ -111,7 +111,8 @@ class Context(StudyContext):
         replicas = self.replicas("search", settings.replicas)
         self.executor.share("search", replicas)
         self.rows = {"train": replicas.rows, "validation": replicas.validation_features.shape[1]}
-        model = build_model(self.model, replicas.features.shape[2], self.task.width(replicas.class_prior.shape[1]))
+        width = self.task.width(replicas.class_prior.shape[1])
+        model = build_model(self.model, replicas.features.shape[2], width, self.device)
         weights = sum(torch.Size(shape).numel() for shape in model.shapes.values())
         size = settings.plan.batch_size * weights * len(settings.rates) * settings.replicas
         self.chunk = 1 if isinstance(model, LoopedModule) else max(4, min(16, STEP_SIZE // size))
@@ -120,7 +121,7 @@ class Context(StudyContext):
         if self.keeper:
             self.keeper.rows, self.keeper.chunk = self.rows["train"], self.chunk
         # On the few rows of a probe the worst cell is one of a handful of rows: it tells nothing of a loss.
-        return Screen(model, replicas, None if self.metric.cells else settings.metric, settings.task)
+        return Screen(model, replicas, None if self.metric.cells else settings.metric, settings.task, self.device)
 
     def share(self, purpose: str, count: int, *, hold: bool = False) -> None:
         """See `StudyContext.share`."""

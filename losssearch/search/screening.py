@@ -66,7 +66,10 @@ class Screen:
     descending a loss leads.
     """
 
-    def __init__(self, model: StackedModel, replicas: Replicas, metric: str | None, task: str) -> None:
+    def __init__(
+        self, model: StackedModel, replicas: Replicas, metric: str | None, task: str, device: str = "cpu"
+    ) -> None:
+        """The untrained ``model`` runs on ``device``, where it will be trained."""
         probe, self._weights = _representatives(replicas.take([0]))
         features, self._target = probe.features, probe.target
         self._free = probe.target[:, :FREE]
@@ -74,10 +77,10 @@ class Screen:
         self._group = probe.group
         self._groups, self._classes = probe.groups, max(probe.classes, 2)
         seed = probe.seeds[0]
-        parameters = {name: value[None, None] for name, value in model.initial(seed).items()}
-        buffers = {name: value[None, None].clone() for name, value in model.buffers(seed).items()}
+        parameters = {name: value.to(device)[None, None] for name, value in model.initial(seed).items()}
+        buffers = {name: value.to(device)[None, None].clone() for name, value in model.buffers(seed).items()}
         with torch.no_grad():
-            self._initial = model.forward(parameters, buffers, features, training=False, seed=0)
+            self._initial = model.forward(parameters, buffers, features.to(device), training=False, seed=0).cpu()
         generator = torch.Generator().manual_seed(seed)
         signed = self._initial[:, :, :SIGNED]
         noise = torch.randn(signed.shape, generator=generator)

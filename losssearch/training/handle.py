@@ -12,6 +12,8 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from losssearch.models.randomness import own_draws, seed_draws
+
 Bar: TypeAlias = tuple[tuple[int, float], ...]
 """Pairs (step, utility)."""
 
@@ -123,11 +125,12 @@ def seeded(seed: int, device: torch.device, threads: int) -> Iterator[None]:
     """PyTorch, NumPy and ``random`` seeded, PyTorch on so many threads; as they were before, afterwards."""
     before = torch.get_num_threads()
     plain, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002  (what users' loops draw from)
-    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
+    if device.type == "cuda":
+        torch.cuda.init()
     torch.set_num_threads(threads)
     try:
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
+        with own_draws() as devices:
+            seed_draws(seed, devices)
             random.seed(seed)
             np.random.seed(seed)  # noqa: NPY002  (same)
             with torch.enable_grad():

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from losssearch.losses.population import PopulationLoss
 from losssearch.models import StackedModel
+from losssearch.models.allocation import is_out_of_memory, let_go
 from losssearch.training.adam import StackedAdam
-from losssearch.training.memory import is_out_of_memory
+from losssearch.training.memory import give_back
 from losssearch.training.parts import Part, joined, parts
 
 
@@ -18,7 +19,7 @@ class Members:
     """``K`` members × ``R`` replicas of a model and of the scalars that their losses learn.
 
     A member is one candidate at one learning rate. All members of a replica start alike.
-    ``candidate`` ``[K]`` says whose member it is. ``best``, ``best_epoch`` ``[R, K]`` follow the best
+    ``candidate`` ``[K]``, on the CPU, says whose member it is. ``best``, ``best_epoch`` ``[R, K]`` follow the best
     validation utility; ``diverged`` ``[R, K]`` marks what turned non-finite.
 
     ``at_once``: how many members pass through the model together, all where left out. When memory runs out they
@@ -46,12 +47,10 @@ class Members:
         self.flat = torch.cat([weights.to(device)[:, None].expand(-1, count, -1), learned], dim=-1).contiguous()
         self.sizes = [torch.Size(shape).numel() for shape in model.shapes.values()]
         decay = [weight_decay if name in model.decayed else 0.0 for name in model.shapes]
-        columns = torch.tensor([*decay, 0.0], device=device).repeat_interleave(
-            torch.tensor([*self.sizes, learned.shape[-1]], device=device)
-        )
+        columns = torch.tensor([*decay, 0.0]).repeat_interleave(torch.tensor([*self.sizes, learned.shape[-1]]))
         self._at_once, self._gradient = at_once or count, torch.empty_like(self.flat)
         self._parts = parts(model, loss, self._at_once)
-        self.optimiser = StackedAdam(self.flat, rates, columns, clip)
+        self.optimiser = StackedAdam(self.flat, rates.to(device), columns, clip)
         held = [model.buffers(seed) for seed in seeds]
         self.buffers = {
             name: torch.stack([buffers[name] for buffers in held])
@@ -117,7 +116,8 @@ class Members:
                 memory = [gradients(part) for part in self._parts]
                 break
             except (RuntimeError, MemoryError) as error:
-                self._make_room(error)
+                self._halve(error)
+            self._make_room()
             for name, value in before.items():  # nothing else has changed before the optimiser moves
                 self.buffers[name].copy_(value)
         self.memory = joined(memory)
@@ -141,16 +141,20 @@ class Members:
             try:
                 return joined([of(part) for part in self._parts])
             except (RuntimeError, MemoryError) as error:
-                self._make_room(error)
+                self._halve(error)
+            self._make_room()
 
-    def _make_room(self, error: Exception) -> None:
+    def _halve(self, error: Exception) -> None:
         """Take half as many members at once from here on; raises ``error`` where that would not help."""
         if self._at_once == 1 or not is_out_of_memory(error):
             raise error
         self._parts = []  # with the memory that their passes hold
         self._at_once = -(-min(self._at_once, len(self.candidate)) // 2)
-        if self.flat.is_cuda:
-            torch.cuda.empty_cache()
+        let_go(error)
+
+    def _make_room(self) -> None:
+        """Once the error is gone, and with it what it kept alive."""
+        give_back(self.flat.device)
         self._parts = parts(self.model, self.loss, self._at_once)
 
     def record(self, utility: Tensor, epoch: int, patience: int, details: Tensor | None = None) -> None:
@@ -179,10 +183,11 @@ class Members:
         """Mean utility ``[K]`` over replicas; minus infinity where a replica diverged or never had a value."""
         return torch.where(self.diverged.any(dim=0), -torch.inf, self.best.mean(dim=0))
 
-    def keep(self, members: Tensor) -> None:
-        """Compact: go on with ``members`` ``[kept]`` alone, their state unchanged."""
-        self.candidate = self.candidate[members]
-        loss, kept = self.loss, [self.loss.specs[int(m)] for m in members]
+    def keep(self, chosen: Sequence[int]) -> None:
+        """Compact: go on with the ``chosen`` members alone, their state unchanged."""
+        places = torch.tensor(chosen)
+        self.candidate, members = self.candidate[places], places.to(self.flat.device)
+        loss, kept = self.loss, [self.loss.specs[member] for member in chosen]
         self.loss = PopulationLoss(kept, self.flat.device, groups=loss.groups, classes=loss.classes)
         self.memory = self.memory[:, members]
         self.flat = self.flat[:, members]

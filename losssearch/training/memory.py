@@ -1,4 +1,4 @@
-"""How many members a step may take at once: by the memory that is free, and by what was found not to fit."""
+"""How many members a step may take at once: by the memory that there is, and by what was found not to fit."""
 
 from __future__ import annotations
 
@@ -8,39 +8,55 @@ from pathlib import Path
 import torch
 
 SHARE = 0.25
-"""Of the free memory that one step may fill: other workers of the machine take as much."""
+"""Of the memory that one step may fill at the most; half of a worker's own where there are several."""
+
+MOST = 4 << 30
+"""Bytes that one step may fill on a CUDA device: it gains nothing from more, and so large a device or a share of one
+splits no population that another does not."""
 
 HELD = 4
 """Copies of each activation that a step holds at its height: itself, its gradient, and two of the loss."""
 
-REFUSED = ("can't allocate memory", "not enough memory", "out of memory")
-"""How allocators without an error of their own say it."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator, of the CPU or of a device, has refused."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in REFUSED)
-
 
 def members_at_once(
-    shapes: Mapping[str, tuple[int, ...]], members: int, replicas: int, rows: int, device: torch.device
+    shapes: Mapping[str, tuple[int, ...]],
+    members: int,
+    replicas: int,
+    rows: int,
+    device: torch.device,
+    share: float = 1.0,
 ) -> int:
     """How many of ``members`` one step takes: all, where their activations fit.
 
     ``shapes`` are those of a member's parameters; each is taken for a layer as wide as its last dimension, over
     ``rows`` rows. That is a guess for a user's model: what does not fit after all is halved as it is found.
+    ``share``: the part of the device, or of this machine, that this worker has.
     """
     widths = sum(shape[-1] for shape in shapes.values() if len(shape) > 1) or 1
     member = 4 * HELD * replicas * rows * widths
-    return max(1, min(members, int(SHARE * free_memory(device)) // member))
+    return max(1, min(members, step_memory(device, share) // member))
 
 
-def free_memory(device: torch.device) -> int:
-    """Bytes that could still be allocated: on a CUDA device, or on this machine within its control group's limit."""
+def step_memory(device: torch.device, share: float = 1.0) -> int:
+    """Bytes that one step may fill.
+
+    On a CUDA device the last digits depend on how a population is split. So there this depends on the device and the
+    share alone, and not on what happens to be free.
+    """
+    part = min(SHARE, share / 2)
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        return min(MOST, int(part * torch.cuda.get_device_properties(device).total_memory))
+    return int(part * free_memory())
+
+
+def give_back(device: torch.device) -> None:
+    """Return what PyTorch keeps of a CUDA device's memory without using it."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def free_memory() -> int:
+    """Bytes that could still be allocated on this machine, within its control group's limit."""
     found = [_machine(), _group()]
     return min(free for free in found if free is not None) if any(found) else 1 << 32
 

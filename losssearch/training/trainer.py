@@ -16,11 +16,14 @@ from losssearch.losses.part import learned_scalars
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
+from losssearch.models.allocation import is_out_of_memory, let_go
 from losssearch.training.members import Members
-from losssearch.training.memory import is_out_of_memory, members_at_once
+from losssearch.training.memory import give_back, members_at_once
 from losssearch.training.outcome import CUT, HALVED, Course, Detailed, Evaluate, Outcome, ended, kept
 from losssearch.training.plan import TrainingPlan
 from losssearch.training.products import quick_products
+from losssearch.training.repeatable import repeatable
+from losssearch.training.summary import Summary, summary
 
 if TYPE_CHECKING:
     from losssearch.data.replicas import Replicas
@@ -45,14 +48,25 @@ def train_population(
     device: torch.device | str = "cpu",
     hold: bool = False,
     deadline: float | None = None,
+    share: float = 1.0,
 ) -> list[Outcome]:
     """Train every candidate at each of its learning rates in every replica; one outcome a candidate, in order.
 
     See `population_course`.
     """
-    with quick_products():
+    with quick_products(), repeatable(device):
         return ended(
-            population_course(model, candidates, replicas, plan, evaluate, device=device, hold=hold, deadline=deadline)
+            population_course(
+                model,
+                candidates,
+                replicas,
+                plan,
+                evaluate,
+                device=device,
+                hold=hold,
+                deadline=deadline,
+                share=share,
+            )
         )
 
 
@@ -66,27 +80,29 @@ def population_course(
     device: torch.device | str = "cpu",
     hold: bool = False,
     deadline: float | None = None,
+    share: float = 1.0,
 ) -> Course:
-    """The training of a population, epoch by epoch; who goes through it sets up `quick_products`.
+    """The training of a population, epoch by epoch; who goes through it sets up `quick_products` and `repeatable`.
 
     With ``hold``, outcomes carry the adjusted outputs on the replicas' held-out parts. Past ``deadline`` (seconds
     since 1970) training ends after the step in progress, all members alike: what was to be pruned later is pruned,
     the rest is completed, and the reason says so.
 
-    Where memory does not hold the state of all, one half of the candidates is trained after the other, with rungs of
+    ``share`` is the part of the device, or of this machine's memory, that is this training's. Where memory does not
+    hold the state of all, one half of the candidates is trained after the other, with rungs of
     its own; the reason says so.
     """
 
     def train(some: Sequence[Candidate]) -> Course:
         try:
-            training = _Training(model, some, replicas, plan, evaluate, torch.device(device), deadline)
-            return (yield from training.run(hold))
+            # Without a name, so that nothing holds the state of all while the halves are trained.
+            place = torch.device(device)
+            return (yield from _Training(model, some, replicas, plan, evaluate, place, deadline, share).run(hold))
         except (RuntimeError, MemoryError) as error:
             if len(some) == 1 or not is_out_of_memory(error):
                 raise
-        # Here the error is gone, and with it the state that it had kept alive.
-        if torch.device(device).type == "cuda":
-            torch.cuda.empty_cache()
+            let_go(error)
+        give_back(torch.device(device))
         middle = -(-len(some) // 2)
         found = [*(yield from train(some[:middle])), *(yield from train(some[middle:]))]
         return [replace(outcome, reason=_also(outcome.reason, HALVED)) for outcome in found]
@@ -107,7 +123,8 @@ class _Training:
         plan: TrainingPlan,
         evaluate: Evaluate,
         device: torch.device,
-        deadline: float | None = None,
+        deadline: float | None,
+        share: float,
     ) -> None:
         self.deadline, self.cut = deadline, ""
         self.candidates, self.plan, self.evaluate = candidates, plan, evaluate
@@ -122,17 +139,19 @@ class _Training:
                 groups=replicas.groups,
                 classes=max(replicas.classes, 2),
             ),
-            torch.tensor([c for c, _ in owners], device=device),
-            torch.tensor([rate for _, rate in owners], device=device),
+            torch.tensor([c for c, _ in owners]),
+            torch.tensor([rate for _, rate in owners]),
             replicas.seeds,
             weight_decay=plan.weight_decay,
             clip=plan.clip,
             device=device,
-            at_once=members_at_once(model.shapes, len(owners), len(replicas.seeds), plan.batch_size, device),
+            at_once=members_at_once(model.shapes, len(owners), len(replicas.seeds), plan.batch_size, device, share),
         )
+        self._tuned = self._mask()
         self.rungs: list[list[tuple[int, float]]] = [[] for _ in candidates]
         self.outcomes: dict[int, Outcome] = {}
         self.epoch = 0
+        self.state: Summary
 
     def run(self, hold: bool) -> Course:
         plan, members, best = self.plan, self.members, -math.inf
@@ -142,11 +161,12 @@ class _Training:
             utility, adjust = self._evaluate(members.outputs(self.replicas.validation_features))
             details = adjust.details if isinstance(adjust, Detailed) else None
             members.record(utility, epoch, plan.patience, details)
-            if (reached := float(members.scores().max())) > best:
+            self.state = summary(members, epoch, plan.patience)
+            if (reached := float(self.state.scores.max())) > best:
                 yield (best := reached)
             if epoch in plan.rungs and epoch < plan.epochs:
                 self._rung(epoch)
-            if bool(members.stopped(epoch, plan.patience).all()):
+            if bool(self.state.stopped.all()):
                 break
             if epoch < plan.epochs and self._late():
                 self._note_cut(epoch)
@@ -199,50 +219,56 @@ class _Training:
         self.cut = f"{CUT} in epoch {epoch} of {self.plan.epochs}"
 
     def _evaluate(self, outputs: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        tuned = [self.candidates[c].spec.decision == "tuned" for c in self.members.candidate.tolist()]
-        mask = torch.tensor(tuned, device=outputs.device)
-        utility, adjust = self.evaluate(outputs, self.replicas.validation_target, mask)
+        utility, adjust = self.evaluate(outputs, self.replicas.validation_target, self._tuned)
         return torch.nan_to_num(utility.double(), nan=-torch.inf, neginf=-torch.inf), adjust
+
+    def _mask(self) -> Tensor:
+        """Which members are judged with what the metric leaves open tuned, ``[K]``."""
+        tuned = [self.candidates[c].spec.decision == "tuned" for c in self.members.candidate.tolist()]
+        return torch.tensor(tuned).to(self.members.flat.device)
+
+    def _keep(self, chosen: list[int]) -> None:
+        self.members.keep(chosen)
+        self.state, self._tuned = self.state.take(chosen), self._mask()
 
     def _rung(self, epoch: int) -> None:
         """Each candidate keeps the better half of its rates; the population the better part of its candidates."""
-        scores, owner = self.members.scores(), self.members.candidate
+        scores, owner = self.state.scores, self.members.candidate.tolist()
         ranked: dict[int, list[int]] = {}
         for member in scores.argsort(descending=True, stable=True).tolist():
-            ranked.setdefault(int(owner[member]), []).append(member)  # candidates come out best first
+            ranked.setdefault(owner[member], []).append(member)  # candidates come out best first
         for candidate, own in ranked.items():
             self.rungs[candidate].append((epoch, float(scores[own[0]])))
         places = max(1, int(np.ceil(len(ranked) * self.plan.keep)))
         stay = {c for place, c in enumerate(ranked) if place < places or self.candidates[c].protected}
         self._finish([c for c in ranked if c not in stay], "pruned", hold=False)
         kept = sorted(m for c in stay for m in ranked[c][: -(-len(ranked[c]) // 2)])
-        self.members.keep(torch.tensor(kept, device=owner.device))
+        self._keep(kept)
 
     def _finish(self, candidates: list[int], state: str, hold: bool) -> None:
-        members = self.members
-        scores, owner = members.scores(), members.candidate
+        scores, owner = self.state.scores, self.members.candidate
         chosen: dict[int, int] = {}
         for candidate in candidates:
             own = (owner == candidate).nonzero()[:, 0]
             chosen[candidate] = int(own[scores[own].argmax()])
         held: dict[str, Tensor] = {}
         if hold and chosen:
-            members.keep(torch.tensor(list(chosen.values()), device=owner.device))
+            self._keep(list(chosen.values()))
             chosen = {candidate: place for place, candidate in enumerate(chosen)}
-            scores = members.scores()
-            held = self._held()
+            held = {name: outputs.cpu() for name, outputs in self._held().items()}
+        reached = self.state
         for place, (candidate, member) in enumerate(chosen.items()):
-            best_epochs = tuple(int(epoch) for epoch in members.best_epoch[:, member])
-            if not torch.isfinite(scores[member]):
-                reason = "diverged" if bool(members.diverged[:, member].any()) else "the metric was never finite"
+            best_epochs = tuple(reached.best_epoch[:, member].tolist())
+            if not torch.isfinite(reached.scores[member]):
+                reason = "diverged" if bool(reached.diverged[:, member].any()) else "the metric was never finite"
                 self.outcomes[candidate] = Outcome("failed", rungs=tuple(self.rungs[candidate]), reason=reason)
                 continue
-            spec, used = self.candidates[candidate].spec, float(members.optimiser.rates[member])
+            spec, used = self.candidates[candidate].spec, float(reached.rates[member])
             count = sum(len(learned_scalars(part)) for part in spec.parts)
-            learned = members.split(members.best_flat)[1][:, member, :count].mean(dim=0)
+            learned = reached.learned[:, member, :count].mean(dim=0)
             self.outcomes[candidate] = Outcome(
                 state="pruned" if state == "pruned" else "completed",
-                utilities=tuple(members.best[:, member].tolist()),
+                utilities=tuple(reached.best[:, member].tolist()),
                 rate=min(self.candidates[candidate].rates, key=lambda rate: abs(rate - used)),
                 epochs=max(best_epochs),
                 best_epochs=best_epochs,
@@ -250,8 +276,8 @@ class _Training:
                 most=self.plan.epochs,
                 rungs=tuple(self.rungs[candidate]),
                 learned=tuple(learned.tolist()),
-                details=() if members.details is None else _rows(members.details[:, member]),
-                held={name: outputs[:, place].cpu().numpy() for name, outputs in held.items()},
+                details=() if reached.details is None else _rows(reached.details[:, member]),
+                held={name: outputs[:, place].numpy() for name, outputs in held.items()},
                 reason=self.cut,
             )
 

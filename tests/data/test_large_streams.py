@@ -129,3 +129,29 @@ def test_a_file_that_is_cut_short_is_told(file: RowFile, tmp_path: Path) -> None
     short.write_bytes(Path(file.path).read_bytes()[:-10])
     with pytest.raises(OptionError, match="cut short"):
         tally(RowFile(str(short), file.rows, file.layout), np.ones((1, 5), dtype=bool), 0)
+
+
+def test_batches_for_a_cuda_device_are_page_locked_and_not_waited_for(
+    file: RowFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No device is needed: what the batches are told is written down, features and targets alike."""
+    locked: list[int] = []
+    sent: list[tuple[int, str, bool]] = []
+
+    def pin(self: torch.Tensor) -> torch.Tensor:
+        locked.append(id(self))
+        return self
+
+    def to(self: torch.Tensor, device: str, *, non_blocking: bool = False) -> torch.Tensor:
+        sent.append((id(self), device, non_blocking))
+        return self
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    next(iter(stream(file).to("cuda:0").batches(1, 64)))
+    assert len(locked) == 2
+    assert sent == [(own, "cuda:0", True) for own in locked]
+    locked.clear(), sent.clear()
+    next(iter(stream(file).batches(1, 64)))
+    assert not locked
+    assert [device for _, device, _ in sent] == ["cpu", "cpu"]

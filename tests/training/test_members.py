@@ -99,7 +99,7 @@ def test_those_who_are_kept_keep_their_state_to_the_bit(members: Callable[[], Me
     step(population, replicas, 2)
     population.record(torch.tensor([[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]]), 1, patience=3)
     before, chosen = state(population), torch.tensor([3, 0])
-    population.keep(chosen)
+    population.keep(chosen.tolist())
     for name, value in state(population).items():
         expected = before[name][chosen] if name in ("candidate", "rates") else before[name][:, chosen]
         assert torch.equal(value, expected), name
@@ -112,7 +112,7 @@ def test_compaction_changes_nothing_of_what_follows(members: Callable[[], Member
     step(through, replicas, 4)
     step(compacted, replicas, 2)
     chosen = torch.tensor([1, 2])
-    compacted.keep(chosen)
+    compacted.keep(chosen.tolist())
     step(compacted, replicas, 2, first=2)
     torch.testing.assert_close(compacted.flat, through.flat[:, chosen], rtol=1e-5, atol=1e-6)
     for name, value in compacted.buffers.items():

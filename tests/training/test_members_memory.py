@@ -70,7 +70,7 @@ def test_compaction_keeps_what_each_member_carries(grouped: Replicas, kept: list
     """Three steps together and two in a smaller population are five alone."""
     population, alone = members(grouped, range(len(SPECS))), members(grouped, kept)
     step(population, grouped, range(3))
-    population.keep(torch.tensor(kept))
+    population.keep(kept)
     step(population, grouped, range(3, 5))
     step(alone, grouped, range(5))
     width = alone.memory.shape[-1]

@@ -1,0 +1,123 @@
+"""The parts of a population that are of one kind, as the tensors by which they are evaluated together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from losssearch.losses.inputs import named_inputs
+from losssearch.losses.part import learned_scalars, memory_rows, next_memory, part_numbers, reduced
+from losssearch.losses.spec import Part
+from losssearch.losses.term import SAMPLE_WEIGHT
+
+Entry = tuple[int, Part, int, int]
+"""A member, one of its parts, and the columns of the part's first learned scalar and first number of memory."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The parts of one kind, in all replicas: ``entries`` = replicas × members that have one."""
+
+    part: Part
+    evaluate: Callable[..., Tensor]
+    """Reduced values [entries] of outputs, target and class prior [entries, ...], progress, numbers and scalars.
+
+    Then, where the term reads them, group, memory, distance and zero, [entries, ...], and weights where there are."""
+    remember: Callable[..., Tensor]
+    """The next memory [entries, rows, groups] of the same."""
+    rows: Tensor
+    """[entries], places in the outputs of all members, [R·K]."""
+    whole: bool
+    """Whether ``rows`` are all of them, in order."""
+    replicas: Tensor
+    """[entries], places in the targets of all replicas."""
+    numbers: dict[str, Tensor]
+    learned: dict[str, Tensor]
+    """Name to the column of each entry in the learned scalars of its member, [entries]."""
+    memory: Tensor
+    """Columns [entries, rows, groups] of each entry in the memory of its member; no rows where it has none."""
+
+    def beside(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What some terms alone read of ``given``, [entries, ...], as far as this kind's term reads it."""
+        found: dict[str, Tensor] = {
+            name: given[name].index_select(0, self.replicas)
+            for name in ("group", "distance", "zero", SAMPLE_WEIGHT)
+            if name in given and (name in self.part.term.reads or name == SAMPLE_WEIGHT)
+        }
+        if self.part.term.memory:
+            found["memory"] = given["memory"][self.rows[:, None, None], self.memory]
+        return found
+
+
+def moved(kinds: list[Kind], device: torch.device) -> list[Kind]:
+    """The same on a device, in one transfer for each dtype: each transfer waits for the device."""
+    if device.type == "cpu":
+        return kinds
+    tensors = [
+        tensor
+        for kind in kinds
+        for tensor in (kind.rows, kind.replicas, kind.memory, *kind.numbers.values(), *kind.learned.values())
+    ]
+    pieces: dict[torch.dtype, Iterator[Tensor]] = {}
+    for dtype in {tensor.dtype for tensor in tensors}:
+        own = [tensor for tensor in tensors if tensor.dtype == dtype]
+        packed = torch.cat([tensor.flatten() for tensor in own]).to(device)
+        pieces[dtype] = iter(packed.split([tensor.numel() for tensor in own]))
+
+    def there(tensor: Tensor) -> Tensor:
+        return next(pieces[tensor.dtype]).view(tensor.shape)
+
+    return [
+        replace(
+            kind,
+            rows=there(kind.rows),
+            replicas=there(kind.replicas),
+            memory=there(kind.memory),
+            numbers={name: there(value) for name, value in kind.numbers.items()},
+            learned={name: there(value) for name, value in kind.learned.items()},
+        )
+        for kind in kinds
+    ]
+
+
+def kind_of(entries: list[Entry], replicas: int, members: int, groups: int, classes: int) -> Kind:
+    """The kind that these entries are of, on the CPU."""
+    part, own = entries[0][1], torch.tensor([member for member, *_ in entries])
+    columns = torch.tensor([column for _, _, column, _ in entries]).repeat(replicas)
+    kept = torch.tensor([start for *_, start in entries]).repeat(replicas)
+    cells = torch.arange(memory_rows(part, classes) * groups).view(-1, max(groups, 1))
+    replica = torch.arange(replicas)
+    reads = frozenset(part.term.reads)
+
+    def over(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def one(
+            output: Tensor,
+            labels: Tensor,
+            prior: Tensor,
+            progress: Tensor,
+            numbers: dict[str, Tensor],
+            learned: dict[str, Tensor],
+            beside: dict[str, Tensor],
+        ) -> Tensor:
+            return function(part, named_inputs(output, labels, reads, prior, progress, **beside), numbers, learned)
+
+        return vmap(one, in_dims=(0, 0, 0, None, 0, 0, 0))
+
+    return Kind(
+        part=part,
+        evaluate=over(reduced),
+        remember=over(next_memory),
+        rows=(replica[:, None] * members + own).flatten(),
+        whole=[member for member, *_ in entries] == list(range(members)),
+        replicas=replica.repeat_interleave(len(entries)),
+        numbers={
+            name: torch.tensor([part_numbers(part)[name] for _, part, *_ in entries]).repeat(replicas)
+            for name in part_numbers(part)
+        },
+        learned={name: columns + offset for offset, name in enumerate(learned_scalars(part))},
+        memory=kept[:, None, None] + cells,
+    )
