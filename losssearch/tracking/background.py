@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import tenacity
 
 from losssearch.errors import LossSearchError
+from losssearch.redaction import redact
 from losssearch.storage.records import TrialRecord
 from losssearch.tracking.spool import Entry, Result, Spool, Trials
 from losssearch.tracking.tracker import DatasetInfo, Status, Tracker
@@ -27,6 +28,9 @@ PAUSE = 30.0
 PATIENCE = 60.0
 """Seconds that `BackgroundTracker.close` waits while nothing gets written."""
 
+NOTICE = 3.0
+"""Seconds of waiting after which the user is told."""
+
 
 class BackgroundTracker:
     """Runs another `Tracker` in a thread of its own; only `start` and `close` wait for it.
@@ -34,11 +38,17 @@ class BackgroundTracker:
     Making one begins the set-up (`Tracker.prepare`) at once. An entry that cannot be written after a few
     tries, or for which the queue has no room, goes to ``spool`` as one JSON line, and from there to the
     tracker in `close` or in the next `start` with the same run. So a lost tracking server costs the search
-    nothing but one sentence in `problems`.
+    nothing but one sentence in `problems`. A record of which something is missing is not ended as FINISHED.
+    ``note`` is told, in a sentence, that the tracking store is waited for.
     """
 
-    def __init__(self, tracker: Tracker, spool: Path, *, capacity: int = 1000) -> None:
+    def __init__(
+        self, tracker: Tracker, spool: Path, *, capacity: int = 1000, note: Callable[[str], object] | None = None
+    ) -> None:
         self._tracker = tracker
+        self._note = (lambda message: None) if note is None else note
+        self._unopened: LossSearchError | None = None
+        self._current: Entry | None = None
         self._spool = Spool(spool)
         self._queue: queue.Queue[Entry | Callable[[], None]] = queue.Queue(capacity)
         self._kept = ""
@@ -72,12 +82,15 @@ class BackgroundTracker:
 
         def work() -> None:
             try:
+                self._check_opened()
                 answer.set_result(self._tracker.start(study, params, tags, dataset, run_id=run_id))
             except BaseException as error:  # noqa: BLE001  (raised where the caller waits)
                 error.__context__ = None  # a library's error, whose text may hold the URL
                 answer.set_exception(error)
 
         self._queue.put(work)
+        if not wait([answer], NOTICE).done:
+            self._note("the tracking store has not answered for some seconds: waiting for it")
         where = answer.result()
         self._run_id = where.get("run_id", "")
         self._queue.put(self._replay)
@@ -102,14 +115,21 @@ class BackgroundTracker:
         self._closed = True
         with suppress(queue.Full):
             self._queue.put(lambda: self._finish(status), timeout=PATIENCE)
-        done, since = -1, 0.0
+        done, since, told = -1, 0.0, False
         while self._thread.is_alive():
             if self._done != done:
                 done, since = self._done, time.monotonic()
+            elif not told and time.monotonic() - since > NOTICE:
+                told = True
+                self._note(f"the tracking store has not answered for some seconds: waiting up to {PATIENCE:.0f} s")
             elif time.monotonic() - since > PATIENCE:
                 self._keep_rest()
                 return
             self._thread.join(0.05)
+
+    def _check_opened(self) -> None:
+        if self._unopened is not None:
+            raise self._unopened
 
     def _leave(self, entry: Entry) -> None:
         try:
@@ -118,13 +138,16 @@ class BackgroundTracker:
             self._keep(entry, "the tracking store is slower than the search")
 
     def _work(self) -> None:
-        # What fails here fails again in `start`, where somebody hears of it.
-        with suppress(LossSearchError):
+        try:
             self._tracker.prepare()
+        except LossSearchError as error:
+            self._unopened = error  # for `start`, where somebody hears of it
         while not self._finished:
             item = self._queue.get()
             if isinstance(item, Entry):
+                self._current = item
                 self._write(item)
+                self._current = None
             else:
                 item()
             self._done += 1
@@ -155,12 +178,17 @@ class BackgroundTracker:
     def _finish(self, status: Status) -> None:
         self._replay()
         try:
-            _retrying(self._tracker.close, status)
+            if status == "FINISHED" and (self._kept or self._lost):
+                self._lost = self._lost or "the tracked run was left open: it is not complete"
+            else:
+                _retrying(self._tracker.close, status)
         except Exception as error:  # noqa: BLE001  (tracking never ends a search)
-            self._lost = self._lost or f"the tracked run was left open: {error}"
+            self._lost = self._lost or f"the tracked run was left open: {redact(str(error))}"
         self._finished = True
 
     def _keep_rest(self) -> None:
+        if (current := self._current) is not None:  # may be written all the same: to write it again changes nothing
+            self._keep(current, "the tracking store does not answer")
         while True:
             try:
                 item = self._queue.get_nowait()
@@ -180,7 +208,7 @@ class BackgroundTracker:
 
     def _report(self, cause: str) -> None:
         if not self._kept:
-            self._kept = f"tracking is incomplete, {self._spool.path} keeps the rest for --resume: {cause}"
+            self._kept = f"tracking is incomplete, {self._spool.path} keeps the rest for --resume: {redact(cause)}"
 
 
 _retrying = tenacity.Retrying(

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from losssearch.errors import OptionError
 from losssearch.redaction import redact, redact_url, redacted_cause
-from losssearch.tracking.runs import PARENT, TRIAL, Child, cut
+from losssearch.tracking.runs import IDENTITY, PARENT, TRIAL, Child, cut
 from losssearch.tracking.tracker import DatasetInfo, Status
 
 if TYPE_CHECKING:
@@ -35,8 +34,13 @@ _ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
-"""MLflow waits minutes for a lost server by default; `BackgroundTracker` keeps what was not sent."""
+_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "PGCONNECT_TIMEOUT": "10",
+}
+"""MLflow waits minutes for a lost server by default; `BackgroundTracker` keeps what was not sent. Nor may MLflow send a
+request again by itself: one that makes a run would make two, so we look first."""
 
 
 @dataclass
@@ -54,11 +58,15 @@ class ClientRuns:
         self._client = _connect(uri)
         self._experiment_id = _experiment_id(self._client, experiment, artifacts)
         self._children: dict[str, dict[int, _Known]] = {}
+        self._starts: dict[str, int] = {}
 
     def begin(self, name: str, tags: Mapping[str, str], dataset: DatasetInfo) -> str:
         """See `Runs.begin`."""
-        run_id = str(self._client.create_run(self._experiment_id, tags=cut(tags), run_name=name).info.run_id)
-        self._children[run_id] = {}
+        run_id = self._begun(cut(tags).get(IDENTITY, ""))
+        if not run_id:
+            run = self._client.create_run(self._experiment_id, tags=cut(tags), run_name=name)
+            run_id = str(run.info.run_id)
+            self._children[run_id], self._starts[run_id] = {}, run.info.start_time
         self._client.log_inputs(run_id, [_dataset_input(dataset)])
         return run_id
 
@@ -74,15 +82,16 @@ class ClientRuns:
             raise
         if run.info.lifecycle_stage != "active":
             return None
-        self._experiment_id = run.info.experiment_id
+        self._experiment_id, self._starts[run_id] = run.info.experiment_id, run.info.start_time
         self._client.update_run(run_id, status="RUNNING")
         params: dict[str, str] = run.data.params
         return params
 
     def add(self, run_id: str, params: Mapping[str, str], metrics: Mapping[str, float]) -> None:
         """See `Runs.add`."""
-        now = int(1000 * time.time())
-        self._log_batch(run_id, params, [(name, value, now, 0) for name, value in metrics.items()])
+        # The time is the run's start, so that what is written again, as after a lost answer, changes nothing.
+        start = self._starts[run_id]
+        self._log_batch(run_id, params, [(name, value, start, 0) for name, value in metrics.items()])
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """See `Runs.tag`."""
@@ -108,21 +117,48 @@ class ClientRuns:
             elif path.exists():
                 self._client.log_artifact(run_id, str(path))
 
+    def recorded(self, parent: str) -> set[int]:
+        """See `Runs.recorded`; a trial that has two runs is left with one."""
+        self._children[parent] = self._found(parent)
+        return {number for number, known in self._children[parent].items() if known.ended}
+
     def end(self, run_id: str, status: Status) -> None:
         """See `Runs.end`."""
         self._client.set_terminated(run_id, status)
 
+    def _begun(self, identity: str) -> str:
+        """The run that was made for this study when the answer was lost; "" where there is none."""
+        if not identity:
+            return ""
+        found = self._client.search_runs([self._experiment_id], f"tags.`{IDENTITY}` = '{identity}'", max_results=1)
+        if not found:
+            return ""
+        run_id = str(found[0].info.run_id)
+        self._starts[run_id] = found[0].info.start_time
+        self._client.update_run(run_id, status="RUNNING")
+        return run_id
+
     def _found(self, parent: str) -> dict[int, _Known]:
-        children, token = {}, None
+        children: dict[int, _Known] = {}
+        token = None
         while True:
             page = self._client.search_runs(
                 [self._experiment_id], f"tags.`{PARENT}` = '{parent}'", max_results=1000, page_token=token
             )
             for run in page:
                 if (number := run.data.tags.get(TRIAL, "")).isdecimal():
-                    children[int(number)] = _Known(run.info.run_id, run.info.start_time, run.info.status != "RUNNING")
+                    found = _Known(run.info.run_id, run.info.start_time, run.info.status != "RUNNING")
+                    children[int(number)] = self._one_of(children.get(int(number)), found)
             if not (token := page.token):
                 return children
+
+    def _one_of(self, first: _Known | None, second: _Known) -> _Known:
+        """The run to keep of two for one trial: a server that was frozen carries out late what we had given up."""
+        if first is None:
+            return second
+        kept, other = (second, first) if second.ended and not first.ended else (first, second)
+        self._client.delete_run(other.run_id)
+        return kept
 
     def _write(self, parent: str, child: Child) -> None:
         known = self._children[parent].get(child.number)

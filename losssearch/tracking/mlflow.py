@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from losssearch.errors import ConnectionLostError, LossSearchError
+import tenacity
+
+from losssearch.errors import ConnectionLostError, LossSearchError, OptionError
 from losssearch.redaction import redact, redact_url, redacted_cause, remember
+from losssearch.storage.opening import knock
 from losssearch.storage.records import TrialRecord, TrialState
-from losssearch.tracking.client import LOGGERS, ClientRuns
+from losssearch.tracking.client import LOGGERS, ClientRuns, import_mlflow
 from losssearch.tracking.location import check, file_of, local_store, write_ahead
 from losssearch.tracking.names import curve, finite, flat, legal, spread_of
 from losssearch.tracking.runs import TRIAL, Child, Runs
@@ -25,6 +28,12 @@ from losssearch.tracking.template import place_empty_store
 from losssearch.tracking.tracker import DatasetInfo, Status
 
 __all__ = ["MlflowTracker", "local_store"]
+
+OPENING = 6.0
+"""Seconds after which a server that does not answer at the start of a study is not tried again."""
+
+_DATABASES = ("postgresql", "mysql", "mssql")
+"""Schemes of stores that MLflow would try to reach for minutes, without a word."""
 
 
 class MlflowTracker:
@@ -46,6 +55,7 @@ class MlflowTracker:
         self._direct = direct
         self._opened: Runs | None = None
         self._run_id = ""
+        self._told: set[int] = set()
 
     @property
     def problems(self) -> Sequence[str]:
@@ -82,6 +92,7 @@ class MlflowTracker:
         """Record ended trials as child runs; skip those that still run or were recorded before."""
         ended = [trial for trial in trials if trial.state is not TrialState.RUNNING]
         if ended:
+            self._told.update(trial.number for trial in ended)
             children = [_child(trial, formulas.get(trial.number, ""), legal(metric)) for trial in ended]
             with self._calls():
                 self._runs().write(self._run_id, children)
@@ -95,18 +106,35 @@ class MlflowTracker:
             runs.keep(self._run_id, artifacts)
 
     def close(self, status: Status) -> None:
-        """End the parent run."""
+        """End the parent run; it is not FINISHED where a trial that was told is missing, which raises."""
         if self._run_id:
             with self._calls():
-                self._runs().end(self._run_id, status)
+                runs = self._runs()
+                if status == "FINISHED" and (missing := self._told - runs.recorded(self._run_id)):
+                    raise ConnectionLostError(
+                        f"a finished run must hold all trials, {len(missing)} of {len(self._told)} are missing from "
+                        f"{redact_url(self._uri)}: --resume adds them"
+                    )
+                runs.end(self._run_id, status)
 
     def _runs(self) -> Runs:
         if self._opened is None:
             fresh = check(self._uri)
-            self._opened = self._tables(fresh) or ClientRuns(self._uri, self._experiment, self._artifacts)
+            self._opened = self._tables(fresh) or _opening(self._through_client)
             if fresh is not None:
                 write_ahead(fresh)
         return self._opened
+
+    def _through_client(self) -> Runs:
+        if self._uri.startswith(_DATABASES):
+            import_mlflow()  # says what to do where it is missing
+            try:
+                knock(self._uri)
+            except ModuleNotFoundError as error:
+                raise OptionError(
+                    f"the driver of a --tracking-uri must be installed, got {redact_url(self._uri)}: {error}"
+                ) from redacted_cause(error)
+        return ClientRuns(self._uri, self._experiment, self._artifacts)
 
     def _tables(self, fresh: Path | None) -> Runs | None:
         """A study's own store, written by SQL; None where that cannot be."""
@@ -136,6 +164,14 @@ class MlflowTracker:
         finally:
             for logger, level in loud:
                 logger.setLevel(level)
+
+
+_opening = tenacity.Retrying(
+    retry=tenacity.retry_if_not_exception_type(LossSearchError),
+    stop=tenacity.stop_after_delay(OPENING),
+    wait=tenacity.wait_exponential(multiplier=1.0, max=4.0),
+    reraise=True,
+)
 
 
 def _child(trial: TrialRecord, formula: str, metric: str) -> Child:

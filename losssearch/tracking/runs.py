@@ -17,6 +17,9 @@ PARENT = "mlflow.parentRunId"
 TRIAL = "losssearch.trial"
 """The tag of a child that holds its trial's number."""
 
+IDENTITY = "losssearch.id"
+"""The tag of a study's run that is its alone, by which the run is found again where nobody heard that it was made."""
+
 LONGEST = 5000
 """Characters of a tag's or a parameter's value that every store takes."""
 
@@ -42,7 +45,7 @@ class Runs(Protocol):
     """The runs of one experiment. Writing a child that is there already changes nothing."""
 
     def begin(self, name: str, tags: Mapping[str, str], dataset: DatasetInfo) -> str:
-        """Open a run; its id."""
+        """Open a run; its id. One with the same `IDENTITY` among its ``tags`` is that run."""
         ...
 
     def resume(self, run_id: str) -> Mapping[str, str] | None:
@@ -63,6 +66,10 @@ class Runs(Protocol):
 
     def keep(self, run_id: str, paths: Sequence[Path]) -> None:
         """Copy files and folders to a run's artifacts."""
+        ...
+
+    def recorded(self, parent: str) -> set[int]:
+        """The numbers of the trials that are under a run, each whole and once."""
         ...
 
     def end(self, run_id: str, status: Status) -> None:

@@ -114,8 +114,8 @@ class Spool:
 def _entry(line: str, run_id: str) -> Entry | None:
     try:
         data = codec.loads(line)
-    except ValueError:
+        if data.get("run_id") != run_id:
+            return None
+        return Trials.from_json(data["trials"]) if "trials" in data else Result.from_json(data["result"])
+    except (ValueError, TypeError, AttributeError, LookupError):
         return None
-    if data.get("run_id") != run_id:
-        return None
-    return Trials.from_json(data["trials"]) if "trials" in data else Result.from_json(data["result"])

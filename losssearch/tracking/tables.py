@@ -117,10 +117,11 @@ class TableRuns:
 
     def add(self, run_id: str, params: Mapping[str, str], metrics: Mapping[str, float]) -> None:
         """See `Runs.add`."""
-        now = _now()
         with self._transaction() as connection:
             _put(connection, _PARAM, run_id, cut(params))
-            _put_points(connection, [(name, value, now, run_id, 0) for name, value in metrics.items()])
+            (start,) = connection.execute("SELECT start_time FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
+            # The time is the run's start, so that to write a result again changes nothing.
+            _put_points(connection, [(name, value, start, run_id, 0) for name, value in metrics.items()])
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """See `Runs.tag`."""
@@ -163,6 +164,11 @@ class TableRuns:
             elif path.exists():
                 folder.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, folder / path.name)
+
+    def recorded(self, parent: str) -> set[int]:
+        """See `Runs.recorded`."""
+        with self._transaction() as connection:
+            return {number for number, (_, _, status) in _children(connection, parent).items() if status != "RUNNING"}
 
     def end(self, run_id: str, status: Status) -> None:
         """See `Runs.end`."""
@@ -229,14 +235,19 @@ def child_id(parent: str, number: int) -> str:
 
 def _of_other_writers(connection: sqlite3.Connection, parent: str) -> dict[int, tuple[str, int]]:
     """Children that MLflow's client made, under ids of its own: by the trial's number, id and start."""
+    found = _children(connection, parent).items()
+    return {number: (run_id, start) for number, (run_id, start, _) in found if run_id != child_id(parent, number)}
+
+
+def _children(connection: sqlite3.Connection, parent: str) -> dict[int, tuple[str, int, str]]:
+    """All children: by the trial's number, id, start and status."""
     found = connection.execute(
-        "SELECT trial.value, runs.run_uuid, start_time FROM tags parent JOIN tags trial USING (run_uuid) "
+        "SELECT trial.value, runs.run_uuid, start_time, status FROM tags parent JOIN tags trial USING (run_uuid) "
         "JOIN runs USING (run_uuid) WHERE parent.key = ? AND parent.value = ? AND trial.key = ? "
         "AND lifecycle_stage = 'active'",
         (PARENT, parent, TRIAL),
     )
-    numbers = ((int(number), run_id, start) for number, run_id, start in found if number.isdecimal())
-    return {number: (run_id, start) for number, run_id, start in numbers if run_id != child_id(parent, number)}
+    return {int(number): (run_id, start, status) for number, run_id, start, status in found if number.isdecimal()}
 
 
 def _put(connection: sqlite3.Connection, insert: str, run_id: str, values: Mapping[str, str]) -> None:

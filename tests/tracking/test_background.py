@@ -14,7 +14,7 @@ from losssearch.errors import ConnectionLostError
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.tracking import background
 from losssearch.tracking.background import BackgroundTracker
-from losssearch.tracking.spool import Result, Spool, Trials
+from losssearch.tracking.spool import Entry, Result, Spool, Trials
 from losssearch.tracking.tracker import DatasetInfo, SilentTracker, Status
 
 DATASET = DatasetInfo("d", "f", 1, 1, "y", "d.csv")
@@ -74,6 +74,7 @@ class FakeTracker(SilentTracker):
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background._retrying, "sleep", lambda seconds: None)
     monkeypatch.setattr(background, "PATIENCE", 0.3)
+    monkeypatch.setattr(background, "NOTICE", 0.1)
 
 
 @pytest.fixture
@@ -155,8 +156,9 @@ def test_a_lost_store_is_one_problem_and_nothing_is_lost(fake: FakeTracker, spoo
     kept, left_open = tracker.problems
     assert "keeps the rest for --resume: no answer" in kept
     assert "left open" in left_open
-    # The first entry, one look at the spool and the close: a lost server is not asked for each entry.
-    assert fake.attempts - before == background.ATTEMPTS + 1 + background.ATTEMPTS
+    # The first entry and one look at the spool: a lost server is not asked for each entry.
+    assert fake.attempts - before == background.ATTEMPTS + 1
+    assert fake.closed == []
     assert len(spool.read_text().splitlines()) == 11
 
     fake.lost = False
@@ -192,6 +194,59 @@ def test_a_store_that_hangs_does_not_hold_up_the_end(fake: FakeTracker, spool: P
     assert len(spool.read_text().splitlines()) >= 4
 
 
+def test_the_entry_in_flight_is_kept_where_the_store_hangs(fake: FakeTracker, spool: Path) -> None:
+    notes: list[str] = []
+    tracker = BackgroundTracker(fake, spool, note=notes.append)
+    tracker.start("study", {}, {}, DATASET)
+    before = fake.attempts
+    fake.gate.clear()
+    tracker.log_trials([_trial(0)], {}, "f1")
+    while fake.attempts == before:
+        tracker._thread.join(0.01)
+    tracker.log_trials([_trial(1)], {}, "f1")
+    tracker.close("FINISHED")
+    kept: list[Entry] = []
+    Spool(spool).replay("new", kept.append)
+    assert [entry.trials[0].number for entry in kept if isinstance(entry, Trials)] == [0, 1]
+    assert fake.closed == []
+    assert "waiting" in notes[0]
+
+
+def test_a_record_that_is_not_complete_is_not_finished(fake: FakeTracker, spool: Path) -> None:
+    tracker = _started(fake, spool)
+    fake.lost = True
+    tracker.log_trials([_trial(0)], {}, "f1")
+    replay = tracker._replay
+
+    def back_after_replay() -> None:
+        replay()
+        fake.lost = False  # only now, so that all but the end of the record failed
+
+    tracker._replay = back_after_replay  # type: ignore[method-assign]
+    tracker.close("FINISHED")
+    assert fake.closed == []
+    assert "not complete" in " ".join(tracker.problems)
+    again = _started(fake, spool, run_id="new")
+    again.close("FINISHED")
+    assert fake.closed == ["FINISHED"]
+    assert [trial.number for trial in fake.trials] == [0]
+
+
+def test_a_start_that_waits_is_told(fake: FakeTracker, spool: Path) -> None:
+    notes: list[str] = []
+
+    def note(message: str) -> None:
+        notes.append(message)
+        fake.gate.set()
+
+    fake.gate.clear()
+    tracker = BackgroundTracker(fake, spool, note=note)
+    tracker.start("study", {}, {}, DATASET)
+    tracker.close("FINISHED")
+    assert len(notes) == 1
+    assert "waiting for it" in notes[0]
+
+
 def test_a_spool_that_cannot_be_written_is_told(fake: FakeTracker, tmp_path: Path) -> None:
     tracker = _started(fake, tmp_path / "missing" / "spool.jsonl")
     fake.lost = True
@@ -206,10 +261,15 @@ def test_a_spool_keeps_what_is_not_its_runs(spool: Path) -> None:
     kept.add("ours", Trials((_trial(2),), {2: "focal"}, "f1"))
     kept.add("ours", Result({"a": [math.inf]}, (Path("/x"),), {"f1": 0.5}))
     with spool.open("a") as file:
-        file.write('{"run_id": "ours", "tri')
+        file.write('{"run_id": "ours", "tri\n[]\n{"run_id": "ours", "trials": 5}\n')
     found: list[object] = []
     kept.replay("ours", found.append)
     assert found == [Trials((_trial(2),), {2: "focal"}, "f1"), Result({"a": [math.inf]}, (Path("/x"),), {"f1": 0.5})]
-    assert [line[:18] for line in spool.read_text().splitlines()] == ['{"run_id": "theirs', '{"run_id": "ours",']
+    assert [line[:18] for line in spool.read_text().splitlines()] == [
+        '{"run_id": "theirs',
+        '{"run_id": "ours",',
+        "[]",
+        '{"run_id": "ours",',
+    ]
     kept.replay("theirs", found.append)
     assert found[-1] == Trials((_trial(1),), {1: "focal"}, "f1")
