@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from losssearch.export.bundle import load_loss
     from losssearch.losses import terms
     from losssearch.losses.compose import compose
+    from losssearch.study_result import load_result
     from losssearch.training.handle import TrialHandle
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ __all__ = [
     "__version__",
     "compose",
     "load_loss",
+    "load_result",
     "search",
     "terms",
     "tune_decision",
@@ -49,6 +51,7 @@ _HOME = {
     "TrialHandle": "losssearch.training.handle",
     "compose": "losssearch.losses.compose",
     "load_loss": "losssearch.export.bundle",
+    "load_result": "losssearch.study_result",
     "search": "losssearch.api",
     "terms": "losssearch.losses",
     "tune_decision": "losssearch.evaluation.decision",

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
@@ -19,11 +20,12 @@ from losssearch.errors import ConstraintUnmetError, InterruptedStudyError, LossS
 from losssearch.execution import one_thread
 from losssearch.export.bundle import write_bundle
 from losssearch.models import ModelFactory
+from losssearch.progress import progress
 from losssearch.redaction import guarded, redacted
 from losssearch.report.leaderboard import as_records, leaderboard
 from losssearch.search.budget import UNLIMITED
 from losssearch.search.context import Context
-from losssearch.search.observer import Observer, SilentObserver
+from losssearch.search.observer import Observer
 from losssearch.search.private_model import train_private_model
 from losssearch.search.result import Finished
 from losssearch.search.settings import parse_duration
@@ -91,6 +93,7 @@ def search(
     out: str | Path | None = None,
     seed: int = 0,
     observer: Observer | None = None,
+    verbose: bool | int = 1,
 ) -> SearchResult:
     """Find the training loss that makes a model best at a metric, and prove it against strong baselines.
 
@@ -160,7 +163,8 @@ def search(
         mlflow: whether to track the study with MLflow.
         out: the study's folder; ``losssearch-runs/STUDY`` where left out.
         seed: from which all random choices follow: same seed, same result, whatever the number of workers.
-        observer: is told of the progress; see `losssearch.search.observer.Observer`.
+        observer: is told of the progress in place of a display; see `losssearch.search.observer.Observer`.
+        verbose: 1 shows progress and notes, in the notebook or on stderr; 0 does not. ``result.notes`` has all notes.
 
     Raises:
         InputError: something cannot be used; nothing was written.
@@ -169,15 +173,16 @@ def search(
         InterruptedStudyError: Ctrl-C; the state is saved.
     """
     # The parameters are the fields of `Options` by name, so that a new one is written down in two places, not three.
-    options = {name: value for name, value in locals().items() if name != "observer"}
-    check_types(options)
+    options = {name: value for name, value in locals().items() if name not in ("observer", "verbose")}
+    check_types(options | {"verbose": verbose})
     options = {name: plain(value) for name, value in options.items()}
     options["started"] = monotonic()
     if isinstance(constraints, str):
         options["constraints"] = (constraints,)
     if isinstance(time_budget, str):
         options["time_budget"] = parse_duration(time_budget)
-    return run(Options(**options), observer or SilentObserver())
+    with progress(verbose) if observer is None else nullcontext(observer) as watching:
+        return run(Options(**options), watching)
 
 
 @guarded()

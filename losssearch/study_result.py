@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,11 @@ class VerdictSummary:
     def __str__(self) -> str:
         return self.text
 
+    def _repr_html_(self) -> str:
+        from losssearch.report.html import render_verdict  # a notebook alone asks
+
+        return render_verdict(asdict(self))
+
 
 class SearchResult:
     """A finished study: the loss that it recommends, the verdict, the leaderboard, and its files in ``out``."""
@@ -76,6 +81,18 @@ class SearchResult:
         import pandas as pd
 
         return pd.DataFrame(as_records(leaderboard(self._content)))
+
+    @property
+    def notes(self) -> list[str]:
+        """What was said of the data, the study and its run, each once: what progress shows as notes."""
+        found, timing = self._content, self._content.get("timing") or {}
+        told = (
+            (found.get("data") or {}).get("notes"),
+            found.get("notes"),
+            timing.get("notes"),
+            timing.get("run_notes"),
+        )
+        return list(dict.fromkeys(note for notes in told for note in notes or ()))
 
     def export(self, directory: str | Path, form: str = "python") -> Path:
         """Write the recommended loss: the bundle to ``directory``, or its spec alone (``form="json"``).
@@ -108,6 +125,29 @@ class SearchResult:
     def __repr__(self) -> str:
         return f"SearchResult({self._content['study']!r}: {self._content['verdict']['text']})"
 
+    def _repr_html_(self) -> str:
+        from losssearch.report.html import render_result  # a notebook alone asks
+
+        return render_result(self._content, self.out, self.notes)
+
+
+def load_result(directory: str | Path) -> SearchResult:
+    """The result of a finished study, from its folder: leaderboard, verdict, loss and notes. Nothing is unpickled.
+
+    Raises `DataError` where the folder is missing or holds no study, or its study is not finished; the message says how
+    to resume it.
+    """
+    place = Path(directory)
+    if not place.is_dir():
+        raise DataError(
+            f"load_result takes the folder of a study, but {place} is {'a file' if place.exists() else 'missing'}"
+        )
+    found = open_result(str(place.absolute()))
+    content = found.to_json()
+    if missing := [name for name in ("study", "metric", "best", "verdict") if name not in content]:
+        raise DataError(f"{place / 'result.json'} must be the result of a study, but it lacks {', '.join(missing)}")
+    return found
+
 
 def open_result(study: str) -> SearchResult:
     """The result of a finished study, by its folder or by its name under ``losssearch-runs``.
@@ -124,4 +164,5 @@ def open_result(study: str) -> SearchResult:
             raise DataError(
                 f"the study in {out} is not finished: go on with it by `losssearch search … --resume --out {out}`"
             )
-    raise DataError(f"a study's folder holds result.json, but neither {study} nor {RUNS / study} does")
+    places = " and ".join(dict.fromkeys((study, str(RUNS / study))))
+    raise DataError(f"a study's folder holds result.json, which was not found in {places}")

@@ -20,6 +20,7 @@ PUBLIC = {
     "__version__",
     "compose",
     "load_loss",
+    "load_result",
     "search",
     "terms",
     "tune_decision",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import losssearch as ls
 from losssearch.errors import DataError, OptionError
 from losssearch.study_result import SearchResult, open_result
 
@@ -21,7 +22,7 @@ def study(tmp_path: Path) -> Path:
 
 
 def test_a_folder_without_a_result_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds result\.json, but neither"):
+    with pytest.raises(DataError, match=r"holds result\.json, which was not found"):
         open_result(str(tmp_path))
 
 
@@ -53,3 +54,30 @@ def test_a_folder_that_cannot_be_made_is_refused(study: Path, tmp_path: Path) ->
     (tmp_path / "file").touch()
     with pytest.raises(OptionError, match="must be one that can be made"):
         SearchResult({}, study).export(tmp_path / "file" / "below")
+
+
+def test_load_result_says_what_is_wrong_with_a_folder(tmp_path: Path, study: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "stopped").mkdir()
+    (tmp_path / "stopped" / "study.db").touch()
+    cases = {
+        tmp_path / "nowhere": "is missing",
+        study / "result.json": "is a file",
+        tmp_path / "empty": r"holds result\.json, which was not found",
+        tmp_path / "stopped": "--resume --out",
+        study: "lacks study, metric, best, verdict",
+    }
+    for folder, message in cases.items():
+        with pytest.raises(DataError, match=message) as refused:
+            ls.load_result(folder)
+        assert "\n" not in str(refused.value)
+
+
+def test_notes_are_those_of_data_study_and_run_each_once() -> None:
+    content = {
+        "data": {"notes": ["of the data"]},
+        "notes": ["of the study", "of the data"],
+        "timing": {"notes": ["of the budget"], "run_notes": ["of the workers", "of the budget"]},
+    }
+    assert SearchResult(content, Path()).notes == ["of the data", "of the study", "of the budget", "of the workers"]
+    assert SearchResult({}, Path()).notes == []

@@ -25,7 +25,7 @@ from losssearch.execution.resources import parse_memory
 from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted, resolve_model
 from losssearch.search.budget import TRIALS, trials_of
 from losssearch.search.context import Context
-from losssearch.search.observer import Observer
+from losssearch.search.observer import Observer, Recorder
 from losssearch.search.settings import StudySettings
 from losssearch.space import SearchSpace, aim, load_space
 from losssearch.tasks import Task, attribute_task, fair_task, get_task, worst_cell_task
@@ -69,6 +69,8 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
     """Check everything, and only then write anything; raise `InputError` for what cannot be used."""
     if given := [name for name in FUNCTION_ONLY if getattr(options, name) is not None]:
         raise OptionError(f"{', '.join(given)} must be given with train=FUNCTION alone: a dataset says it itself")
+    said = Recorder(observer)  # of this run, workers and devices included
+    told = Recorder(said)  # of the study alone
     dataset = _load(options, data)
     privacy = _privacy(options)
     question = _question(options, dataset)
@@ -83,19 +85,19 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
     factory = resolve_model(options.model)
     model = build_model(factory, len(dataset.schema.columns), question.task.width(len(dataset.classes)), device)
     if isinstance(model, LoopedModule):
-        observer.note("the model cannot be stacked (buffers, dropout or control flow): members train one by one")
-    workers = _workers(options, settings, dataset, device, observer)
+        told.note("the model cannot be stacked (buffers, dropout or control flow): members train one by one")
+    workers = _workers(options, settings, dataset, device, said)
     for line in (*dataset.notes, *few):
-        observer.note(line)
+        told.note(line)
     if dataset.given is not None:
         sizes = f"{len(parts.search)}, {len(parts.confirmation)} and {len(parts.test)} rows"
-        observer.note(f"the split: {dataset.given.facts['text']}; {sizes}")
+        told.note(f"the split: {dataset.given.facts['text']}; {sizes}")
     if dataset.coarse:
-        observer.note("many rows are alike but for the target: they are parted as different cases, not as copies")
+        told.note("many rows are alike but for the target: they are parted as different cases, not as copies")
     if dataset.weight is not None:
-        said = f"{effective_rows(dataset.weight):,.0f} of {dataset.rows:,} rows if all weighed the same"
-        observer.note(f"rows count by their weight, in training, metrics and intervals: as much as {said}")
-    warn(question.fairness, dataset, observer, as_feature=settings.sensitive_as_feature)
+        weighed = f"{effective_rows(dataset.weight):,.0f} of {dataset.rows:,} rows if all weighed the same"
+        told.note(f"rows count by their weight, in training, metrics and intervals: as much as {weighed}")
+    warn(question.fairness, dataset, told, as_feature=settings.sensitive_as_feature)
     info = DatasetInfo(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -105,7 +107,7 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
         source=data if isinstance(data, str) else dataset.name,
     )
     resources = resources_of(options, factory, workers, device)
-    opened = open_surroundings(options, settings, out, info, (workers, resources), observer)
+    opened = open_surroundings(options, settings, out, info, (workers, resources), said)
     context = Context(
         settings=settings,
         dataset=dataset,
@@ -117,7 +119,9 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
         store=opened.store,
         executor=opened.executor,
         tracker=opened.tracker,
-        observer=observer,
+        observer=said,
+        notes=[line for line in told.notes if line not in dataset.notes],
+        run_notes=said.notes,
         device=device,
         started=time.monotonic() if options.started is None else options.started,
         references=options.references,

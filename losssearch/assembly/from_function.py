@@ -15,7 +15,7 @@ from losssearch.evaluation import get_metric
 from losssearch.evaluation.record import Direction
 from losssearch.execution.resources import WorkerResources
 from losssearch.search.budget import trials_of
-from losssearch.search.observer import Observer
+from losssearch.search.observer import Observer, Recorder
 from losssearch.search.settings import StudySettings
 from losssearch.search.user_study import FunctionContext, NamedMetric, one_decision
 from losssearch.space import aim, load_space
@@ -90,10 +90,11 @@ def assemble_function(options: Options, train: TrainFunction, observer: Observer
         replicas=1 if options.draws is None else options.draws,
         data={"direction": metric.direction, "class_prior": list(prior)},
     )
-    workers = _workers(options, observer)
+    said = Recorder(observer)
+    workers = _workers(options, said)
     resources = resources_of(options, train, workers, device)
     info = DatasetInfo(name=source, fingerprint="", rows=0, features=0, target="", source=settings.model)
-    opened = open_surroundings(options, settings, out, info, (workers, resources), observer)
+    opened = open_surroundings(options, settings, out, info, (workers, resources), said)
     context = FunctionContext(
         settings=settings,
         task=task,
@@ -106,7 +107,8 @@ def assemble_function(options: Options, train: TrainFunction, observer: Observer
         store=opened.store,
         executor=opened.executor,
         tracker=opened.tracker,
-        observer=observer,
+        observer=said,
+        run_notes=said.notes,
         device=_where(options, device, workers, resources),
         started=time.monotonic() if options.started is None else options.started,
     )

@@ -1,94 +1,11 @@
-"""What a person sees while a study runs: one live line a stage, and notes above it."""
+"""How a study on the command line is stopped."""
 
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Self
-
-from rich import progress as bars
-from rich.console import Console
-from rich.text import Text
-
-from losssearch.redaction import redact
-from losssearch.storage.records import TrialRecord
-
-TITLES = {
-    "search": "Searching",
-    "reevaluation-1": "Re-evaluating",
-    "reevaluation-2": "Re-evaluating 2nd",
-    "confirmation": "Confirming",
-    "front": "Drawing the front",
-}
-
-
-class Progress:
-    """A Rich progress bar on stderr: trials or populations done, best value, time left."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, markup=False)  # columns may be named x[0]
-        self._bars = bars.Progress(
-            bars.TextColumn("{task.description:<17}"),
-            bars.BarColumn(bar_width=None),
-            bars.MofNCompleteColumn(),
-            bars.TextColumn("{task.fields[best]}"),
-            bars.TimeElapsedColumn(),
-            bars.TimeRemainingColumn(),
-            console=self._console,
-        )
-        self._task: bars.TaskID | None = None
-        self._columns = self._bars.columns
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._task is not None:
-            self._bars.stop()
-
-    def note(self, message: str) -> None:
-        """See `losssearch.search.observer.Observer`."""
-        self._console.print(redact(message), style="dim")
-
-    def stage(self, name: str, total: int) -> None:
-        """See `losssearch.search.observer.Observer`."""
-        self._bars.start()  # not before: an error in the input is then one line, without an empty bar above it
-        self._task = self._bars.add_task(TITLES.get(name, name), total=total or None, best="")
-
-    def deadline(self, seconds: float) -> None:
-        """See `losssearch.search.observer.Observer`."""
-        self._bars.columns = (*self._columns[:-1], _BudgetLeft(time.monotonic() + seconds))
-
-    def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
-        """See `losssearch.search.observer.Observer`."""
-        if self._task is not None:
-            shown = "" if best is None else f"best {best:.4g}"
-            self._bars.update(self._task, advance=len(records), best=shown)
-
-    def underway(self, value: float) -> None:
-        """See `losssearch.search.observer.Observer`."""
-        if self._task is not None:
-            self._bars.update(self._task, best=f"best {value:.4g}, in training")
-
-    def advance(self) -> None:
-        """See `losssearch.search.observer.Observer`."""
-        if self._task is not None:
-            self._bars.advance(self._task)
-
-
-class _BudgetLeft(bars.ProgressColumn):
-    """Minutes and seconds that are left of the time budget."""
-
-    def __init__(self, moment: float) -> None:
-        super().__init__()
-        self._moment = moment
-
-    def render(self, task: bars.Task) -> Text:
-        minutes, seconds = divmod(round(max(0.0, self._moment - time.monotonic())), 60)
-        return Text(f"{minutes}:{seconds:02} of the budget left")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import nullcontext
 
 from losssearch.cli import search_options as given
 
@@ -67,10 +66,10 @@ def search(
     from losssearch.api import run
     from losssearch.assembly import Options
     from losssearch.cli.output import write_json
-    from losssearch.cli.progress import Progress, interruptible
+    from losssearch.cli.progress import interruptible
     from losssearch.cli.summary import print_summary
     from losssearch.errors import ConstraintUnmetError
-    from losssearch.search.observer import SilentObserver
+    from losssearch.progress import progress
     from losssearch.search.settings import parse_duration
 
     options = Options(
@@ -123,9 +122,9 @@ def search(
         started=started,
     )
     unmet: ConstraintUnmetError | None = None
-    with interruptible(), nullcontext() if quiet or silent or as_json else Progress() as progress:
+    with interruptible(), progress(0 if quiet or silent or as_json else 1) as observer:
         try:
-            result = run(options, progress or SilentObserver())
+            result = run(options, observer)
         except ConstraintUnmetError as error:
             unmet, result = error, error.result
     if as_json:

@@ -273,6 +273,11 @@ class ComposedLoss(nn.Module):
         """The formula."""
         return self.spec.formula()
 
+    def _repr_html_(self) -> str:
+        from losssearch.losses.rendering import loss_html  # a notebook alone asks
+
+        return loss_html(self.spec)
+
 
 def compose(
     spec: LossSpec | Mapping[str, object],

@@ -85,6 +85,76 @@ def render_report(
     figures: Sequence[Path] | Mapping[str, bytes],
 ) -> str:
     """The page as text; see `write_report`."""
+    pictures = figures if isinstance(figures, Mapping) else {path.stem: path.read_bytes() for path in figures}
+    verdict = result.get("verdict") or {}
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            result=result,
+            metric=result["metric"],
+            higher=higher_is_better(result["metric"]),
+            best=result["best"],
+            verdict=verdict,
+            spoken=spoken(result),
+            searched_won=verdict.get("recommended") == "searched",
+            rows=(rows := leaderboard(result)),
+            curves=any(row.most_epochs for row in rows),
+            untuned=_untuned(result),
+            judged_by=judged_by(result),
+            figures={
+                name: {
+                    "uri": "data:image/png;base64," + base64.b64encode(content).decode(),
+                    "caption": _CAPTIONS.get(name, ""),
+                }
+                for name, content in pictures.items()
+            },
+            states=[(count, state, _STATES[state]) for state, count in _counts(result, trials).items() if count],
+            failures=_failures(trials),
+            fair=_fair(result),
+            usage=usage_lines(LossSpec.from_json(result["best"]["spec"])),
+        )
+    )
+
+
+def render_result(result: Mapping[str, Any], out: Path, notes: Sequence[str]) -> str:
+    """A result as a notebook shows it: verdict, leaderboard and notes. Text from the data or the user is escaped."""
+    rows = leaderboard(result)
+    return (
+        _environment()
+        .get_template("notebook.html.jinja")
+        .render(
+            result=result,
+            out=out,
+            notes=notes,
+            rows=rows,
+            constraints=next((row.constraints for row in rows if row.constraints), ()),
+            higher=higher_is_better(result["metric"]),
+            judged_by=judged_by(result),
+            spoken=spoken(result),
+            facts=_claimed(result.get("verdict") or {}),
+            seconds=_seconds((result.get("timing") or {}).get("total_s")),
+        )
+    )
+
+
+def render_verdict(verdict: Mapping[str, Any]) -> str:
+    """A verdict as a notebook shows it."""
+    said = spoken({"verdict": verdict, "best": {}})
+    return _environment().get_template("notebook.html.jinja").render(result=None, spoken=said, facts=_claimed(verdict))
+
+
+def _claimed(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """Grade and probability of a verdict, and a mid-tone for its side, readable on light and dark pages."""
+    probability = verdict.get("probability_better")
+    return {
+        "grade": verdict.get("grade"),
+        "probability": None if probability is None else f"{min(max(probability, 0.01), 0.99):.2f}",
+        "colour": "#3a9d5d" if verdict.get("recommended") == "searched" else "#3b82c4",
+    }
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("losssearch.report", "."),
         autoescape=True,
@@ -92,32 +162,7 @@ def render_report(
         lstrip_blocks=True,
     )
     environment.filters.update(number=_number, brief=_brief, signed=_signed, seconds=_seconds)
-    pictures = figures if isinstance(figures, Mapping) else {path.stem: path.read_bytes() for path in figures}
-    verdict = result.get("verdict") or {}
-    return environment.get_template("report.html.jinja").render(
-        result=result,
-        metric=result["metric"],
-        higher=higher_is_better(result["metric"]),
-        best=result["best"],
-        verdict=verdict,
-        spoken=spoken(result),
-        searched_won=verdict.get("recommended") == "searched",
-        rows=(rows := leaderboard(result)),
-        curves=any(row.most_epochs for row in rows),
-        untuned=_untuned(result),
-        judged_by=judged_by(result),
-        figures={
-            name: {
-                "uri": "data:image/png;base64," + base64.b64encode(content).decode(),
-                "caption": _CAPTIONS.get(name, ""),
-            }
-            for name, content in pictures.items()
-        },
-        states=[(count, state, _STATES[state]) for state, count in _counts(result, trials).items() if count],
-        failures=_failures(trials),
-        fair=_fair(result),
-        usage=usage_lines(LossSpec.from_json(result["best"]["spec"])),
-    )
+    return environment
 
 
 def _fair(result: Mapping[str, Any]) -> dict[str, Any] | None:

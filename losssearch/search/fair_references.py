@@ -137,6 +137,7 @@ def beside(context: Context, result: dict[str, Any], scores: dict[str, NDArray[n
     timing = result["timing"] | {
         "total_s": result["timing"]["total_s"] + found.seconds,
         "references_s": found.seconds,
+        "run_notes": context.surroundings,
     }
     return result | {"references": found.entries, "timing": timing}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from losssearch.redaction import redact
 from losssearch.storage.records import TrialRecord
 
 
@@ -63,3 +64,38 @@ class SilentObserver:
 
     def advance(self) -> None:
         """See `Observer.advance`."""
+
+
+class Recorder:
+    """Keeps the notes, each once and in their order, and hands all on to ``observer``."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        """See `Observer.note`."""
+        said = redact(message)
+        if said not in self.notes:
+            self.notes.append(said)
+        self.observer.note(said)
+
+    def stage(self, name: str, total: int) -> None:
+        """See `Observer.stage`."""
+        self.observer.stage(name, total)
+
+    def deadline(self, seconds: float) -> None:
+        """See `Observer.deadline`."""
+        self.observer.deadline(seconds)
+
+    def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
+        """See `Observer.trials`."""
+        self.observer.trials(records, best)
+
+    def underway(self, value: float) -> None:
+        """See `Observer.underway`."""
+        self.observer.underway(value)
+
+    def advance(self) -> None:
+        """See `Observer.advance`."""
+        self.observer.advance()

@@ -71,6 +71,7 @@ def result_of(
             "training_s": sum(t.seconds for t in trials if t.state in (TrialState.COMPLETED, TrialState.PRUNED)),
             "confirmation_s": context.seconds.get("confirmation", 0.0),
             "trials_per_minute": 60 * len(trials) / max(search_s, 1e-9),
+            "run_notes": context.surroundings,
         }
         | ({"budget_s": settings.time_budget, "notes": context.keeper.notes()} if context.keeper else {}),
     }

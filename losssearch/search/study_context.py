@@ -95,7 +95,9 @@ class StudyContext(ABC):
     fields: tuple[tuple[int, int], ...] = FIELDS
     """Rounds of the re-evaluation, where no time budget decides."""
     notes: list[str] = field(default_factory=list)
-    """What was said of how the study went, for its result."""
+    """What was said of the study and how it went, for its result: the same whenever it is run."""
+    run_notes: list[str] = field(default_factory=list)
+    """All that was said in this run, of workers and devices too."""
     _jobs: int = 0
 
     def __post_init__(self) -> None:
@@ -162,6 +164,12 @@ class StudyContext(ABC):
         if self.keeper is None or until is None:
             return self.executor.run(jobs, heard)
         return self.keeper.run(self.executor, list(jobs), until, heard)
+
+    @property
+    def surroundings(self) -> list[str]:
+        """Notes of this run that are neither the study's nor its data's: they depend on machine and interruptions."""
+        known = {*self.notes, *(self.described().get("notes") or ()), *(self.keeper.notes() if self.keeper else ())}
+        return [line for line in self.run_notes if line not in known]
 
     def remark(self, line: str) -> None:
         """Tell the observer and the result; nothing where there is nothing to say."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from losssearch.cli.progress import Progress
+from losssearch.progress.terminal import TerminalProgress as Progress
 
 
 def test_a_value_of_a_training_under_way_is_shown_as_one() -> None:

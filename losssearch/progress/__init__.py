@@ -1,0 +1,36 @@
+"""What a person sees while a study runs: in a notebook, on a terminal, or in a file of lines."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from losssearch.search.observer import Observer, SilentObserver
+
+
+def progress(verbose: int = 1) -> AbstractContextManager[Observer]:
+    """What shows the progress of a study and its notes: nothing at ``verbose`` 0, else what suits where stderr goes.
+
+    In a notebook a display that is updated in place, on a terminal a live line, elsewhere a line now and then.
+    """
+    if not verbose:
+        return nullcontext(SilentObserver())
+    if in_notebook():
+        from losssearch.progress.notebook import NotebookProgress
+
+        return NotebookProgress()
+    if sys.stderr is not None and sys.stderr.isatty():
+        from losssearch.progress.terminal import TerminalProgress
+
+        return TerminalProgress()
+    from losssearch.progress.lines import LineProgress
+
+    return LineProgress()
+
+
+def in_notebook() -> bool:
+    """Whether the caller runs in a Jupyter kernel. IPython is asked only where it was imported already."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+    return getattr(shell, "kernel", None) is not None

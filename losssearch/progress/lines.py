@@ -1,0 +1,42 @@
+"""Progress where stderr is no terminal, as in a log file: whole lines, and few of them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from losssearch.progress.stages import StagedProgress
+from losssearch.redaction import redact
+
+PAUSE = 10.0
+"""Seconds between two lines of one stage, at the least."""
+
+
+class LineProgress(StagedProgress):
+    """A line where a stage begins and ends, and every `PAUSE` seconds in between; notes as they come."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
+        self._shown = 0.0
+
+    def note(self, message: str) -> None:
+        """See `losssearch.search.observer.Observer`."""
+        _write(redact(message))
+
+    def show(self, *, now: bool) -> None:
+        """See `StagedProgress.show`."""
+        moment, last = self.clock(), self.stages[-1]
+        if not now and moment - self._shown < PAUSE:
+            return
+        self._shown = moment
+        took = self.took(last) if last.done or last.ended is not None else ""
+        facts = ", ".join(filter(None, (last.best, took, self.remaining())))
+        _write(f"{last.title} {last.count}{facts and f': {facts}'}")
+
+
+def _write(line: str) -> None:
+    with suppress(OSError, ValueError, AttributeError):  # closed, full or none at all: a study does not end for that
+        sys.stderr.write(" ".join(line.split()) + "\n")
+        sys.stderr.flush()

@@ -1,0 +1,124 @@
+"""The stages of a study and how far each has come, for displays that draw them themselves."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from losssearch.storage.records import TrialRecord
+
+TITLES = {
+    "search": "Searching",
+    "reevaluation-1": "Re-evaluating",
+    "reevaluation-2": "Re-evaluating 2nd",
+    "confirmation": "Confirming",
+    "front": "Drawing the front",
+}
+
+
+@dataclass
+class Stage:
+    """One stage; ``total`` is 0 where only a time budget ends it, ``began`` and ``ended`` are read from a clock."""
+
+    title: str
+    total: int
+    began: float
+    done: int = 0
+    best: str = ""
+    ended: float | None = None
+
+    @property
+    def count(self) -> str:
+        """``32/128``, or ``32`` without a total."""
+        return f"{self.done:,}/{self.total:,}" if self.total else f"{self.done:,}"
+
+    def left(self, now: float) -> float | None:
+        """Seconds until all is done at the pace so far; None where that cannot be told."""
+        if not self.total or not self.done or self.done >= self.total:
+            return None
+        return (now - self.began) * (self.total - self.done) / self.done
+
+
+class StagedProgress(ABC):
+    """Keeps the stages of a study; a display says how notes and stages are shown. An `Observer`."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.stages: list[Stage] = []
+        self.budget_ends: float | None = None
+
+    @abstractmethod
+    def note(self, message: str) -> None:
+        """See `losssearch.search.observer.Observer`."""
+
+    @abstractmethod
+    def show(self, *, now: bool) -> None:
+        """Show the last stage; at once with ``now``, else only where enough time has passed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.stages:
+            self._end()
+
+    def stage(self, name: str, total: int) -> None:
+        """See `losssearch.search.observer.Observer`."""
+        if self.stages:
+            self._end()
+        self.stages.append(Stage(TITLES.get(name, name), total, self.clock()))
+        self.show(now=True)
+
+    def deadline(self, seconds: float) -> None:
+        """See `losssearch.search.observer.Observer`."""
+        self.budget_ends = self.clock() + seconds
+
+    def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
+        """See `losssearch.search.observer.Observer`."""
+        self._advance(len(records), "" if best is None else f"best {best:.4g}")
+
+    def underway(self, value: float) -> None:
+        """See `losssearch.search.observer.Observer`."""
+        self._advance(0, f"best {value:.4g}, in training")
+
+    def advance(self) -> None:
+        """See `losssearch.search.observer.Observer`."""
+        self._advance(1)
+
+    def remaining(self) -> str:
+        """What is left of the time budget, or of the last stage; empty where neither can be told."""
+        now, last = self.clock(), self.stages[-1]
+        if last.ended is not None:
+            return ""
+        if self.budget_ends is not None:
+            return f"{clock_time(max(0.0, self.budget_ends - now))} of the budget left"
+        left = last.left(now)
+        return "" if left is None else f"about {clock_time(left)} left"
+
+    def took(self, stage: Stage) -> str:
+        """How long a stage takes so far, or took."""
+        return clock_time((self.clock() if stage.ended is None else stage.ended) - stage.began)
+
+    def _advance(self, count: int, best: str | None = None) -> None:
+        if not self.stages:
+            return
+        last = self.stages[-1]
+        last.done += count
+        if best is not None:
+            last.best = best
+        self.show(now=False)
+
+    def _end(self) -> None:
+        if self.stages[-1].ended is None:
+            self.stages[-1].ended = self.clock()
+            self.show(now=True)
+
+
+def clock_time(seconds: float) -> str:
+    """``0:07``, ``12:30``, ``1:05:00``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
