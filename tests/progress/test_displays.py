@@ -191,3 +191,14 @@ def test_a_recorder_keeps_each_note_once_and_hands_all_on() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (7.4, "0:07"), (750, "12:30"), (3900, "1:05:00")])
 def test_times_are_clock_times(seconds: float, text: str) -> None:
     assert clock_time(seconds) == text
+
+
+@pytest.mark.parametrize("display", [LineProgress, NotebookProgress, TerminalProgress, Recorder])
+def test_no_display_shows_a_secret(
+    kernel: list[tuple[str, dict[str, str]]], capsys: pytest.CaptureFixture[str], display: Any
+) -> None:
+    shown = display(SilentObserver()) if display is Recorder else display()
+    shown.note("no answer from http://me:Hunter22@host/path?token=Hunter22")
+    told = capsys.readouterr().err + str(kernel) + str(getattr(shown, "notes", ""))
+    assert "no answer" in told
+    assert "Hunter22" not in told
