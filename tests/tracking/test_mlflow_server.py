@@ -1,4 +1,4 @@
-"""A tracking server that is frozen, and one that is dead from the start: nothing is lost, doubled or called finished."""
+"""A tracking server that is frozen, one dead from the start: nothing is lost, doubled or called finished."""
 
 from __future__ import annotations
 
