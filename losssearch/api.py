@@ -125,8 +125,8 @@ def search(
         weight: a column of sample weights, or one per row: a row of weight 2 counts as two, in training, metrics and
             intervals. No feature. See docs/splits.md.
         sample_weight: the same, by scikit-learn's name.
-        data_memory: memory that a table may take, such as ``"2G"``, before a Parquet or Arrow file is streamed from
-            disk; a quarter of the machine's where left out.
+        data_memory: memory that data may take, such as ``"2G"``; a quarter of the machine's where left out. A Parquet
+            or Arrow table of more rows is streamed from disk; any other file that needs more is refused.
         sensitive: columns whose groups are to be treated alike, or cuts such as ``"age>=25"``; no features, unless
             ``sensitive_as_feature``. With arrays: one label a row.
         sensitive_as_feature: let the model see the sensitive attribute.

@@ -106,7 +106,8 @@ DataMemory: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="Stream a Parquet or Arrow table larger than this, such as 2G. Default: a quarter of the memory.",
+        help="Memory for the data, such as 2G. Larger Parquet and Arrow tables are streamed, other files refused. "
+        "Default: a quarter of the machine's.",
         rich_help_panel=DATA,
     ),
 ]

@@ -29,10 +29,10 @@ MINIMUM_DATES = 5
 LARGEST = 1e100
 """Numbers of a greater size count as infinite: their sums and squares would be."""
 
-LARGEST_JUDGED = 1e50
+LARGEST_JUDGED = 1e70
 """Targets are at most of this size: their errors are raised to the fourth power."""
 
-LEAST_SPREAD = 1e-50
+LEAST_SPREAD = 1e-70
 """Standard deviation of numbers that are divided by it."""
 
 _SCALARS = (str, bool, int, float, np.generic, Decimal, datetime, date, pd.Timedelta)

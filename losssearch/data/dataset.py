@@ -15,8 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data import streaming
+from losssearch.data.chosen_rows import check_classes, chosen_rows
 from losssearch.data.columns import read_columns
-from losssearch.data.given_splits import Given, GivenSplit, announced, attach, read_given, split_arrays
+from losssearch.data.given_splits import Given, GivenSplit, announced, read_given
 from losssearch.data.group_reader import GroupReader
 from losssearch.data.groups import (
     SMALLEST,
@@ -27,12 +28,10 @@ from losssearch.data.groups import (
     sensitive_columns,
     without_columns,
 )
-from losssearch.data.held_file import joined, unseen_class
 from losssearch.data.large import RESIDENT_SHARE, Stored, row_keys, row_numbers, store
 from losssearch.data.schema import Column, Schema
 from losssearch.data.sources import Data, Source, read_source
-from losssearch.data.targets import KINDS, MINIMUM_ROWS, Target, missing_values, read_target
-from losssearch.data.weights import weighed
+from losssearch.data.targets import KINDS, MINIMUM_ROWS, Target, read_target
 from losssearch.errors import DataError, OptionError
 
 COARSE = 0.1
@@ -133,7 +132,8 @@ def load(
     seeded sample of so many rows, the target's classes in their shares, where there are more; a rare class keeps
     50. Where it is left out, a Parquet or Arrow file that does not fit ``memory`` bytes (a quarter of the machine's)
     is streamed: see `losssearch.data.large`. Without ``stream``, or with a sensitive number, a sample that fits is used
-    instead. A note says which rows are used. ``sensitive``: columns whose values, or combinations of values, are the
+    instead. A note says which rows are used. A file of another format that does not fit ``memory`` is refused, before
+    it is unpacked. ``sensitive``: columns whose values, or combinations of values, are the
     groups to be treated alike; they are no features unless ``sensitive_as_feature``. See `losssearch.data.groups`.
     ``given``: the user's own splits. See `losssearch.data.given_splits`. ``kinds``: the tasks that the study's metric
     is for, which decide the task where its values leave it open.
@@ -152,7 +152,7 @@ def load(
     needed = (*named, *given.columns.values())
     unnamed = tuple(name for name in dropped if name not in needed)
     source = read_source(data, target, unnamed, max_rows, memory=memory, stream=stream and streamable)
-    source, notes, held = _with_test(source, given, target, unnamed, max_rows, drop_missing_target)
+    source, notes, held = chosen_rows(source, given, target, unnamed, max_rows, drop_missing_target, memory)
     source, grouping, reader = _read_groups(source, sensitive)
     split = read_given(source, given, held)
     weight = source.beside["weight"].to_numpy(dtype=np.float64) if given.weight is not None else None
@@ -162,7 +162,7 @@ def load(
     if isinstance(source.features, pd.DataFrame):
         notes = (*notes, *announced(source.features, list(given.columns.values())))
     goal = read_target(source.target, source.where, task, positive, kinds)
-    _check_classes(goal, held, str(given.test))
+    check_classes(goal, held, str(given.test))
     source = _without_row_numbers(source)
     features, schema, read_notes = _read_features(source)
     if not schema.columns:
@@ -186,47 +186,6 @@ def load(
         notes=(*goal.notes, *notes, *source.notes, *read_notes, *_said(grouping, hidden)),
         given=split,
     )
-
-
-def _with_test(
-    source: Source,
-    given: Given,
-    target: str | None,
-    drop: tuple[str, ...],
-    max_rows: int | None,
-    drop_missing_target: bool,
-) -> tuple[Source, tuple[str, ...], int]:
-    """The rows that are used, with what was given of each beside it; those of a test file, so many, come last."""
-    asked = given.described()
-    if asked and source.large is not None:
-        raise DataError(
-            f"--{next(iter(asked))} needs all rows in memory, and the {source.large.rows:,} rows of {source.where} do "
-            "not fit: use --max-rows N for a sample of them, or raise --data-memory"
-        )
-    if given.test is None:
-        attached, said = weighed(attach(source, given.roles, target))
-        source, notes = _without_missing_target(_thinned(attached, max_rows), drop_missing_target)
-        return source, (*said, *notes), 0
-    held = read_source(given.test, target or str(source.target.name), drop, None, stream=False)
-    rows = len(source.target)
-    split_arrays(given.roles, rows, len(held.target))
-    source, said = weighed(attach(source, given.roles, target, slice(0, rows)))
-    source, notes = _without_missing_target(_thinned(source, max_rows), drop_missing_target)
-    held, said_held = weighed(attach(held, given.roles, target, slice(rows, None)))
-    held, further = _without_missing_target(held, drop_missing_target)
-    notes = (*said, *notes, *(f"{note} in {held.where}" for note in (*said_held, *further, *held.notes)))
-    return joined(source, held), notes, len(held.target)
-
-
-def _check_classes(goal: Target, held: int, where: str) -> None:
-    """Raise `DataError` where one of the last ``held`` rows has a class that none of the others has."""
-    if not held or not goal.classes:
-        return
-    known = np.unique(goal.values[:-held])
-    unseen = ~np.isin(goal.values[-held:], known)
-    if unseen.any():
-        row = int(unseen.argmax())
-        raise DataError(unseen_class(goal.classes[int(goal.values[-held:][row])], f"row {row + 1} of {where}"))
 
 
 def _read_groups(source: Source, sensitive: Sensitive | None) -> tuple[Source, Groups | None, GroupReader | None]:
@@ -308,36 +267,6 @@ def _said(grouping: Groups | None, hidden: Sequence[str], where: str = "") -> tu
     seen = [name for name in grouping.columns if name not in hidden]
     how = f"the model sees {', '.join(seen)}" if seen else "the model does not see the sensitive attribute"
     return f"{len(grouping.names)} groups, by rows{where}: {shown}; {how}", *grouping.notes
-
-
-def _thinned(source: Source, most: int | None) -> Source:
-    """A source of at most so many rows; files that can be read in pieces come sampled already."""
-    rows = len(source.target)
-    sampled = any(" rows are used, " in note for note in source.notes)
-    if most is None or rows <= most or sampled:
-        return source
-    strata = pd.factorize(source.target, use_na_sentinel=False)[0].astype(np.int64)
-    chosen = streaming.draw(lambda: iter([strata]), most)
-    note = streaming.said(len(chosen), rows, "as max_rows asks")
-    return replace(source.rows(chosen), notes=(note, *source.notes))
-
-
-def _without_missing_target(source: Source, allowed: bool) -> tuple[Source, tuple[str, ...]]:
-    missing = missing_values(source.target)
-    count = int(missing.sum())
-    if not count:
-        return source, ()
-    name = f"target {str(source.target.name)!r} of {source.where}"
-    if count == len(missing):
-        raise DataError(f"a target must have values; {name} has none in {count} rows")
-    if not allowed and source.large is None:  # rows of a sample say nothing; the whole file is read yet
-        first = int(missing.argmax()) + 1
-        raise DataError(
-            f"every row must have a target; {name} lacks {count} of {len(missing)}, the first in row {first}: "
-            "leave them out with --drop-missing-target"
-        )
-    kept = source.rows(~missing)
-    return kept, (f"left out {count} rows without a target",) if source.large is None else ()
 
 
 def _read_features(source: Source) -> tuple[pd.DataFrame | NDArray[np.float32], Schema, tuple[str, ...]]:

@@ -6,29 +6,26 @@ import csv
 import gzip
 import re
 import warnings
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
-from zipfile import BadZipFile
+from typing import Any, BinaryIO, TextIO, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from losssearch.data import streaming
+from losssearch.data import array_size, columnar_size, streaming, text_size
+from losssearch.data.arrow_batches import arrow_batches
 from losssearch.data.columns import MISSING_TEXT
 from losssearch.data.index_columns import with_index
 from losssearch.data.numbers import plainly_numbers
-from losssearch.errors import DataError
+from losssearch.data.room import Room
+from losssearch.errors import DataError, LossSearchError
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".arrow", ".feather")
 ARRAY_SUFFIXES = (".npz",)
-
-_DELIMITERS = (",", ";", "\t", "|")
-_UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
 
 
 def suffix_of(path: Path) -> str:
@@ -59,6 +56,8 @@ class LargeFile:
     path: Path
     suffix: str
     rows: int
+    at_once: int = columnar_size.BATCH
+    """Rows of a piece."""
 
 
 def read_large_table(
@@ -67,30 +66,33 @@ def read_large_table(
     target: str | None,
     max_rows: int | None,
     *,
-    memory: int | None = None,
+    room: Room,
     stream: bool = True,
 ) -> tuple[pd.DataFrame, tuple[str, ...], LargeFile | None]:
-    """The table in a file; or a sample, where it has more rows than ``max_rows`` or than fit ``memory`` bytes.
+    """The table in a file; or a sample, where it has more rows than ``max_rows`` or than ``room`` has place for.
 
     A sample comes with a note; or, where all rows are to be read in pieces later (``stream``), with the file.
 
-    Raises `DataError` where the file holds no table.
+    Raises `DataError` where the file holds no table, or takes more memory than there is room for.
     """
     if suffix not in streaming.STREAMED:
-        return read_table(path, suffix), (), None
+        return read_table(path, suffix, room), (), None
     with unreadable_told(path):
+        columnar_size.require_batches(path, suffix, room)
         rows, schema = streaming.shape_of(path, suffix)
-        most = max_rows or streaming.rows_in_memory(schema, memory)
+        streaming.require_columns(schema, room, path)
+        most = max_rows or streaming.rows_in_memory(schema, room)
+        streamed = stream and max_rows is None and target is not None and rows > most
+        used = streaming.sample_size(rows, most) if streamed else min(rows, most)
+        columnar_size.require_room(path, suffix, room, rows, used)
         if rows <= most:
-            return read_table(path, suffix), (), None
+            return _read_columnar(path, suffix), (), None
         refuse_duplicate_names(schema.names, str(path))
         if target is not None and target not in schema.names:
             return pd.DataFrame(schema.empty_table().to_pandas()), (), None  # told where it is missed
-        large = None
-        if stream and max_rows is None and target is not None:
-            large = LargeFile(path, suffix, rows)
-            most = streaming.sample_size(rows, most)
-        frame = streaming.sample_file(path, suffix, target, most)
+        at_once = streaming.rows_at_once(schema, room)
+        large = LargeFile(path, suffix, rows, at_once) if streamed else None
+        frame = streaming.sample_file(path, suffix, target, used, at_once)
     if large is not None:
         return frame, (), large
     why = "as max_rows asks" if max_rows else "all would take more than the memory for data"
@@ -98,38 +100,40 @@ def read_large_table(
 
 
 @contextmanager
-def unreadable_told(path: Path) -> Iterator[None]:
+def unreadable_told(path: Path, what: str = "a table") -> Iterator[None]:
     """Turn what readers of files raise into a `DataError` of one line."""
     try:
         yield
-    except _UNREADABLE as error:
-        raise DataError(f"{path} is not a table: {_one_line(error)}") from error
-
-
-def read_table(path: Path, suffix: str) -> pd.DataFrame:
-    """The table in a file of one of `TABLE_SUFFIXES`; raise `DataError` where it holds none."""
-    try:
-        if suffix.startswith((".csv", ".tsv")):
-            return _read_text_table(path)
-        return _read_parquet(path) if suffix == ".parquet" else _read_arrow(path)
-    except DataError:
+    except LossSearchError:
         raise
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise DataError(f"{path} is not a table in UTF-8: it holds the byte {byte:#x}; save it as UTF-8") from error
-    except _UNREADABLE as error:
-        raise DataError(f"{path} is not a table: {_one_line(error)}") from error
+    except Exception as error:  # a falsified file makes readers raise anything
+        raise DataError(f"{path} is not {what}: {_one_line(error)}") from error
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays in an NPZ file by name; pickled objects are refused."""
-    try:
+def read_table(path: Path, suffix: str, room: Room) -> pd.DataFrame:
+    """The table in a file of one of `TABLE_SUFFIXES`; raise `DataError` where it holds none."""
+    with unreadable_told(path):
+        if suffix.startswith((".csv", ".tsv")):
+            return _read_text_table(path, room)
+        return _read_columnar(path, suffix)
+
+
+def _read_columnar(path: Path, suffix: str) -> pd.DataFrame:
+    return _read_parquet(path) if suffix == ".parquet" else _read_arrow(path)
+
+
+def read_arrays(path: Path, room: Room) -> dict[str, NDArray[Any]]:
+    """The arrays in an NPZ file by name; pickled objects are refused, and arrays that take too much memory."""
+    with unreadable_told(path, "an NPZ archive of plain arrays"):
+        with path.open("rb") as file:
+            if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
+                raise DataError(f"{path} is not an NPZ archive but one array; save it with numpy.savez")
+        array_size.require_room(path, room)
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: np.asarray(archive[name]) for name in archive.files}
-    except TypeError as error:  # numpy reads a renamed .npy file as one array
-        raise DataError(f"{path} is not an NPZ archive but one array; save it with numpy.savez") from error
-    except (BadZipFile, *_UNREADABLE) as error:
-        raise DataError(f"{path} is not an NPZ archive of plain arrays: {_one_line(error)}") from error
 
 
 def refuse_duplicate_names(names: Iterable[str], where: str) -> None:
@@ -141,15 +145,20 @@ def refuse_duplicate_names(names: Iterable[str], where: str) -> None:
         seen.add(name)
 
 
-def _read_text_table(path: Path) -> pd.DataFrame:
+def _read_text_table(path: Path, room: Room) -> pd.DataFrame:
+    with _open_bytes(path) as raw:
+        text_size.require_room(raw, room, path)
     with _open_text(path) as file:
         if "\0" in file.read(1 << 16):
             raise DataError(f"{path} is not a table: it holds binary data")
         file.seek(0)
         first = file.readline()
-        delimiter = max(_DELIMITERS, key=first.count)
+        delimiter = max(text_size.DELIMITERS, key=first.count)
         file.seek(0)
         header = next(csv.reader(file, delimiter=delimiter, skipinitialspace=True), [])
+        if len(header) > first.count(delimiter) + 1:  # a line break inside a quoted name
+            with _open_bytes(path) as raw:
+                text_size.require_columns(len(header), raw, room, path)
         refuse_duplicate_names((name for name in header if name), str(path))
         file.seek(0)
         with warnings.catch_warnings():
@@ -177,6 +186,10 @@ def _typed(column: pd.Series) -> pd.Series:
     return column if numbers is None else numbers
 
 
+def _open_bytes(path: Path) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb"))
+
+
 def _open_text(path: Path) -> TextIO:
     if path.suffix.lower() == ".gz":
         return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
@@ -187,19 +200,17 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     from pyarrow import parquet
 
     refuse_duplicate_names(parquet.read_schema(path).names, str(path))
-    return with_index(pd.DataFrame(parquet.ParquetFile(path).read().to_pandas()), str(path))
+    table = parquet.ParquetFile(path).read()
+    table.validate(full=True)  # text that is not UTF-8 would be found later
+    return with_index(pd.DataFrame(table.to_pandas()), str(path))
 
 
 def _read_arrow(path: Path) -> pd.DataFrame:
     import pyarrow as pa
 
     with pa.OSFile(str(path)) as source:
-        try:
-            table = pa.ipc.open_file(source).read_all()
-        except pa.ArrowInvalid:
-            # The other Arrow format: a stream, which has no footer.
-            source.seek(0)
-            table = pa.ipc.open_stream(source).read_all()
+        schema, batches = arrow_batches(source)
+        table = pa.Table.from_batches(list(batches), schema)
         refuse_duplicate_names(table.column_names, str(path))
         return with_index(pd.DataFrame(table.to_pandas()), str(path))
 

@@ -157,7 +157,10 @@ class _Pieces:
 
     def _frames(self, names: Sequence[str]) -> Iterator[pd.DataFrame]:
         large = self._large
-        with unreadable_told(large.path), streaming.batches(large.path, large.suffix, list(names)) as batches:
+        with (
+            unreadable_told(large.path),
+            streaming.batches(large.path, large.suffix, list(names), large.at_once) as batches,
+        ):
             for batch in batches:
                 for first in range(0, batch.num_rows, _PIECE):
                     yield with_index(batch.slice(first, _PIECE).to_pandas(), str(large.path))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from losssearch.data import builtin, files
 from losssearch.data.columns import LARGEST
 from losssearch.data.index_columns import with_index
+from losssearch.data.room import Room
 from losssearch.errors import DataError, OptionError
 
 Data: TypeAlias = str | Path | pd.DataFrame | tuple[Any, Any]
@@ -69,8 +70,9 @@ def read_source(
 ) -> Source:
     """Find the data and part the target from the features; columns in ``drop`` are left out.
 
-    A Parquet or Arrow file with more rows than ``max_rows``, or than fit ``memory`` bytes (a quarter of the machine's
-    where left out), is sampled; with ``stream``, such a sample of a file that does not fit memory names the file.
+    A file may take ``memory`` bytes (a quarter of the machine's where left out). A Parquet or Arrow file with more rows
+    than ``max_rows``, or than fit, is sampled; with ``stream``, such a sample of a file that does not fit names the
+    file.
 
     Raises `DataError` for data that cannot be read or lack a named column, `OptionError` for arguments that
     do not fit together, `UnknownNameError` for an unknown built-in set.
@@ -89,12 +91,12 @@ def read_source(
         return _from_builtin(name, target, drop)
     if scheme == "openml":
         return _from_openml(name, target, drop)
-    path = Path(data).expanduser()
+    path, room = Path(data).expanduser(), Room.of(memory)
     suffix = files.suffix_of(path)
     stem = path.name[: -len(suffix)] or path.name
     if suffix in files.ARRAY_SUFFIXES:
-        return _from_archive(files.read_arrays(path), stem, str(path), target, drop)
-    frame, notes, large = files.read_large_table(path, suffix, target, max_rows, memory=memory, stream=stream)
+        return _from_archive(files.read_arrays(path, room), stem, str(path), target, drop)
+    frame, notes, large = files.read_large_table(path, suffix, target, max_rows, room=room, stream=stream)
     source = _from_table(frame, stem, str(path), target, drop)
     return replace(source, notes=(*notes, *source.notes), large=large)
 

@@ -15,7 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from losssearch.data.arrow_batches import arrow_batches, sound
+from losssearch.data.columnar_size import BATCH, FEW
 from losssearch.data.index_columns import with_index
+from losssearch.data.room import Room
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,16 +26,12 @@ if TYPE_CHECKING:
 STREAMED = (".parquet", ".arrow", ".feather")
 """Suffixes of the files that can be read in pieces."""
 
-SHARE = 0.25
-"""Share of the machine's memory that a table may take, with its encoded draws."""
-
 COPIES = 6
 """Encoded float32 copies of a row that a study holds: draws of several stages, held-out parts, a worker's copy."""
 
 TEXT_WIDTH, TEXT_BYTES = 10, 64
 """Indicators that a text column is taken to give, and bytes that pandas takes for one of its values."""
 
-BATCH = 1 << 16
 LEAST_SAMPLE, MOST_SAMPLE = 1000, 300_000
 """Rows of a sample that stands for a table that is streamed: 40,000 in each of the confirmation and test parts."""
 
@@ -44,41 +43,33 @@ _SEED = 20_011
 
 
 @contextmanager
-def batches(path: Path, suffix: str, columns: list[str] | None = None) -> Iterator[Iterator[pa.RecordBatch]]:
-    """Record batches of a file, in order, with these columns alone."""
+def batches(
+    path: Path, suffix: str, columns: list[str] | None = None, rows: int = BATCH
+) -> Iterator[Iterator[pa.RecordBatch]]:
+    """Record batches of a file, in order, with these columns alone; of Parquet, at most so many ``rows`` in each."""
     import pyarrow as pa
     from pyarrow import parquet
 
     if suffix == ".parquet":
         with parquet.ParquetFile(path, pre_buffer=False) as file:
-            yield file.iter_batches(batch_size=BATCH, columns=columns)
+            yield sound(file.iter_batches(batch_size=rows, columns=columns))
         return
     with pa.memory_map(str(path)) as source:
-        try:
-            reader = pa.ipc.open_file(source)
-            found = (reader.get_batch(index) for index in range(reader.num_record_batches))
-        except pa.ArrowInvalid:
-            source.seek(0)
-            found = iter(pa.ipc.open_stream(source))
+        _, found = arrow_batches(source)
         yield (batch if columns is None else batch.select(columns) for batch in found)
 
 
 def shape_of(path: Path, suffix: str) -> tuple[int, pa.Schema]:
     """Rows and schema of a file, without its values."""
+    import pyarrow as pa
     from pyarrow import parquet
 
     if suffix == ".parquet":
         with parquet.ParquetFile(path) as file:
             return file.metadata.num_rows, file.schema_arrow
-    rows, schema = 0, None
-    with batches(path, suffix) as pieces:
-        for piece in pieces:
-            rows, schema = rows + piece.num_rows, piece.schema
-    if schema is None:
-        import pyarrow as pa
-
-        schema = pa.schema([])
-    return rows, schema
+    with pa.memory_map(str(path)) as source:
+        schema, found = arrow_batches(source)
+        return sum(piece.num_rows for piece in found), schema
 
 
 def row_bytes(schema: pa.Schema) -> int:
@@ -89,22 +80,19 @@ def row_bytes(schema: pa.Schema) -> int:
     return sum(8 + 4 * COPIES if simple else TEXT_BYTES + 4 * COPIES * TEXT_WIDTH for simple in plain)
 
 
-def memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or its control group's where that is less."""
-    limits = []
-    for file, scale in (("/proc/meminfo", 1024), ("/sys/fs/cgroup/memory.max", 1)):
-        try:
-            words = Path(file).read_text(encoding="ascii").split()
-            limits.append(int(words[1] if scale > 1 else words[0]) * scale)
-        except (OSError, ValueError, IndexError):  # not Linux, or no limit
-            continue
-    return min(limits, default=8 << 30)
+def rows_in_memory(schema: pa.Schema, room: Room) -> int:
+    """How many rows of this schema fit."""
+    return max(LEAST_SAMPLE, int(room.limit / max(1, row_bytes(schema))))
 
 
-def rows_in_memory(schema: pa.Schema, limit: int | None = None) -> int:
-    """How many rows of this schema fit into ``limit`` bytes; into `SHARE` of the memory where that is left out."""
-    room = SHARE * memory() if limit is None else limit
-    return max(LEAST_SAMPLE, int(room / max(1, row_bytes(schema))))
+def require_columns(schema: pa.Schema, room: Room, where: object) -> None:
+    """Raise `DataError` where the smallest sample of so many columns does not fit."""
+    room.require(LEAST_SAMPLE * row_bytes(schema) - FEW, where, ", or leave columns out of the file")
+
+
+def rows_at_once(schema: pa.Schema, room: Room) -> int:
+    """Rows of a piece of a Parquet file: few where they are wide."""
+    return max(LEAST_SAMPLE, min(BATCH, room.limit // max(1, 4 * row_bytes(schema))))
 
 
 def sample_size(rows: int, fitting: int) -> int:
@@ -112,12 +100,12 @@ def sample_size(rows: int, fitting: int) -> int:
     return max(3 * LEAST_SAMPLE // 2, min(MOST_SAMPLE, fitting, rows // 2))
 
 
-def sample_file(path: Path, suffix: str, target: str | None, most: int) -> pd.DataFrame:
+def sample_file(path: Path, suffix: str, target: str | None, most: int, at_once: int = BATCH) -> pd.DataFrame:
     """``most`` rows of the file or a few more, in the file's order, classes of ``target`` in their shares."""
     import pyarrow as pa
 
     def strata() -> Iterator[NDArray[np.int64]]:
-        with batches(path, suffix, None if target is None else [target]) as pieces:
+        with batches(path, suffix, None if target is None else [target], at_once) as pieces:
             coder = _Coder()
             for piece in pieces:
                 column = None if target is None else piece.column(0)
@@ -125,7 +113,7 @@ def sample_file(path: Path, suffix: str, target: str | None, most: int) -> pd.Da
 
     rows = draw(strata, most)
     taken, begin = [], 0
-    with batches(path, suffix) as pieces:
+    with batches(path, suffix, rows=at_once) as pieces:
         for piece in pieces:
             first, last = np.searchsorted(rows, (begin, begin + piece.num_rows))
             if last > first:

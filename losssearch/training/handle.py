@@ -18,6 +18,14 @@ Bar: TypeAlias = tuple[tuple[int, float], ...]
 """Pairs (step, utility)."""
 
 
+LARGEST = 1e70
+"""Of a metric's values: their differences are squared, and those squares too."""
+
+
+LAST_STEP = 1 << 53
+"""Steps are kept as whole numbers, which stores hold up to 64 bits."""
+
+
 class Refused(Exception):  # noqa: N818  (says what happened to a value, and never leaves its trial)
     """A value that cannot be the metric: the trial fails with this message."""
 
@@ -67,6 +75,8 @@ class TrialHandle:
         """Tell the metric after an epoch; steps must rise. A value that is not finite fails the trial at once."""
         if not step > self._last:
             self._refuse(f"steps of trial.report must rise, got {step} after {self._last:g}")
+        if abs(step) > LAST_STEP:
+            self._refuse(f"steps of trial.report must be at most {LAST_STEP} in size, got {step}")
         utility = self._utility(value, "trial.report's value")
         self._last, self._count, self.stopped = step, self._count + 1, False
         if utility > self._best:
@@ -102,6 +112,8 @@ class TrialHandle:
             self._refuse(f"{what} must be a number, got {value!r:.80}")
         elif not math.isfinite(number):
             self._refuse(f"{what} must be finite, got {number}")
+        elif abs(number) > LARGEST:
+            self._refuse(f"{what} must be at most {LARGEST:g} in size, got {number:g}")
         else:
             return self._sign * number
         return math.nan

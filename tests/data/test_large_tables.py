@@ -174,7 +174,7 @@ def test_rows_without_a_target_are_refused_or_left_out(tmp_path: Path, target: s
 def test_a_target_that_is_not_finite_is_told_with_its_row(tmp_path: Path) -> None:
     frame = made()
     frame.loc[19_000, "value"] = np.inf
-    with pytest.raises(DataError, match=r"infinite value in row 19001"):
+    with pytest.raises(DataError, match=r"has inf in row 19001"):
         streamed(written(frame, tmp_path / "t.parquet"), "value", "y")
 
 

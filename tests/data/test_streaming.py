@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
 
-from losssearch.data import load, streaming
+from losssearch.data import load, room, streaming
 from losssearch.errors import OptionError
 
 ROWS = 20_000
@@ -84,7 +84,7 @@ def test_without_a_limit_a_table_larger_than_memory_is_streamed(
     path = written(frame, tmp_path / "t.parquet", 4096)
     assert load(path, target="y").rows == ROWS
     schema = parquet.read_schema(path)
-    monkeypatch.setattr(streaming, "memory", lambda: 4 * 5000 * streaming.row_bytes(schema))
+    monkeypatch.setattr(room, "memory", lambda: 4 * 5000 * streaming.row_bytes(schema))
     dataset = load(path, target="y")
     assert dataset.all_rows == ROWS
     assert dataset.rows == pytest.approx(5000 * 2 / 3, abs=60)
@@ -120,4 +120,4 @@ def test_too_few_rows_are_refused(frame: pd.DataFrame) -> None:
 
 
 def test_memory_is_that_of_the_machine() -> None:
-    assert 1 << 28 < streaming.memory() < 1 << 48
+    assert 1 << 28 < room.memory() < 1 << 48

@@ -8,6 +8,7 @@ import pytest
 
 from losssearch.data import files, load
 from losssearch.data.columns import read_leniently
+from losssearch.data.room import Room
 from losssearch.errors import DataError
 
 ROWS = 200
@@ -104,10 +105,10 @@ def test_numbers_of_a_text_file_are_typed_as_in_a_frame(tmp_path: Path) -> None:
     }
     for dtype, four in cells.items():
         (tmp_path / "t.csv").write_text("c,d\n" + "".join(f"{cell},x\n" for cell in four))
-        assert files.read_table(tmp_path / "t.csv", ".csv")["c"].dtype == dtype
+        assert files.read_table(tmp_path / "t.csv", ".csv", Room.of())["c"].dtype == dtype
     for odd in ("nan", "inf", "12345678901234567", "0x10", "1_000"):
         (tmp_path / "t.csv").write_text(f"c,d\n1.5,x\n{odd},x\n")
-        assert files.read_table(tmp_path / "t.csv", ".csv")["c"].dtype == "str"
+        assert files.read_table(tmp_path / "t.csv", ".csv", Room.of())["c"].dtype == "str"
 
 
 DAYS = ("%d-%b-%Y", "%B %d, %Y", "%d %B %Y", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%y", "%d-%m-%Y", "%d%b%Y", "%Y%m%d")

@@ -84,6 +84,28 @@ def test_a_rate_that_fails_leaves_the_others() -> None:
     assert (outcome.state, outcome.reason) == ("failed", "the training function's answer must be finite, got nan")
 
 
+@pytest.mark.parametrize("value", [1e308, -1e308, 1e71])
+def test_values_too_large_to_be_squared_fail_their_candidate(value: float) -> None:
+    def function(loss: nn.Module, trial: TrialHandle) -> float | None:
+        if trial.number == 5:
+            return value
+        trial.report(1, value)
+        return None
+
+    for outcome in outcomes(function, (PLAIN, (), False), (FOCAL, (), False)):
+        assert outcome.state == "failed"
+        assert f"must be at most 1e+70 in size, got {value:g}" in outcome.reason
+
+
+@pytest.mark.parametrize("step", [float("inf"), 1e308, 2**63])
+def test_steps_that_no_store_holds_fail_their_candidate(step: float) -> None:
+    def function(loss: nn.Module, trial: TrialHandle) -> None:
+        trial.report(step, 0.5)  # type: ignore[arg-type]
+
+    (outcome,) = outcomes(function)
+    assert (outcome.state, "must be at most 9007199254740992" in outcome.reason) == ("failed", True)
+
+
 @pytest.mark.parametrize("code", [0, 3, "no GPU here"])
 def test_sys_exit_fails_its_candidate_and_does_not_end_the_study(code: object) -> None:
     def function(loss: nn.Module, trial: TrialHandle) -> float:

@@ -1,0 +1,88 @@
+"""Which rows of the data are used: a sample of them, those with a target, and those of a test file behind them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from losssearch.data import streaming
+from losssearch.data.given_splits import Given, attach, split_arrays
+from losssearch.data.held_file import joined, unseen_class
+from losssearch.data.sources import Source, read_source
+from losssearch.data.targets import Target, missing_values
+from losssearch.data.weights import weighed
+from losssearch.errors import DataError
+
+
+def chosen_rows(
+    source: Source,
+    given: Given,
+    target: str | None,
+    drop: tuple[str, ...],
+    max_rows: int | None,
+    drop_missing_target: bool,
+    memory: int | None,
+) -> tuple[Source, tuple[str, ...], int]:
+    """The rows that are used, with what was given of each beside it; those of a test file, so many, come last."""
+    asked = given.described()
+    if asked and source.large is not None:
+        raise DataError(
+            f"--{next(iter(asked))} needs all rows in memory, and the {source.large.rows:,} rows of {source.where} do "
+            "not fit: use --max-rows N for a sample of them, or raise --data-memory"
+        )
+    if given.test is None:
+        attached, said = weighed(attach(source, given.roles, target))
+        source, notes = _without_missing_target(_thinned(attached, max_rows), drop_missing_target)
+        return source, (*said, *notes), 0
+    held = read_source(given.test, target or str(source.target.name), drop, memory=memory)
+    rows = len(source.target)
+    split_arrays(given.roles, rows, len(held.target))
+    source, said = weighed(attach(source, given.roles, target, slice(0, rows)))
+    source, notes = _without_missing_target(_thinned(source, max_rows), drop_missing_target)
+    held, said_held = weighed(attach(held, given.roles, target, slice(rows, None)))
+    held, further = _without_missing_target(held, drop_missing_target)
+    notes = (*said, *notes, *(f"{note} in {held.where}" for note in (*said_held, *further, *held.notes)))
+    return joined(source, held), notes, len(held.target)
+
+
+def check_classes(goal: Target, held: int, where: str) -> None:
+    """Raise `DataError` where one of the last ``held`` rows has a class that none of the others has."""
+    if not held or not goal.classes:
+        return
+    known = np.unique(goal.values[:-held])
+    unseen = ~np.isin(goal.values[-held:], known)
+    if unseen.any():
+        row = int(unseen.argmax())
+        raise DataError(unseen_class(goal.classes[int(goal.values[-held:][row])], f"row {row + 1} of {where}"))
+
+
+def _thinned(source: Source, most: int | None) -> Source:
+    """A source of at most so many rows; files that can be read in pieces come sampled already."""
+    rows = len(source.target)
+    sampled = any(" rows are used, " in note for note in source.notes)
+    if most is None or rows <= most or sampled:
+        return source
+    strata = pd.factorize(source.target, use_na_sentinel=False)[0].astype(np.int64)
+    chosen = streaming.draw(lambda: iter([strata]), most)
+    note = streaming.said(len(chosen), rows, "as max_rows asks")
+    return replace(source.rows(chosen), notes=(note, *source.notes))
+
+
+def _without_missing_target(source: Source, allowed: bool) -> tuple[Source, tuple[str, ...]]:
+    missing = missing_values(source.target)
+    count = int(missing.sum())
+    if not count:
+        return source, ()
+    name = f"target {str(source.target.name)!r} of {source.where}"
+    if count == len(missing):
+        raise DataError(f"a target must have values; {name} has none in {count} rows")
+    if not allowed and source.large is None:  # rows of a sample say nothing; the whole file is read yet
+        first = int(missing.argmax()) + 1
+        raise DataError(
+            f"every row must have a target; {name} lacks {count} of {len(missing)}, the first in row {first}: "
+            "leave them out with --drop-missing-target"
+        )
+    kept = source.rows(~missing)
+    return kept, (f"left out {count} rows without a target",) if source.large is None else ()
