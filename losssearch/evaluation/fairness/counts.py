@@ -67,17 +67,22 @@ def tables_of(outputs: Tensor, target: Tensor, group: Tensor, groups: int) -> Te
 def check_groups(group: Tensor, groups: int, rows: int) -> None:
     """Refuse group ids that do not fit; with a single group, they are the values of an attribute that is a number.
 
+    Values are looked at on the CPU alone: elsewhere every look would wait for the device, and a study asks often.
+
     Raises:
         OptionError: For ids out of range, of another type than int64, for other rows, or fewer than two groups.
     """
     if groups == 1 and group.is_floating_point():
-        if group.dim() == 0 or group.shape[-1] != rows or not bool(group.isfinite().all()):
+        odd = group.dim() == 0 or group.shape[-1] != rows
+        if odd or (group.device.type == "cpu" and not bool(group.isfinite().all())):
             raise OptionError(f"an attribute must be finite numbers of the same {rows} rows, got {list(group.shape)}")
         return
     if groups < 2:
         raise OptionError(f"fairness compares groups, so there must be at least two; got {groups}")
     if group.dtype != torch.int64 or group.dim() == 0 or group.shape[-1] != rows:
         raise OptionError(f"group must be int64 ids of the same {rows} rows, got {group.dtype} {list(group.shape)}")
+    if group.device.type != "cpu":
+        return
     if group.numel() and not 0 <= int(group.min()) <= int(group.max()) < groups:
         raise OptionError(f"group ids must lie in [0, {groups - 1}], got {int(group.min())} to {int(group.max())}")
 
@@ -86,4 +91,9 @@ def _tally(code: Tensor, count: int) -> Tensor:
     """How often each code in ``[0, count)`` stands in every row of ``code`` ``[M, N]``: ``[M, count]``, float64."""
     members = len(code)
     offset = torch.arange(members, device=code.device).unsqueeze(1) * count
-    return torch.bincount((code + offset).reshape(-1), minlength=members * count).reshape(members, count).double()
+    codes = (code + offset).reshape(-1)
+    if codes.device.type == "cpu":
+        return torch.bincount(codes, minlength=members * count).reshape(members, count).double()
+    # `bincount` waits for a device, to learn the largest code.
+    sums = torch.zeros(members * count, dtype=torch.float64, device=codes.device)
+    return sums.index_add(0, codes, torch.ones_like(codes, dtype=torch.float64)).reshape(members, count)
