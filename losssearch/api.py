@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import Literal
 
-from losssearch.assembly import Assembled, Options, assemble
+from losssearch.assembly import Options, assemble
 from losssearch.assembly.arguments import check_types, plain
+from losssearch.assembly.publishing import Publishing
 from losssearch.data import Data
 from losssearch.data.given_splits import Named
 from losssearch.data.groups import Sensitive
 from losssearch.errors import ConstraintUnmetError, InterruptedStudyError, LossSearchError
 from losssearch.execution import one_thread
-from losssearch.export.bundle import write_bundle
 from losssearch.models import ModelFactory
 from losssearch.progress import progress
-from losssearch.redaction import guarded, redacted
-from losssearch.report.leaderboard import as_records, leaderboard
+from losssearch.redaction import guarded
 from losssearch.search.budget import UNLIMITED
 from losssearch.search.context import Context
 from losssearch.search.observer import Observer
-from losssearch.search.private_model import train_private_model
 from losssearch.search.result import Finished
 from losssearch.search.settings import parse_duration
 from losssearch.search.study import run_study
@@ -34,7 +29,6 @@ from losssearch.search.study_context import StudyContext
 from losssearch.search.user_study import FunctionContext
 from losssearch.search.user_verdict import run_function_study
 from losssearch.study_result import SearchResult, VerdictSummary, open_result
-from losssearch.training.private import Privacy
 from losssearch.training.user_function import TrainFunction
 
 
@@ -157,7 +151,9 @@ def search(
             factory or training function has as attributes of these names.
         device: ``auto``, ``cpu`` or ``cuda``.
         study: the study's name.
-        resume: go on with a study that was stopped.
+        resume: continue a study that was stopped; its folder, ``out``, is enough where the other arguments were texts
+            and numbers, which the folder keeps. What is given in addition must be what it was, but for ``trials``,
+            ``time_budget``, workers, device and stores.
         storage: the store's URL; a file in ``out`` where left out.
         tracking_uri: the MLflow store; a file in ``out`` where left out.
         mlflow: whether to track the study with MLflow.
@@ -191,13 +187,10 @@ def run(options: Options, observer: Observer) -> SearchResult:
     assembled = assemble(options, observer)
     context, out = assembled.context, assembled.out
     status: Literal["FINISHED", "KILLED", "FAILED"] = "FAILED"
+    publishing = Publishing(assembled)
     try:
-        if assembled.result is not None:
-            observer.note("the study is finished already: this is its result")
-            result = assembled.result
-        else:
-            with one_thread():
-                result = _publish(assembled, _finish(context))
+        with one_thread():
+            result = publishing.run(_finish)
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
@@ -205,7 +198,7 @@ def run(options: Options, observer: Observer) -> SearchResult:
         of = f"{done} of {context.settings.trials}" if context.settings.trials < UNLIMITED else str(done)
         raise InterruptedStudyError(f"stopped after {of} trials; all is saved in {out}, --resume goes on") from None
     finally:
-        _close(context, status)
+        _close(context, status, publishing)
     if unmet := result["verdict"].get("unmet"):
         raise ConstraintUnmetError(unmet, SearchResult(result, out))
     return SearchResult(result, out)
@@ -220,99 +213,14 @@ def _finish(context: StudyContext) -> Finished:
     raise TypeError(f"a study of {type(context).__name__} has no way to run")
 
 
-def _publish(assembled: Assembled, finished: Finished) -> dict[str, Any]:
-    """Write export, figures, report and ``result.json``, and tell store and tracker."""
-    from losssearch.report.html import write_report  # needed at the end alone, and slow to import
-
-    context, out = assembled.context, assembled.out
-    study, result = context.settings.study, _without_secrets(finished)
-    export = _write_export(context, finished, out / "export")
-    if assembled.privacy is not None and isinstance(context, Context):
-        result["private"] = _train_private(context, result, assembled.privacy, out / "export")
-    tracking = context.store.study(study).tracking
-    result["mlflow"] = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "run_id")}
-    report = out / "report.html"
-    result["export"] = {**export, "report": str(report)}
-    write_report(report, result, finished.trials, _write_figures(context, finished, out / "figures"))
-    shutil.copyfile(report, out / "export" / "report.html")
-    context.store.save_result(study, result)
-    _write_json(out / "result.json", result)
-    _write_json(out / "leaderboard.json", as_records(leaderboard(result)))
-    part = "test" if result["best"]["test"] else "validation"
-    metrics = {f"{part}_{result['metric']['name']}": result["best"][part]["mean"]}
-    artifacts = [out / "leaderboard.json", out / "result.json", report, out / "export", out / "figures"]
-    context.tracker.log_result(result, artifacts, metrics)
-    return result
-
-
-def _without_secrets(finished: Finished) -> dict[str, Any]:
-    content: dict[str, Any] = redacted(finished.result)
-    return content
-
-
-def _write_export(context: StudyContext, finished: Finished, folder: Path) -> dict[str, str | None]:
-    """Write the recommended loss as a bundle; give the path of each of its files, None for one that it lacks."""
-    settings, facts, result = context.settings, context.facts(), finished.result
-    prior = facts.class_prior
-    paths = write_bundle(
-        folder,
-        finished.spec,
-        task=settings.task,
-        classes=2 if prior is None else len(prior),
-        class_prior=prior,
-        learned=finished.learned,
-        metric=result["metric"],
-        data=result["data"],
-        study=settings.study,
-        verdict_text=result["verdict"]["text"],
-        target_mean=facts.target_mean,
-        target_scale=facts.target_scale,
-        groups=facts.groups,
-    )
-    return {name: None if path is None else str(path) for name, path in paths.items()}
-
-
-def _write_figures(context: StudyContext, finished: Finished, folder: Path) -> list[Path]:
-    from losssearch.report.figures import write_figures  # needed at the end alone, and slow to import
-
-    facts = context.facts()
-    prior = None if facts.class_prior is None else facts.class_prior.tolist()
-    return write_figures(
-        folder,
-        finished.result,
-        finished.trials,
-        finished.spec,
-        class_prior=prior,
-        learned=finished.learned,
-        zero=facts.zero,
-    )
-
-
-def _train_private(context: Context, result: Mapping[str, Any], privacy: Privacy, place: Path) -> dict[str, Any]:
-    from safetensors.torch import save
-
-    found = train_private_model(context, [result["best"], *result["baselines"]], privacy)
-    path = place / "private_model.safetensors"
-    path.write_bytes(save({name: value.contiguous() for name, value in found.parameters.items()}))
-    if found.facts["loss"] != result["best"]["name"]:
-        context.observer.note(
-            f"the private model is trained with {found.facts['loss']}: the recommended loss is no mean over samples"
-        )
-    return found.facts | {"model": str(path)}
-
-
-def _write_json(path: Path, content: Any) -> None:
-    draft = path.with_suffix(".json.new")
-    draft.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(draft, path)
-
-
-def _close(context: StudyContext, status: Literal["FINISHED", "KILLED", "FAILED"]) -> None:
+def _close(context: StudyContext, status: Literal["FINISHED", "KILLED", "FAILED"], publishing: Publishing) -> None:
     try:
         context.executor.close()
         context.tracker.close(status)
         for problem in context.tracker.problems:
             context.observer.note(problem)
+        if status == "FINISHED":
+            publishing.mark()  # the last step: whatever was killed before it is done again by --resume
     finally:
         context.store.close()
 

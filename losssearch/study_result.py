@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from losssearch.assembly import RUNS
-from losssearch.errors import DataError, OptionError
+from losssearch.assembly.claim import Claim, read_claim
+from losssearch.assembly.finished import restore
+from losssearch.errors import DataError, InputError, OptionError
 from losssearch.export.boosting import write_objective
 from losssearch.export.bundle import load_loss
+from losssearch.export.writing import unwritable, write_whole
 from losssearch.models import BOOSTED
 from losssearch.report.leaderboard import as_records, leaderboard
 
@@ -109,17 +111,17 @@ class SearchResult:
             raise OptionError(f"the folder of an export must be new, empty or a bundle; {place} is none of these")
         try:
             place.mkdir(parents=True, exist_ok=True)
+            if form == "json":
+                write_whole(place / "loss.json", (source / "loss.json").read_bytes())
+                return place / "loss.json"
+            if form in BOOSTED:
+                rate = self._content["best"]["learning_rate"] if self._content["model"] in BOOSTED else None
+                return write_objective(source, place, form, rate=rate)
+            for path in sorted(source.iterdir()):
+                if path.is_file() and not path.is_symlink():
+                    write_whole(place / path.name, path.read_bytes())
         except OSError as error:
-            raise OptionError(
-                f"the folder of an export must be one that can be made, but {place} cannot: {error.strerror}"
-            ) from error
-        if form == "json":
-            shutil.copyfile(source / "loss.json", place / "loss.json")
-            return place / "loss.json"
-        if form in BOOSTED:
-            rate = self._content["best"]["learning_rate"] if self._content["model"] in BOOSTED else None
-            return write_objective(source, place, form, rate=rate)
-        shutil.copytree(source, place, dirs_exist_ok=True)
+            raise unwritable(place, error, "the folder of an export") from error
         return place
 
     def __repr__(self) -> str:
@@ -149,20 +151,60 @@ def load_result(directory: str | Path) -> SearchResult:
     return found
 
 
-def open_result(study: str) -> SearchResult:
+def open_result(study: str, *, storage: str | None = None) -> SearchResult:
     """The result of a finished study, by its folder or by its name under ``losssearch-runs``.
+
+    Files of it that are missing, or of another study, are written again from its store, whose URL is ``storage`` where
+    it is neither a file in the folder nor kept there.
 
     Raises `DataError` where there is none, or the study is not finished.
     """
     for out in (Path(study), RUNS / study):
+        found, claim = _result_in(out), read_claim(out)
+        if found is not None and _is_whole(out, found, claim):
+            return SearchResult(found, out)
+        if claim is not None or (out / "study.db").is_file():
+            return _restored(out, found, storage)
+        if found is not None:
+            return SearchResult(found, out)
         if (out / "result.json").is_file():
-            try:
-                return SearchResult(json.loads((out / "result.json").read_text(encoding="utf-8")), out)
-            except ValueError as error:
-                raise DataError(f"{out / 'result.json'} must be JSON: {error}") from error
-        if (out / "study.db").is_file():
-            raise DataError(
-                f"the study in {out} is not finished: go on with it by `losssearch search … --resume --out {out}`"
-            )
+            raise DataError(f"{out / 'result.json'} must be JSON, and the result of a study")
     places = " and ".join(dict.fromkeys((study, str(RUNS / study))))
     raise DataError(f"a study's folder holds result.json, which was not found in {places}")
+
+
+def _result_in(out: Path) -> dict[str, Any] | None:
+    """The content of ``result.json``; None where there is none that can be read."""
+    try:
+        found = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _is_whole(out: Path, result: dict[str, Any], claim: Claim | None) -> bool:
+    """Whether result and export are of one study, and of that whose folder it is."""
+    if claim is not None and result.get("study") != claim.study:
+        return False
+    try:
+        exported = json.loads((out / "export" / "loss.json").read_text(encoding="utf-8"))
+        return bool(exported.get("study") == result.get("study")) and (out / "report.html").is_file()
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
+
+
+def _restored(out: Path, found: dict[str, Any] | None, storage: str | None) -> SearchResult:
+    """The result with its files, which are written again from the store."""
+    try:
+        result = restore(out, storage=storage)
+    except InputError:
+        if found is None:
+            raise
+        result = None  # a folder that was copied without its store shows what it has
+    if result is not None:
+        return SearchResult(result, out)
+    if found is not None:
+        return SearchResult(found, out)
+    raise DataError(
+        f"the study in {out} is not finished: resume it with `losssearch search --resume --out {out}`, then ask again"
+    )

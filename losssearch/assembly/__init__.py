@@ -5,19 +5,32 @@ from __future__ import annotations
 from losssearch.assembly.from_data import assemble_data
 from losssearch.assembly.from_function import assemble_function
 from losssearch.assembly.options import Options
-from losssearch.assembly.record import RUNS
+from losssearch.assembly.place import RUNS, Place
 from losssearch.assembly.surroundings import Assembled
 from losssearch.errors import OptionError
 from losssearch.search.observer import Observer
+from losssearch.training.user_function import TrainFunction
 
 __all__ = ["RUNS", "Assembled", "Options", "assemble"]
 
 
 def assemble(options: Options, observer: Observer) -> Assembled:
     """Check everything, and only then write anything; raise `InputError` for what cannot be used."""
+    if not options.resume:
+        _check_source(options)
+    place = Place(options)
+    try:
+        source = _check_source(place.options)
+        if source is None:
+            return assemble_data(place, observer)
+        return assemble_function(place, source, observer)
+    except BaseException as error:
+        place.give_up(error)
+        raise
+
+
+def _check_source(options: Options) -> TrainFunction | None:
+    """The training function; None where there are data."""
     if (options.data is None) == (options.train is None):
         raise OptionError("a search needs either data, or a training function as train=; give one of them")
-    if options.train is not None:
-        return assemble_function(options, options.train, observer)
-    assert options.data is not None  # noqa: S101  (checked above)
-    return assemble_data(options, options.data, observer)
+    return options.train

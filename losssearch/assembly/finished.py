@@ -1,17 +1,43 @@
-"""The report of a finished study, made anew from its store and its result."""
+"""Files of a finished study, made anew from its store, without its data."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from losssearch.errors import DataError
+from losssearch.assembly.claim import read_claim
+from losssearch.assembly.publication import Publication, kept_publication, render, write_files
+from losssearch.errors import DataError, UnknownNameError
 from losssearch.export.reading import read_bundle
-from losssearch.report.figures import write_figures
-from losssearch.report.html import write_report
+from losssearch.export.writing import write_whole
 from losssearch.storage.sql import SqlStore
+
+
+def restore(out: Path, *, storage: str | None = None) -> dict[str, Any] | None:
+    """Write the files of the finished study in ``out`` that are missing; its result, None where it is not finished.
+
+    ``storage`` is the URL of its store, where that is neither a file in ``out`` nor kept with its command.
+
+    Raises:
+        DataError: the folder does not tell which store holds the study.
+        OptionError: the study is driven by another process.
+        ConnectionLostError: the store does not answer, or the folder cannot be written.
+    """
+    own = out / "study.db"
+    if own.is_file() and not own.stat().st_size:
+        return None  # killed before the store had its tables
+    with _store(out, storage) as (store, study):
+        try:
+            publication = kept_publication(store, study)
+        except UnknownNameError:
+            publication = None
+        if publication is None:
+            return None
+        store.acquire(study)
+        write_files(out, publication, store.trials(study))
+        return publication.result
 
 
 def remake_report(
@@ -19,31 +45,61 @@ def remake_report(
 ) -> Path:
     """Write the report of the study in ``out`` to ``file``, by default where the study wrote it; return the place.
 
-    ``storage`` is the URL of its store, where that is not a file in ``out``. Nothing is trained, and no data read.
+    ``storage`` as for `restore`. Nothing is trained, and no data read.
 
     Raises:
         DataError: the folder lacks its store or its bundle.
         UnknownNameError: the store does not hold the study.
         ConnectionLostError: the store does not answer.
     """
+    with _store(out, storage, str(result["study"])) as (store, study):
+        trials = store.trials(study)
+        publication = kept_publication(store, study) or _of_bundle(out, dict(result))
+    place = file or out / "report.html"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(place, render(publication, trials)[1].encode())
+    return place
+
+
+def _of_bundle(out: Path, result: dict[str, Any]) -> Publication:
+    """What a study of an older version published, as far as its bundle tells it."""
+    facts = read_bundle(out / "export")
+    return Publication(
+        id="",
+        result=result,
+        spec=facts.spec.to_json(),
+        learned=dict(facts.learned),
+        class_prior=None if facts.class_prior is None else list(facts.class_prior),
+        target_mean=facts.target_mean,
+        target_scale=facts.target_scale,
+        groups=facts.groups,
+    )
+
+
+@contextmanager
+def _store(out: Path, storage: str | None, study: str = "") -> Iterator[tuple[SqlStore, str]]:
+    """The store of the study in a folder, and the study's name in it."""
+    claim = read_claim(out)
+    if claim is not None and storage is None:
+        storage = claim.command.options.get("storage")
+        if storage is not None and "storage" in claim.command.hidden:
+            raise DataError(
+                f"the study in {out} lies in {storage}, whose password is not kept: name the store, --storage"
+            )
     if storage is None and not (out / "study.db").is_file():
         raise DataError(
-            f"a report needs the trials of the study, but {out} holds no study.db: name its store, --storage"
+            f"a study's files are made of its store, but {out} holds no study.db: name the store, --storage"
         )
-    facts = read_bundle(out / "export")
     store = SqlStore(storage or f"sqlite:///{out / 'study.db'}", create=False)
     try:
-        trials = store.trials(str(result["study"]))
+        study = study or (claim.study if claim is not None else _only(store, out))
+        yield store, study
     finally:
         store.close()
-    with tempfile.TemporaryDirectory(prefix="losssearch-figures-") as folder:
-        figures = write_figures(
-            folder,
-            result,
-            trials,
-            facts.spec,
-            class_prior=facts.class_prior,
-            learned=facts.learned,
-            zero=facts.zero,
-        )
-        return write_report(file or out / "report.html", result, trials, figures)
+
+
+def _only(store: SqlStore, out: Path) -> str:
+    names = store.studies()
+    if len(names) != 1:
+        raise DataError(f"the store of {out} holds {len(names)} studies: --resume tells which one is meant")
+    return names[0]

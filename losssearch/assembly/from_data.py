@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from losssearch.assembly.cells import check_cells, warn_of_cells, with_cells
 from losssearch.assembly.fairness import Fairness, bound_space, read_fairness, warn
 from losssearch.assembly.options import DELTA, Options
-from losssearch.assembly.record import place
+from losssearch.assembly.place import Place
 from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
 from losssearch.data import Dataset, load, partition
@@ -65,8 +65,10 @@ class Question:
     fairness: Fairness
 
 
-def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled:
-    """Check everything, and only then write anything; raise `InputError` for what cannot be used."""
+def assemble_data(place: Place, observer: Observer) -> Assembled:
+    """Check everything, and only then write more than a claim; raise `InputError` for what cannot be used."""
+    options, data = place.options, place.options.data
+    assert data is not None  # noqa: S101  (a study without them has a function)
     if given := [name for name in FUNCTION_ONLY if getattr(options, name) is not None]:
         raise OptionError(f"{', '.join(given)} must be given with train=FUNCTION alone: a dataset says it itself")
     said = Recorder(observer)  # of this run, workers and devices included
@@ -80,8 +82,9 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
     dataset = replace(dataset, notes=(*dataset.notes, *map(str, leaks(dataset, parts.search))))
     # Trees are grown on the CPU, whatever else the machine has.
     device = device_of("cpu" if is_boosted(options.model) and options.device == "auto" else options.device)
-    study, out = place(options, f"{dataset.name}-{question.metric.name}")
-    settings = _settings(options, dataset, question, study, len(parts.search))
+    place.settle(f"{dataset.name}-{question.metric.name}")
+    options = place.options
+    settings = _settings(options, dataset, question, place.study, len(parts.search))
     factory = resolve_model(options.model)
     model = build_model(factory, len(dataset.schema.columns), question.task.width(len(dataset.classes)), device)
     if isinstance(model, LoopedModule):
@@ -107,7 +110,7 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
         source=data if isinstance(data, str) else dataset.name,
     )
     resources = resources_of(options, factory, workers, device)
-    opened = open_surroundings(options, settings, out, info, (workers, resources), said)
+    opened = open_surroundings(place, settings, info, (workers, resources), said)
     context = Context(
         settings=settings,
         dataset=dataset,
@@ -126,7 +129,7 @@ def assemble_data(options: Options, data: Data, observer: Observer) -> Assembled
         started=time.monotonic() if options.started is None else options.started,
         references=options.references,
     )
-    return Assembled(context, out, opened.result, privacy)
+    return Assembled(context, place.folder, opened.entered, privacy)
 
 
 def _load(options: Options, data: Data) -> Dataset:

@@ -7,7 +7,7 @@ import time
 from typing import cast
 
 from losssearch.assembly.options import Options
-from losssearch.assembly.record import place
+from losssearch.assembly.place import Place
 from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
 from losssearch.errors import OptionError, UnknownNameError, shown
@@ -51,8 +51,9 @@ DATA_ONLY = {
 """Options of data and model, which a training function brings itself, with their defaults."""
 
 
-def assemble_function(options: Options, train: TrainFunction, observer: Observer) -> Assembled:
-    """Check everything, and only then write anything; raise `InputError` for what cannot be used."""
+def assemble_function(place: Place, train: TrainFunction, observer: Observer) -> Assembled:
+    """Check everything, and only then write more than a claim; raise `InputError` for what cannot be used."""
+    options = place.options
     if not callable(train):
         raise OptionError(f"train must be a function of (loss, trial), got {shown(train)}")
     if given := [name for name, default in DATA_ONLY.items() if getattr(options, name) not in (default, [])]:
@@ -71,10 +72,11 @@ def assemble_function(options: Options, train: TrainFunction, observer: Observer
     numbers = dict(metric.aims)
     space, task = aim(load_space(options.space or task.space, task.kind), numbers), task.aimed(numbers)
     device = device_of(options.device)
-    study, out = place(options, f"{source.rpartition('.')[2]}-{metric.name}")
+    place.settle(f"{source.rpartition('.')[2]}-{metric.name}")
+    options = place.options
     epochs = EPOCHS if options.epochs is None else options.epochs
     settings = StudySettings(
-        study=study,
+        study=place.study,
         task=task.kind,
         metric=metric.name,
         space=space.to_json(),
@@ -94,7 +96,7 @@ def assemble_function(options: Options, train: TrainFunction, observer: Observer
     workers = _workers(options, said)
     resources = resources_of(options, train, workers, device)
     info = DatasetInfo(name=source, fingerprint="", rows=0, features=0, target="", source=settings.model)
-    opened = open_surroundings(options, settings, out, info, (workers, resources), said)
+    opened = open_surroundings(place, settings, info, (workers, resources), said)
     context = FunctionContext(
         settings=settings,
         task=task,
@@ -112,7 +114,7 @@ def assemble_function(options: Options, train: TrainFunction, observer: Observer
         device=_where(options, device, workers, resources),
         started=time.monotonic() if options.started is None else options.started,
     )
-    return Assembled(context, out, opened.result)
+    return Assembled(context, place.folder, opened.entered)
 
 
 def metric_of(options: Options) -> NamedMetric:

@@ -75,6 +75,8 @@ class Options:
     seed: int = 0
     started: float | None = None
     """When the clock of a time budget began, of ``time.monotonic``; now where left out."""
+    explicit: frozenset[str] | None = None
+    """Names of the options that were given; where left out, those that differ from their defaults."""
 
     @property
     def given(self) -> Given:

@@ -1,14 +1,19 @@
-"""Where a study is kept: its name and folder, its store, its tracker."""
+"""A study's record: its entry in the store, and its tracker."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from losssearch import __version__
+from losssearch.assembly.claim import adopt
+from losssearch.assembly.command import command_of, flag
 from losssearch.assembly.options import Options
+from losssearch.assembly.place import Place
+from losssearch.assembly.publication import Publication, kept_publication, published
 from losssearch.errors import OptionError
 from losssearch.redaction import redacted
 from losssearch.search.settings import StudySettings
@@ -17,53 +22,94 @@ from losssearch.storage.store import Store
 from losssearch.tracking.background import BackgroundTracker
 from losssearch.tracking.tracker import DatasetInfo, SilentTracker, Tracker
 
-RUNS = Path("losssearch-runs")
+ID = "id"
+"""The key of a study's config under which stands the id that its folder's claim has."""
+
+_FLAGS = {
+    "fingerprint": "DATA",
+    "plan": "--epochs",
+    "replicas": "--draws",
+    "front": "--objective",
+    "data": "direction or class_prior",
+    "splits": "--test, --group, --time, --split, --weight or --drop",
+}
 
 
-def place(options: Options, basis: str) -> tuple[str, Path]:
-    """The study's name and folder: as asked, or from its ``basis``, with a number where it is taken."""
-    if options.study is not None and not re.fullmatch(r"[\w.+-]{1,100}", options.study):
-        raise OptionError(f"--study must be 1 to 100 letters, digits, '.', '_', '+' or '-', got {options.study!r}")
-    if options.out is not None:
-        out = Path(options.out)
-        if out.exists() and not out.is_dir():
-            raise OptionError(f"--out must be a folder, but {out} is a file")
-        name = options.study or re.sub(r"[^\w.+-]", "-", out.resolve().name)
-    elif options.study is not None:
-        name, out = options.study, RUNS / options.study
-    else:
-        base = re.sub(r"[^\w.+-]+", "-", basis).strip("-")
-        names = [base, *(f"{base}-{number}" for number in range(2, 10_000))]
-        taken = [name for name in names if (RUNS / name / "study.db").exists()]
-        name = (taken or [base])[-1] if options.resume else next(n for n in names if n not in taken)
-        out = RUNS / name
-    if options.storage is None:
-        exists = (out / "study.db").exists()
-        if exists and not options.resume:
-            raise OptionError(f"{out} holds a study: go on with it by --resume, or give another --out")
-        if options.resume and not exists:
-            raise OptionError(f"--resume needs a study to go on with, but {out} holds none")
-    return name, out
+@dataclass(frozen=True)
+class Entered:
+    """What the store knows of a study that this process drives now.
+
+    ``publication``: what it publishes, where it is finished; ``digests``: those of its files, once all were published.
+    ``result``: that of a study which an older version finished.
+    """
+
+    publication: Publication | None = None
+    digests: dict[str, str] | None = None
+    result: dict[str, Any] | None = None
 
 
-def enter(store: Store, settings: StudySettings, options: Options) -> dict[str, Any] | None:
-    """Create or re-open the study and become its driver; the result, where it is finished already."""
-    config = redacted(settings.fixed())  # as the store has it
-    if not options.resume:
+def enter(store: Store, settings: StudySettings, place: Place) -> Entered:
+    """Create or re-open the study and become its driver."""
+    config, claim, options = redacted(settings.fixed()), place.claim, place.options
+    if place.may_be_new and not (options.resume and settings.study in store.studies()):
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        store.create_study(StudyRecord(settings.study, config | {"trials": settings.trials}, __version__, created))
+        known = {} if claim is None else {ID: claim.id}
+        entry = config | {"trials": settings.trials} | known
+        store.create_study(StudyRecord(settings.study, entry, __version__, created))
     record = store.study(settings.study)
-    found = {key: value for key, value in record.config.items() if key != "trials"}
-    if differing := [key for key in config if found.get(key) != config[key]]:
+    if claim is not None and record.config.get(ID, claim.id) != claim.id:
         raise OptionError(
-            f"--resume needs the options of the study it goes on with; these differ: {', '.join(differing)}; "
-            "repeat the first command, or start another --study"
+            f"{claim.out} is the folder of another study {settings.study!r} than the store holds: give the --storage "
+            "that it was started with, or another --out"
         )
+    _refuse_changes(record.config, config)
     if options.resume:
         store.check(settings.study)
     store.acquire(settings.study)
-    trials = record.result["trials"]["total"] if record.result else 0
-    return record.result if trials >= settings.trials else None
+    if claim is not None:
+        claim.begin(command_of(options))
+    else:
+        adopt(place.folder, settings.study, command_of(options), str(record.config.get(ID, "")))
+    return _finished(store, settings, options, record)
+
+
+def _finished(store: Store, settings: StudySettings, options: Options, record: StudyRecord) -> Entered:
+    """What a study came to, where it has all the trials that are asked for now."""
+    publication = kept_publication(store, settings.study)
+    if publication is None:
+        trials = record.result["trials"]["total"] if record.result else 0
+        return Entered(result=record.result if trials >= settings.trials else None)
+    digests = published(store, settings.study, publication)
+    asks_more = bool({"trials", "time_budget"} & (options.explicit or set()))
+    # A time budget that was used up is not begun anew before its result is published.
+    ended = digests is None and settings.time_budget is not None
+    if publication.trials >= settings.trials or not asks_more or ended:
+        return Entered(publication, digests)
+    return Entered()
+
+
+def _refuse_changes(found: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Raise `OptionError`, naming option and values, where the study was started otherwise."""
+    told = []
+    for key in config:
+        before, now = found.get(key), config[key]
+        if before == now:
+            continue
+        if key == "plan" and before is not None:
+            before, now = before.get("epochs"), now["epochs"]
+        values = ""
+        if all(isinstance(value, str | int | float | list | None) for value in (before, now)) and before != now:
+            values = f" (started with {_brief(before)}, got {_brief(now)})"
+        told.append(_FLAGS.get(key, flag(key)) + values)
+    if told:
+        raise OptionError(
+            f"--resume needs the options of the study that it resumes; these differ: {', '.join(told)}; repeat the "
+            "first command, or start another study with another --out"
+        )
+
+
+def _brief(value: object) -> str:
+    return "none" if value is None else f"{value!s:.40}"
 
 
 def open_tracker(options: Options, out: Path) -> Tracker:

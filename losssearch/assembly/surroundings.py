@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from losssearch.assembly.options import Options
-from losssearch.assembly.record import enter, open_record, open_tracker
+from losssearch.assembly.place import Place
+from losssearch.assembly.record import Entered, enter, open_record, open_tracker
 from losssearch.assembly.workers import executor_of
-from losssearch.errors import OptionError
 from losssearch.execution import Executor
 from losssearch.execution.resources import WorkerResources
 from losssearch.search.observer import Observer
@@ -23,24 +22,24 @@ from losssearch.training.private import Privacy
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a study reads and writes; ``result`` is that of a finished study that was resumed."""
+    """What a study reads and writes, and what is known of it where it was resumed."""
 
     store: Store
     tracker: Tracker
     executor: Executor
-    result: dict[str, Any] | None
+    entered: Entered
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """A study ready to run: ``result`` is that of a finished study that was resumed.
+    """A study ready to run, or ``entered`` as one that is finished.
 
     With ``privacy``, a final model is trained after it.
     """
 
     context: StudyContext
     out: Path
-    result: dict[str, Any] | None
+    entered: Entered
     privacy: Privacy | None = None
 
 
@@ -54,27 +53,27 @@ def _may_train_here(options: Options, settings: StudySettings, resources: Worker
 
 
 def open_surroundings(
-    options: Options,
+    place: Place,
     settings: StudySettings,
-    out: Path,
     info: DatasetInfo,
     workers: tuple[int, WorkerResources],
     observer: Observer,
 ) -> Surroundings:
-    """The first writing of a study: all that could be checked was checked before."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OptionError(f"--out must be a folder that can be made, but {out} cannot: {error.strerror}") from error
-    store = SqlStore(options.storage or f"sqlite:///{out / 'study.db'}", create=not options.resume, note=observer.note)
+    """The first writing of a study but its claim: all that could be checked was checked before."""
+    options, out = place.options, place.folder
+    store = SqlStore(options.storage or f"sqlite:///{out / 'study.db'}", create=place.may_be_new, note=observer.note)
     tracker: Tracker = SilentTracker()
     try:
-        result = enter(store, settings, options)
+        entered = enter(store, settings, place)
         tracker = open_tracker(options, out)  # sets itself up in its own thread, while the executor starts
-        executor = executor_of(options, *workers, observer, early=_may_train_here(options, settings, workers[1]))
+        trains = entered == Entered()
+        count, resources = workers
+        executor = executor_of(
+            options, count if trains else 0, resources, observer, early=_may_train_here(options, settings, resources)
+        )
         open_record(tracker, settings, info, store)
     except BaseException:
         tracker.close("FAILED")
         store.close()
         raise
-    return Surroundings(store, tracker, executor, result)
+    return Surroundings(store, tracker, executor, entered)

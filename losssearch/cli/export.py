@@ -29,10 +29,14 @@ def export(
             help="python: the whole bundle; json: the spec alone; lightgbm, xgboost: an objective for boosted trees.",
         ),
     ] = Format.python,
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The study's store. Default: as it was started, study.db in its folder."),
+    ] = None,
 ) -> None:
     """Write the recommended loss: a bundle that needs torch alone, its spec as JSON, or an objective for trees."""
     from losssearch.api import open_result
     from losssearch.cli.output import note
 
-    written = open_result(study).export(out, form.value)
+    written = open_result(study, storage=storage).export(out, form.value)
     note(f"written: {written}")

@@ -9,6 +9,10 @@ import typer
 
 def leaderboard(
     study: Annotated[str, typer.Argument(metavar="STUDY|DIR", help="A study's name or folder.")],
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The study's store. Default: as it was started, study.db in its folder."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:
     """Show the leaderboard of a study, baselines included."""
@@ -18,7 +22,7 @@ def leaderboard(
     from losssearch.report.leaderboard import as_records
     from losssearch.report.leaderboard import leaderboard as rows
 
-    result = open_result(study).to_json()
+    result = open_result(study, storage=storage).to_json()
     if as_json:
         write_json(as_records(rows(result)))
         return

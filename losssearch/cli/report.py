@@ -23,14 +23,13 @@ def report(
     from losssearch.assembly.finished import remake_report
     from losssearch.cli.output import console
     from losssearch.errors import OptionError
+    from losssearch.export.writing import unwritable
 
     if out is not None and (out.is_dir() or out.suffix.lower() not in (".html", ".htm")):
         raise OptionError(f"--out must be an .html file, got {out}")
-    found = open_result(study)
+    found = open_result(study, storage=storage)
     try:
         place = remake_report(found.out, found.to_json(), out, storage=storage)
     except OSError as error:
-        raise OptionError(
-            f"--out must be a file that can be written, but {out or found.out} cannot: {error}"
-        ) from error
+        raise unwritable(out or found.out, error, "the file of a report, --out,") from error
     console().print(f"Report   {place}", soft_wrap=True)

@@ -5,13 +5,25 @@ from __future__ import annotations
 import re
 import time
 
+import typer
+
 from losssearch.cli import search_options as given
+
+_OTHER_NAMES = {
+    "time_column": "time",
+    "constraint": "constraints",
+    "objective": "objectives",
+    "no_references": "references",
+    "no_mlflow": "mlflow",
+}
+"""Parameters of the command whose option has another name in Python."""
 
 _PART = re.compile(r'(?:"[^"]*"|\((?:[^()]|\([^()]*\))*\)|[^,])+')
 
 
 def search(
-    data: given.Data,
+    context: typer.Context,
+    data: given.Data = None,
     target: given.Target = None,
     metric: given.Metric = None,
     task: given.Task = None,
@@ -68,10 +80,12 @@ def search(
     from losssearch.cli.output import write_json
     from losssearch.cli.progress import interruptible
     from losssearch.cli.summary import print_summary
-    from losssearch.errors import ConstraintUnmetError
+    from losssearch.errors import ConstraintUnmetError, OptionError
     from losssearch.progress import progress
     from losssearch.search.settings import parse_duration
 
+    if data is None and not resume:
+        raise OptionError("DATA must be given: a file, builtin:NAME or openml:ID; only --resume --out DIR needs none")
     options = Options(
         data=data,
         target=target,
@@ -120,6 +134,7 @@ def search(
         out=out,
         seed=seed,
         started=started,
+        explicit=_explicit(context),
     )
     unmet: ConstraintUnmetError | None = None
     with interruptible(), progress(0 if quiet or silent or as_json else 1) as observer:
@@ -133,6 +148,13 @@ def search(
         print_summary(result.to_json(), result.out)
     if unmet:
         raise unmet
+
+
+def _explicit(context: typer.Context) -> frozenset[str]:
+    """Names of the options that stand on the command line."""
+    sources = ((name, context.get_parameter_source(name)) for name in context.params)
+    named = (name for name, source in sources if source is not None and source.name != "DEFAULT")
+    return frozenset(_OTHER_NAMES.get(name, name) for name in named) - {"as_json", "quiet", "silent"}
 
 
 def _listed(entries: list[str] | None) -> list[str]:

@@ -12,8 +12,12 @@ WORKERS, STUDY = "Workers and device", "Study and output"
 """Panels of the help, in the order in which the command names their first options."""
 
 Data: TypeAlias = Annotated[
-    str,
-    typer.Argument(metavar="DATA", help="A file (.csv, .csv.gz, .parquet, .arrow, .npz), builtin:NAME or openml:ID."),
+    str | None,
+    typer.Argument(
+        metavar="DATA",
+        show_default=False,
+        help="A file (.csv, .csv.gz, .parquet, .arrow, .npz), builtin:NAME or openml:ID. Not needed to --resume.",
+    ),
 ]
 Target: TypeAlias = Annotated[str | None, typer.Option(metavar="COL", help="Column to predict.", rich_help_panel=DATA)]
 Metric: TypeAlias = Annotated[
@@ -276,7 +280,12 @@ Study: TypeAlias = Annotated[
     typer.Option(metavar="NAME", help="Name of the study. Default: from data and metric.", rich_help_panel=STUDY),
 ]
 Resume: TypeAlias = Annotated[
-    bool, typer.Option("--resume", help="Go on with a study that was stopped.", rich_help_panel=STUDY)
+    bool,
+    typer.Option(
+        "--resume",
+        help="Continue the study in --out (or of --study), with the options that it was started with.",
+        rich_help_panel=STUDY,
+    ),
 ]
 Storage: TypeAlias = Annotated[
     str | None,

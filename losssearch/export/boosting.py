@@ -23,6 +23,7 @@ from losssearch.export.example import SHOWN_CLASSES
 from losssearch.export.facts import LossFacts, plain
 from losssearch.export.reading import SPEC_FILE, read_bundle
 from losssearch.export.source import ascii_formula, loss_source
+from losssearch.export.writing import write_whole
 from losssearch.models.boosted import BOOSTED
 from losssearch.training.boosting import ROUNDS, objective
 from losssearch.training.boosting.objective import Objective
@@ -46,8 +47,8 @@ def write_objective(bundle: Path, place: Path, library: str, *, rate: float | No
     text = objective_source(read_bundle(bundle), library, rate=rate)
     place.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(bundle / SPEC_FILE, place / SPEC_FILE)
-    (place / "requirements.txt").write_text(REQUIREMENTS.format(library=library), encoding="utf-8")
-    (place / OBJECTIVE_FILE).write_text(text, encoding="utf-8")
+    write_whole(place / "requirements.txt", REQUIREMENTS.format(library=library).encode())
+    write_whole(place / OBJECTIVE_FILE, text.encode())
     return place / OBJECTIVE_FILE
 
 

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from losssearch.export.card import model_card
 from losssearch.export.facts import LossFacts
 from losssearch.export.reading import FORMAT, FORMAT_VERSION, SPEC_FILE, WEIGHTS_FILE, load_loss, read_bundle
 from losssearch.export.source import loss_source
+from losssearch.export.writing import replace_folder
 from losssearch.losses.spec import LossSpec
 
 __all__ = ["load_loss", "read_bundle", "write_bundle"]
@@ -32,8 +30,23 @@ __all__ = ["load_loss", "read_bundle", "write_bundle"]
 REQUIREMENTS = "torch>=2.2\n"
 
 
-def write_bundle(
-    directory: Path | str,
+def write_bundle(directory: Path | str, spec: LossSpec, **facts: Any) -> dict[str, Path | None]:
+    """Write the bundle of ``spec`` to ``directory``, replacing a bundle that is there as a whole.
+
+    ``facts`` are those of `bundle_files`. Returns the paths under ``python``, ``spec``, ``weights``, ``pt2`` and
+    ``report``, None for what the bundle does not hold.
+
+    Raises `OptionError` where ``directory`` holds something else than a bundle, `SpecError` where a fact is
+    missing or does not fit the spec. Nothing is left half-written.
+    """
+    files = bundle_files(spec, **facts)
+    place = Path(directory)
+    refuse_others(place)
+    replace_folder(place, files)
+    return bundle_paths(place, files)
+
+
+def bundle_files(
     spec: LossSpec,
     *,
     task: str,
@@ -47,18 +60,15 @@ def write_bundle(
     target_mean: float = 0.0,
     target_scale: float = 1.0,
     groups: int = 0,
-) -> dict[str, Path | None]:
-    """Write the bundle of ``spec`` to ``directory``, replacing a bundle that is there as a whole.
+) -> dict[str, bytes]:
+    """The files of the bundle of ``spec``, by name.
 
     ``class_prior`` [classes] is the share of each class in the searched data, None for regression;
     ``learned`` the learned scalars by their names in the composed loss's state, their initial values where
     missing; ``metric`` and ``data`` those of ``result.json``; ``target_mean`` and ``target_scale`` the
     searched data's standardisation, in the target's own units; ``groups`` how many sensitive groups there are.
-    Returns the paths under ``python``, ``spec``, ``weights``, ``pt2`` and ``report``, None for what the bundle
-    does not hold.
 
-    Raises `OptionError` where ``directory`` holds something else than a bundle, `SpecError` where a fact is
-    missing or does not fit the spec. Nothing is left half-written.
+    Raises `SpecError` where a fact is missing or does not fit the spec.
     """
     prior = None if class_prior is None else tuple(torch.as_tensor(class_prior, dtype=torch.float32).detach().tolist())
     facts = LossFacts(
@@ -85,12 +95,15 @@ def write_bundle(
     }
     if weights is not None:
         files[WEIGHTS_FILE] = weights
-    place = Path(directory)
-    _replace(place, files)
+    return files
+
+
+def bundle_paths(place: Path, files: Collection[str]) -> dict[str, Path | None]:
+    """Where a bundle's ``files`` lie in ``place``, under the names that `write_bundle` gives."""
     return {
         "python": place / "loss.py",
         "spec": place / SPEC_FILE,
-        "weights": None if weights is None else place / WEIGHTS_FILE,
+        "weights": place / WEIGHTS_FILE if WEIGHTS_FILE in files else None,
         "pt2": None,
         "report": None,
     }
@@ -124,30 +137,9 @@ def _spec_json(facts: LossFacts, weights: bytes | None) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _replace(place: Path, files: Mapping[str, bytes]) -> None:
-    """Write ``files`` beside ``place`` and rename; what was there comes back if the rename fails."""
+def refuse_others(place: Path) -> None:
+    """Raise `OptionError` where a place holds something else than a bundle."""
     if place.is_symlink() or (place.exists() and not place.is_dir()):
         raise OptionError(f"a bundle is a directory of its own, got {place}, which is a file or a link")
     if place.is_dir() and any(place.iterdir()) and not (place / SPEC_FILE).is_file():
         raise OptionError(f"{place} holds other files and no bundle; give an empty or a new directory")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-    old = fresh.with_name(fresh.name + "-old")
-    try:
-        for name, content in files.items():
-            with (fresh / name).open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-        fresh.chmod(0o755)
-        if place.exists():
-            place.rename(old)
-        try:
-            fresh.rename(place)
-        except OSError:
-            if old.exists():
-                old.rename(place)
-            raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from losssearch.export.writing import write_whole
 from losssearch.report.canvas import BLUE, GREY, INK, ORANGE, RED, blank, drawable, headline, legend, number, png
 from losssearch.report.fairness import judged_by
 from losssearch.report.fairness_figures import fairness_figures
@@ -51,18 +52,29 @@ def write_figures(
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    drawn = {
+    drawn = draw_figures(result, trials, spec, class_prior=class_prior, learned=learned, zero=zero)
+    paths = {directory / f"{name}.png": content for name, content in drawn.items()}
+    for path, content in paths.items():
+        write_whole(path, content)
+    return list(paths)
+
+
+def draw_figures(
+    result: Mapping[str, Any],
+    trials: Sequence[TrialRecord],
+    spec: LossSpec,
+    *,
+    class_prior: Sequence[float] | None = None,
+    learned: Mapping[str, float | Tensor] | None = None,
+    zero: float = 0.0,
+) -> dict[str, bytes]:
+    """The figures that `write_figures` writes, as PNG files by name."""
+    return {
         "leaderboard": leaderboard_figure(result),
         "history": history_figure(result, trials),
         "loss_shape": shape_figure(result, spec, class_prior=class_prior, learned=learned, zero=zero),
         **fairness_figures(result, trials),
     }
-    paths = []
-    for name, content in drawn.items():
-        path = directory / f"{name}.png"
-        path.write_bytes(content)
-        paths.append(path)
-    return paths
 
 
 def metric_label(result: Mapping[str, Any], part: str) -> str:

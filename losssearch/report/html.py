@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from losssearch.export.usage import usage_lines
+from losssearch.export.writing import write_whole
 from losssearch.losses.spec import LossSpec
 from losssearch.report.fairness import (
     group_rows,
@@ -67,15 +66,7 @@ def write_report(
     """
     place = Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
-    page = render_report(result, trials, figures)
-    handle, fresh = tempfile.mkstemp(prefix=f".{place.name}-", dir=place.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(page)
-        Path(fresh).chmod(0o644)
-        Path(fresh).replace(place)
-    finally:
-        Path(fresh).unlink(missing_ok=True)
+    write_whole(place, render_report(result, trials, figures).encode())
     return place
 
 

@@ -96,22 +96,24 @@ def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
 
 
-@pytest.mark.parametrize("step", ["open", "rename"])
-def test_a_failure_leaves_the_old_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+@pytest.mark.parametrize(("place", "step"), [(os, "fsync"), (Path, "rename")])
+def test_a_failure_leaves_the_old_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any, step: str
+) -> None:
     write_learning(tmp_path / "b")
     before = {file.name: file.read_bytes() for file in (tmp_path / "b").iterdir()}
-    real: Callable[..., Any] = getattr(Path, step)
+    real: Callable[..., Any] = getattr(place, step)
     calls = 0
 
-    def failing(self: Path, *arguments: Any, **options: Any) -> Any:
+    def failing(*arguments: Any, **options: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise OSError(28, "No space left on device")
-        return real(self, *arguments, **options)
+        return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, step, failing)
+        patch.setattr(place, step, failing)
         with pytest.raises(OSError, match="No space left"):
             write_plain(tmp_path / "b")
     assert {file.name: file.read_bytes() for file in (tmp_path / "b").iterdir()} == before

@@ -144,7 +144,7 @@ def test_a_loss_that_learns_says_how_to_train_it(make_result: Maker) -> None:
 def test_a_failure_leaves_the_old_report(make_result: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "report.html"
     place.write_text("old")
-    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk")))
+    monkeypatch.setattr("os.replace", lambda *_, **__: (_ for _ in ()).throw(OSError("disk")))
     with pytest.raises(OSError, match="disk"):
         write_report(place, make_result(), [], {})
     assert place.read_text() == "old"

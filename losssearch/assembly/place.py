@@ -1,0 +1,151 @@
+"""Where a study is kept: its name and its folder, which is claimed before anything else is done."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from itertools import chain, count
+from pathlib import Path
+
+from losssearch.assembly.claim import CLAIM, Claim, TakenError, claim_folder, resumed_claim
+from losssearch.assembly.command import command_of, explicit_in, recalled
+from losssearch.assembly.options import Options
+from losssearch.errors import InputError, OptionError
+from losssearch.storage.sql import SqlStore
+
+RUNS = Path("losssearch-runs")
+
+
+class Place:
+    """The name and folder of the study of ``options``.
+
+    They are claimed at once where the user names one of them, else by `settle`, as they then come from the data.
+    The ``options`` of a resume are completed by those that the study was started with.
+
+    Raises:
+        OptionError: the folder belongs to another study or cannot be used, there is nothing to resume, or an option is
+            not what the study was started with.
+        ConnectionLostError: the disk is full.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = replace(options, explicit=frozenset(explicit_in(options)))
+        self.claim: Claim | None = None
+        self.study, self.out = options.study or "", _asked(options)
+        if self.out is None:
+            if options.resume and options.data is None and options.train is None:
+                raise OptionError("--resume needs the study's folder, --out DIR, or its name, --study NAME")
+        elif options.resume:
+            self._resume(self.out)
+        else:
+            self.study = self.study or _name_of(self.out)
+            self.claim = claim_folder(self.out, self.study, command_of(options))
+
+    def settle(self, basis: str) -> None:
+        """Choose name and folder from ``basis``, with a number where it is taken, unless the user named one of them."""
+        if self.out is not None:
+            return
+        base = re.sub(r"[^\w.+-]+", "-", basis).strip("-.") or "study"
+        if self.options.resume:
+            self.study = _last(base, _studies())
+            self.out = RUNS / self.study
+            self._resume(self.out)
+            return
+        stored = self._stored()
+        for name in chain([base], (f"{base}-{number}" for number in count(2))):
+            if name in stored or (RUNS / name).is_symlink():
+                continue
+            try:
+                self.claim = claim_folder(RUNS / name, name, command_of(self.options))
+            except TakenError:
+                continue
+            self.study, self.out = name, RUNS / name
+            return
+
+    @property
+    def folder(self) -> Path:
+        """The folder, once it is settled."""
+        assert self.out is not None  # noqa: S101
+        return self.out
+
+    @property
+    def may_be_new(self) -> bool:
+        """Whether the study may have to be entered into its store: its search died before, or starts now."""
+        return not self.options.resume or (self.claim is not None and not self.claim.begun)
+
+    def give_up(self, error: BaseException) -> None:
+        """Leave the folder as it was where the input was at fault; else leave the claim for a resume."""
+        if self.claim is not None and isinstance(error, InputError) and not self.options.resume:
+            self.claim.withdraw()
+        elif self.claim is not None:
+            self.claim.leave()
+
+    def _resume(self, out: Path) -> None:
+        asked = self.options
+        self.claim = resumed_claim(out)
+        if self.claim is None or not self.claim.study:
+            if self.claim is not None:
+                self.claim.leave()
+                self.claim = None
+            if asked.storage is None and not (out / "study.db").exists():
+                raise OptionError(f"--resume needs a study to resume, but {out} holds none")
+            if asked.data is None and asked.train is None:
+                raise OptionError(
+                    f"--resume needs the whole command again, as the study in {out} was started by a version that did "
+                    "not keep it"
+                )
+            self.study = self.study or _name_of(out)
+            return
+        if asked.study not in (None, self.claim.study):
+            self.claim.leave()
+            raise OptionError(f"{out} holds the study {self.claim.study!r}, got --study {asked.study}: leave it out")
+        try:
+            self.options = replace(recalled(asked, self.claim.command, self.claim.study), out=out)
+        except BaseException:
+            self.claim.leave()
+            raise
+        self.study = self.claim.study
+
+    def _stored(self) -> set[str]:
+        """Names that are taken in a store of the user's, which may hold studies of other folders."""
+        if self.options.storage is None:
+            return set()
+        store = SqlStore(self.options.storage)
+        try:
+            return set(store.studies())
+        finally:
+            store.close()
+
+
+def _asked(options: Options) -> Path | None:
+    """The folder that the user named; None where it comes from the data."""
+    name = options.study
+    if name is not None and not (re.fullmatch(r"[\w.+-]{1,100}", name) and name.strip(".")):
+        raise OptionError(
+            f"--study must be 1 to 100 letters, digits, '.', '_', '+' or '-', and not of dots alone, got {name!r}"
+        )
+    if options.out is not None:
+        return Path(options.out)
+    return None if name is None else RUNS / name
+
+
+def _name_of(out: Path) -> str:
+    """A name for the study in a folder, from that of the folder."""
+    name = re.sub(r"[^\w.+-]", "-", out.resolve().name)[:100]
+    if not name.strip("."):
+        raise OptionError(f"--study NAME must be given, as {out} gives the study no name")
+    return name
+
+
+def _studies() -> set[str]:
+    """Names of folders under the default place that hold a study."""
+    if not RUNS.is_dir():
+        return set()
+    return {path.name for path in RUNS.iterdir() if (path / "study.db").exists() or (path / CLAIM).exists()}
+
+
+def _last(base: str, found: set[str]) -> str:
+    """That of ``found`` which was chosen from ``base`` last."""
+    pattern = re.compile(rf"{re.escape(base)}(?:-(\d+))?")
+    numbers = {name: int(match[1] or 1) for name in found if (match := pattern.fullmatch(name))}
+    return max(numbers, key=numbers.__getitem__, default=base)

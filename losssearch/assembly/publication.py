@@ -1,0 +1,224 @@
+"""What a finished study publishes, kept in its store, and the files that are made of it.
+
+The store has the whole of it before a file is written. So whatever is lost on the way to the files, or later, is made
+again from the store, without data and without training, and is equal to what an undisturbed run wrote.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from losssearch.errors import ConnectionLostError, DataError, OptionError
+from losssearch.export.bundle import bundle_files, bundle_paths, refuse_others
+from losssearch.export.reading import WEIGHTS_FILE
+from losssearch.export.writing import remove_left, replace_folder, write_whole
+from losssearch.losses.spec import LossSpec
+from losssearch.report.leaderboard import as_records, leaderboard
+from losssearch.search.result import Finished
+from losssearch.search.study_context import Facts
+from losssearch.storage.records import TrialRecord
+from losssearch.storage.store import Store
+
+FINISHED = "finished"
+"""The stage of a store that holds a `Publication`."""
+
+PUBLISHED = "published"
+"""The stage that says which publication has all of its files, and what their digests are."""
+
+PRIVATE_MODEL = "private_model.safetensors"
+EXPORT, FIGURES, REPORT, LEADERBOARD, RESULT = "export", "figures", "report.html", "leaderboard.json", "result.json"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The result of a study and all else that its files are made of.
+
+    ``result`` is the content of ``result.json``; ``class_prior``, ``target_mean``, ``target_scale`` and ``groups`` are
+    facts of the searched data; ``private`` is the private model, Base64 of a safetensors file, empty without one.
+    """
+
+    id: str
+    result: dict[str, Any]
+    spec: dict[str, Any]
+    learned: dict[str, float]
+    class_prior: list[float] | None
+    target_mean: float
+    target_scale: float
+    groups: int
+    private: str = ""
+
+    @property
+    def trials(self) -> int:
+        """How many trials the study had."""
+        return int(self.result["trials"]["total"])
+
+
+def new_publication(finished: Finished, facts: Facts, out: Path, private: bytes = b"") -> Publication:
+    """What a study that has just finished publishes in ``out``; its result says from here on where the files are."""
+    prior = None if facts.class_prior is None else facts.class_prior.tolist()
+    made = Publication(
+        uuid.uuid4().hex,
+        finished.result,
+        finished.spec.to_json(),
+        dict(finished.learned),
+        prior,
+        facts.target_mean,
+        facts.target_scale,
+        facts.groups,
+        base64.b64encode(private).decode(),
+    )
+    paths = bundle_paths(out / EXPORT, _bundle(made))
+    finished.result["export"] = {name: None if path is None else str(path) for name, path in paths.items()}
+    finished.result["export"]["report"] = str(out / REPORT)
+    return made
+
+
+def keep_publication(store: Store, study: str, publication: Publication) -> Publication:
+    """Write it to the store, from where on the study is finished whatever becomes of its files; as the store has it."""
+    store.save_stage(study, FINISHED, asdict(publication))
+    kept = kept_publication(store, study)
+    assert kept is not None  # noqa: S101  (written above)
+    return kept
+
+
+def kept_publication(store: Store, study: str) -> Publication | None:
+    """What the store keeps; None where the study has not finished, or an older version finished it."""
+    found = store.stage(study, FINISHED)
+    if found is None:
+        return None
+    try:
+        kept = Publication(**found)
+        LossSpec.from_json(kept.spec)
+        _ = kept.trials, kept.result["export"]
+    except (TypeError, KeyError, ValueError) as error:
+        raise DataError(f"the store's record of the result of {study!r} is damaged: {error!r:.80}") from None
+    return kept
+
+
+def mark_published(store: Store, study: str, publication: Publication, digests: Mapping[str, str]) -> None:
+    """The last step: say in the store that all of it is published."""
+    store.save_result(study, publication.result)
+    store.save_stage(study, PUBLISHED, {"id": publication.id, "files": dict(digests)})
+
+
+def published(store: Store, study: str, publication: Publication) -> dict[str, str] | None:
+    """The digests of the files of ``publication``, by path within the folder; None before all of it was published."""
+    found = store.stage(study, PUBLISHED)
+    return dict(found["files"]) if found is not None and found["id"] == publication.id else None
+
+
+def intact(out: Path, digests: Mapping[str, str]) -> bool:
+    """Whether the files are there, as they were written."""
+    return all(_digest_of(out / name) == digest for name, digest in digests.items())
+
+
+def write_files(out: Path, publication: Publication, trials: Sequence[TrialRecord]) -> dict[str, str]:
+    """Write every file of a study that is missing or differs, each as a whole and none through a link; their digests.
+
+    ``result.json`` is the last. Raises `ConnectionLostError` where the folder cannot be written, as on a full disk.
+    """
+    try:
+        remove_left(out)
+        if not (out / FIGURES).is_symlink():
+            remove_left(out / FIGURES)
+        return _write(out, _files(publication, trials))
+    except OSError as error:
+        raise ConnectionLostError(
+            f"the study's folder must be writable, {error.filename or out} was not ({error.strerror or error}): the "
+            "result is kept in the store; make room or mend the folder, and --resume writes the files"
+        ) from error
+
+
+def artifacts(out: Path) -> list[Path]:
+    """What the tracker keeps of the files."""
+    return [out / name for name in (LEADERBOARD, RESULT, REPORT, EXPORT, FIGURES)]
+
+
+def render(publication: Publication, trials: Sequence[TrialRecord]) -> tuple[dict[str, bytes], str]:
+    """The figures, PNG files by name, and the page of the report."""
+    from losssearch.report.figures import draw_figures  # needed at the end alone, and slow to import
+    from losssearch.report.html import render_report
+
+    figures = draw_figures(
+        publication.result,
+        trials,
+        LossSpec.from_json(publication.spec),
+        class_prior=publication.class_prior,
+        learned=publication.learned,
+        zero=Facts(None, publication.target_mean, publication.target_scale).zero,
+    )
+    return figures, render_report(publication.result, trials, figures)
+
+
+def _files(publication: Publication, trials: Sequence[TrialRecord]) -> dict[str, bytes]:
+    """Every file by its path within the study's folder, in the order in which they are written."""
+    figures, page = render(publication, trials)
+    bundle = _bundle(publication) | {REPORT: page.encode()}
+    if publication.private:
+        bundle[PRIVATE_MODEL] = base64.b64decode(publication.private)
+    return {
+        **{f"{EXPORT}/{name}": content for name, content in bundle.items()},
+        **{f"{FIGURES}/{name}.png": content for name, content in figures.items()},
+        REPORT: page.encode(),
+        LEADERBOARD: _json(as_records(leaderboard(publication.result))),
+        RESULT: _json(publication.result),
+    }
+
+
+def _bundle(publication: Publication) -> dict[str, bytes]:
+    result = publication.result
+    return bundle_files(
+        LossSpec.from_json(publication.spec),
+        task=result["task"],
+        classes=2 if publication.class_prior is None else len(publication.class_prior),
+        class_prior=publication.class_prior,
+        learned=publication.learned,
+        metric=result["metric"],
+        data=result["data"],
+        study=result["study"],
+        verdict_text=result["verdict"]["text"],
+        target_mean=publication.target_mean,
+        target_scale=publication.target_scale,
+        groups=publication.groups,
+    )
+
+
+def _write(out: Path, files: Mapping[str, bytes]) -> dict[str, str]:
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    bundle = {name.partition("/")[2]: content for name, content in files.items() if name.startswith(f"{EXPORT}/")}
+    if not _holds(out / EXPORT, bundle, digests):
+        refuse_others(out / EXPORT)
+        replace_folder(out / EXPORT, bundle)
+    if (out / FIGURES).is_symlink():
+        raise OptionError(f"the study's figures lie in a folder of their own, {out / FIGURES} is a link: remove it")
+    (out / FIGURES).mkdir(exist_ok=True)
+    for name, content in files.items():
+        if not name.startswith(f"{EXPORT}/") and _digest_of(out / name) != digests[name]:
+            write_whole(out / name, content, follow=(out / name).parent == out)
+    return digests
+
+
+def _holds(folder: Path, files: Mapping[str, bytes], digests: Mapping[str, str]) -> bool:
+    """Whether a folder holds these files of a bundle, and none of an earlier result."""
+    if folder.is_symlink() or any((folder / name).exists() for name in {WEIGHTS_FILE, PRIVATE_MODEL} - set(files)):
+        return False
+    return all(_digest_of(folder / name) == digests[f"{EXPORT}/{name}"] for name in files)
+
+
+def _digest_of(path: Path) -> str:
+    """The digest of a plain file; empty where there is none."""
+    if path.is_symlink() or not path.is_file():
+        return ""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,0 +1,118 @@
+"""From a study that is over to all that it leaves: the record in its store, its files, and what its tracker keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from losssearch.assembly.publication import (
+    EXPORT,
+    LEADERBOARD,
+    PRIVATE_MODEL,
+    REPORT,
+    RESULT,
+    Publication,
+    artifacts,
+    intact,
+    keep_publication,
+    mark_published,
+    new_publication,
+    write_files,
+)
+from losssearch.assembly.surroundings import Assembled
+from losssearch.losses.spec import LossSpec
+from losssearch.redaction import redacted
+from losssearch.search.context import Context
+from losssearch.search.private_model import train_private_model
+from losssearch.search.result import Finished
+from losssearch.search.study_context import StudyContext
+from losssearch.storage.records import TrialRecord
+from losssearch.training.private import Privacy
+
+_EVERY = (RESULT, LEADERBOARD, REPORT, f"{EXPORT}/loss.json", f"{EXPORT}/{REPORT}")
+"""Files without which a study of an older version, of which no digests are kept, is published again."""
+
+Finish: TypeAlias = Callable[[StudyContext], Finished]
+
+
+class Publishing:
+    """Finishes a study and publishes it: store, files, tracker, and, last of all, the `mark` that nothing is missing.
+
+    Each step may be done twice. What was done before, by a process that was killed, is not done again but for what
+    takes a moment.
+    """
+
+    def __init__(self, assembled: Assembled) -> None:
+        self._assembled = assembled
+        self._digests: dict[str, str] | None = None
+        self._publication: Publication | None = None
+
+    def run(self, finish: Finish) -> dict[str, Any]:
+        """The result of the study, which ``finish`` brings to its end where it is not finished."""
+        context, out, entered = self._assembled.context, self._assembled.out, self._assembled.entered
+        if entered.result is not None and all((out / name).is_file() for name in _EVERY):
+            context.observer.note("the study is finished already: this is its result")
+            return entered.result
+        if entered.publication is None:
+            self._publish(self._finished(finish), anew=False)
+        elif entered.digests is not None:
+            context.observer.note("the study is finished already: this is its result")
+            if not intact(out, entered.digests):
+                context.observer.note("files of it were missing or had changed: they are written again")
+                self._write(entered.publication)
+        else:
+            context.observer.note("the search is finished already: its result is published")
+            self._publish(entered.publication, anew=True)
+        publication = entered.publication or self._publication
+        assert publication is not None  # noqa: S101  (one or the other)
+        return publication.result
+
+    def mark(self) -> None:
+        """Say in the store that all is published, where something was."""
+        context = self._assembled.context
+        if self._publication is not None and self._digests is not None:
+            mark_published(context.store, context.settings.study, self._publication, self._digests)
+
+    def _finished(self, finish: Finish) -> Publication:
+        context = self._assembled.context
+        study, finished = context.settings.study, finish(context)
+        finished = replace(finished, result=redacted(finished.result))
+        result, private = finished.result, b""
+        if self._assembled.privacy is not None and isinstance(context, Context):
+            result["private"], private = self._train_private(context, result, self._assembled.privacy)
+        tracking = context.store.study(study).tracking
+        result["mlflow"] = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "run_id")}
+        made = new_publication(finished, context.facts(), self._assembled.out, private)
+        return keep_publication(context.store, study, made)
+
+    def _publish(self, publication: Publication, *, anew: bool) -> None:
+        """Write the files and tell the tracker; all trials too, where an earlier process may have told it less."""
+        context, result = self._assembled.context, publication.result
+        trials = self._write(publication)
+        if anew:
+            formulas = {trial.number: LossSpec.from_json(trial.spec).formula() for trial in trials}
+            context.tracker.log_trials(trials, formulas, context.settings.metric)
+        part = "test" if result["best"]["test"] else "validation"
+        metrics = {f"{part}_{result['metric']['name']}": result["best"][part]["mean"]}
+        context.tracker.log_result(result, artifacts(self._assembled.out), metrics)
+
+    def _write(self, publication: Publication) -> list[TrialRecord]:
+        context = self._assembled.context
+        trials = context.store.trials(context.settings.study)
+        self._digests = write_files(self._assembled.out, publication, trials)
+        self._publication = publication
+        return trials
+
+    def _train_private(
+        self, context: Context, result: Mapping[str, Any], privacy: Privacy
+    ) -> tuple[dict[str, Any], bytes]:
+        from safetensors.torch import save
+
+        found = train_private_model(context, [result["best"], *result["baselines"]], privacy)
+        if found.facts["loss"] != result["best"]["name"]:
+            context.observer.note(
+                f"the private model is trained with {found.facts['loss']}: the recommended loss is no mean over samples"
+            )
+        weights = save({name: value.contiguous() for name, value in found.parameters.items()})
+        return found.facts | {"model": str(self._assembled.out / EXPORT / PRIVATE_MODEL)}, weights
