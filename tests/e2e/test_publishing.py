@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +41,17 @@ def tracked(out: Path) -> tuple[int, list[str], list[str]]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``runs/whole`` is a finished study, ``kept/whole`` the same as it was when the store had its result, but no file."""
-    folder = tmp_path_factory.mktemp("publishing")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """``whole`` is a finished study, ``kept`` the same when its store had the result but no file was written."""
+    folder, before = tmp_path_factory.mktemp("publishing"), Path.cwd()
     os.chdir(folder)
     assert in_child(lambda: main([*STUDY, "--workers", "0", "--out", "runs", "--silent"]), "save_stage:finished") == 9
     assert not (folder / "runs" / "export").exists()
     shutil.copytree("runs", "kept")
     assert resumed() == 0
     shutil.copytree("runs", "whole")
-    return folder
+    yield folder
+    os.chdir(before)
 
 
 def resumed() -> int:
@@ -101,6 +102,20 @@ def in_child(run: Callable[[], int], kill_after: str | int = "") -> int:
         os._exit(100 + steps if isinstance(kill_after, int) and code == 0 else code)
 
 
+def test_kills_in_a_row_that_each_come_a_step_later(folder: Path) -> None:
+    shutil.rmtree("runs")
+    shutil.copytree("kept", "runs")
+    codes = []
+    while codes[-1:] in ([], [9]):
+        codes.append(in_child(resumed, len(codes) + 1))
+    assert len(codes) > 5
+    assert codes[-1] >= 100
+    assert files_of(folder / "runs") == files_of(folder / "whole")
+    assert tracked(folder / "runs") == tracked(folder / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_kill_between_any_two_steps_is_made_good_by_a_resume(folder: Path) -> None:
     expected, told = files_of(folder / "whole"), tracked(folder / "whole")
     assert {"result.json", "leaderboard.json", "report.html", "export/loss.py", "figures/history.png"} <= set(expected)
@@ -124,7 +139,6 @@ def test_a_kill_between_any_two_steps_is_made_good_by_a_resume(folder: Path) -> 
 def test_other_commands_write_what_is_missing(
     folder: Path, tmp_path: Path, command: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    os.chdir(folder)
     shutil.rmtree("runs")
     shutil.copytree("kept", "runs")
     more = {"export": ["--out", str(tmp_path / "loss")], "leaderboard": ["--json"], "report": []}
@@ -159,7 +173,6 @@ LOST: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("lost", LOST)
 def test_a_resume_writes_what_was_lost_later(folder: Path, lost: str) -> None:
-    os.chdir(folder)
     shutil.rmtree("runs")
     shutil.copytree("whole", "runs")
     LOST[lost](folder / "runs")
@@ -169,7 +182,6 @@ def test_a_resume_writes_what_was_lost_later(folder: Path, lost: str) -> None:
 
 
 def test_a_finished_study_of_an_older_version_that_lost_its_files_is_published_again(folder: Path) -> None:
-    os.chdir(folder)
     shutil.rmtree("runs")
     shutil.copytree("whole", "runs")
     with sqlite3.connect("runs/study.db") as connection:
@@ -185,7 +197,6 @@ def test_a_finished_study_of_an_older_version_that_lost_its_files_is_published_a
 
 
 def test_nothing_is_written_through_links_that_come_later(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    os.chdir(folder)
     (folder / "victim").mkdir(exist_ok=True)
     for name in ("figures", "export", "result.json", "report.html"):
         shutil.rmtree("runs")
