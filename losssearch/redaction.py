@@ -35,7 +35,7 @@ _NAME_OF_ONE = r"[\w.-]*(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key
 
 _URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.\-]*://(?:(?![A-Za-z][A-Za-z0-9+.\-]*://)\S)*")
 _TAIL = re.compile(r"""[)\]}>.,;:!'"`]+$""")
-_PATH_QUERY = re.compile(r"(?<![:/\w])((?:\w+:)?/[^\s?#'\"]*)\?([^\s'\"()]*=[^\s'\"()]*)")
+_PATH_QUERY = re.compile(r"(?<![:/\w])((?:\w+:)?/(?!/)[^\s?#'\"]*)\?([^\s'\"()]*=[^\s'\"()]*)")
 _BARE_USER = re.compile(r"(?<![\w/.*@%+-])[\w.%+-]+:[^\s/@:,;(){}'\"]+@(?=[\w\[])")
 _QUOTED = re.compile(rf"""(?i)((["']){_NAME_OF_ONE}\2\s*:\s*)("[^"]*"|'[^']*'|[^\s,}}]+)""")
 _PAIR = re.compile(rf"""(?i)(?<![\w.-])({_NAME_OF_ONE}\s?=\s?)("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s,;&)\]}}"']+)""")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import warnings
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SAWarning
 
 from losssearch.errors import ConnectionLostError, DataError, OptionError
 from losssearch.redaction import redact
@@ -41,6 +42,10 @@ def parse_url(url: str) -> URL:
 def check_file(file: str, create: bool) -> None:
     """Refuse what cannot be an SQLite store, before anything is opened for writing."""
     path = Path(file)
+    try:
+        path.exists()
+    except (OSError, ValueError) as error:
+        raise DataError(f"a study store must be a file with a name that can be one, got {file:.80}: {error}") from None
     if path.is_dir():
         raise DataError(f"a study store must be a file, {path} is a folder: name a file in it")
     if not path.exists() and not create:
@@ -60,12 +65,21 @@ def check_file(file: str, create: bool) -> None:
 def new_engine(url: URL, *, wal: bool) -> Engine:
     """An engine for a store; ``wal`` puts an SQLite file into WAL mode."""
     sqlite = url.get_backend_name() == "sqlite"
-    engine = create_engine(
-        url,
-        json_serializer=codec.dumps,
-        json_deserializer=codec.loads,
-        connect_args={} if sqlite else {"connect_timeout": CONNECT_S},
-    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SAWarning)  # of what a driver would ignore
+            engine = create_engine(
+                url,
+                json_serializer=codec.dumps,
+                json_deserializer=codec.loads,
+                connect_args={} if sqlite else {"connect_timeout": CONNECT_S},
+            )
+            engine.dialect.create_connect_args(url)
+    except (ArgumentError, SAWarning, TypeError, ValueError) as error:
+        said = str(error).partition(" (Background")[0]
+        raise OptionError(
+            f"--storage must be a URL that its driver takes, got {url.render_as_string()}: {said}"
+        ) from None
     if sqlite:
         event.listen(engine, "connect", _configure_wal if wal else _configure)
         event.listen(engine, "begin", _begin)

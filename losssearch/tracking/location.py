@@ -18,7 +18,9 @@ def local_store(out: Path) -> tuple[str, Path]:
 
 def file_of(tracking_uri: str) -> Path | None:
     """The file of an SQLite store; None for any other store."""
-    return Path(tracking_uri.removeprefix("sqlite:///")) if tracking_uri.startswith("sqlite:///") else None
+    if not tracking_uri.startswith("sqlite:///"):
+        return None
+    return Path(tracking_uri.removeprefix("sqlite:///").partition("?")[0])
 
 
 def check(tracking_uri: str) -> Path | None:
