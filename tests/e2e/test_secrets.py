@@ -84,7 +84,8 @@ def refusing() -> Iterator[str]:
             self.end_headers()
             self.wfile.write(said)
 
-        do_POST = do_GET
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def log_message(self, *arguments: object) -> None:
             pass
@@ -104,9 +105,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def run(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> Iterator[Callable[..., int]]:
+def run(tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[..., int]:
     """Runs a small study; what it leaves, and all that it said, is searched for secrets."""
     out = tmp_path / "out"
 
@@ -124,7 +123,7 @@ def run(
         assert "Traceback" not in said.err or "LOSSSEARCH_DEBUG" in os.environ
         return code
 
-    yield run
+    return run
 
 
 def _url(form: str, tmp_path: Path, secret: str = QUOTED) -> str:
