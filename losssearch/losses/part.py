@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
+from losssearch.errors import InputError, ModelError, stops
 from losssearch.losses.domains import Choice
 from losssearch.losses.spec import Part
 from losssearch.losses.term import SAMPLE_WEIGHT, LossTerm, weighed_inputs
@@ -88,7 +90,8 @@ def reduced(
 ) -> Tensor:
     """The term over one batch, reduced to a scalar, before scale and weight."""
     term, weight = part.term, named.get(SAMPLE_WEIGHT)
-    losses = term(*term_inputs(term, named), **_hyperparameters(part, numbers, learned))
+    with _blamed(term):
+        losses = term(*term_inputs(term, named), **_hyperparameters(part, numbers, learned))
     if not term.per_sample:
         return losses
     if part.reduction.kind == "cvar":
@@ -107,7 +110,22 @@ def next_memory(
     """The memory ``[rows, groups]`` of a part that has one, after one batch."""
     term = part.term
     assert term.memory is not None  # noqa: S101  (asked of parts that have one)
-    return term.memory.update(*term_inputs(term, named), **_hyperparameters(part, numbers, learned))
+    with _blamed(term):
+        return term.memory.update(*term_inputs(term, named), **_hyperparameters(part, numbers, learned))
+
+
+@contextmanager
+def _blamed(term: LossTerm) -> Iterator[None]:
+    """Turn what a user's own term raises into a `ModelError` that names it; memory that ran out stays what it is."""
+    try:
+        yield
+    except BaseException as error:
+        own = term.function.__module__.partition(".")[0] == "losssearch"
+        if own or stops(error) or isinstance(error, InputError | MemoryError) or "alloc" in f"{error!r}".lower():
+            raise
+        said = " ".join(str(error).split())[:300]
+        where = f"{term.function.__module__}.{term.name}"
+        raise ModelError(f"the loss term {where} raised {type(error).__name__}: {said}") from error
 
 
 def memory_rows(part: Part, classes: int) -> int:
