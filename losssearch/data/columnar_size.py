@@ -25,7 +25,7 @@ BATCH = 1 << 16
 FEW = 1 << 26
 """Bytes that a batch may take in any case."""
 
-TEXT_COPIES = 4
+TEXT_COPIES = 8
 """What reading takes for each byte of text, and of what lies in lists: as Arrow, pandas and Python hold it."""
 
 _ADVICE = ", leave long texts and nested columns out of it, or use --max-rows for a sample"
