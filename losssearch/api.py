@@ -14,8 +14,9 @@ from losssearch.assembly.publishing import Publishing
 from losssearch.data import Data
 from losssearch.data.given_splits import Named
 from losssearch.data.groups import Sensitive
-from losssearch.errors import ConstraintUnmetError, InterruptedStudyError, LossSearchError
+from losssearch.errors import ConnectionLostError, ConstraintUnmetError, InterruptedStudyError, LossSearchError
 from losssearch.execution import one_thread
+from losssearch.export.writing import FULL
 from losssearch.models import ModelFactory
 from losssearch.progress import progress
 from losssearch.redaction import guarded
@@ -197,6 +198,13 @@ def run(options: Options, observer: Observer) -> SearchResult:
         done = sum(trial.state.value != "running" for trial in context.store.trials(context.settings.study))
         of = f"{done} of {context.settings.trials}" if context.settings.trials < UNLIMITED else str(done)
         raise InterruptedStudyError(f"stopped after {of} trials; all is saved in {out}, --resume goes on") from None
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        place = error.filename or out
+        raise ConnectionLostError(
+            f"a study needs room to write, {place} has none ({error.strerror}): make room and use --resume"
+        ) from error
     finally:
         _close(context, status, publishing)
     if unmet := result["verdict"].get("unmet"):

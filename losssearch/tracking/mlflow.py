@@ -24,7 +24,7 @@ from losssearch.tracking.location import check, file_of, local_store, write_ahea
 from losssearch.tracking.names import curve, finite, flat, legal, spread_of
 from losssearch.tracking.runs import TRIAL, Child, Runs
 from losssearch.tracking.tables import TableRuns, is_known
-from losssearch.tracking.template import place_empty_store
+from losssearch.tracking.template import discard_unfinished, place_empty_store
 from losssearch.tracking.tracker import DatasetInfo, Status
 
 __all__ = ["MlflowTracker", "local_store"]
@@ -141,6 +141,8 @@ class MlflowTracker:
         file = file_of(self._uri)
         if file is None or self._artifacts is None or not self._direct:
             return None
+        if fresh is None and not is_known(file) and discard_unfinished(file):
+            fresh = file
         if not (is_known(file) if fresh is None else place_empty_store(fresh, self._artifacts)):
             return None
         runs = TableRuns(file, self._experiment, self._artifacts)

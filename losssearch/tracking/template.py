@@ -5,6 +5,7 @@ MLflow makes its tables by some fifty migrations and so takes seconds; a copy ta
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import os
 import shutil
@@ -13,8 +14,11 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from losssearch.errors import ConnectionLostError
 from losssearch.tracking.client import import_mlflow
 from losssearch.tracking.tables import is_known
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def place_empty_store(file: Path, artifacts: Path) -> bool:
@@ -45,8 +49,28 @@ def place_empty_store(file: Path, artifacts: Path) -> bool:
             os.link(draft, file)  # unlike a rename, never in place of what another process made meanwhile
     except FileExistsError:
         return is_known(file)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise ConnectionLostError(
+                f"the tracking store must be writable, {file} was not ({error.strerror}): make room and use --resume"
+            ) from error
         return False
+    return True
+
+
+def discard_unfinished(file: Path) -> bool:
+    """Remove a store that MLflow could not finish, as on a full disk, and that holds no run; whether it was one."""
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if "runs" in tables and connection.execute("SELECT count(*) FROM runs").fetchone()[0]:
+                return False
+            if tables and not any(name.startswith(("alembic", "_alembic")) for name in tables):
+                return False  # not MLflow's
+    except sqlite3.DatabaseError:
+        return False
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
     return True
 
 
