@@ -14,7 +14,7 @@ from losssearch.assembly.options import Options
 from losssearch.cli.app import main
 from losssearch.errors import OptionError
 
-FIRST = Options(
+FIRST = Options(data="builtin:wine", target="y", metric="accuracy", drop=("a", "b"), trials=64, seed=3, rates=[0.1])
     data="builtin:wine", target="target", metric="accuracy", drop=("a", "b"), trials=64, seed=3, rates=[0.1]
 )
 
