@@ -225,10 +225,11 @@ def _close(context: StudyContext, status: Literal["FINISHED", "KILLED", "FAILED"
     try:
         context.executor.close()
         context.tracker.close(status)
-        for problem in context.tracker.problems:
+        problems = context.tracker.problems
+        for problem in problems:
             context.observer.note(problem)
         if status == "FINISHED":
-            publishing.mark()  # the last step: whatever was killed before it is done again by --resume
+            publishing.mark(problems)  # the last step: whatever was killed before it is done again by --resume
     finally:
         context.store.close()
 

@@ -10,7 +10,8 @@ import base64
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -124,11 +125,27 @@ def write_files(out: Path, publication: Publication, trials: Sequence[TrialRecor
 
     ``result.json`` is the last. Raises `ConnectionLostError` where the folder cannot be written, as on a full disk.
     """
-    try:
+    with _writable(out):
         remove_left(out)
         if not (out / FIGURES).is_symlink():
             remove_left(out / FIGURES)
         return _write(out, _files(publication, trials))
+
+
+def write_result(out: Path, publication: Publication) -> dict[str, str]:
+    """Write ``result.json`` alone, where it differs; its digest, as `write_files` gives them."""
+    content = _json(publication.result)
+    digest = hashlib.sha256(content).hexdigest()
+    with _writable(out):
+        if _digest_of(out / RESULT) != digest:
+            write_whole(out / RESULT, content, follow=True)
+    return {RESULT: digest}
+
+
+@contextmanager
+def _writable(out: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ConnectionLostError(
             f"the study's folder must be writable, {error.filename or out} was not ({error.strerror or error}): the "

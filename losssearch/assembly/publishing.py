@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -19,6 +19,7 @@ from losssearch.assembly.publication import (
     mark_published,
     new_publication,
     write_files,
+    write_result,
 )
 from losssearch.assembly.surroundings import Assembled
 from losssearch.losses.spec import LossSpec
@@ -68,11 +69,24 @@ class Publishing:
         assert publication is not None  # noqa: S101  (one or the other)
         return publication.result
 
-    def mark(self) -> None:
-        """Say in the store that all is published, where something was."""
-        context = self._assembled.context
-        if self._publication is not None and self._digests is not None:
-            mark_published(context.store, context.settings.study, self._publication, self._digests)
+    def mark(self, problems: Sequence[str] = ()) -> None:
+        """Say in the store that all is published, where something was.
+
+        The ``problems`` of the tracker are told in ``result.json`` and leave the mark to a resume, which tells the
+        tracker all of it again.
+        """
+        context, publication = self._assembled.context, self._publication
+        if publication is None or self._digests is None:
+            return
+        tracked = publication.result["mlflow"]
+        complete = None if tracked.get("run_id") is None else not problems
+        tracked.update(complete=complete, problems=redacted(list(problems)))
+        keep_publication(context.store, context.settings.study, publication)
+        digests = self._digests | write_result(self._assembled.out, publication)
+        if problems:
+            context.store.save_result(context.settings.study, publication.result)
+        else:
+            mark_published(context.store, context.settings.study, publication, digests)
 
     def _finished(self, finish: Finish) -> Publication:
         context = self._assembled.context
@@ -89,6 +103,7 @@ class Publishing:
     def _publish(self, publication: Publication, *, anew: bool) -> None:
         """Write the files and tell the tracker; all trials too, where an earlier process may have told it less."""
         context, result = self._assembled.context, publication.result
+        result["mlflow"].update(complete=None, problems=[])  # known at the very end, by `mark`
         trials = self._write(publication)
         if anew:
             formulas = {trial.number: LossSpec.from_json(trial.spec).formula() for trial in trials}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from losssearch.search.settings import StudySettings
 from losssearch.storage.records import StudyRecord
 from losssearch.storage.store import Store
 from losssearch.tracking.background import BackgroundTracker
+from losssearch.tracking.runs import IDENTITY
 from losssearch.tracking.tracker import DatasetInfo, SilentTracker, Tracker
 
 ID = "id"
@@ -112,26 +113,30 @@ def _brief(value: object) -> str:
     return "none" if value is None else f"{value!s:.40}"
 
 
-def open_tracker(options: Options, out: Path) -> Tracker:
-    """The tracker that was asked for; what it writes waits in a file while its store does not answer."""
+def open_tracker(options: Options, out: Path, note: Callable[[str], object]) -> Tracker:
+    """The tracker that was asked for; what it writes waits in a file while its store does not answer.
+
+    ``note`` is told where one of the user's own does not answer for a while.
+    """
     if not options.mlflow:
         return SilentTracker()
     from losssearch.tracking.mlflow import MlflowTracker, local_store
 
+    spool = out / "mlflow-spool.jsonl"
     if options.tracking_uri:
-        inner = MlflowTracker(options.tracking_uri)
-    else:
-        uri, artifacts = local_store(out)
-        inner = MlflowTracker(uri, artifacts=artifacts)
-    return BackgroundTracker(inner, out / "mlflow-spool.jsonl")
+        return BackgroundTracker(MlflowTracker(options.tracking_uri), spool, note=note)
+    uri, artifacts = local_store(out)
+    return BackgroundTracker(MlflowTracker(uri, artifacts=artifacts), spool)
 
 
 def open_record(tracker: Tracker, settings: StudySettings, info: DatasetInfo, store: Store) -> None:
     """Open the study's record, or go on with the one that the store knows of."""
     params = settings.fixed() | {"trials": settings.trials}
     del params["space"]
-    known = store.study(settings.study).tracking
+    record = store.study(settings.study)
     tags = {"losssearch.version": __version__}
-    tracking = tracker.start(settings.study, params, tags, info, run_id=known.get("run_id"))
+    if ID in record.config:
+        tags[IDENTITY] = str(record.config[ID])
+    tracking = tracker.start(settings.study, params, tags, info, run_id=record.tracking.get("run_id"))
     if tracking:
         store.save_tracking(settings.study, tracking)

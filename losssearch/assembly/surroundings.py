@@ -65,7 +65,8 @@ def open_surroundings(
     tracker: Tracker = SilentTracker()
     try:
         entered = enter(store, settings, place)
-        tracker = open_tracker(options, out)  # sets itself up in its own thread, while the executor starts
+        # Sets itself up in its own thread, while the executor starts.
+        tracker = open_tracker(options, out, observer.note)
         trains = entered == Entered()
         count, resources = workers
         executor = executor_of(
