@@ -15,8 +15,6 @@ from losssearch.cli.app import main
 from losssearch.errors import OptionError
 
 FIRST = Options(data="builtin:wine", target="y", metric="accuracy", drop=("a", "b"), trials=64, seed=3, rates=[0.1])
-    data="builtin:wine", target="target", metric="accuracy", drop=("a", "b"), trials=64, seed=3, rates=[0.1]
-)
 
 
 def kept(options: Options) -> Command:
