@@ -1,8 +1,35 @@
-"""``python -m losssearch``: the command line."""
+"""The program ``losssearch``, and ``python -m losssearch``: the command line, and how its process ends."""
 
+import os
 import sys
 
-from losssearch.cli.app import main
+from losssearch import stopping
+
+
+def main() -> int:
+    """Run the command line; a signal that asks it to stop is answered from here on, and always with 130."""
+    token = stopping.StopToken(ends_program=True)
+    stopping.listen(token, at_last=_end_at_once)
+    try:
+        with stopping.active(token):
+            from losssearch.cli.app import main as command_line
+
+            code = command_line()
+    except KeyboardInterrupt:
+        sys.stderr.write("losssearch: interrupted\n")
+        code = 130
+    token.settle()  # the interpreter's own end is not broken into
+    if stopping.left_behind():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _end_at_once() -> None:
+    os.write(2, b"\nlosssearch: ended at once; what was saved is kept, --resume goes on\n")
+    os._exit(130)
+
 
 if __name__ == "__main__":
     sys.exit(main())

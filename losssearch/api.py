@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Literal
 
+from losssearch import stopping
 from losssearch.assembly import Options, assemble
 from losssearch.assembly.arguments import check_types, plain
 from losssearch.assembly.publishing import Publishing
@@ -184,7 +185,13 @@ def search(
 
 @guarded()
 def run(options: Options, observer: Observer) -> SearchResult:
-    """Run the study of ``options``; see `search`."""
+    """Run the study of ``options``; see `search`. It stops where `losssearch.stopping.current` is asked to."""
+    with stopping.stoppable():
+        return _run(options, observer)
+
+
+def _run(options: Options, observer: Observer) -> SearchResult:
+    stop = stopping.current()
     assembled = assemble(options, observer)
     context, out = assembled.context, assembled.out
     status: Literal["FINISHED", "KILLED", "FAILED"] = "FAILED"
@@ -192,8 +199,12 @@ def run(options: Options, observer: Observer) -> SearchResult:
     try:
         with one_thread():
             result = publishing.run(_finish)
+        stop.check()  # the exception of a signal may have been swallowed
         status = "FINISHED"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        if not (stop.requested or isinstance(error, KeyboardInterrupt)):
+            raise
+        stop.settle()
         status = "KILLED"
         done = sum(trial.state.value != "running" for trial in context.store.trials(context.settings.study))
         of = f"{done} of {context.settings.trials}" if context.settings.trials < UNLIMITED else str(done)
@@ -206,6 +217,7 @@ def run(options: Options, observer: Observer) -> SearchResult:
             f"a study needs room to write, {place} has none ({error.strerror}): make room and use --resume"
         ) from error
     finally:
+        stop.settle()
         _close(context, status, publishing)
     if unmet := result["verdict"].get("unmet"):
         raise ConstraintUnmetError(unmet, SearchResult(result, out))

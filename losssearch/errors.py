@@ -10,6 +10,7 @@
     │   └── SpecError                a loss spec
     ├── ConstraintUnmetError    3    the study finished and no candidate meets the constraint
     ├── ConnectionLostError     4    a worker, store or tracking server is gone; `--resume` goes on
+    │   └── WorkersLostError         one population killed its workers again and again; carries its trials
     └── InterruptedStudyError 130    stopped by the user; state saved; `--resume` goes on
 
 A message states the rule, what was found and, where it helps, what to do:
@@ -113,6 +114,14 @@ class ConnectionLostError(LossSearchError):
     """A worker, store or tracking server was lost and could not be reached again."""
 
     exit_code = 4
+
+
+class WorkersLostError(ConnectionLostError):
+    """Workers kept dying on one population: that of ``trials``, by number."""
+
+    def __init__(self, message: str, trials: Iterable[int] = ()) -> None:
+        self.trials = tuple(trials)
+        super().__init__(message)
 
 
 class InterruptedStudyError(LossSearchError):

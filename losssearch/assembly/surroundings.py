@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from losssearch import stopping
 from losssearch.assembly.options import Options
 from losssearch.assembly.place import Place
 from losssearch.assembly.record import Entered, enter, open_record, open_tracker
 from losssearch.assembly.workers import executor_of
-from losssearch.execution import Executor
+from losssearch.execution import Executor, InProcessExecutor
 from losssearch.execution.resources import WorkerResources
 from losssearch.search.observer import Observer
 from losssearch.search.settings import StudySettings
@@ -63,6 +64,7 @@ def open_surroundings(
     options, out = place.options, place.folder
     store = SqlStore(options.storage or f"sqlite:///{out / 'study.db'}", create=place.may_be_new, note=observer.note)
     tracker: Tracker = SilentTracker()
+    executor: Executor = InProcessExecutor()
     try:
         entered = enter(store, settings, place)
         # Sets itself up in its own thread, while the executor starts.
@@ -74,7 +76,11 @@ def open_surroundings(
         )
         open_record(tracker, settings, info, store)
     except BaseException:
-        tracker.close("FAILED")
-        store.close()
+        stopping.current().settle()
+        try:
+            executor.close()
+            tracker.close("FAILED")
+        finally:
+            store.close()
         raise
     return Surroundings(store, tracker, executor, entered)

@@ -11,6 +11,7 @@ from losssearch.assembly.options import Options
 from losssearch.errors import OptionError
 from losssearch.execution import Executor, InProcessExecutor
 from losssearch.execution.early import EarlyExecutor
+from losssearch.execution.processes import LocalCluster
 from losssearch.execution.resources import (
     WorkerResources,
     declared_resources,
@@ -69,4 +70,6 @@ def executor_of(
 
         return RayExecutor(workers, options.ray_address, resources=resources, note=observer.note)
 
-    return EarlyExecutor(workers, start) if early and options.ray_address is None else start()
+    cluster = LocalCluster() if options.ray_address is None else None
+    executor = EarlyExecutor(workers, start, cluster)
+    return executor if early and cluster else executor.wait()

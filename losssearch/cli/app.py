@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from losssearch import __version__
+from losssearch import __version__, stopping
 from losssearch.cli.doctor import doctor
 from losssearch.cli.export import export
 from losssearch.cli.leaderboard import leaderboard
@@ -84,6 +84,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Codes: 0 done, 1 a fault of the program, 2 bad usage or input, 3 constraint unmet, 4 connection lost,
     130 interrupted. An error is one line on stderr; ``LOSSSEARCH_DEBUG=1`` adds the traceback.
     """
+    with stopping.stoppable(stopping.SIGNALS) as token:
+        code = _run(arguments)
+        if token.requested and code not in (0, InterruptedStudyError.exit_code):
+            return InterruptedStudyError.exit_code  # what went wrong on the way to the end is part of the stop
+        return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         code = app(args=arguments, prog_name="losssearch", standalone_mode=False)
     except LossSearchError as error:

@@ -78,7 +78,6 @@ def search(
     from losssearch.api import run
     from losssearch.assembly import Options
     from losssearch.cli.output import write_json
-    from losssearch.cli.progress import interruptible
     from losssearch.cli.summary import print_summary
     from losssearch.errors import ConstraintUnmetError, OptionError
     from losssearch.progress import progress
@@ -137,7 +136,7 @@ def search(
         explicit=_explicit(context),
     )
     unmet: ConstraintUnmetError | None = None
-    with interruptible(), progress(0 if quiet or silent or as_json else 1) as observer:
+    with progress(0 if quiet or silent or as_json else 1) as observer:
         try:
             result = run(options, observer)
         except ConstraintUnmetError as error:

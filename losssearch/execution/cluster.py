@@ -10,9 +10,11 @@ import os
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+from losssearch import stopping
 from losssearch.errors import ConnectionLostError
 from losssearch.execution.resources import WorkerResources
 from losssearch.execution.token import check_token, wants_token
@@ -26,6 +28,8 @@ INTERVAL = 2.0
 CLOSING = 15.0
 """Seconds that Ray's own shutdown may take."""
 
+RAY_CONSTANTS = "ray._private.ray_constants"
+
 SAVED = "the study is saved, --resume goes on"
 
 
@@ -34,39 +38,70 @@ def connect(address: str | None, workers: int, resources: WorkerResources) -> No
     import ray
 
     mask = os.umask(0o077)  # Ray writes its token file with the process's mask
+    stack = ExitStack()
     try:
         _knock(address)
+        # Ray's own handler of SIGTERM would end this process with a stack trace.
+        stack.enter_context(_set(RAY_CONSTANTS, RAY_DISABLE_FAILURE_SIGNAL_HANDLER=True))
         if address:
             check_token(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         else:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            ray.init(
-                address="local",  # else it would join a cluster that someone else started on this machine
-                num_cpus=max(1, math.ceil(workers * resources.cpus)),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            with _set(RAY_CONSTANTS, ENABLE_RAY_CLUSTER=False):  # the cluster listens on loopback only
+                ray.init(
+                    address="local",  # else it would join a cluster that someone else started on this machine
+                    num_cpus=max(1, math.ceil(workers * resources.cpus)),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            _check_loopback(ray)
     except ray.exceptions.AuthenticationError as error:
         raise ConnectionLostError(wants_token(address)) from error
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except ConnectionLostError:
+        raise
+    except Exception as error:  # what Ray raises of a start that failed is often an `Exception` and no more
         raise ConnectionLostError(
             f"Ray could not be reached at {address or 'this machine'}: {_first_line(error)}"
         ) from error
     finally:
+        stack.close()
         os.umask(mask)
 
 
 def disconnect() -> None:
-    """Leave the cluster, and end it if it is ours; give up after `CLOSING` seconds."""
+    """Leave the cluster, and end it if it is ours; give up after `CLOSING` seconds, or where the stop is urgent."""
     import ray
 
     ending = threading.Thread(target=ray.shutdown, name="ray-shutdown", daemon=True)
     ending.start()
-    ending.join(CLOSING)
+    until = time.monotonic() + CLOSING
+    while ending.is_alive() and time.monotonic() < until and not stopping.current().urgent:
+        ending.join(0.05)
     if ending.is_alive():
         atexit.unregister(ray.shutdown)  # it would hang once more
+        stopping.leave_behind("the end of a Ray cluster")
+
+
+@contextmanager
+def _set(module: str, **values: object) -> Iterator[None]:
+    """Settings of Ray that only its environment variables reach, and those only before it is imported."""
+    names = vars(importlib.import_module(module))
+    before = {name: names[name] for name in values}
+    names.update(values)
+    try:
+        yield
+    finally:
+        names.update(before)
+
+
+def _check_loopback(ray: Any) -> None:
+    """Raise `ConnectionLostError`, the cluster ended, where it can be reached from other machines."""
+    found = {node["NodeManagerAddress"] for node in ray.nodes()}
+    if found - {"127.0.0.1", "::1"}:
+        ray.shutdown()
+        raise ConnectionLostError(f"a local Ray cluster must listen on loopback only, this one does on {sorted(found)}")
 
 
 class Pulse:

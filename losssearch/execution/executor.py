@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeAlias
 
+from losssearch import stopping
 from losssearch.execution.job import Draws, Job, run_job
 from losssearch.training import Outcome
 
@@ -49,6 +50,7 @@ class InProcessExecutor:
     def run(self, jobs: Iterable[Job], heard: Heard | None = None) -> Iterator[tuple[Job, list[Outcome]]]:
         """See `Executor.run`."""
         for job in jobs:
+            stopping.check()
             yield job, run_job(job, self._replicas[job.replicas], heard or (lambda utility: None))
 
     def close(self) -> None:

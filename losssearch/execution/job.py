@@ -11,11 +11,13 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import Tensor
 
+from losssearch import stopping
 from losssearch.data.replicas import Replicas
 from losssearch.evaluation import evaluate, get_metric
 from losssearch.execution.fair_judge import Demands, fair_judge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import ModelFactory, build_model, is_boosted
+from losssearch.stopping import one_process
 from losssearch.tasks import get_task
 from losssearch.training import Candidate, Course, Evaluate, Outcome, TrainingPlan, ended, population_course
 from losssearch.training.boosting import train_boosted
@@ -32,7 +34,8 @@ class Job:
     """A population to train: ``candidates`` are pairs (spec JSON, learning rates, protected).
 
     ``replicas`` names a shared set of replicas, ``chosen`` those of it that are used (all where empty).
-    ``deadline`` (seconds since 1970) ends the training early: results then depend on time.
+    ``deadline`` (seconds since 1970) ends the training early: results then depend on time. ``overdue`` is when a user's
+    training function that has not returned by itself is ended; see `losssearch.training.overdue`.
     ``demands``: how groups must be treated, where there is a sensitive attribute.
     ``share``: the part of the device, or of a machine's memory, that the worker has; an executor's to say.
     With ``rules``, ``model`` is a user's training function, and ``trials`` are the numbers that it is told.
@@ -48,6 +51,7 @@ class Job:
     hold: bool = False
     device: str = "cpu"
     deadline: float | None = None
+    overdue: float | None = None
     demands: Demands | None = None
     rules: FunctionRules | None = None
     trials: tuple[int, ...] = ()
@@ -69,12 +73,14 @@ def job_course(job: Job, replicas: Draws) -> Course:
     Trees, a user's training function, and trainings whose utility is more than the metric give nothing on the way.
     """
     begun = time.monotonic()
-    if isinstance(replicas, FunctionDraws):
-        outcomes = _call_function(job, replicas)
-    elif job.demands is not None:
-        outcomes = ended(_population(job, replicas))
-    else:
-        outcomes = yield from _population(job, replicas)
+    with one_process():
+        if isinstance(replicas, FunctionDraws):
+            outcomes = _call_function(job, replicas)
+        elif job.demands is not None:
+            outcomes = ended(_population(job, replicas))
+        else:
+            outcomes = yield from _population(job, replicas)
+    stopping.check()  # whatever was trained may have swallowed the exception of a signal
     seconds = time.monotonic() - begun
     return [replace(outcome, seconds=seconds) for outcome in outcomes]
 
@@ -90,6 +96,7 @@ def _call_function(job: Job, draws: FunctionDraws) -> list[Outcome]:
         numbers=job.trials,
         device=job.device,
         deadline=job.deadline,
+        overdue=job.overdue,
     )
 
 

@@ -12,7 +12,8 @@ from itertools import islice
 from pickle import PicklingError
 from typing import Any
 
-from losssearch.errors import ConnectionLostError, OptionError
+from losssearch import stopping
+from losssearch.errors import ConnectionLostError, OptionError, WorkersLostError
 from losssearch.execution.actor import Worker
 from losssearch.execution.arrays import pack
 from losssearch.execution.cluster import INTERVAL, SAVED, Pulse, connect, disconnect, quieten
@@ -21,6 +22,8 @@ from losssearch.execution.job import Draws, Job
 from losssearch.execution.portable import PortableTerm, by_value, foreign_terms
 from losssearch.execution.resources import WorkerResources
 from losssearch.training import Outcome
+from losssearch.training.overdue import GRACE
+from losssearch.training.user_function import NO_RETURN
 
 ATTEMPTS = 3
 """How often a job is run before the loss of its workers ends the study."""
@@ -70,6 +73,7 @@ class RayExecutor:
         self._local = not address
         self._streams = not (address or "").startswith("ray://")  # which Ray Client cannot do
         self._replicas: dict[str, Any] = {}
+        self._draws: dict[str, int] = {}
         self._model: tuple[Any, list[Any], list[str]] = None, [], []
         self._terms: dict[str, tuple[list[Any], list[str]]] = {}
         self._alive: list[Any] = []
@@ -83,6 +87,7 @@ class RayExecutor:
     def share(self, name: str, replicas: Draws) -> None:
         """See `Executor.share`."""
         self._replicas[name] = self._ray.put(pack(replicas))
+        self._draws[name] = len(replicas.seeds)
 
     def pids(self) -> list[int]:
         """Process ids of the workers that wait for a job, once all have started."""
@@ -116,14 +121,17 @@ class RayExecutor:
         make_ready(1)
         attempts: dict[int, int] = {}
         running: dict[Any, tuple[Job, Any]] = {}
+        submitted: dict[int, float] = {}
         try:
             while waiting or running:
                 self._refill()
                 while waiting and self._idle:
                     job, worker = waiting.popleft(), self._idle.pop()
                     running[self._submit(worker, job, heard)] = job, worker
+                    submitted[job.number] = time.time()
                     make_ready(1)
                 make_ready(self.workers)  # while they are busy, as it may take a while
+                yield from self._overdue(running, submitted)
                 for reference in self._wait([*running, *(self._starting if waiting else ())]):
                     if reference not in running:
                         self._settle(reference)
@@ -143,7 +151,7 @@ class RayExecutor:
                         self._suspect()
                         attempts[job.number] = attempts.get(job.number, 0) + 1
                         if attempts[job.number] == ATTEMPTS:
-                            self._give_up(error)
+                            self._give_up(job, error)
                         waiting.appendleft(job)
                     else:
                         self._idle.append(worker)
@@ -174,6 +182,20 @@ class RayExecutor:
             worker = self._spawn()
             self._alive.append(worker)
             self._starting[worker.ready.remote()] = worker
+
+    def _overdue(
+        self, running: dict[Any, tuple[Job, Any]], submitted: dict[int, float]
+    ) -> Iterator[tuple[Job, list[Outcome]]]:
+        """End the workers that have not managed to interrupt a training function which does not return."""
+        for reference, (job, worker) in list(running.items()):
+            if job.overdue is None:
+                continue
+            calls = self._draws[job.replicas] * sum(max(1, len(rates)) for _, rates, _ in job.candidates)
+            if time.time() > max(job.overdue, submitted[job.number]) + GRACE * (calls + 1):
+                del running[reference]
+                self._dismiss(worker)
+                self._note(f"a worker was ended: {NO_RETURN}")
+                yield job, [Outcome("failed", reason=NO_RETURN) for _ in job.candidates]
 
     def _streamed(self, heard: Heard | None) -> bool:
         return heard is not None and self._streams
@@ -217,6 +239,7 @@ class RayExecutor:
     def _wait(self, references: list[Any]) -> list[Any]:
         """Those that are done, after `INTERVAL` seconds at most."""
         done, _ = self._ray.wait(references, num_returns=1, timeout=INTERVAL)
+        stopping.check()
         self._pulse.check()  # populations may still end without a head, until Ray ends this process
         if not done:
             self._look_for_room()
@@ -267,10 +290,11 @@ class RayExecutor:
         self._starting = {reference: other for reference, other in self._starting.items() if other is not worker}
         self._ray.kill(worker)
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, job: Job, error: Exception) -> None:
         self._pulse.check()
-        raise ConnectionLostError(
-            f"a worker must outlive its population; {ATTEMPTS} died on the same one; {SAVED} ({_reason(error)})"
+        raise WorkersLostError(
+            f"a worker must outlive its population; {ATTEMPTS} died on the same one; {SAVED} ({_reason(error)})",
+            job.trials,
         ) from error
 
 

@@ -14,6 +14,7 @@ from losssearch.errors import ModelError, OptionError, stops
 from losssearch.models.allocation import is_out_of_memory
 from losssearch.models.randomness import own_draws, seed_draws
 from losssearch.models.stacked import AutogradPass, Tensors, as_output
+from losssearch.stopping import one_process
 
 ModelFactory = Callable[[int, int], nn.Module]
 """Called as ``factory(features, outputs)``; gives a fresh module."""
@@ -27,7 +28,8 @@ def _make(factory: ModelFactory, features: int, width: int, seed: int) -> nn.Mod
     with own_draws() as devices:
         seed_draws(seed, devices)
         try:
-            module = factory(features, width)
+            with one_process():
+                module = factory(features, width)
         except BaseException as error:
             if stops(error):
                 raise
@@ -66,7 +68,8 @@ class _FromModule:
     def blamed(self, features: Tensor) -> Iterator[None]:
         """Turn an error of the user's module into a `ModelError` that names layer and input; not before `accept`."""
         try:
-            yield
+            with one_process():
+                yield
         except BaseException as error:
             if not self._probed or stops(error) or is_out_of_memory(error):
                 raise

@@ -252,7 +252,7 @@ class Timekeeper:
     ) -> Iterator[tuple[Job, list[Outcome]]]:
         """Train ``jobs``, cut what still runs at ``until``, and learn from the rest how long a population takes."""
         limit = self.budget.wall(until)
-        stamped = [replace(job, deadline=limit) for job in jobs]
+        stamped = [replace(job, deadline=limit, overdue=self._overdue(job, limit)) for job in jobs]
         # The first jobs start at once, each later one when a worker becomes free: results come in that order.
         begun = dict.fromkeys((job.number for job in stamped[: self.workers]), self.budget.clock())
         waiting = iter(stamped[self.workers :])
@@ -269,6 +269,19 @@ class Timekeeper:
             following = next(waiting, None)
             if following is not None:
                 begun[following.number] = self.budget.clock()
+
+    def _overdue(self, job: Job, limit: float) -> float | None:
+        """When a user's training function must have returned: late by as long as it is thought to take, at the most.
+
+        While nothing is known of how long that is, it has all of the budget.
+        """
+        if job.rules is None:
+            return None
+        if not self.pace.known:
+            return max(limit, self.budget.wall(self.budget.deadline))
+        rates = len(job.candidates[0][1])
+        work = work_of(job.plan, self.rows, len(job.candidates), rates, self.draws.get(job.replicas, 1))
+        return limit + self.pace.seconds(work)
 
 
 def spread(count: int, most: int, workers: int) -> list[int]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from losssearch import stopping
 from losssearch.losses.spec import LossSpec
 from losssearch.search.history import History
 from losssearch.search.proposal import Observation
@@ -79,6 +80,7 @@ class Ledger:
 
     def save(self, records: Sequence[TrialRecord], admitted: Sequence[TrialRecord] | None = None) -> None:
         """Write records to the store; ``admitted`` are the same as they count here, where that differs."""
+        stopping.check()
         if records:
             self.context.store.save_trials(self.context.settings.study, list(records))
         self._enter(records if admitted is None else admitted)

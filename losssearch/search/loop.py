@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
+from losssearch.errors import WorkersLostError
 from losssearch.execution import Job
 from losssearch.losses.spec import LossSpec
 from losssearch.search.budget import UNLIMITED, Timekeeper, spread
@@ -23,10 +24,8 @@ from losssearch.search.screening import Screened
 from losssearch.search.selection import incumbent_name
 from losssearch.search.settings import derived_seed
 from losssearch.search.study_context import StudyContext
+from losssearch.search.suspects import ATTEMPTS, Suspects
 from losssearch.storage.records import TrialRecord, TrialState
-
-ATTEMPTS = 3
-"""How often a trial may be running when the program ends before it counts as failed."""
 
 LARGEST_ROUND = 256
 """Proposals in one round at most: more save no time, and learn less from what came before."""
@@ -54,6 +53,7 @@ class Loop:
         self.context = context
         self._screen = context.screen()
         self._ledger = Ledger(context)
+        self._suspects = Suspects(context)
         self._signatures: dict[str, int] = {}
         self._round = max(context.chunk, round_size(context.settings.trials))
 
@@ -88,8 +88,8 @@ class Loop:
             again = [record for record in again if record.origin != "baseline"]
         else:
             missing, asked = list(enumerate(entries[self._ledger.menu_trials :], start=len(self._ledger))), []
-        self._go_through_menu(asked, missing)
-        self._train(again)
+        self._go_through_menu(self._train_suspects(asked), missing)
+        self._train(self._train_suspects(again))
         while len(self._ledger) < settings.trials:
             self._propose(min(self._round, settings.trials - len(self._ledger)))
 
@@ -128,7 +128,7 @@ class Loop:
         """
         context, settings = self.context, self.context.settings
         context.store.save_stage(settings.study, MIXED, {"time_budget": settings.time_budget})
-        self._train(self._interrupted())
+        self._train(self._train_suspects(self._interrupted()))
         idle, defaults = 0, len(context.task.menu)
         while len(self._ledger) < settings.trials:
             if settings.trials == UNLIMITED and idle >= IDLE_ROUNDS:
@@ -241,19 +241,24 @@ class Loop:
         return fresh, [record for record in admitted if record.state in REUSED]
 
     def _interrupted(self) -> list[TrialRecord]:
-        """Trials that ran when the program ended: those to train again; twins and hopeless ones are settled."""
-        again = [replace(trial, attempts=trial.attempts + 1) for trial in self._ledger.left_running]
+        """Trials that were running when the program ended, to train again; hopeless ones are settled."""
+        again, hopeless = self._suspects.judge(self._ledger.left_running)
         self._ledger.left_running = []
-        hopeless = [t for t in again if t.attempts >= ATTEMPTS]
-        self._ledger.tell(
-            [
-                replace(t, state=TrialState.FAILED, reason=f"the program ended {ATTEMPTS} times while it ran")
-                for t in hopeless
-            ]
-        )
-        rest = [t for t in again if t.attempts < ATTEMPTS]
-        self._ledger.save(rest)
-        return rest
+        self._ledger.tell(hopeless)
+        self._ledger.save(again)
+        self._suspects.note([])
+        return again
+
+    def _train_suspects(self, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Train those of ``records`` alone that were in training in too many kills; the others."""
+        for record in filter(self._suspects.suspected, records):
+            try:
+                self._train([record])
+            except WorkersLostError as error:
+                if not self._suspects.may_fail(record):
+                    raise
+                self._ledger.tell([self._suspects.given_up(record, str(error).partition(";")[0])])
+        return [record for record in records if not self._suspects.suspected(record)]
 
     def _train(self, records: Sequence[TrialRecord]) -> None:
         """Train ``records`` in populations of a fixed size; then twins among them take over what theirs reached."""
@@ -283,15 +288,21 @@ class Loop:
                     trials=[record.number for record in chunk],
                 )
                 owners[job.number] = chunk
+                self._suspects.note([record.number for own in owners.values() for record in own])
                 yield job
 
         begun = time.monotonic()
-        for job, outcomes in context.run(jobs(), until, self._ledger.hear):
-            pairs = zip(owners.pop(job.number), outcomes, strict=True)
-            each = (time.monotonic() - begun) / len(outcomes)
-            self._ledger.tell([self._ledger.trained(record, outcome, each) for record, outcome in pairs])
-            begun = time.monotonic()
-            yield
+        try:
+            for job, outcomes in context.run(jobs(), until, self._ledger.hear):
+                pairs = zip(owners.pop(job.number), outcomes, strict=True)
+                each = (time.monotonic() - begun) / len(outcomes)
+                self._ledger.tell([self._ledger.trained(record, outcome, each) for record, outcome in pairs])
+                begun = time.monotonic()
+                yield
+        except WorkersLostError as error:
+            lost = [record for own in owners.values() for record in own if record.number in error.trials]
+            self._ledger.save([replace(record, attempts=max(ATTEMPTS, record.attempts)) for record in lost])
+            raise
 
     def _protects(self, record: TrialRecord) -> bool:
         """Whether a trial is trained to its end: the plain loss, and the incumbent that all are compared with."""

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from losssearch import stopping
 from losssearch.data.probing import banded, joint, probe_order, representative
 from losssearch.data.replicas import Replicas
 from losssearch.execution.job import Judge
@@ -131,6 +132,7 @@ class Screen:
 
     def _measure(self, specs: Sequence[LossSpec]) -> list[Screened]:
         """Scales and signatures; a reason where a gradient is of no use."""
+        stopping.check()
         parts = [replace(part, scale=1.0) for spec in specs for part in spec.parts]
         unit = [LossSpec((replace(p, weighting=type(p.weighting)()),), "fixed") for p in parts]
         sizes = iter(self._sizes(self._gradients(unit, self._initial)).tolist())

@@ -41,8 +41,11 @@ def this_process() -> Process:
     return Process(socket.gethostname(), _place(), os.getpid(), _started(os.getpid()))
 
 
-def acquire(connection: Connection, study: str, holder: str) -> None:
-    """Enter ``holder`` as the driver of ``study`` where nobody else is alive.
+def acquire(connection: Connection, study: str, holder: str) -> bool:
+    """Enter ``holder`` as the driver of ``study`` where nobody else is alive; whether a dead driver left its lease.
+
+    A driver that ends by itself, be it by an error or because it was asked to, releases its lease; one that was killed
+    does not.
 
     The caller's transaction must hold the study's row, so that two drivers come here one after the other.
 
@@ -70,6 +73,7 @@ def acquire(connection: Connection, study: str, holder: str) -> None:
         connection.execute(lease.insert().values(study=study, **values))
     else:
         connection.execute(update(lease).where(lease.c.study == study).values(values))
+    return row is not None and row["holder"] != holder
 
 
 def renew(connection: Connection, study: str, holder: str) -> None:

@@ -40,6 +40,7 @@ class SqlStore:
         self._database = Database(url, create=create, note=note)
         self._holder = lease.new_holder()
         self._held: set[str] = set()
+        self._taken_over: set[str] = set()
         self._stopped = threading.Event()
         self._heart: threading.Thread | None = None
         try:
@@ -145,20 +146,26 @@ class SqlStore:
     def acquire(self, study: str) -> None:
         """Become the one driver of a study; see `Store.acquire`."""
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> bool:
             self._require(connection, study, lock=True)
-            lease.acquire(connection, study, self._holder)
+            return lease.acquire(connection, study, self._holder)
 
-        self._database.run(work, parses=True)
+        if self._database.run(work, parses=True):
+            self._taken_over.add(study)
         self._held.add(study)
         if self._heart is None:
             self._heart = threading.Thread(target=self._beat, name="losssearch-lease", daemon=True)
             self._heart.start()
 
+    def taken_over(self, study: str) -> bool:
+        """Whether `acquire` found the lease of a driver that was killed."""
+        return study in self._taken_over
+
     def release(self, study: str) -> None:
         """Give the lease back; nothing happens where this store does not hold it."""
         if study in self._held:
             self._held.discard(study)
+            self._taken_over.discard(study)
             # Where the database is gone the lease ends by itself, when its process does: nobody waits for that.
             self._database.run(lambda connection: lease.release(connection, study, self._holder), patient=False)
 

@@ -69,6 +69,10 @@ class Store(Protocol):
         """
         ...
 
+    def taken_over(self, study: str) -> bool:
+        """Whether `acquire` found the lease of a driver that was killed, or that stood still for a minute."""
+        ...
+
     def release(self, study: str) -> None:
         """Give the lease back; nothing happens where this store does not hold it."""
         ...

@@ -13,6 +13,7 @@ from typing import Any
 
 import tenacity
 
+from losssearch import stopping
 from losssearch.errors import LossSearchError
 from losssearch.redaction import redact
 from losssearch.storage.records import TrialRecord
@@ -119,12 +120,12 @@ class BackgroundTracker:
         while self._thread.is_alive():
             if self._done != done:
                 done, since = self._done, time.monotonic()
+            elif time.monotonic() - since > PATIENCE or stopping.current().urgent:
+                self._keep_rest()
+                return
             elif not told and time.monotonic() - since > NOTICE:
                 told = True
                 self._note(f"the tracking store has not answered for some seconds: waiting up to {PATIENCE:.0f} s")
-            elif time.monotonic() - since > PATIENCE:
-                self._keep_rest()
-                return
             self._thread.join(0.05)
 
     def _check_opened(self) -> None:

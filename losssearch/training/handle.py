@@ -12,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from losssearch import stopping
 from losssearch.models.randomness import own_draws, seed_draws
 
 Bar: TypeAlias = tuple[tuple[int, float], ...]
@@ -71,8 +72,14 @@ class TrialHandle:
         """The share of training done, in [0, 1]: values reported so far, over `epochs`. For ``loss(…, progress=…)``."""
         return min(1.0, self._count / self.epochs)
 
+    @property
+    def best(self) -> float | None:
+        """The best utility reported so far; None without one."""
+        return self._best if self._count and not self._problem else None
+
     def report(self, step: int, value: float) -> None:
         """Tell the metric after an epoch; steps must rise. A value that is not finite fails the trial at once."""
+        stopping.check()
         if not step > self._last:
             self._refuse(f"steps of trial.report must rise, got {step} after {self._last:g}")
         if abs(step) > LAST_STEP:
@@ -92,6 +99,7 @@ class TrialHandle:
         A searched loss is behind where its best value so far is worse than the median that the menu's losses had
         reached at the same step. Looked at after the second reported value, the fourth, the eighth and so on.
         """
+        stopping.check()
         self.late = self.late or (self._deadline is not None and time.time() > self._deadline)
         self.stopped = self._behind
         return self.stopped or self.late

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from losssearch import stopping
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
@@ -180,6 +181,7 @@ class _Training:
         replicas, plan = self.replicas, self.plan
         steps = max(1, replicas.rows // plan.batch_size)
         for step, (features, target, group, weight) in enumerate(self._batches(epoch, steps)):
+            stopping.check()
             if step and self._late():
                 self._note_cut(epoch)
                 break

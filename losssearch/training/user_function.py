@@ -13,11 +13,16 @@ from losssearch.errors import stops
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.spec import LossSpec
+from losssearch.stopping import one_process
 from losssearch.training.handle import Bar, Refused, TrialHandle, seeded
 from losssearch.training.outcome import CUT, Outcome
+from losssearch.training.overdue import Overdue, alarm
 
 TrainFunction: TypeAlias = Callable[[nn.Module, TrialHandle], float | None]
 """Trains the user's model with the loss module; gives the metric, or None where the best reported value counts."""
+
+NO_RETURN = f"{CUT}: the training function did not return, nor report a value"
+"""The reason of a trial whose function was ended before it had said anything."""
 
 BEHIND = "stopped early, behind the menu's median"
 """The reason of a trial that the function ended because `TrialHandle.should_stop` said so."""
@@ -73,16 +78,18 @@ def train_with_function(
     numbers: Sequence[int],
     device: str = "cpu",
     deadline: float | None = None,
+    overdue: float | None = None,
 ) -> list[Outcome]:
     """Call ``function`` for each candidate, at each of its learning rates (once where it has none), on each draw.
 
     ``candidates`` are triples (spec, rates, protected); a protected one is not held to the bar. ``numbers`` are those
-    of their trials. An exception of the function fails its candidate and no other.
+    of their trials. An exception of the function fails its candidate and no other. At ``overdue`` (seconds since 1970)
+    it is interrupted; the best value that it has reported by then counts.
     """
     outcomes = []
     for (spec, rates, protected), number in zip(candidates, numbers, strict=True):
         own = replace(rules, bar=()) if protected else rules
-        call = _Call(function, spec, draws, own, number, device, deadline)
+        call = _Call(function, spec, draws, own, number, device, deadline, overdue)
         outcomes.append(_best([(rate, call.runs(rate)) for rate in rates or (None,)], spec))
     return outcomes
 
@@ -96,6 +103,7 @@ class _Call:
     number: int
     device: str
     deadline: float | None
+    overdue: float | None
 
     def runs(self, rate: float | None) -> list[_Run]:
         """One run a draw; none after the first that failed, as a candidate needs them all."""
@@ -124,14 +132,21 @@ class _Call:
         try:
             with seeded(seed, device, rules.threads):
                 loss = ComposedLoss(self.spec, prior, zero=0.0).to(device)  # targets are the function's own
-                answer = self.function(loss, handle)
+                with one_process(), alarm(self.overdue):
+                    answer = self.function(loss, handle)
             utility = handle.settle(answer)
-            learned = tuple(float(scalar.detach()) for scalar in loss.learned.values())
+            learned = _values(loss)
+        except Overdue:
+            return _Run(handle.best, handle.best_step, dict(handle.rungs), _values(loss), cut=True, reason=NO_RETURN)
         except BaseException as error:
             if stops(error):
                 raise
             return _Run(reason=_said(error))
         return _Run(utility, handle.best_step, dict(handle.rungs), learned, handle.stopped, handle.late)
+
+
+def _values(loss: ComposedLoss) -> tuple[float, ...]:
+    return tuple(float(scalar.detach()) for scalar in loss.learned.values())
 
 
 def _best(tried: Sequence[tuple[float | None, list[_Run]]], spec: LossSpec) -> Outcome:

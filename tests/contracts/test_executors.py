@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +22,7 @@ from losssearch.errors import ConnectionLostError, OptionError, SpecError
 from losssearch.execution import Executor, InProcessExecutor, Job
 from losssearch.execution.early import EarlyExecutor
 from losssearch.training import Outcome, TrainingPlan
+from losssearch.training.user_function import FunctionDraws, FunctionRules
 
 RATES = (3e-3, 3e-2)
 SETS = ("search", "confirmation")
@@ -234,7 +237,7 @@ def test_a_set_may_be_shared_anew(executor: Executor, data: dict[str, Replicas])
     ],
 )
 def test_an_error_in_a_population_arrives_as_it_is(executor: Executor, wrong: dict[str, Any], error: type) -> None:
-    with pytest.raises(error, match=r"must accept a tensor|weight must be") as caught:
+    with pytest.raises(error, match=r"must accept a tensor|weight must lie") as caught:
         run(executor, [replace(JOBS[0], **wrong), *JOBS[1:]])
     assert type(caught.value) is error
     assert "\n" not in str(caught.value)
@@ -304,6 +307,51 @@ def test_a_job_that_kills_every_worker_ends_the_study(
         run(on_ray, [a_job(7, model=killer(tmp_path, deaths=9))])
     assert len(list(tmp_path.iterdir())) == 3
     check_equal(run(on_ray, JOBS[:2]), {number: expected[number] for number in (1, 2)})
+
+
+@pytest.mark.slow
+def test_a_function_that_hangs_in_native_code_is_ended_with_its_worker(
+    on_ray: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def function(loss: Any, trial: Any) -> float:
+        import signal
+        import time
+
+        if trial.number == 1:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # as native code, it answers no alarm
+            time.sleep(1000)
+        return 0.5
+
+    monkeypatch.setattr("losssearch.execution.ray.GRACE", 0.1)
+    on_ray.share("seeds", FunctionDraws("search", (1,)))
+    jobs = [
+        Job(
+            number=number,
+            replicas="seeds",
+            candidates=(({"parts": SPECS[1]}, (), False),),
+            task="regression",
+            metric="mine",
+            model=function,
+            plan=TrainingPlan(epochs=1, batch_size=1),
+            deadline=time.time(),
+            overdue=time.time(),
+            rules=FunctionRules(sign=1.0, epochs=1),
+            trials=(number,),
+        )
+        for number in range(3)
+    ]
+    found = run(on_ray, jobs)
+    assert [found[number][0].state for number in range(3)] == ["completed", "failed", "completed"]
+    assert "did not return" in found[1][0].reason
+
+
+@pytest.mark.slow
+def test_a_cluster_of_our_own_listens_on_loopback_only(on_ray: Any) -> None:
+    on_ray.pids()
+    listening = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout.splitlines()
+    ours = [line.split() for line in listening if re.search(r'"(raylet|gcs_server|ray::)', line)]
+    assert len(ours) > 3
+    assert [line for line in ours if not re.match(r"(127\.|\[::1\]|\[::ffff:127\.)", line[3])] == []
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])

@@ -98,6 +98,7 @@ def test_a_killed_writer_loses_no_committed_batch(store: SqlStore, database_url:
     assert len(numbers) % 8 == 0, "half a batch was kept"
     assert len(numbers) >= committed * 8
     store.acquire("adult")  # its lease ended with the process
+    assert store.taken_over("adult")
     store.save_trials("adult", [replace(TRIAL, number=len(numbers))])
 
 
@@ -128,6 +129,7 @@ def test_one_driver_at_a_time(store: SqlStore, open_store: Callable[[], SqlStore
     other.acquire("adult")
     other.close()
     store.acquire("adult")
+    assert not store.taken_over("adult")  # whoever ends by itself gives the lease back
 
 
 def _alter_lease(database_url: str, assignment: str) -> None:

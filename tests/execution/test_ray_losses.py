@@ -43,11 +43,11 @@ SEARCH = ["search", "builtin:wine", "--target", "target", "--model", "my_model:f
 SEARCH += ["--epochs", "4", "--confirm-seeds", "2", "--no-mlflow", "--quiet", "--out", "wine"]
 
 
-def start(folder: Path, *arguments: str, pause: float = 0.0) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str, pause: float = 0.0, module: bool = False) -> subprocess.Popen[str]:
     (folder / "my_model.py").write_text(MODEL)
     (folder / "layers.py").write_text(LAYERS)
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *SEARCH, *arguments],
+        [sys.executable, *(("-m", "losssearch") if module else ("-c", PROGRAM)), *SEARCH, *arguments],
         cwd=folder,
         env=os.environ | {"PAUSE": str(pause), "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
@@ -102,6 +102,7 @@ def until_some_trials_ended(store: Path) -> None:
         ("gcs_server", signal.SIGKILL, 4, "the head of the Ray cluster"),
         ("raylet", signal.SIGKILL, 4, "(raylet) must live"),
         ("", signal.SIGINT, 130, "stopped after"),
+        ("", signal.SIGTERM, 130, "stopped after"),
     ],
 )
 def test_ends_in_one_line_and_leaves_nothing_running(
@@ -128,3 +129,46 @@ def test_ends_in_one_line_and_leaves_nothing_running(
         resumed = start(tmp_path, "--workers", "0", "--resume")
         _, errors = resumed.communicate(timeout=120)
         assert resumed.returncode == 0, errors
+
+
+def until_there_is(name: str, root: int) -> int:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for pid, found in below(root).items():
+            if found.startswith(name):
+                return pid
+        time.sleep(0.02)
+    pytest.fail(f"no {name}")
+
+
+@pytest.mark.slow
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("victim", "number", "code", "said"),
+    [
+        ("gcs_server", signal.SIGKILL, 4, "the head of the Ray cluster"),
+        ("raylet", signal.SIGKILL, 4, "(raylet) must live"),
+        ("", signal.SIGTERM, 130, "interrupted"),
+    ],
+)
+def test_a_start_that_is_broken_off_ends_within_seconds(
+    victim: str, number: int, code: int, said: str, tmp_path: Path
+) -> None:
+    """Ray itself waits for half a minute, or ends the program after a whole one with 1 and a log."""
+    process = start(tmp_path, "--workers", "2", module=True)
+    head = until_there_is("gcs_server", process.pid)
+    pid = until_there_is("raylet", process.pid) if victim == "raylet" else head
+    if victim == "gcs_server":
+        until_there_is("python", process.pid)  # what Ray starts once its head answers
+    others = below(process.pid)
+    begun = time.monotonic()
+    os.kill(pid if victim else process.pid, number)
+    _, errors = process.communicate(timeout=25)
+    assert process.returncode == code, errors
+    assert len(errors.strip().splitlines()) == 1, errors
+    assert said in errors
+    assert time.monotonic() - begun < 25
+    deadline = time.monotonic() + 20
+    while any(map(alive, others)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [others[pid] for pid in others if alive(pid)] == []

@@ -1,6 +1,5 @@
 """The ask/tell loop over a real store, with an executor that answers at once."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from losssearch.errors import ModelError
 from losssearch.execution import Job
-from losssearch.search.loop import ATTEMPTS, Loop
+from losssearch.search.loop import Loop
 from losssearch.search.observer import SilentObserver
 from losssearch.space import load_space
 from losssearch.storage.records import TrialRecord, TrialState
@@ -137,16 +136,6 @@ def test_values_of_trainings_under_way_are_told_where_they_are_ahead(tmp_path: P
         if value is not None:
             assert value > known if kind == "underway" else value == known
             known = value
-
-
-def test_a_trial_that_keeps_ending_the_program_is_given_up(tmp_path: Path) -> None:
-    for _ in range(ATTEMPTS):
-        with pytest.raises(KeyboardInterrupt):
-            Loop(context(tmp_path, Oracle(dying=0))).run()
-    trials = Loop(context(tmp_path, Oracle())).run()
-    counts = Counter(t.state for t in trials)
-    assert counts[TrialState.FAILED] > 0
-    assert sum(counts.values()) == 40
 
 
 def test_more_trials_on_resume_extend_the_search(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from losssearch import stopping
 from losssearch.errors import OptionError
 from losssearch.losses.inputs import memberships
 from losssearch.training.boosting.forest import Soil, new_soil
@@ -104,6 +105,7 @@ class _Growing:
             self.epoch = epoch
             running = [tree for m in self.members for tree in m.trees if not tree.stopped(epoch - 1, plan.patience)]
             for tree in running:
+                stopping.check()
                 tree.grow()
             utility, adjust = self._judge(self.members, stacked(self.members))
             details = adjust.details.tolist() if isinstance(adjust, Detailed) else None
