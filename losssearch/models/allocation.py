@@ -20,7 +20,7 @@ _REFUSED = re.compile(
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocator, of the CPU or of a device, has refused."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and _REFUSED.search(str(error)) is not None
 

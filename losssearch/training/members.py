@@ -106,7 +106,8 @@ class Members:
                 share = weight.mean(-1)[:, None, None]
                 slope, rest = slope * (share if slope.dim() == 3 else share[..., None]), rest * share
             by_name = part.passage.backward(slope)
-            pieces = [*(by_name[name].flatten(2) for name in self.model.shapes), rest]
+            # detached: before PyTorch 2.13 an empty rest may come with a graph, which `out=` refuses
+            pieces = [*(by_name[name].flatten(2) for name in self.model.shapes), rest.detach()]
             torch.cat(pieces, dim=-1, out=self._gradient[:, own])
             return after
 
