@@ -28,8 +28,9 @@ demo: $(RUN_READY)  ## Search a loss on a bundled data set and show what came of
 	@echo "Every trial, in MLflow:     $(BIN)/losssearch ui $(DEMO)"
 	@echo "The leaderboard once more:  $(BIN)/losssearch leaderboard $(DEMO)"
 
+# Two processes, each with whole files: what a file builds once is built once.
 test: $(DEV_READY)  ## Run the whole suite (PYTEST_ARGS=… adds options)
-	.ci/with-services $(BIN)/pytest $(PYTEST_ARGS)
+	.ci/with-services $(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: $(DEV_READY)  ## Lint, format, types and import contracts
 	$(BIN)/ruff check .
