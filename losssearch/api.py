@@ -206,9 +206,7 @@ def _run(options: Options, observer: Observer) -> SearchResult:
             raise
         stop.settle()
         status = "KILLED"
-        done = sum(trial.state.value != "running" for trial in context.store.trials(context.settings.study))
-        of = f"{done} of {context.settings.trials}" if context.settings.trials < UNLIMITED else str(done)
-        raise InterruptedStudyError(f"stopped after {of} trials; all is saved in {out}, --resume goes on") from None
+        raise InterruptedStudyError(f"stopped{_after(context)}; all is saved in {out}, --resume goes on") from None
     except OSError as error:
         if error.errno not in FULL:
             raise
@@ -222,6 +220,16 @@ def _run(options: Options, observer: Observer) -> SearchResult:
     if unmet := result["verdict"].get("unmet"):
         raise ConstraintUnmetError(unmet, SearchResult(result, out))
     return SearchResult(result, out)
+
+
+def _after(context: StudyContext) -> str:
+    """How far a study came; nothing where the store does not answer, which must not hide that the user stopped it."""
+    try:
+        trials = context.store.trials(context.settings.study)
+    except ConnectionLostError:
+        return ""
+    done, asked = sum(trial.state.value != "running" for trial in trials), context.settings.trials
+    return f" after {f'{done} of {asked}' if asked < UNLIMITED else done} trials"
 
 
 def _finish(context: StudyContext) -> Finished:

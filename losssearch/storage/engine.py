@@ -16,6 +16,7 @@ import tenacity
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InvalidRequestError, OperationalError
 
+from losssearch import stopping
 from losssearch.errors import ConnectionLostError, DataError, LossSearchError
 from losssearch.redaction import redact, redacted_cause, remember
 from losssearch.storage.opening import check_file, new_engine, parse_url
@@ -125,6 +126,7 @@ class Database:
             return time.monotonic() - (self._lost_since or time.monotonic()) >= PATIENCE
 
         def failed(_state: tenacity.RetryCallState) -> None:
+            stopping.check()  # a user who stops the study need not wait for its store
             if self._lost_since is None:
                 self._lost_since = time.monotonic()
             elif self._answered and self.kind != "sqlite" and time.monotonic() - self._lost_since >= NOTICE:
