@@ -80,7 +80,8 @@ class Claim:
             "version": __version__,
             "command": asdict(self.command),
         }
-        return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        # NaN may stand there: options are checked once the folder is held, and refused in a line of their own.
+        return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
     def place(self) -> None:
         """Put the claim into the folder, locked; raise `TakenError` where another search was faster."""

@@ -47,7 +47,7 @@ def asked(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 def _plain(options: Options) -> dict[str, Any]:
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in asdict(options).items()}
-    del values["started"]
+    del values["started"], values["explicit"]  # the clock, and what stood on the command line
     return values
 
 
