@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
@@ -14,7 +15,7 @@ from losssearch.errors import ModelError, OptionError, stops
 from losssearch.models.allocation import is_out_of_memory
 from losssearch.models.randomness import own_draws, seed_draws
 from losssearch.models.stacked import AutogradPass, Tensors, as_output
-from losssearch.stopping import one_process
+from losssearch.stopping import end_others, one_process
 
 ModelFactory = Callable[[int, int], nn.Module]
 """Called as ``factory(features, outputs)``; gives a fresh module."""
@@ -67,9 +68,9 @@ class _FromModule:
     @contextmanager
     def blamed(self, features: Tensor) -> Iterator[None]:
         """Turn an error of the user's module into a `ModelError` that names layer and input; not before `accept`."""
+        owner = os.getpid()
         try:
-            with one_process():
-                yield
+            yield
         except BaseException as error:
             if not self._probed or stops(error) or is_out_of_memory(error):
                 raise
@@ -78,6 +79,8 @@ class _FromModule:
                 f"the model must work on batches [rows, {', '.join(map(str, features.shape[2:]))}] of any number of "
                 f"rows; on one of {features.shape[1]} its {self._culprit(error)} raised {type(error).__name__}: {said}"
             ) from error
+        finally:
+            end_others(owner)
 
     def _culprit(self, error: BaseException) -> str:
         """The innermost module on the way to the error."""

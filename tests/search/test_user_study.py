@@ -137,7 +137,7 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(tmp_path: Path, calls: i
 
 def test_a_resume_with_another_metric_is_refused(tmp_path: Path) -> None:
     searched(tmp_path, lambda loss, trial: 0.5)
-    with pytest.raises(OptionError, match="these differ: data"):
+    with pytest.raises(OptionError, match="--direction"):
         searched(tmp_path, lambda loss, trial: 0.5, resume=True, direction="minimize")
 
 
