@@ -96,14 +96,15 @@ class Publishing:
         if self._assembled.privacy is not None and isinstance(context, Context):
             result["private"], private = self._train_private(context, result, self._assembled.privacy)
         tracking = context.store.study(study).tracking
-        result["mlflow"] = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "run_id")}
+        where = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "run_id")}
+        result["mlflow"] = where | {"complete": None, "problems": []}  # known at the very end, by `mark`
         made = new_publication(finished, context.facts(), self._assembled.out, private)
         return keep_publication(context.store, study, made)
 
     def _publish(self, publication: Publication, *, anew: bool) -> None:
         """Write the files and tell the tracker; all trials too, where an earlier process may have told it less."""
         context, result = self._assembled.context, publication.result
-        result["mlflow"].update(complete=None, problems=[])  # known at the very end, by `mark`
+        result["mlflow"].update(complete=None, problems=[])
         trials = self._write(publication)
         if anew:
             formulas = {trial.number: LossSpec.from_json(trial.spec).formula() for trial in trials}

@@ -143,7 +143,11 @@ def test_other_commands_write_what_is_missing(
     shutil.copytree("kept", "runs")
     more = {"export": ["--out", str(tmp_path / "loss")], "leaderboard": ["--json"], "report": []}
     assert main([command, "runs", *more[command]]) == 0
-    assert files_of(folder / "runs") == files_of(folder / "whole")
+    found, whole = files_of(folder / "runs"), files_of(folder / "whole")
+    one, other = (json.loads(files.pop("result.json")) for files in (found, whole))
+    assert found == whole
+    assert one.pop("mlflow") | {"complete": True, "problems": []} == other.pop("mlflow")  # which a resume finds out
+    assert one == other
     if command == "leaderboard":
         assert json.loads(capfd.readouterr().out) == json.loads((folder / "whole/leaderboard.json").read_bytes())
     assert resumed() == 0
