@@ -170,7 +170,7 @@ class Run:
         if expected != found:
             differ = [a["number"] for a, b in zip(expected, found, strict=False) if a != b]
             self.found.wrong.append(f"{name}: {len(expected)} trials, found {len(found)}; different: {differ}")
-        files = [{str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} for out in (whole, own)]
+        files = [_files(out) for out in (whole, own)]
         if files[0] != files[1]:
             self.found.wrong.append(f"{name}: files differ: {sorted(files[0] ^ files[1])}")
         if self.study.tracking:
@@ -188,6 +188,12 @@ class Run:
             [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{place['run_id']}'", max_results=1000
         )
         return Counter([f"study {parent.info.status}", *(f"trial {run.info.status}" for run in children)])
+
+
+def _files(out: Path) -> set[str]:
+    """What lies in a study's folder; the artifacts in MLflow's lie under a number of their run."""
+    found = {path.relative_to(out).parts for path in out.rglob("*") if path.is_file()}
+    return {"/".join((parts[0], *parts[2:]) if parts[0] == "mlartifacts" else parts) for parts in found}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
