@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ class Run:
         self.tracking, self.postgres = servers
         self.draw = random.Random(seed)
         self.found = Found(study.name)
+        self._running: subprocess.Popen[str] | None = None
 
     def go(self, stops: int) -> Found:
         """Run it all."""
@@ -110,7 +112,7 @@ class Run:
         log = (self.folder / f"{name}.log").open("a", encoding="utf-8")
         log.write(f"--- {' '.join(command[1:])}\n")
         log.flush()
-        return subprocess.Popen(
+        self._running = subprocess.Popen(
             [sys.executable, "-m", "losssearch", *command],
             stdout=log,
             stderr=log,
@@ -118,6 +120,13 @@ class Run:
             start_new_session=True,
             cwd=self.folder,
         )
+        return self._running
+
+    def close(self) -> None:
+        """End what still runs."""
+        if self._running is not None and self._running.poll() is None:
+            os.killpg(self._running.pid, signal.SIGKILL)
+            self._running.wait()
 
     def _begun(self, out: Path) -> bool:
         """Whether the study is in its store, so that it must be resumed."""
@@ -193,6 +202,7 @@ class Run:
 def _files(out: Path) -> set[str]:
     """What lies in a study's folder; the artifacts in MLflow's lie under a number of their run."""
     found = {path.relative_to(out).parts for path in out.rglob("*") if path.is_file()}
+    found = {parts for parts in found if not parts[-1].endswith(("-shm", "-wal"))}  # SQLite's own, gone at the next use
     return {"/".join((parts[0], *parts[2:]) if parts[0] == "mlartifacts" else parts) for parts in found}
 
 
@@ -239,7 +249,8 @@ def _run(studies: Sequence[Study], place: Path, stops: int, seed: int) -> list[F
             share = stops * (number + 1) // len(studies) - stops * number // len(studies)
             folder = place / study.name.replace(", ", "-").replace(" ", "-")
             folder.mkdir(exist_ok=True)
-            found.append(Run(study, folder, place, (tracking, postgres), f"{seed} {study.name}").go(share))
+            with closing(Run(study, folder, place, (tracking, postgres), f"{seed} {study.name}")) as run:
+                found.append(run.go(share))
             print(f"{study.name}: {found[-1].wrong or 'equal'}", file=sys.stderr, flush=True)
     finally:
         for server in started:
