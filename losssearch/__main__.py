@@ -1,6 +1,8 @@
 """The program ``losssearch``, and ``python -m losssearch``: the command line, and how its process ends."""
 
+import atexit
 import os
+import signal
 import sys
 
 from losssearch import stopping
@@ -8,6 +10,7 @@ from losssearch import stopping
 
 def main() -> int:
     """Run the command line; a signal that asks it to stop is answered from here on, and always with 130."""
+    atexit.register(_close_to_signals)  # the first to be registered is the last to be called
     token = stopping.StopToken(ends_program=True)
     stopping.listen(token, at_last=_end_at_once)
     try:
@@ -24,6 +27,12 @@ def main() -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _close_to_signals() -> None:
+    """Ignore what would stop the program: the interpreter takes handlers away while it still has work to do."""
+    for number in stopping.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _end_at_once() -> None:

@@ -163,3 +163,18 @@ def test_the_program_answers_signals_while_it_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "losssearch: interrupted\n")
+
+
+@pytest.mark.parametrize("number", stopping.SIGNALS)
+def test_a_signal_while_the_interpreter_ends_leaves_the_exit_code(number: signal.Signals) -> None:
+    script = (
+        "import os, sys\n"
+        "from losssearch.__main__ import main\n"
+        "class Late:\n"
+        f"    def __del__(self, kill=os.kill, own=os.getpid()): kill(own, {int(number)})\n"
+        "sys.late = Late()\n"
+        "sys.argv = ['losssearch', '--no-such-option']\n"
+        "sys.exit(main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr

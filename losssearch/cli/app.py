@@ -103,6 +103,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = InterruptedStudyError.exit_code
     except Exception as error:  # noqa: BLE001  (the last line of defence: users never see a traceback unasked)
+        if stopping.current().requested and not _debugging():  # what a signal broke off may fail in any way
+            fail("interrupted")
+            return InterruptedStudyError.exit_code
         hint = "" if _debugging() else " (set LOSSSEARCH_DEBUG=1 for the traceback)"
         _explain(f"unexpected {type(error).__name__}: {error}{hint}")
         return LossSearchError.exit_code

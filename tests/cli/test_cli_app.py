@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from losssearch import __version__
+from losssearch import __version__, stopping
 from losssearch.cli import app
 from losssearch.errors import ConnectionLostError, ConstraintUnmetError, DataError, InterruptedStudyError
 
@@ -97,6 +97,18 @@ def test_an_unexpected_error_is_one_line_that_tells_how_to_see_more(
     monkeypatch.delenv("LOSSSEARCH_DEBUG", raising=False)
     hint = "(set LOSSSEARCH_DEBUG=1 for the traceback)"
     assert run("terms") == (1, "", f"losssearch: unexpected RuntimeError: odd {hint}\n")
+
+
+def test_an_error_that_a_stop_brought_about_is_an_interruption(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*arguments: object, **options: object) -> None:
+        stopping.current().request()
+        raise RuntimeError("cannot join thread before it is started")
+
+    monkeypatch.setattr(app, "app", stopped)
+    monkeypatch.delenv("LOSSSEARCH_DEBUG", raising=False)
+    assert run("terms") == (130, "", "losssearch: interrupted\n")
 
 
 def test_debug_shows_the_traceback(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
