@@ -129,9 +129,11 @@ class Run:
             self._running.wait()
 
     def _begun(self, out: Path) -> bool:
-        """Whether the study is in its store, so that it must be resumed."""
+        """Whether there is a store, so that the study must be resumed."""
         from losssearch.errors import LossSearchError
 
+        if not self.study.storage:
+            return (out / "study.db").exists()
         try:
             return bool(self._trials(out, only_study=True))
         except LossSearchError:
