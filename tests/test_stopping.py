@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -150,18 +152,23 @@ def test_whoever_forks_and_returns_ends_where_the_code_of_others_ends() -> None:
     assert done.stdout.split("\n")[:2] == ["went on", "1"]
 
 
-def test_the_program_answers_signals_while_it_is_imported() -> None:
+@pytest.mark.parametrize("within", ["{0}", "exec('{0}; sum(range(9))')"], ids=["code", "text that is executed"])
+def test_the_program_answers_signals_while_it_is_imported(within: str, tmp_path: Path) -> None:
+    kill = within.format("os.kill(os.getpid(), signal.SIGTERM)")
     script = (
         "import os, signal, sys\n"
         "import losssearch.__main__ as program\n"
         "class Finder:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'losssearch.cli.app':\n"
-        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"            {kill}\n"
         "sys.meta_path.insert(0, Finder())\n"
         "sys.exit(program.main())\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    (tmp_path / "own.py").write_text(script, encoding="utf-8")
+    command = [sys.executable, "-m", "own"]  # CPython ends in another way than after a script
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "losssearch: interrupted\n")
 
 
