@@ -37,6 +37,8 @@ _URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.\-]*://(?:(?![A-Za-z][A-Za-z0-9+.\-]*:
 _TAIL = re.compile(r"""[)\]}>.,;:!'"`]+$""")
 _PATH_QUERY = re.compile(r"(?<![:/\w])((?:\w+:)?/(?!/)[^\s?#'\"]*)\?([^\s'\"()]*=[^\s'\"()]*)")
 _BARE_USER = re.compile(r"(?<![\w/.*@%+-])[\w.%+-]+:[^\s/@:,;(){}'\"]+@(?=[\w\[])")
+_SLASHED_USER = re.compile(r"(?<![:/\w.*-])(//|[A-Za-z][\w+.-]*:/)(?!/)[^\s/@]+@(?=[\w\[])")
+"""A URL whose scheme was left out, or of which a path has taken a slash."""
 _QUOTED = re.compile(rf"""(?i)((["']){_NAME_OF_ONE}\2\s*:\s*)("[^"]*"|'[^']*'|[^\s,}}]+)""")
 _PAIR = re.compile(rf"""(?i)(?<![\w.-])({_NAME_OF_ONE}\s?=\s?)("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s,;&)\]}}"']+)""")
 _HEADER = re.compile(r"(?i)(\bauthorization['\"]?\s*[:=]\s*['\"]?)(?:[A-Za-z]+ +)?[^\s'\",]+")
@@ -44,7 +46,12 @@ _SCHEME = re.compile(r"(?i)\b(bearer|basic) +(?=[^\s'\"]*[\d=_-])[A-Za-z0-9+/=_.
 _MAY_HOLD = re.compile(
     r"(?i)://|@|\?|passw|passphrase|pwd|secret|token|api.?key|access.?key|signature|credential|authorization|bearer|basic"
 )
-_ENVIRONMENT = re.compile(r"(?:PASSWORD|PASSWD|TOKEN|SECRET|CREDENTIALS?|ACCESS_KEY|API_KEY)$")
+_ENVIRONMENT = re.compile(
+    r"(?:PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|CREDENTIALS?|(?:^|_)(?:PASS|PWD?)"
+    r"|(?:ACCESS|API|SECRET|PRIVATE|SESSION|SIGNING|ENCRYPTION|MASTER|ACCOUNT|AUTH)_KEY)$"
+)
+_WITH_USER = re.compile(r"[A-Za-z][\w+.-]*://[^\s@]+@\S+")
+_NO_SECRETS = frozenset({"PWD", "OLDPWD"})
 
 _FEWEST = 6
 """Characters of a secret that is found by its value: a shorter one would be found in the middle of anything."""
@@ -66,6 +73,7 @@ def redact(text: str) -> str:
     text = _URL.sub(_shown_url, text)
     text = _PATH_QUERY.sub(lambda found: f"{found[1]}?{_shown_query(found[2])}", text)
     text = _BARE_USER.sub(f"{HIDDEN}@", text)
+    text = _SLASHED_USER.sub(rf"\1{HIDDEN}@", text)
     text = _QUOTED.sub(lambda found: f"{found[1]}{found[2]}{HIDDEN}{found[2]}", text)
     text = _PAIR.sub(rf"\1{HIDDEN}", text)
     text = _HEADER.sub(rf"\1{HIDDEN}", text)
@@ -92,7 +100,9 @@ def remember(url: str | None) -> None:
     scheme, _, rest = url.partition("://")
     authority, _, _ = rest.rpartition("@") if not rest.startswith("/") else ("", "", rest)
     user, _, password = authority.partition(":")
-    secrets = [password, *(() if scheme.startswith(_DATABASES) and password else (user,))]
+    # A driver may part a password that holds such characters as they stand.
+    secrets = [password, *re.split(r"[@/?#:]", password)]
+    secrets += () if scheme.startswith(_DATABASES) and password else (user,)
     query = rest.partition("?")[2].partition("#")[0]
     secrets += [
         value for key, value in urllib.parse.parse_qsl(query, keep_blank_values=True) if key.lower() not in SHOWN
@@ -131,8 +141,12 @@ def redacted_cause(error: BaseException) -> Exception:
 @contextmanager
 def guarded() -> Iterator[None]:
     """Redact what libraries log and warn of meanwhile, and know the secrets of the environment by value."""
+    for value in os.environ.values():
+        if _WITH_USER.fullmatch(value):
+            remember(value)
     with _lock:
-        _learn([value for name, value in os.environ.items() if _ENVIRONMENT.search(name.upper())], set())
+        secret = [name for name in os.environ if _ENVIRONMENT.search(name.upper()) and name not in _NO_SECRETS]
+        _learn([os.environ[name] for name in secret], set())
     make, form = logging.getLogRecordFactory(), warnings.formatwarning
 
     def record(*args: Any, **kwargs: Any) -> logging.LogRecord:

@@ -58,6 +58,10 @@ FORMS = [
     "s3://AKIA:{}@bucket/key",
     "dbfs://u:{}@host",
     "u:{}@host/db",
+    "//u:{}@host/db",
+    "//{}@host/db",
+    "http:/u:{}@host/data.csv",
+    "s3:/{}@bucket/data.csv",
     "host=localhost user=u password={} dbname=d",
     "host=localhost password = '{} x' dbname=d",
     "Server=h;Uid=u;Pwd={};",
@@ -132,6 +136,27 @@ def test_a_remembered_secret_is_hidden_wherever_it_stands(password: str) -> None
     remember(f"http://host/?k={urllib.parse.quote_plus(password)}")
     for form in (password, quoted, urllib.parse.quote_plus(password)):
         assert form not in redact(f"bad auth with ({form}) given")
+
+
+def test_a_part_of_a_password_that_a_driver_takes_for_the_host_is_hidden() -> None:
+    remember(f"postgresql://u:a@b{SECRET}@127.0.0.1/db")
+    assert SECRET not in redact(f"failed to resolve host 'b{SECRET}@127.0.0.1'")
+
+
+@pytest.mark.parametrize(
+    "name", ["DB_PASS", "MY_PW", "DB_PWD", "SSH_PASSPHRASE", "SESSION_KEY", "DJANGO_SECRET_KEY", "PGPASSWORD"]
+)
+def test_a_secret_of_the_environment_is_known_by_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "env7Secret")
+    with guarded():
+        assert redact("cannot connect with env7Secret") == "cannot connect with ***"
+
+
+def test_the_password_of_a_url_in_the_environment_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://u:env7Secret@host/db")
+    monkeypatch.setenv("PWD", "/home/somebody")
+    with guarded():
+        assert redact("in /home/somebody: u/env7Secret was refused") == "in /home/somebody: u/*** was refused"
 
 
 def test_an_ordinary_word_as_a_password_does_not_blacken_messages() -> None:

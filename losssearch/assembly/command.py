@@ -189,11 +189,11 @@ def _anchored_url(url: str) -> str:
 
 def _without_secrets(url: str) -> str:
     """A URL as it may be kept; the name of a database's role alone is no secret."""
-    scheme, mark, rest = url.partition("://")
+    scheme, _, rest = url.partition("://")
     user, at, where = rest.partition("@")
     if at and scheme.startswith("postgres") and user.isidentifier() and redact_url(where) == where and "?" not in where:
         return url
-    return redact_url(url) if mark else url
+    return redact_url(url)
 
 
 def _equal(value: Any, default: Any) -> bool:

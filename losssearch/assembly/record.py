@@ -113,6 +113,14 @@ def _brief(value: object) -> str:
     return "none" if value is None else f"{value!s:.40}"
 
 
+def check_tracking(options: Options) -> None:
+    """Refuse a tracking store that cannot be one, before the study is in its own store."""
+    if options.mlflow and options.tracking_uri:
+        from losssearch.tracking.mlflow import MlflowTracker
+
+        MlflowTracker(options.tracking_uri).check()
+
+
 def open_tracker(options: Options, out: Path, note: Callable[[str], object]) -> Tracker:
     """The tracker that was asked for; what it writes waits in a file while its store does not answer.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from losssearch import stopping
 from losssearch.assembly.options import Options
 from losssearch.assembly.place import Place
-from losssearch.assembly.record import Entered, enter, open_record, open_tracker
+from losssearch.assembly.record import Entered, check_tracking, enter, open_record, open_tracker
 from losssearch.assembly.workers import executor_of
 from losssearch.execution import Executor, InProcessExecutor
 from losssearch.execution.resources import WorkerResources
@@ -62,6 +62,7 @@ def open_surroundings(
 ) -> Surroundings:
     """The first writing of a study but its claim: all that could be checked was checked before."""
     options, out = place.options, place.folder
+    check_tracking(options)
     store = SqlStore(options.storage or f"sqlite:///{out / 'study.db'}", create=place.may_be_new, note=observer.note)
     tracker: Tracker = SilentTracker()
     executor: Executor = InProcessExecutor()

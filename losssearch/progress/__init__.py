@@ -20,13 +20,21 @@ def progress(verbose: int = 1) -> AbstractContextManager[Observer]:
         from losssearch.progress.notebook import NotebookProgress
 
         return NotebookProgress()
-    if sys.stderr is not None and sys.stderr.isatty():
+    if _on_terminal():
         from losssearch.progress.terminal import TerminalProgress
 
         return TerminalProgress()
     from losssearch.progress.lines import LineProgress
 
     return LineProgress()
+
+
+def _on_terminal() -> bool:
+    """Whether stderr is a terminal; not where it is closed, or a program's own object that only takes text."""
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):
+        return False
 
 
 def in_notebook() -> bool:

@@ -55,7 +55,7 @@ class ClientRuns:
 
     def __init__(self, uri: str, experiment: str, artifacts: Path | None) -> None:
         import_mlflow()
-        self._client = _connect(uri)
+        self._client = connect(uri)
         self._experiment_id = _experiment_id(self._client, experiment, artifacts)
         self._children: dict[str, dict[int, _Known]] = {}
         self._starts: dict[str, int] = {}
@@ -202,7 +202,8 @@ def import_mlflow() -> None:
             logging.getLogger(name).setLevel(logging.CRITICAL)  # `MlflowTracker` puts back what was before
 
 
-def _connect(uri: str) -> MlflowClient:
+def connect(uri: str) -> MlflowClient:
+    """A client of the store at ``uri``, which is not asked yet; raise `OptionError` where MLflow takes no such URI."""
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 

@@ -19,7 +19,7 @@ from losssearch.errors import ConnectionLostError, LossSearchError, OptionError
 from losssearch.redaction import redact, redact_url, redacted_cause, remember
 from losssearch.storage.opening import knock
 from losssearch.storage.records import TrialRecord, TrialState
-from losssearch.tracking.client import LOGGERS, ClientRuns, import_mlflow
+from losssearch.tracking.client import LOGGERS, ClientRuns, connect, import_mlflow
 from losssearch.tracking.location import check, file_of, local_store, write_ahead
 from losssearch.tracking.names import curve, finite, flat, legal, spread_of
 from losssearch.tracking.runs import TRIAL, Child, Runs
@@ -61,6 +61,14 @@ class MlflowTracker:
     def problems(self) -> Sequence[str]:
         """Empty: what goes wrong is raised."""
         return ()
+
+    def check(self) -> None:
+        """Raise what the store could never be opened for, such as a URI of no known kind; nothing is written."""
+        with self._calls():
+            check(self._uri)
+            if not self._uri.strip().lower().startswith(("sqlite:", "http://", "https://", *_DATABASES)):
+                import_mlflow()
+                connect(self._uri)
 
     def prepare(self) -> None:
         """Open the store, make its tables where it is a new database, and find or make the experiment."""

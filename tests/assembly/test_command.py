@@ -98,6 +98,11 @@ def test_no_secret_is_kept_and_its_url_is_asked_for_again(name: str, url: str, s
     assert getattr(resumed(first, **{name: url}), name) == url
 
 
+@pytest.mark.parametrize("url", ["//me:hunter22@host", "me:hunter22@host:5000", "host=h password=hunter22"])
+def test_a_url_without_its_scheme_is_kept_without_its_password(url: str) -> None:
+    assert "hunter22" not in json.dumps(kept(Options(data="builtin:wine", tracking_uri=url)).options)
+
+
 def test_paths_do_not_depend_on_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.csv").touch()

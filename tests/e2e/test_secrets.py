@@ -165,3 +165,13 @@ def test_a_whole_study_and_its_resume(run: Callable[..., int], account: str, by_
             rows = str(connection.execute(text(f'SELECT * FROM "{table}"')).all()).encode()
             assert not any(secret in rows for secret in SOUGHT), table
     engine.dispose()
+
+
+@pytest.mark.parametrize("uri", ["gopher://u:{}@host", "//u:{}@host", "u:{}@host:5000", "sqlite:///{}"])
+def test_a_tracking_uri_that_cannot_be_one_leaves_nothing(
+    uri: str, tmp_path: Path, run: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "Folder7Xq").mkdir()
+    given = uri.format(tmp_path / "Folder7Xq" if uri.startswith("sqlite") else "Canary7Xq")
+    assert run("--tracking-uri", given) == 2
+    assert not (tmp_path / "out").exists()

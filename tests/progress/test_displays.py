@@ -202,3 +202,13 @@ def test_no_display_shows_a_secret(
     told = capsys.readouterr().err + str(kernel) + str(getattr(shown, "notes", ""))
     assert "no answer" in told
     assert "Hunter22" not in told
+
+
+@pytest.mark.parametrize("kind", ["closed", "bare"])
+def test_a_stderr_that_is_no_open_file_gets_lines_or_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream: Any = io.StringIO()
+    stream.close()
+    monkeypatch.setattr(sys, "stderr", stream if kind == "closed" else SimpleNamespace(write=len))
+    with progress() as shown:
+        assert isinstance(shown, LineProgress)
+        shown.note("said")
