@@ -14,10 +14,10 @@ PYTEST_ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test test-all check format bench clean
 
 help:  ## Show these commands
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(RUN_READY)  ## Search a loss on a bundled data set and show what came of it
 	rm -rf $(DEMO)
@@ -29,7 +29,10 @@ demo: $(RUN_READY)  ## Search a loss on a bundled data set and show what came of
 	@echo "The leaderboard once more:  $(BIN)/losssearch leaderboard $(DEMO)"
 
 # Two processes, each with whole files: what a file builds once is built once.
-test: $(DEV_READY)  ## Run the whole suite (PYTEST_ARGS=… adds options)
+test: $(DEV_READY)  ## Run the tests (PYTEST_ARGS=… adds options)
+	.ci/with-services $(BIN)/pytest -n 2 --dist loadfile -m "not nightly" $(PYTEST_ARGS)
+
+test-all: $(DEV_READY)  ## Run the tests, with those that take minutes
 	.ci/with-services $(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: $(DEV_READY)  ## Lint, format, types and import contracts

@@ -33,7 +33,9 @@ _DATABASES = ("postgres", "mysql", "mariadb", "mssql", "oracle", "cockroachdb")
 
 _NAME_OF_ONE = r"[\w.-]*(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|signature|credential)s?"
 
-_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.\-]*://(?:(?![A-Za-z][A-Za-z0-9+.\-]*://)\S)*")
+# A further URL may follow without a space; of an unknown scheme it may as well be a password that holds "://".
+_KNOWN = r"(?:https?|s?ftp|file|sqlite|postgres\w*|mysql|mariadb|mssql|oracle|cockroachdb|databricks|s3|gs|redis)[\w+.\-]*://"
+_URL = re.compile(rf"\b[A-Za-z][A-Za-z0-9+.\-]*://(?:(?!{_KNOWN})\S)*")
 _TAIL = re.compile(r"""[)\]}>.,;:!'"`]+$""")
 _PATH_QUERY = re.compile(r"(?<![:/\w])((?:\w+:)?/(?!/)[^\s?#'\"]*)\?([^\s'\"()]*=[^\s'\"()]*)")
 _BARE_USER = re.compile(r"(?<![\w/.*@%+-])[\w.%+-]+:[^\s/@:,;(){}'\"]+@(?=[\w\[])")

@@ -8,12 +8,24 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from losssearch import stopping
 from losssearch.stopping import StopToken
+
+
+@pytest.fixture(autouse=True)
+def _default_handlers() -> Iterator[None]:
+    """Whoever runs the tests in the background may ignore signals; what is ignored stays so."""
+    before = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    for number in before:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, own in before.items():
+        signal.signal(number, own)
 
 
 @pytest.fixture

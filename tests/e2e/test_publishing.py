@@ -114,7 +114,7 @@ def test_kills_in_a_row_that_each_come_a_step_later(folder: Path) -> None:
     assert tracked(folder / "runs") == tracked(folder / "whole")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1200)
 def test_a_kill_between_any_two_steps_is_made_good_by_a_resume(folder: Path) -> None:
     expected, told = files_of(folder / "whole"), tracked(folder / "whole")
