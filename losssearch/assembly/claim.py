@@ -166,7 +166,10 @@ def read_claim(out: Path) -> Claim | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         cause = " ".join(str(error).split())
-        raise DataError(f"{place} must be the record of a study that losssearch wrote: {cause:.80}") from None
+        raise DataError(
+            f"{place} must be the record of a study that losssearch wrote: {cause:.80}; delete it, and resume the "
+            "study with its whole command"
+        ) from None
 
 
 def check_free(out: Path) -> None:

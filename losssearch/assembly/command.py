@@ -40,6 +40,9 @@ CHANGEABLE = frozenset(
 BY_CONTENT = frozenset({"data", "test", "space", "train"})
 """Options of which the content counts, which the study's record compares, and not the name or the place."""
 
+INFERRED = frozenset({"metric", "task", "epochs"})
+"""Options that the data decide where they are left out; the study's record knows what was decided."""
+
 URLS = frozenset({"storage", "tracking_uri"})
 PATHS = frozenset({"data", "test", "space"})
 
@@ -122,6 +125,8 @@ def recalled(options: Options, command: Command, study: str) -> Options:
         )
     defaults = {one.name: one.default for one in fields(options)}
     for name in sorted(given - CHANGEABLE - BY_CONTENT - set(command.unkept)):
+        if name in INFERRED and name not in command.options:
+            continue
         before = command.options.get(_one_name(name), _json(name, defaults[name]))
         try:
             now = _json(name, getattr(options, name))

@@ -91,10 +91,9 @@ class Place:
                 raise OptionError(f"--resume needs a study to resume, but {out} holds none")
             if asked.data is None and asked.train is None:
                 raise OptionError(
-                    f"--resume needs the whole command again, as the study in {out} was started by a version that did "
-                    "not keep it"
+                    f"--resume needs the whole command again, DATA first, as {out} holds no {CLAIM} that would keep it"
                 )
-            self.study = self.study or _name_of(out)
+            self.study = self.study or self._only(out) or _name_of(out)
             return
         if asked.study not in (None, self.claim.study):
             self.claim.leave()
@@ -105,6 +104,17 @@ class Place:
             self.claim.leave()
             raise
         self.study = self.claim.study
+
+    def _only(self, out: Path) -> str:
+        """The name of the one study in the folder's own store; empty where there is none, or are several."""
+        if self.options.storage is not None or not (out / "study.db").is_file():
+            return ""
+        store = SqlStore(f"sqlite:///{out / 'study.db'}", create=False)
+        try:
+            names = store.studies()
+        finally:
+            store.close()
+        return names[0] if len(names) == 1 else ""
 
     def _stored(self) -> set[str]:
         """Names that are taken in a store of the user's, which may hold studies of other folders."""

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+import losssearch
 from losssearch.assembly.command import Command, command_of, recalled
 from losssearch.assembly.options import Options
 from losssearch.cli.app import main
 from losssearch.errors import OptionError
 
-FIRST = Options(data="builtin:wine", target="y", metric="accuracy", drop=("a", "b"), trials=64, seed=3, rates=[0.1])
+FIRST = Options(
+    data="builtin:wine", target="y", metric="accuracy", drop=("a", "b"), trials=64, seed=3, rates=[0.1], epochs=8
+)
 
 
 def kept(options: Options) -> Command:
@@ -49,7 +52,8 @@ def test_what_a_resume_may_change(change: dict[str, Any]) -> None:
         ({"metric": "f1"}, "--metric", "accuracy", "f1"),
         ({"seed": 7}, "--seed", "3", "7"),
         ({"drop": ["a"]}, "--drop", "a,b", "a"),
-        ({"epochs": 9}, "--epochs", "left out", "9"),
+        ({"positive": "b"}, "--positive", "left out", "b"),
+        ({"epochs": 9}, "--epochs", "8", "9"),
         ({"constraints": ("x <= 1",)}, "--constraint", "left out", "x <= 1"),
         ({"references": False}, "--no-references", "True", "False"),
     ],
@@ -61,6 +65,42 @@ def test_what_differs_is_refused_with_both_values(change: dict[str, Any], flag: 
     assert f"started with {flag} {before}" in message.replace("'", "")
     assert f"got {now}" in message.replace("'", "")
     assert "\n" not in message
+
+
+def test_what_the_data_decided_may_be_given_and_is_compared_by_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = ["--trials", "2", "--epochs", "1", "--confirm-seeds", "2", "--workers", "0", "--no-mlflow", "--silent"]
+    assert main(["search", "builtin:wine", "--target", "target", *few, "--out", "x"]) == 0
+    again = ["search", "--resume", "--out", "x", "--silent"]
+    found = json.loads(Path("x/result.json").read_text(encoding="utf-8"))
+    capsys.readouterr()
+    assert main([*again, "--metric", "log_loss"]) == 2
+    assert "--metric (started with balanced_accuracy, got log_loss)" in capsys.readouterr().err
+    assert main([*again, "--metric", found["metric"]["name"], "--task", found["task"]]) == 0
+
+
+def test_a_folder_that_lost_its_record_and_was_renamed_resumes_with_the_whole_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = ["--trials", "2", "--epochs", "1", "--confirm-seeds", "2", "--workers", "0", "--no-mlflow", "--silent"]
+    whole = ["search", "builtin:wine", "--target", "target", *few]
+    assert main([*whole, "--out", "x"]) == 0
+    Path("x").rename("y")
+    Path("y/study.json").unlink()
+    assert main(["search", "--resume", "--out", "y"]) == 2
+    assert "DATA first, as y holds no study.json" in capsys.readouterr().err
+    assert main([*whole, "--resume", "--out", "y"]) == 0
+
+
+@pytest.mark.parametrize("name", ["storage", "tracking_uri"])
+def test_an_empty_url_is_not_the_default(name: str, tmp_path: Path) -> None:
+    given = {"target": "target", "out": tmp_path / "x", name: ""}
+    with pytest.raises(OptionError, match=f"{name} must be a URL"):
+        losssearch.search("builtin:wine", **given)
+    assert not (tmp_path / "x").exists()
 
 
 def test_an_option_that_is_given_as_its_default_counts_on_the_command_line() -> None:
