@@ -96,9 +96,17 @@ class Run:
             code = self._end(process, f"{name} after {last}", allowed)
             if code is None:
                 return
-            if code == 0:
+            if code == 0 and not self._lacks_runs(name):
                 self._compare(name)
                 return
+
+    def _lacks_runs(self, name: str) -> bool:
+        """Whether the result says that MLflow holds less than all of it, so that it must be resumed once more."""
+        if not self.study.tracking:
+            return False
+        result = json.loads((self.folder / name / "result.json").read_text(encoding="utf-8"))
+        self.found.codes["0, incomplete"] += not result["mlflow"]["complete"]
+        return not result["mlflow"]["complete"]
 
     def _choose(self, kills: int) -> Kind:
         fitting = [kind for kind in KINDS if kind.fits(self.study)]
