@@ -244,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = _run(studies, place, stops, options.seed)
     _show(found)
     machine = describe_machine(torch_threads=1)
-    keep(make_result("stops", {"studies": [asdict(one) for one in found]}, {}, machine), options.json)
+    keep(make_result("stops", {"studies": [vars(one) for one in found]}, {}, machine), options.json)
     return int(any(one.wrong for one in found))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.stops.__main__ import Run
+from benchmarks.stops.__main__ import Found, Run
 from benchmarks.stops.kinds import KINDS, listens
 from benchmarks.stops.studies import STUDIES
 from losssearch.storage.records import StudyRecord, TrialRecord, TrialState
@@ -68,6 +68,12 @@ def test_a_file_that_is_missing_is_told(tmp_path):
     (tmp_path / "undisturbed" / "report.html").touch()
     run._compare("stopped-1")
     assert any("report.html" in wrong for wrong in run.found.wrong)
+
+
+def test_what_was_found_goes_into_the_json_file():
+    found = Found("one")
+    found.stops["TERM"] += 2
+    assert json.loads(json.dumps(vars(found)))["stops"] == {"TERM": 2}
 
 
 def test_an_exit_code_out_of_place_is_told(tmp_path):
