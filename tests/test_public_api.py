@@ -72,4 +72,4 @@ def test_package_is_marked_as_typed() -> None:
 
 def test_console_command_is_installed() -> None:
     (command,) = entry_points(group="console_scripts", name="losssearch")
-    assert command.value == "losssearch.cli.app:main"
+    assert command.value == "losssearch.__main__:main"
