@@ -41,6 +41,15 @@ def this_process() -> Process:
     return Process(socket.gethostname(), _place(), os.getpid(), _started(os.getpid()))
 
 
+_given_up: set[tuple[str, str]] = set()
+"""Holders of this process that drive no more, though their lease may stand where it could not be deleted."""
+
+
+def give_up(study: str, holder: str) -> None:
+    """Say that ``holder`` drives the study no more, before it tries to delete its lease: the disk may be full."""
+    _given_up.add((study, holder))
+
+
 def acquire(connection: Connection, study: str, holder: str) -> bool:
     """Enter ``holder`` as the driver of ``study`` where nobody else is alive; whether a dead driver left its lease.
 
@@ -54,7 +63,9 @@ def acquire(connection: Connection, study: str, holder: str) -> bool:
     """
     now = _now(connection)
     row = connection.execute(select(lease).where(lease.c.study == study)).mappings().first()
-    if row is not None and row["holder"] != holder and _alive(row, now):
+    polite = row is not None and (study, row["holder"]) in _given_up
+    _given_up.discard((study, holder))
+    if row is not None and row["holder"] != holder and not polite and _alive(row, now):
         raise OptionError(
             f"a study has one driver at a time, {study!r} is driven by process {row['pid']} on {row['host']} "
             f"(last sign of life {max(0.0, now - row['heartbeat']):.0f} s ago): "
@@ -73,7 +84,7 @@ def acquire(connection: Connection, study: str, holder: str) -> bool:
         connection.execute(lease.insert().values(study=study, **values))
     else:
         connection.execute(update(lease).where(lease.c.study == study).values(values))
-    return row is not None and row["holder"] != holder
+    return row is not None and row["holder"] != holder and not polite
 
 
 def renew(connection: Connection, study: str, holder: str) -> None:

@@ -166,6 +166,7 @@ class SqlStore:
         if study in self._held:
             self._held.discard(study)
             self._taken_over.discard(study)
+            lease.give_up(study, self._holder)
             # Where the database is gone the lease ends by itself, when its process does: nobody waits for that.
             self._database.run(lambda connection: lease.release(connection, study, self._holder), patient=False)
 
