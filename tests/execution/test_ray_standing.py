@@ -17,10 +17,10 @@ SEARCH = ["search", "builtin:wine", "--target", "target", "--trials", "8", "--ep
 SEARCH += ["--no-mlflow", "--quiet", "--workers", "2"]
 
 
-def search(address: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def search(address: str, folder: Path, *more: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | variables
     return subprocess.run(
-        [sys.executable, "-m", "losssearch", *SEARCH, "--ray-address", address, "--out", str(folder / "wine")],
+        [sys.executable, "-m", "losssearch", *SEARCH, "--ray-address", address, "--out", str(folder / "wine"), *more],
         env=environment | {"HOME": str(folder)},  # where no other token lies
         capture_output=True,
         text=True,
@@ -62,8 +62,7 @@ def test_a_standing_cluster_takes_the_token_and_nothing_else(standing: tuple[str
     assert refused.returncode == 4, refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
     assert "RAY_AUTH_MODE=token" in refused.stderr
-    (tmp_path / "wine/study.db").unlink()
-    done = search(address, tmp_path, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
+    done = search(address, tmp_path, "--resume", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "wine/result.json").is_file()
     assert (tmp_path / "wine/study.db").stat().st_mode & 0o044 == 0o044 & ~_mask()  # as the user's own mask says
