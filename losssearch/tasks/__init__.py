@@ -2,5 +2,18 @@
 
 from losssearch.tasks.fair import attribute_task, fair_task, worst_cell_task
 from losssearch.tasks.task import TASKS, Task, get_task
+from losssearch.tasks.view import LOGIT, LOGITS, PREDICTION, AdjustmentKind, View
 
-__all__ = ["TASKS", "Task", "attribute_task", "fair_task", "get_task", "worst_cell_task"]
+__all__ = [
+    "LOGIT",
+    "LOGITS",
+    "PREDICTION",
+    "TASKS",
+    "AdjustmentKind",
+    "Task",
+    "View",
+    "attribute_task",
+    "fair_task",
+    "get_task",
+    "worst_cell_task",
+]

@@ -10,6 +10,7 @@ from losssearch.errors import UnknownNameError
 from losssearch.losses.domains import Domain, Float
 from losssearch.losses.spec import Decision, LossSpec, Part, Weighting
 from losssearch.losses.term import registry
+from losssearch.tasks.view import LOGIT, LOGITS, PREDICTION, View
 
 SHARED = frozenset({"progress"})
 GROUPED = frozenset({"group", "memory", "distance"})
@@ -62,7 +63,8 @@ class Baseline:
 class Task:
     """One kind of task. ``plain`` is the first entry of ``menu``: the loss that everybody starts with.
 
-    ``further`` entries join the menu of a study whose metric has the numbers that they are aimed at.
+    ``further`` entries join the menu of a study whose metric has the numbers that they are aimed at. ``view``: how
+    whoever judges a model reads its outputs.
     """
 
     kind: str
@@ -70,6 +72,7 @@ class Task:
     metric: str
     space: str
     menu: tuple[Baseline, ...]
+    view: View
     further: tuple[Baseline, ...] = ()
     model: str = "mlp"
 
@@ -111,6 +114,7 @@ _binary = Task(
     offers=SHARED | {"logit", "logits", "labels", "class_prior"},
     metric="average_precision",
     space="binary",
+    view=LOGIT,
     menu=(
         Baseline("cross_entropy", "binary_cross_entropy", "fixed"),
         Baseline("cross_entropy_tuned", "binary_cross_entropy"),
@@ -131,6 +135,7 @@ _multiclass = Task(
     offers=SHARED | {"logits", "labels", "class_prior"},
     metric="balanced_accuracy",
     space="multiclass",
+    view=LOGITS,
     menu=(
         Baseline("cross_entropy", "cross_entropy", "fixed"),
         Baseline("cross_entropy_tuned", "cross_entropy"),
@@ -149,6 +154,7 @@ _regression = Task(
     offers=SHARED | {"prediction", "target", "zero"},
     metric="rmse",
     space="regression",
+    view=PREDICTION,
     menu=(
         Baseline("mse", "squared", "fixed"),
         Baseline("mse_tuned", "squared"),
