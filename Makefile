@@ -9,12 +9,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
+DOCS_READY := $(VENV)/.ready-docs
 DEMO := losssearch-runs/demo
 PYTEST_ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-all check format bench clean
+.PHONY: help demo test test-all check docs format bench clean
 
 help:  ## Show these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,6 +42,10 @@ check: $(DEV_READY)  ## Lint, format, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(DOCS_READY)  ## Build the documentation with its API reference into build/docs
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs
+	@echo "Open build/docs/README.html"
+
 format: $(DEV_READY)  ## Put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -66,4 +71,8 @@ $(RUN_READY): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 
 $(DEV_READY): $(RUN_READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(DOCS_READY): $(RUN_READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	@touch $@
