@@ -13,7 +13,7 @@ from torch import nn
 from losssearch.assembly import RUNS
 from losssearch.assembly.claim import Claim, read_claim
 from losssearch.assembly.finished import restore
-from losssearch.errors import DataError, InputError, OptionError
+from losssearch.errors import DataError, InputError, OptionError, shown
 from losssearch.export.boosting import write_objective
 from losssearch.export.bundle import load_loss
 from losssearch.export.writing import unwritable, write_whole
@@ -136,10 +136,17 @@ class SearchResult:
 def load_result(directory: str | Path) -> SearchResult:
     """The result of a finished study, from its folder: leaderboard, verdict, loss and notes. Nothing is unpickled.
 
-    Raises `DataError` where the folder is missing or holds no study, or its study is not finished; the message says how
-    to resume it.
+    Raises:
+        OptionError: what is given is no path.
+        DataError: the folder is missing or holds no study, or its study is not finished; the message says how to
+            resume it.
     """
-    place = Path(directory)
+    try:
+        place = Path(directory)
+    except TypeError:
+        raise OptionError(
+            f"load_result takes the folder of a study, as text or a Path, got {shown(directory)}"
+        ) from None
     if not place.is_dir():
         raise DataError(
             f"load_result takes the folder of a study, but {place} is {'a file' if place.exists() else 'missing'}"

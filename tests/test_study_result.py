@@ -26,6 +26,12 @@ def test_a_folder_without_a_result_is_refused(tmp_path: Path) -> None:
         open_result(str(tmp_path))
 
 
+@pytest.mark.parametrize("wrong", [3, None, ["a"]])
+def test_what_is_no_path_is_refused(wrong: object) -> None:
+    with pytest.raises(OptionError, match="takes the folder of a study"):
+        ls.load_result(wrong)  # type: ignore[arg-type]
+
+
 def test_an_unfinished_study_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "study.db").touch()
     with pytest.raises(DataError, match="--resume --out"):

@@ -11,6 +11,7 @@ from losssearch.assembly.claim import CLAIM, Claim, TakenError, claim_folder, re
 from losssearch.assembly.command import command_of, explicit_in, recalled
 from losssearch.assembly.options import Options
 from losssearch.errors import InputError, OptionError
+from losssearch.redaction import redact
 from losssearch.storage.sql import SqlStore
 
 RUNS = Path("losssearch-runs")
@@ -100,6 +101,8 @@ class Place:
             raise OptionError(f"{out} holds the study {self.claim.study!r}, got --study {asked.study}: leave it out")
         try:
             self.options = replace(recalled(asked, self.claim.command, self.claim.study), out=out)
+            if asked.data is None:
+                _check_data(self.options.data, out)
         except BaseException:
             self.claim.leave()
             raise
@@ -135,8 +138,19 @@ def _asked(options: Options) -> Path | None:
             f"--study must be 1 to 100 letters, digits, '.', '_', '+' or '-', and not of dots alone, got {name!r}"
         )
     if options.out is not None:
+        if re.match(r"[a-z][a-z0-9+.-]*://", str(options.out), re.IGNORECASE):
+            raise OptionError(f"--out must be a folder of this machine, got the address {redact(str(options.out))}")
         return Path(options.out)
     return None if name is None else RUNS / name
+
+
+def _check_data(data: object, out: Path) -> None:
+    """Refuse a resume whose file of data is no longer where the study found it."""
+    named = str(data) if isinstance(data, str | Path) else ""
+    if named and not re.match(r"[a-z]+:", named) and not Path(named).exists():
+        raise OptionError(
+            f"the study in {out} read {named}, which is not there any more: give DATA again, where it is now"
+        )
 
 
 def _name_of(out: Path) -> str:

@@ -7,7 +7,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
@@ -16,7 +16,7 @@ import typer
 
 from losssearch import __version__
 from losssearch.cli.output import console, write_json
-from losssearch.errors import LossSearchError, SpaceError
+from losssearch.errors import ConnectionLostError, LossSearchError, SpaceError
 from losssearch.redaction import redact
 
 PACKAGES = ("torch", "ray", "mlflow", "optuna", "sqlalchemy", "scikit-learn", "pandas", "pyarrow", "numpy", "scipy")
@@ -31,6 +31,7 @@ class Check:
     name: str
     ok: bool
     detail: str
+    exit_code: int = 0
 
 
 def doctor(
@@ -39,7 +40,10 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:
-    """Say what is installed, which devices there are and which stores answer; exit 1 where something is broken."""
+    """Say what is installed, which devices there are and which stores answer.
+
+    Exits with 1 where something is broken, and with 4 where all that is broken is a store that does not answer.
+    """
     checks = [_checked(f"import {name}", partial(_import, name)) for name in IMPORTED]
     checks.append(_checked("devices", _devices))
     checks.append(_checked("store sqlite", _sqlite))
@@ -52,14 +56,14 @@ def doctor(
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "checks": [asdict(check) for check in checks],
+        "checks": [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks],
     }
     if as_json:
         write_json(report)
     else:
         _show(report, checks)
-    if not all(check.ok for check in checks):
-        raise typer.Exit(LossSearchError.exit_code)
+    if broken := {check.exit_code for check in checks if not check.ok}:
+        raise typer.Exit(min(broken))
 
 
 def _show(report: Mapping[str, object], checks: list[Check]) -> None:
@@ -81,7 +85,8 @@ def _checked(name: str, probe: Callable[[], str]) -> Check:
     try:
         return Check(name, True, probe())
     except Exception as error:  # noqa: BLE001  (whatever is broken, the doctor names it and goes on)
-        return Check(name, False, redact(" ".join(f"{type(error).__name__}: {error}".split())))
+        code = error.exit_code if isinstance(error, ConnectionLostError) else LossSearchError.exit_code
+        return Check(name, False, redact(" ".join(f"{type(error).__name__}: {error}".split())), code)
 
 
 def _import(name: str) -> str:

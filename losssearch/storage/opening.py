@@ -93,12 +93,7 @@ def knock(url: str) -> None:
         ModuleNotFoundError: its driver is not installed.
         ConnectionError: it cannot be reached, or does not let us in.
     """
-    try:
-        parsed = make_url(url)
-        timed = parsed.get_backend_name() in ("postgresql", "mysql", "mariadb")
-        engine = create_engine(parsed, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_S} if timed else {})
-    except (ArgumentError, NoSuchModuleError, ValueError):
-        raise ModuleNotFoundError("no driver knows such a URL") from None
+    engine = _driven(url)
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql("SELECT 1")
@@ -106,6 +101,21 @@ def knock(url: str) -> None:
         raise ConnectionError(redact(" ".join(str(error.orig).split()))) from None
     finally:
         engine.dispose()
+
+
+def check_driver(url: str) -> None:
+    """Raise `ModuleNotFoundError` where the driver of a database URL is not installed; nothing is connected."""
+    _driven(url).dispose()
+
+
+def _driven(url: str) -> Engine:
+    """An engine of any kind of database, for one connection at a time."""
+    try:
+        parsed = make_url(url)
+        timed = parsed.get_backend_name() in ("postgresql", "mysql", "mariadb")
+        return create_engine(parsed, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_S} if timed else {})
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise ModuleNotFoundError("no driver knows such a URL") from None
 
 
 def _configure(connection: sqlite3.Connection, _record: Any) -> None:

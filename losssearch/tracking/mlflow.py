@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import tenacity
 
 from losssearch.errors import ConnectionLostError, LossSearchError, OptionError
 from losssearch.redaction import redact, redact_url, redacted_cause, remember
-from losssearch.storage.opening import knock
+from losssearch.storage.opening import check_driver, knock
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.tracking.client import LOGGERS, ClientRuns, connect, import_mlflow
 from losssearch.tracking.location import check, file_of, local_store, write_ahead
@@ -69,6 +70,8 @@ class MlflowTracker:
             if not self._uri.strip().lower().startswith(("sqlite:", "http://", "https://", *_DATABASES)):
                 import_mlflow()
                 connect(self._uri)
+            if self._uri.startswith(_DATABASES):
+                self._check_driver()
 
     def prepare(self) -> None:
         """Open the store, make its tables where it is a new database, and find or make the experiment."""
@@ -136,13 +139,17 @@ class MlflowTracker:
     def _through_client(self) -> Runs:
         if self._uri.startswith(_DATABASES):
             import_mlflow()  # says what to do where it is missing
-            try:
-                knock(self._uri)
-            except ModuleNotFoundError as error:
-                raise OptionError(
-                    f"the driver of a --tracking-uri must be installed, got {redact_url(self._uri)}: {error}"
-                ) from redacted_cause(error)
+            self._check_driver()
+            knock(self._uri)
         return ClientRuns(self._uri, self._experiment, self._artifacts)
+
+    def _check_driver(self) -> None:
+        try:
+            check_driver(self._uri)
+        except ModuleNotFoundError as error:
+            raise OptionError(
+                f"the driver of a --tracking-uri must be installed, got {redact_url(self._uri)}: {error}"
+            ) from redacted_cause(error)
 
     def _tables(self, fresh: Path | None) -> Runs | None:
         """A study's own store, written by SQL; None where that cannot be."""
@@ -166,7 +173,7 @@ class MlflowTracker:
         except LossSearchError:
             raise
         except Exception as error:  # noqa: BLE001  (whatever its libraries raise, and however)
-            cause = redact(" ".join(str(error).split()))[:300] or type(error).__name__
+            cause = shorten(redact(" ".join(str(error).split())), 300, placeholder=" …") or type(error).__name__
             raise ConnectionLostError(
                 f"the tracking store must be reachable and writable, {redact_url(self._uri)} was not ({cause}): "
                 "mend it and go on with --resume, or go without by --no-mlflow"

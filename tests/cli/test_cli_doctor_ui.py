@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,15 @@ def test_doctor_asks_the_store_that_is_named(run: Callable[..., Any], light: Non
     assert done.code == 1
     assert not checks["store --storage"]["ok"]
     assert not (tmp_path / "none.db").exists()
+
+
+def test_doctor_says_that_a_store_does_not_answer(run: Callable[..., Any], light: None) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"postgresql+psycopg://nobody@127.0.0.1:{closed.getsockname()[1]}/none"
+        done = run("doctor", "--json", "--storage", url)
+    assert done.code == 4
+    assert [check["name"] for check in json.loads(done.out)["checks"] if not check["ok"]] == ["store --storage"]
 
 
 def test_ui_serves_the_named_study(run: Callable[..., Any], served: list[tuple[Any, ...]], tmp_path: Path) -> None:

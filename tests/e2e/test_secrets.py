@@ -167,7 +167,9 @@ def test_a_whole_study_and_its_resume(run: Callable[..., int], account: str, by_
     engine.dispose()
 
 
-@pytest.mark.parametrize("uri", ["gopher://u:{}@host", "//u:{}@host", "u:{}@host:5000", "sqlite:///{}"])
+@pytest.mark.parametrize(
+    "uri", ["gopher://u:{}@host", "mysql+pymysql://u:{}@h/db", "//u:{}@host", "u:{}@host:5000", "sqlite:///{}"]
+)
 def test_a_tracking_uri_that_cannot_be_one_leaves_nothing(
     uri: str, tmp_path: Path, run: Callable[..., int], capfd: pytest.CaptureFixture[str]
 ) -> None:
