@@ -43,7 +43,7 @@ check: $(DEV_READY)  ## Lint, format, types and import contracts
 	$(BIN)/lint-imports
 
 docs: $(DOCS_READY)  ## Build the documentation with its API reference into build/docs
-	$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs
+	$(BIN)/python -m sphinx -q -E -W --keep-going -c docs . build/docs
 	@echo "Open build/docs/README.html"
 
 format: $(DEV_READY)  ## Put the code into its format

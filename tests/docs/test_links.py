@@ -44,6 +44,12 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert broken(page) == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_files_exist(page: Path) -> None:
+    named = re.findall(r"`((?:benchmarks|docs|examples|losssearch|search_spaces|tests)/[\w./-]+)`", page.read_text("utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_a_link_to_nowhere_is_found(tmp_path: Path) -> None:
     (tmp_path / "there.md").write_text("# A title, with `code`\n\n## Twice\n\n## Twice\n")
     page = tmp_path / "page.md"
