@@ -46,7 +46,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_named_files_exist(page: Path) -> None:
-    named = re.findall(r"`((?:benchmarks|docs|examples|losssearch|search_spaces|tests)/[\w./-]+)`", page.read_text("utf-8"))
+    named = re.findall(
+        r"`((?:benchmarks|docs|examples|losssearch|search_spaces|tests)/[\w./-]+)`", page.read_text("utf-8")
+    )
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
