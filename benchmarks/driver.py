@@ -82,7 +82,7 @@ def devices_fed(trials_per_second: float) -> dict[str, float]:
 def run(course: Course) -> dict[str, Any]:
     """Run the trials of one study; what they took."""
     from benchmarks.driver_study import Recorder, make_context, timed
-    from losssearch.search.loop import Loop
+    from losssearch.study.loop import Loop
 
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder()

@@ -17,14 +17,14 @@ from losssearch.data import load, partition
 from losssearch.data.replicas import Replicas
 from losssearch.evaluation import get_metric
 from losssearch.execution import Job
-from losssearch.search.context import Context
-from losssearch.search.observer import SilentObserver
-from losssearch.search.proposal import propose
-from losssearch.search.screening import Screen
-from losssearch.search.settings import StudySettings
 from losssearch.space import load_space
 from losssearch.storage.records import StudyRecord, TrialRecord
 from losssearch.storage.sql import SqlStore
+from losssearch.study.context import Context
+from losssearch.study.observer import SilentObserver
+from losssearch.study.proposing.proposal import propose
+from losssearch.study.proposing.screening import Screen
+from losssearch.study.settings import StudySettings
 from losssearch.tasks import get_task
 from losssearch.tracking.background import BackgroundTracker
 from losssearch.tracking.mlflow import MlflowTracker, local_store
@@ -177,7 +177,7 @@ def timed(context: Context) -> Iterator[dict[str, float]]:
         return watched
 
     with (
-        patch("losssearch.search.loop.propose", watch("propose", propose)),
+        patch("losssearch.study.loop.propose", watch("propose", propose)),
         patch.object(Screen, "__call__", watch("screen", Screen.__call__)),
         patch.object(context.store, "save_trials", watch("store", context.store.save_trials)),
         patch.object(context.tracker, "log_trials", watch("track", context.tracker.log_trials)),

@@ -34,9 +34,9 @@ from losssearch.execution.job import Judge, one_thread
 from losssearch.execution.ray import WORKER_VARIABLES, RayExecutor
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
-from losssearch.search.observer import SilentObserver
-from losssearch.search.study import run_study as search
 from losssearch.storage.records import TrialState
+from losssearch.study.observer import SilentObserver
+from losssearch.study.study import run_study as search
 from losssearch.training import Candidate, TrainingPlan, train_population
 
 

@@ -28,7 +28,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.report import keep, make_parser, make_result, parse, print_table
 from benchmarks.workload import Workload, load_workload
 from losssearch.errors import LossSearchError
-from losssearch.search.observer import SilentObserver
+from losssearch.study.observer import SilentObserver
 
 TERMS = {
     "multiclass": ("cross_entropy", "focal", "poly1", "generalised_cross_entropy"),
@@ -89,7 +89,7 @@ class Watch(SilentObserver):
         self._begun = time.perf_counter()
 
     def trials(self, records: Sequence[Any], best: float | None) -> None:
-        """See `losssearch.search.observer.Observer`; ends the search where all is reached."""
+        """See `losssearch.study.observer.Observer`; ends the search where all is reached."""
         self.trials_ended += len(records)
         if best is not None:
             self._note(self.told, best)
@@ -98,7 +98,7 @@ class Watch(SilentObserver):
                 raise _Reached
 
     def underway(self, value: float) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
         self._note(self.told, value)
 
     def _note(self, curve: list[tuple[float, float]], best: float) -> None:
@@ -127,11 +127,11 @@ def search(workload: Workload, executor: Any, seed: int, most: int, wanted: floa
     from losssearch.data import load, partition
     from losssearch.data.replicas import Replicas
     from losssearch.evaluation import get_metric
-    from losssearch.search.context import Context
-    from losssearch.search.loop import Loop
-    from losssearch.search.settings import StudySettings
     from losssearch.storage.records import StudyRecord
     from losssearch.storage.sql import SqlStore
+    from losssearch.study.context import Context
+    from losssearch.study.loop import Loop
+    from losssearch.study.settings import StudySettings
     from losssearch.tasks import get_task
     from losssearch.tracking.tracker import SilentTracker
     from losssearch.training import RATES, default_plan

@@ -29,11 +29,11 @@ from scipy.special import ndtr, ndtri
 from benchmarks.report import Result, print_table, run_command
 from losssearch.evaluation import get_metric
 from losssearch.losses.spec import LossSpec, Part
-from losssearch.search.context import Context
-from losssearch.search.effort import BASELINES, FIELDS, SEARCHED
-from losssearch.search.selection import SETTINGS, SIDES, Contender, incumbent_name, kept_places, rank_field
-from losssearch.search.verdict import Reading, Referee, Verdict
 from losssearch.storage.records import TrialRecord, TrialState
+from losssearch.study.context import Context
+from losssearch.study.effort import BASELINES, FIELDS, SEARCHED
+from losssearch.study.selecting.selection import SETTINGS, SIDES, Contender, incumbent_name, kept_places, rank_field
+from losssearch.study.selecting.verdict import Reading, Referee, Verdict
 from losssearch.tasks import get_task
 from losssearch.training import Outcome
 

@@ -14,8 +14,6 @@ Names are imported when they are first used, so ``import losssearch`` does not l
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,18 +54,6 @@ _HOME = {
     "terms": "losssearch.losses",
     "tune_decision": "losssearch.evaluation.decision",
 }
-
-
-class _Package(ModuleType):
-    """Keeps ``losssearch.search`` the function: importing the subpackage of that name would rebind it."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in _HOME and isinstance(value, ModuleType):
-            return
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

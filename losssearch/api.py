@@ -21,15 +21,15 @@ from losssearch.export.writing import FULL
 from losssearch.models import ModelFactory
 from losssearch.progress import progress
 from losssearch.redaction import guarded
-from losssearch.search.budget import UNLIMITED
-from losssearch.search.context import Context
-from losssearch.search.observer import Observer
-from losssearch.search.result import Finished
-from losssearch.search.settings import parse_duration
-from losssearch.search.study import run_study
-from losssearch.search.study_context import StudyContext
-from losssearch.search.user_study import FunctionContext
-from losssearch.search.user_verdict import run_function_study
+from losssearch.study.budget import UNLIMITED
+from losssearch.study.context import Context
+from losssearch.study.observer import Observer
+from losssearch.study.result import Finished
+from losssearch.study.settings import parse_duration
+from losssearch.study.study import run_study
+from losssearch.study.study_context import StudyContext
+from losssearch.study.user_study import FunctionContext
+from losssearch.study.user_verdict import run_function_study
 from losssearch.study_result import SearchResult, VerdictSummary, open_result
 from losssearch.training.user_function import TrainFunction
 
@@ -161,7 +161,7 @@ def search(
         mlflow: whether to track the study with MLflow.
         out: the study's folder; ``losssearch-runs/STUDY`` where left out.
         seed: from which all random choices follow: same seed, same result, whatever the number of workers.
-        observer: is told of the progress in place of a display; see `losssearch.search.observer.Observer`.
+        observer: is told of the progress in place of a display; see `losssearch.study.observer.Observer`.
         verbose: 1 shows progress and notes, in the notebook or on stderr; 0 does not. ``result.notes`` has all notes.
 
     Raises:

@@ -22,7 +22,7 @@ from losssearch.evaluation import Difference, paired_difference
 from losssearch.execution.job import Job, run_job
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
-from losssearch.search.screening import Screen
+from losssearch.study.proposing.screening import Screen
 from losssearch.training import RATES, Outcome, default_plan
 from losssearch.training.plan import TrainingPlan
 

@@ -60,9 +60,9 @@ def measure(scenario: Scenario, repeat: int) -> list[Line]:
     """Every loss with its utilities on validation and on the outer test part, a number a draw."""
     from benchmarks.quality import fitting
     from benchmarks.quality.problem import make_problem
-    from losssearch.search.menu import menu_entries
-    from losssearch.search.selection import incumbent_name
     from losssearch.space import aim, load_space
+    from losssearch.study.proposing.menu import menu_entries
+    from losssearch.study.selecting.selection import incumbent_name
 
     if scenario.constraint:
         raise SkippedScenarioError("a limit between groups narrows the choice: what remains is another question")

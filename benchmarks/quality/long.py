@@ -76,7 +76,7 @@ def measure(scenario: Scenario, repeat: int, epochs: int, draws: int = 1) -> lis
     """Every loss with its utility on validation and on the outer test part, and its best epoch."""
     from benchmarks.quality import fitting
     from benchmarks.quality.problem import make_problem
-    from losssearch.search.menu import menu_entries
+    from losssearch.study.proposing.menu import menu_entries
     from losssearch.training import default_plan
     from losssearch.training.plan import TrainingPlan
 

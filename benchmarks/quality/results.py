@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.quality.families import PLAIN, PLAIN_TUNED
 from benchmarks.quality.unit import Line, read_lines
-from losssearch.search.curves import LATE
+from losssearch.study.selecting.curves import LATE
 
 
 @dataclass

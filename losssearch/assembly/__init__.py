@@ -8,7 +8,7 @@ from losssearch.assembly.options import Options
 from losssearch.assembly.place import RUNS, Place
 from losssearch.assembly.surroundings import Assembled
 from losssearch.errors import OptionError
-from losssearch.search.observer import Observer
+from losssearch.study.observer import Observer
 from losssearch.training.user_function import TrainFunction
 
 __all__ = ["RUNS", "Assembled", "Options", "assemble"]

@@ -12,9 +12,9 @@ from losssearch.data.groups import Attribute, sensitive_columns
 from losssearch.errors import OptionError, UnknownNameError
 from losssearch.evaluation import metrics_for
 from losssearch.evaluation.fairness import Constraint, gaps_for, get_gap, parse_constraint, parse_constraints
-from losssearch.search.observer import Observer
 from losssearch.space import SearchSpace
 from losssearch.space.binding import Values, bind
+from losssearch.study.observer import Observer
 from losssearch.tasks import Task
 
 

@@ -23,11 +23,11 @@ from losssearch.evaluation import Metric, get_metric
 from losssearch.evaluation.metric import kinds_of
 from losssearch.execution.resources import parse_memory
 from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted, resolve_model
-from losssearch.search.budget import TRIALS, trials_of
-from losssearch.search.context import Context
-from losssearch.search.observer import Observer, Recorder
-from losssearch.search.settings import StudySettings
 from losssearch.space import SearchSpace, aim, load_space
+from losssearch.study.budget import TRIALS, trials_of
+from losssearch.study.context import Context
+from losssearch.study.observer import Observer, Recorder
+from losssearch.study.settings import StudySettings
 from losssearch.tasks import Task, attribute_task, fair_task, get_task, worst_cell_task
 from losssearch.tracking.tracker import DatasetInfo
 from losssearch.training import RATES, default_plan

@@ -14,11 +14,11 @@ from losssearch.errors import OptionError, UnknownNameError, shown
 from losssearch.evaluation import get_metric
 from losssearch.evaluation.record import Direction
 from losssearch.execution.resources import WorkerResources
-from losssearch.search.budget import trials_of
-from losssearch.search.observer import Observer, Recorder
-from losssearch.search.settings import StudySettings
-from losssearch.search.user_study import FunctionContext, NamedMetric, one_decision
 from losssearch.space import aim, load_space
+from losssearch.study.budget import trials_of
+from losssearch.study.observer import Observer, Recorder
+from losssearch.study.settings import StudySettings
+from losssearch.study.user_study import FunctionContext, NamedMetric, one_decision
 from losssearch.tasks import TASKS, get_task
 from losssearch.tracking.tracker import DatasetInfo
 from losssearch.training import TrainingPlan

@@ -22,10 +22,10 @@ from losssearch.export.reading import WEIGHTS_FILE
 from losssearch.export.writing import remove_left, replace_folder, write_whole
 from losssearch.losses.spec import LossSpec
 from losssearch.report.leaderboard import as_records, leaderboard
-from losssearch.search.result import Finished
-from losssearch.search.study_context import Facts
 from losssearch.storage.records import TrialRecord
 from losssearch.storage.store import Store
+from losssearch.study.result import Finished
+from losssearch.study.study_context import Facts
 
 FINISHED = "finished"
 """The stage of a store that holds a `Publication`."""

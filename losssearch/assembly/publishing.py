@@ -24,11 +24,11 @@ from losssearch.assembly.publication import (
 from losssearch.assembly.surroundings import Assembled
 from losssearch.losses.spec import LossSpec
 from losssearch.redaction import redacted
-from losssearch.search.context import Context
-from losssearch.search.private_model import train_private_model
-from losssearch.search.result import Finished
-from losssearch.search.study_context import StudyContext
 from losssearch.storage.records import TrialRecord
+from losssearch.study.context import Context
+from losssearch.study.private_model import train_private_model
+from losssearch.study.result import Finished
+from losssearch.study.study_context import StudyContext
 from losssearch.training.private import Privacy
 
 _EVERY = (RESULT, LEADERBOARD, REPORT, f"{EXPORT}/loss.json", f"{EXPORT}/{REPORT}")

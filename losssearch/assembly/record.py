@@ -16,9 +16,9 @@ from losssearch.assembly.place import Place
 from losssearch.assembly.publication import Publication, kept_publication, published
 from losssearch.errors import OptionError
 from losssearch.redaction import redacted
-from losssearch.search.settings import StudySettings
 from losssearch.storage.records import StudyRecord
 from losssearch.storage.store import Store
+from losssearch.study.settings import StudySettings
 from losssearch.tracking.background import BackgroundTracker
 from losssearch.tracking.runs import IDENTITY
 from losssearch.tracking.tracker import DatasetInfo, SilentTracker, Tracker

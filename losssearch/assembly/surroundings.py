@@ -12,11 +12,11 @@ from losssearch.assembly.record import Entered, check_tracking, enter, open_reco
 from losssearch.assembly.workers import executor_of
 from losssearch.execution import Executor, InProcessExecutor
 from losssearch.execution.resources import WorkerResources
-from losssearch.search.observer import Observer
-from losssearch.search.settings import StudySettings
-from losssearch.search.study_context import StudyContext
 from losssearch.storage.sql import SqlStore
 from losssearch.storage.store import Store
+from losssearch.study.observer import Observer
+from losssearch.study.settings import StudySettings
+from losssearch.study.study_context import StudyContext
 from losssearch.tracking.tracker import DatasetInfo, SilentTracker, Tracker
 from losssearch.training.private import Privacy
 

@@ -19,7 +19,7 @@ from losssearch.execution.resources import (
     parse_memory,
     worker_resources,
 )
-from losssearch.search.observer import Observer
+from losssearch.study.observer import Observer
 
 if TYPE_CHECKING:
     from losssearch.execution.ray import RayExecutor

@@ -81,7 +81,7 @@ def search(
     from losssearch.cli.summary import print_summary
     from losssearch.errors import ConstraintUnmetError, OptionError
     from losssearch.progress import progress
-    from losssearch.search.settings import parse_duration
+    from losssearch.study.settings import parse_duration
 
     if data is None and not resume:
         raise OptionError("DATA must be given: a file, builtin:NAME or openml:ID; only --resume --out DIR needs none")

@@ -6,7 +6,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from losssearch.search.observer import Observer, SilentObserver
+from losssearch.study.observer import Observer, SilentObserver
 
 
 def progress(verbose: int = 1) -> AbstractContextManager[Observer]:

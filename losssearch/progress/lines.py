@@ -22,7 +22,7 @@ class LineProgress(StagedProgress):
         self._shown = 0.0
 
     def note(self, message: str) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
         _write(redact(message))
 
     def show(self, *, now: bool) -> None:

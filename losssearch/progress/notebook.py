@@ -24,7 +24,7 @@ class NotebookProgress(StagedProgress):
         self._handle: Any = None
 
     def note(self, message: str) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
         said = redact(message)
         if said not in self._notes:
             self._notes.append(said)

@@ -52,7 +52,7 @@ class StagedProgress(ABC):
 
     @abstractmethod
     def note(self, message: str) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
 
     @abstractmethod
     def show(self, *, now: bool) -> None:
@@ -66,26 +66,26 @@ class StagedProgress(ABC):
             self._end()
 
     def stage(self, name: str, total: int) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
         if self.stages:
             self._end()
         self.stages.append(Stage(TITLES.get(name, name), total, self.clock()))
         self.show(now=True)
 
     def deadline(self, seconds: float) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
         self.budget_ends = self.clock() + seconds
 
     def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
         self._advance(len(records), "" if best is None else f"best {best:.4g}")
 
     def underway(self, value: float) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
         self._advance(0, f"best {value:.4g}, in training")
 
     def advance(self) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
         self._advance(1)
 
     def remaining(self) -> str:

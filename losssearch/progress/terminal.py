@@ -40,31 +40,31 @@ class TerminalProgress:
             self._bars.stop()
 
     def note(self, message: str) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
         self._console.print(redact(message), style="dim")
 
     def stage(self, name: str, total: int) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
         self._bars.start()  # not before: an error in the input is then one line, without an empty bar above it
         self._task = self._bars.add_task(TITLES.get(name, name), total=total or None, best="")
 
     def deadline(self, seconds: float) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
         self._bars.columns = (*self._columns[:-1], _BudgetLeft(time.monotonic() + seconds))
 
     def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
         if self._task is not None:
             shown = "" if best is None else f"best {best:.4g}"
             self._bars.update(self._task, advance=len(records), best=shown)
 
     def underway(self, value: float) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
         if self._task is not None:
             self._bars.update(self._task, best=f"best {value:.4g}, in training")
 
     def advance(self) -> None:
-        """See `losssearch.search.observer.Observer`."""
+        """See `losssearch.study.observer.Observer`."""
         if self._task is not None:
             self._bars.advance(self._task)
 

@@ -12,9 +12,9 @@ from losssearch.assembly.from_function import assemble_function
 from losssearch.assembly.options import Options
 from losssearch.assembly.place import Place
 from losssearch.losses.spec import LossSpec, Part
-from losssearch.search.observer import SilentObserver
-from losssearch.search.study_context import StudyContext
 from losssearch.space import load_space
+from losssearch.study.observer import SilentObserver
+from losssearch.study.study_context import StudyContext
 
 AIMED = {
     "cost(fp=2,fn=6)": ("binary", "breast_cancer", Part("cost_sensitive_cross_entropy", {"ratio": 3.0})),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from losssearch.assembly import Options, assemble
-from losssearch.search.observer import SilentObserver
+from losssearch.study.observer import SilentObserver
 
 
 class Notes(SilentObserver):

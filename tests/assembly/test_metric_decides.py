@@ -8,7 +8,7 @@ import pytest
 
 from losssearch.assembly import Options, assemble
 from losssearch.errors import InputError
-from losssearch.search.observer import SilentObserver
+from losssearch.study.observer import SilentObserver
 
 DRAW = np.random.default_rng(0)
 

@@ -9,7 +9,7 @@ import pytest
 
 from losssearch.assembly import Options, assemble
 from losssearch.errors import DataError
-from losssearch.search.observer import SilentObserver
+from losssearch.study.observer import SilentObserver
 
 
 def test_counts_below_zero_are_refused_by_a_deviance(tmp_path: Path) -> None:

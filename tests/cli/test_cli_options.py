@@ -15,7 +15,7 @@ import losssearch as ls
 from losssearch.assembly import Options
 from losssearch.assembly.from_data import FRONT_RATES, replicas_for
 from losssearch.errors import DataError
-from losssearch.search.settings import MOST_DRAWS
+from losssearch.study.settings import MOST_DRAWS
 from losssearch.training import RATES
 from losssearch.training.boosting import BOOSTED_RATES
 

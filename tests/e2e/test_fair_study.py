@@ -15,8 +15,8 @@ import pytest
 import losssearch as ls
 from losssearch.cli.app import main
 from losssearch.errors import ConstraintUnmetError, InterruptedStudyError
-from losssearch.search.observer import SilentObserver
 from losssearch.storage.records import TrialRecord
+from losssearch.study.observer import SilentObserver
 
 LIMIT = "demographic_parity_difference <= 0.3"
 SMALL = ("--metric", "accuracy", "--trials", "12", "--epochs", "3", "--confirm-seeds", "2", "--workers", "0")
@@ -113,7 +113,7 @@ def test_fairlearns_mitigations_stand_beside(finished: Path, capsys: pytest.Capt
 def test_without_fairlearn_a_note_says_how_to_get_it(
     table: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(import_module("losssearch.search.fair_references"), "available", lambda: False)
+    monkeypatch.setattr(import_module("losssearch.study.fairness.references"), "available", lambda: False)
     out = table.parent / "alone"
     options = ("--sensitive", "sex", "--constraint", LIMIT, "--trials", "4", "--no-mlflow")
     assert call(table, *options, "--out", str(out)) == 0
@@ -208,7 +208,7 @@ class Stops(SilentObserver):
         self.left = after
 
     def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
-        """See `losssearch.search.observer.Observer.trials`."""
+        """See `losssearch.study.observer.Observer.trials`."""
         self.left -= len(records)
         if self.left <= 0:
             raise KeyboardInterrupt

@@ -22,11 +22,11 @@ STAGES = {
     "data": ("losssearch.assembly.from_data", "load", 1),
     "profile": ("losssearch.assembly.from_data", "leaks", 1),
     "store": ("losssearch.assembly.surroundings", "enter", 1),
-    "screening": ("losssearch.search.screening", "Screen.__call__", 1),
+    "screening": ("losssearch.study.proposing.screening", "Screen.__call__", 1),
     "menu": ("losssearch.training.members", "Members.step", 5),
-    "search": ("losssearch.search.loop", "propose", 1),
-    "selection": ("losssearch.search.study", "reevaluate", 1),
-    "verdict": ("losssearch.search.verdict", "Referee.read", 1),
+    "search": ("losssearch.study.loop", "propose", 1),
+    "selection": ("losssearch.study.study", "reevaluate", 1),
+    "verdict": ("losssearch.study.selecting.verdict", "Referee.read", 1),
     "publishing": ("losssearch.assembly.publication", "render", 1),
 }
 """By stage, what is called in it, and at which of its calls the signal arrives."""

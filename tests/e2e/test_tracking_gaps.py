@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import losssearch as ls
-from losssearch.search.observer import SilentObserver
 from losssearch.storage.records import TrialRecord
+from losssearch.study.observer import SilentObserver
 from losssearch.tracking import background, tables
 
 pytestmark = pytest.mark.e2e

@@ -12,7 +12,7 @@ import torch
 
 import losssearch as ls
 from losssearch.errors import InputError
-from losssearch.search.observer import SilentObserver
+from losssearch.study.observer import SilentObserver
 
 QUICK: dict[str, Any] = {"trials": 14, "epochs": 4, "workers": 0, "mlflow": False, "confirm_seeds": 2}
 

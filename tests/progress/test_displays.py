@@ -16,7 +16,7 @@ from losssearch.progress.lines import PAUSE, LineProgress
 from losssearch.progress.notebook import NotebookProgress
 from losssearch.progress.stages import clock_time
 from losssearch.progress.terminal import TerminalProgress
-from losssearch.search.observer import Recorder, SilentObserver
+from losssearch.study.observer import Recorder, SilentObserver
 
 HOSTILE = "<script>alert(1)</script>"
 

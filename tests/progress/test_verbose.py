@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import losssearch as ls
-from losssearch.search.observer import SilentObserver
+from losssearch.study.observer import SilentObserver
 
 WINE: dict[str, Any] = {"target": "target", "trials": 4, "epochs": 2, "draws": 1, "confirm_seeds": 2, "mlflow": False}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from losssearch.losses.term import registry
-from losssearch.search.menu import menu_entries
+from losssearch.study.proposing.menu import menu_entries
 from losssearch.tasks import TASKS, attribute_task, fair_task
 
 STATISTIC = {"binary": "positive_rate", "multiclass": "positive_rate", "regression": "mean_prediction"}

@@ -1,0 +1,238 @@
+"""A study on a dataset: its rows, its draws, and what its groups must be held to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from losssearch.data import Dataset, Partition, draws, make_replicas
+from losssearch.data.replicas import Replicas
+from losssearch.data.splits import Draw
+from losssearch.data.weights import effective_rows
+from losssearch.evaluation import Metric
+from losssearch.evaluation.fairness import Constraint, parse_constraints, promise_z
+from losssearch.execution import Demands, Job
+from losssearch.losses.spec import LossSpec
+from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted
+from losssearch.storage.records import TrialRecord
+from losssearch.study.proposing.screening import Screen
+from losssearch.study.settings import derived_seed
+from losssearch.study.study_context import Facts, StudyContext
+from losssearch.training import Outcome, TrainingPlan
+
+FRONT_LIMITS = tuple(round(0.01 * step, 2) for step in range(1, 21))
+"""Limits on the gap at each of which a front is judged."""
+
+WHOLE = "front"
+"""The purpose of draws that train on the whole search part and judge on the confirmation part."""
+
+RANDOM = {"how": "random", "text": "split 60 : 20 : 20 into search, confirmation and test, classes in their shares"}
+"""What result.json says of the split where the user gave none."""
+
+STEP_SIZE = 60_000_000
+"""Weights × rows that one step of a population should hold: enough to keep a core busy, few enough to share out."""
+
+
+@dataclass(kw_only=True)
+class Context(StudyContext):
+    """A study on a dataset. ``model`` is what `losssearch.models.build_model` takes."""
+
+    metric: Metric
+    dataset: Dataset
+    partition: Partition
+    model: str | ModelFactory
+    references: bool = True
+    """Whether other libraries' mitigations are set beside a study of groups."""
+    rows: dict[str, int] = field(default_factory=dict)
+    """Rows of a draw, by part; known once the search has its draws."""
+    validated: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    """By purpose, the rows ``[R, V]`` that each draw does not train on."""
+
+    @cached_property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """What must hold between the groups."""
+        return parse_constraints(self.settings.constraints, self.settings.task)
+
+    def demands(self) -> Demands | None:
+        """What trainings are ranked by: with constraints, one standard error to spare."""
+        settings = self.settings
+        if settings.front:
+            return Demands(front=settings.front, limits=FRONT_LIMITS, z=0.0)
+        return Demands(constraints=settings.constraints, z=1.0) if self.constraints else None
+
+    def promise(self, rows: int) -> float:
+        """Standard errors that a gap on so many rows needs to spare, to be kept on as many new rows as test has."""
+        groups = len(self.dataset.groups) if self.dataset.attribute is None else 1
+        return promise_z(self.settings.confidence, groups, rows, len(self.partition.test))
+
+    def clusters(self, part: str) -> torch.Tensor | None:
+        """The group that each row of a part must stay together with ``[rows]``; None where rows are independent."""
+        given = self.dataset.given
+        if given is None or given.cluster is None:
+            return None
+        return torch.as_tensor(given.cluster[getattr(self.partition, part)])
+
+    def weights(self, part: str) -> torch.Tensor | None:
+        """The sample weights of a part ``[rows]``; None where all rows count alike."""
+        weight = self.dataset.weight
+        return None if weight is None else torch.as_tensor(weight[getattr(self.partition, part)])
+
+    def excess(self, trial: TrialRecord) -> float:
+        """See `StudyContext.excess`: the mean over replicas."""
+        return _mean(trial.details, 1) if self.constraints and trial.details else 0.0
+
+    def values(self, outcome: Outcome) -> tuple[float, ...]:
+        """See `StudyContext.values`; constraints play no part in the metric."""
+        if self.constraints and outcome.details:
+            return tuple(row[0] for row in outcome.details)
+        return super().values(outcome)
+
+    def utilities(self, outcome: Outcome) -> tuple[float, ...]:
+        """See `StudyContext.utilities`: the metric's where the constraints are kept over all replicas."""
+        if self.constraints and outcome.details and _mean(outcome.details, 1) <= 0:
+            return tuple(self.metric.utility(value) for value in self.values(outcome))
+        return outcome.utilities
+
+    @property
+    def finalists(self) -> int:
+        """See `StudyContext.finalists`."""
+        return 3 if self.constraints else 1
+
+    def screen(self) -> Screen:
+        """See `StudyContext.screen`."""
+        settings = self.settings
+        replicas = self.replicas("search", settings.replicas)
+        self.executor.share("search", replicas)
+        self.rows = {"train": replicas.rows, "validation": replicas.validation_features.shape[1]}
+        width = self.task.width(replicas.class_prior.shape[1])
+        model = build_model(self.model, replicas.features.shape[2], width, self.device)
+        weights = sum(torch.Size(shape).numel() for shape in model.shapes.values())
+        size = settings.plan.batch_size * weights * len(settings.rates) * settings.replicas
+        self.chunk = 1 if isinstance(model, LoopedModule) else max(4, min(16, STEP_SIZE // size))
+        if is_boosted(self.model):
+            self.chunk = 2  # trees of one candidate gain nothing from those of another but the rungs
+        if self.keeper:
+            self.keeper.rows, self.keeper.chunk = self.rows["train"], self.chunk
+        # On the few rows of a probe the worst cell is one of a handful of rows: it tells nothing of a loss.
+        return Screen(model, replicas, None if self.metric.cells else settings.metric, settings.task, self.device)
+
+    def share(self, purpose: str, count: int, *, hold: bool = False) -> None:
+        """See `StudyContext.share`."""
+        held = {"confirmation": self.partition.confirmation, "test": self.partition.test} if hold else None
+        self.executor.share(purpose, self.replicas(purpose, count, held))
+
+    def replicas(self, purpose: str, count: int, held: dict[str, npt.NDArray[np.int64]] | None = None) -> Replicas:
+        """Fresh draws of the search part for one purpose, encoded."""
+        settings = self.settings
+        begun = time.monotonic()
+        if purpose == WHOLE:  # thresholds and the front are chosen on confirmation, so all of search may train
+            seeds = [derived_seed(settings.seed, purpose, index) for index in range(count)]
+            drawn = tuple(Draw(self.partition.search, self.partition.confirmation, seed) for seed in seeds)
+        else:
+            folded = bool(self.constraints) and held is not None  # so that each row is held out once
+            drawn = draws(
+                self.dataset, self.partition.search, seed=settings.seed, count=count, purpose=purpose, folded=folded
+            )
+        rows = min(len(draw.validation) for draw in drawn)
+        self.validated[purpose] = np.stack([draw.validation[:rows] for draw in drawn])
+        made = make_replicas(self.dataset, drawn, held=held or {})
+        if self.keeper:
+            self.keeper.encoding = (time.monotonic() - begun) / count
+            self.keeper.draws[purpose] = count
+        return made
+
+    def job(
+        self,
+        replicas: str,
+        candidates: Sequence[tuple[LossSpec, tuple[float, ...], bool]],
+        plan: TrainingPlan,
+        *,
+        hold: bool = False,
+        trials: Sequence[int] = (),
+    ) -> Job:
+        """See `StudyContext.job`."""
+        return Job(
+            number=self.next_number(),
+            replicas=replicas,
+            candidates=tuple((spec.to_json(), rates, protected) for spec, rates, protected in candidates),
+            task=self.settings.task,
+            metric=self.settings.metric,
+            model=self.model,
+            plan=plan,
+            hold=hold,
+            device=self.device,
+            trials=tuple(trials),
+            demands=self.demands(),
+        )
+
+    def described(self) -> dict[str, Any]:
+        """See `StudyContext.described`."""
+        dataset = self.dataset
+        held = {"confirmation": len(self.partition.confirmation), "test": len(self.partition.test)}
+        return (
+            {
+                "name": dataset.name,
+                "rows": self.rows | held,
+                "features": len(dataset.schema.columns),
+                "fingerprint": dataset.fingerprint,
+                "classes": list(dataset.classes),
+                "notes": list(dataset.notes),
+                "split": dict(RANDOM if dataset.given is None else dataset.given.facts),
+            }
+            | self._described_weights()
+            | self._described_groups()
+        )
+
+    def _described_weights(self) -> dict[str, Any]:
+        weight = self.dataset.weight
+        if weight is None:
+            return {}
+        column = self.settings.splits.get("weight")
+        held = {"least": float(weight.min()), "most": float(weight.max()), "effective_rows": effective_rows(weight)}
+        return {"weight": {"column": column} | held}
+
+    def _described_groups(self) -> dict[str, Any]:
+        dataset, settings = self.dataset, self.settings
+        if dataset.group is None:
+            return {}
+        sizes = np.bincount(dataset.group, minlength=len(dataset.groups)).tolist()
+        return {
+            "sensitive": list(settings.sensitive),
+            "sensitive_as_feature": settings.sensitive_as_feature,
+            "groups": dict(zip(dataset.groups, sizes, strict=True)),
+        } | ({} if (number := dataset.attribute) is None else {"attribute": number.to_json()})
+
+    def facts(self) -> Facts:
+        """See `StudyContext.facts`: over the search part."""
+        target, weight = torch.as_tensor(self.dataset.target[self.partition.search]), self.weights("search")
+        if weight is not None:
+            return self._weighted_facts(target, weight)
+        if self.settings.task == "regression":
+            mean, scale = float(target.double().mean()), float(target.double().std(correction=0))
+            return Facts(None, mean, scale, groups=self._columns)
+        counts = torch.bincount(target, minlength=len(self.dataset.classes))
+        return Facts(counts / counts.sum(), groups=self._columns)
+
+    def _weighted_facts(self, target: torch.Tensor, weight: torch.Tensor) -> Facts:
+        share = weight / weight.sum()
+        if self.settings.task == "regression":
+            mean = (share * target.double()).sum()
+            scale = (share * (target.double() - mean).square()).sum().sqrt()
+            return Facts(None, float(mean), float(scale), groups=self._columns)
+        return Facts(torch.bincount(target, share, minlength=len(self.dataset.classes)), groups=self._columns)
+
+    @property
+    def _columns(self) -> int:
+        """Columns of what losses read as the group: one a group, or one for an attribute that is a number."""
+        return len(self.dataset.groups) if self.dataset.attribute is None else 1
+
+
+def _mean(details: Sequence[Sequence[float]], place: int) -> float:
+    return sum(row[place] for row in details) / len(details)

@@ -1,0 +1,1 @@
+"""Studies of a trade-off between a metric and a gap between groups."""

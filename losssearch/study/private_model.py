@@ -1,0 +1,99 @@
+"""A final model trained under differential privacy, with the loss that the study recommends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from losssearch.data import make_replicas
+from losssearch.data.splits import Draw
+from losssearch.errors import OptionError
+from losssearch.execution.job import Judge, one_thread
+from losssearch.losses.spec import LossSpec
+from losssearch.models import LoopedModule, build_model
+from losssearch.study.context import Context
+from losssearch.study.settings import derived_seed
+from losssearch.training.private import Privacy, require_per_sample, train_privately
+
+STEPS_AN_EPOCH = 50
+"""Steps that a pass over the rows is cut into: large batches, because noise is paid for by the step."""
+
+
+@dataclass(frozen=True)
+class PrivateModel:
+    """The parameters of the model, and what ``result.json`` says of it."""
+
+    parameters: Mapping[str, Tensor]
+    facts: dict[str, Any]
+
+
+def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], privacy: Privacy) -> PrivateModel:
+    """Train on the search part with the first of ``entries`` (of ``result.json``) whose loss is a mean over samples.
+
+    Test says how good the model is; a threshold or temperature is tuned on the confirmation part.
+
+    Raises `OptionError` where no loss is a mean over samples, or the model keeps statistics of batches.
+    """
+    entry = _first_private(entries)
+    spec, settings, parts = LossSpec.from_json(entry["spec"]), context.settings, context.partition
+    seed = derived_seed(settings.seed, "private")
+    replicas = make_replicas(context.dataset, [Draw(parts.search, parts.confirmation, seed)], held={"test": parts.test})
+    model = build_model(context.model, replicas.width, context.task.width(replicas.classes))
+    if isinstance(model, LoopedModule):
+        raise OptionError("private training needs a model of stacked layers: buffers see several samples at once")
+    rows = len(replicas.target[0])
+    batch_size = max(settings.plan.batch_size, rows // STEPS_AN_EPOCH)
+    with one_thread():
+        fit = train_privately(
+            model,
+            spec,
+            replicas.features[0],
+            replicas.target[0],
+            replicas.class_prior[0] if replicas.classes else None,
+            privacy,
+            epochs=settings.plan.epochs,
+            batch_size=batch_size,
+            rate=entry["learning_rate"] or settings.rates[0],
+            zero=replicas.zero[0],
+        )
+        stacked = {name: value[None, None] for name, value in fit.parameters.items()}
+
+        def outputs(features: Tensor) -> Tensor:
+            with torch.no_grad():
+                return model.forward(stacked, {}, features, training=False, seed=0)
+
+        judge = Judge(settings.metric, settings.task, replicas)
+        tuned = torch.tensor([spec.decision == "tuned"])
+        _, adjust = judge(outputs(replicas.validation_features), replicas.validation_target, tuned)
+        features, target = replicas.held["test"]
+        found = context.metric(adjust(outputs(features)), judge.own_unit(target[:, None]))
+    return PrivateModel(
+        fit.parameters,
+        {
+            "loss": entry["name"],
+            "epsilon": fit.epsilon,
+            "delta": fit.delta,
+            "clip": privacy.clip,
+            "noise_multiplier": fit.noise_multiplier,
+            "steps": fit.steps,
+            "sample_rate": fit.sample_rate,
+            "test": float(found),
+            "covers": "the steps of this training; not the encoding, the class prior, the search or the threshold",
+        },
+    )
+
+
+def _first_private(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    reason = "there is no loss to train with"
+    for entry in entries:
+        try:
+            require_per_sample(LossSpec.from_json(entry["spec"]))
+        except OptionError as error:
+            reason = str(error)
+            continue
+        return entry
+    raise OptionError(reason)
