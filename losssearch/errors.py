@@ -1,20 +1,28 @@
-"""Every error that losssearch raises on purpose, and the exit code that the command line gives it.
+"""Every error that losssearch raises on purpose, and the exit code that the command line assigns to it::
 
     LossSearchError
-    ├── InputError              2    what the user gave cannot be used; nothing was written
+    ├── InputError              2    invalid input; nothing was written
     │   ├── DataError                a file, column, row or target
     │   ├── OptionError              an option or argument
-    │   ├── UnknownNameError         a name that no registry holds; carries the nearest names
-    │   ├── ModelError               a user's model or training function raised, or gave what cannot be used
-    │   ├── SpaceError               a search space file; carries file and line
+    │   ├── UnknownNameError         a name that is not in its registry; has the nearest names
+    │   ├── ModelError               a user's model or training function raised, or returned unusable values
+    │   ├── SpaceError               a search space file; has file and line
     │   └── SpecError                a loss spec
-    ├── ConstraintUnmetError    3    the study finished and no candidate meets the constraint
-    ├── ConnectionLostError     4    a worker, store or tracking server is gone; `--resume` goes on
-    │   └── WorkersLostError         one population killed its workers again and again; carries its trials
-    └── InterruptedStudyError 130    stopped by the user; state saved; `--resume` goes on
+    ├── ConstraintUnmetError    3    the study finished, but no candidate satisfies the constraint
+    ├── ConnectionLostError     4    a worker, store or tracking server was lost; ``--resume`` continues the study
+    │   └── WorkersLostError         one population killed its workers repeatedly; has its trials
+    └── InterruptedStudyError 130    stopped by the user; the state is saved; ``--resume`` continues the study
 
-A message states the rule, what was found and, where it helps, what to do:
-``"`low <= high` must hold, got low=3, high=1"``.
+A message states the rule, what was found and, where it helps, what to do.
+
+Example:
+    >>> import losssearch as ls
+    >>> from losssearch.errors import InputError
+    >>> try:
+    ...     ls.terms["focal"].module(gamma=9.0)
+    ... except InputError as error:
+    ...     print(error, error.exit_code)
+    focal.gamma must lie in [0, 5], got 9.0 2
 """
 
 from __future__ import annotations
@@ -27,7 +35,7 @@ from losssearch.redaction import redact
 
 
 def shown(value: object) -> str:
-    """``value`` as a message shows it: at most 80 characters, and never an error of its own."""
+    """Return ``value`` as shown in a message: at most 80 characters, and never an error of its own."""
     try:
         return f"{value!r:.80}"
     # Python refuses to print an integer of more than 4300 digits, and lists within lists of a thousand levels.
@@ -36,7 +44,7 @@ def shown(value: object) -> str:
 
 
 class LossSearchError(Exception):
-    """Base of all errors raised on purpose; its message holds no secret, whatever it was made of."""
+    """Base of all errors raised on purpose. Secrets are removed from its message."""
 
     exit_code = 1
 
@@ -45,7 +53,7 @@ class LossSearchError(Exception):
 
 
 class InputError(LossSearchError):
-    """What the user gave cannot be used."""
+    """Invalid input from the user."""
 
     exit_code = 2
 
@@ -55,11 +63,17 @@ class DataError(InputError):
 
 
 class OptionError(InputError):
-    """An option or argument is out of its range or does not fit the others."""
+    """An option or argument is out of its range or incompatible with the others."""
 
 
 class UnknownNameError(InputError):
-    """A name that the registry of its kind does not hold."""
+    """A name that is not in its registry.
+
+    Attributes:
+        kind: what the name stands for, such as ``"term"`` or ``"metric"``.
+        name: the unknown name.
+        known: all known names, sorted.
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
@@ -70,7 +84,7 @@ class UnknownNameError(InputError):
 
 
 def _hint(name: str, known: list[str]) -> str:
-    """The nearest names, whatever their case; all names too, where none is so near that it must be meant."""
+    """Suggest the nearest names, ignoring case; list all names too unless one is close enough to be certain."""
     written = {each.casefold(): each for each in known}
     near = difflib.get_close_matches(name.casefold(), written, n=3, cutoff=0.5)
     question = f"did you mean {', '.join(written[each] for each in near)}?"
@@ -81,7 +95,7 @@ def _hint(name: str, known: list[str]) -> str:
 
 
 class ModelError(InputError):
-    """A user's model or training function raised, or gave what cannot be used."""
+    """A user's model or training function raised, or returned values that cannot be used."""
 
 
 class SpaceError(InputError):
@@ -93,15 +107,20 @@ class SpecError(InputError):
 
 
 def stops(error: BaseException) -> bool:
-    """Whether an exception that a user's code let through ends the study; all others are a fault of that code.
+    """Whether an exception raised inside a user's code ends the study; any other is a fault of that code.
 
-    ``sys.exit`` in a user's function is such a fault: it may not end the study, and with 0 look like success.
+    ``sys.exit`` in a user's function is such a fault: it must not end the study, because exit code 0 would look like
+    success.
     """
     return isinstance(error, KeyboardInterrupt | InterruptedStudyError)
 
 
 class ConstraintUnmetError(LossSearchError):
-    """The study finished, but no candidate meets the constraint; ``result`` is what it came to all the same."""
+    """The study finished, but no candidate satisfies the constraint.
+
+    Attributes:
+        result: the `losssearch.SearchResult` of the study, with the candidate that is closest to the limit.
+    """
 
     exit_code = 3
 
@@ -117,7 +136,11 @@ class ConnectionLostError(LossSearchError):
 
 
 class WorkersLostError(ConnectionLostError):
-    """Workers kept dying on one population: that of ``trials``, by number."""
+    """Workers repeatedly died while they trained one population.
+
+    Attributes:
+        trials: the numbers of its trials.
+    """
 
     def __init__(self, message: str, trials: Iterable[int] = ()) -> None:
         self.trials = tuple(trials)

@@ -1,4 +1,4 @@
-"""A finished study as Python sees it: the loss that it recommends, the verdict, the leaderboard, and its files."""
+"""The result of a finished study: the recommended loss, the verdict, the leaderboard, and the study's files."""
 
 from __future__ import annotations
 
@@ -26,13 +26,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VerdictSummary:
-    """Whether to use the searched loss, and how sure that is.
+    """Whether to use the searched loss, and how strong the evidence is.
 
-    ``grade`` is what test lets one claim of the searched loss against the best baseline: ``better`` or ``worse``
-    where the interval leaves out zero, ``probably better`` where it holds zero and ``probability_better`` is large,
-    else ``not told apart``. Both are None for a study of an older version, the probability without a searched loss.
-    ``difference`` is searched less best baseline on test, turned so that above zero is better, with its
-    ``interval`` at ``level`` by the method that ``test`` names.
+    Attributes:
+        recommended: the name of the recommended loss; ``"searched"`` for the searched one.
+        against: the name of the best baseline.
+        difference: the searched loss minus the best baseline on test, with the sign such that positive is better.
+        interval: the confidence interval of ``difference``.
+        level: the confidence level of ``interval``.
+        test: the method by which the interval was computed.
+        text: the verdict in words; also what ``str`` returns.
+        grade: what test allows one to claim: ``"better"`` or ``"worse"`` if the interval excludes zero,
+            ``"probably better"`` if it contains zero and ``probability_better`` is large, otherwise
+            ``"not told apart"``. None for studies of an older version.
+        probability_better: the probability that the searched loss is better than the best baseline. None for studies of
+            an older version and without a searched loss.
     """
 
     recommended: str
@@ -49,29 +57,33 @@ class VerdictSummary:
         return self.text
 
     def _repr_html_(self) -> str:
-        from losssearch.report.html import render_verdict  # a notebook alone asks
+        from losssearch.report.html import render_verdict  # only notebooks call this
 
         return render_verdict(asdict(self))
 
 
 class SearchResult:
-    """A finished study: the loss that it recommends, the verdict, the leaderboard, and its files in ``out``."""
+    """A finished study, as returned by `losssearch.search` and `losssearch.load_result`.
+
+    Attributes:
+        out: the study's folder.
+    """
 
     def __init__(self, content: dict[str, Any], out: Path) -> None:
         self._content, self.out = content, out
 
     def to_json(self) -> dict[str, Any]:
-        """The content of ``result.json``."""
+        """Return the content of ``result.json``."""
         return dict(self._content)
 
     @cached_property
     def loss(self) -> nn.Module:
-        """The recommended loss: ``result.loss(output, target)``."""
+        """The recommended loss as a module: ``result.loss(output, target)``. See `losssearch.load_loss`."""
         return load_loss(self.out / "export")
 
     @property
     def verdict(self) -> VerdictSummary:
-        """What to use, the difference to the best baseline with interval and grade, and a text."""
+        """What to use, the difference to the best baseline with its interval and grade, and a text."""
         found = self._content["verdict"]
         names = ("recommended", "against", "difference", "level", "test", "text")
         graded = {name: found.get(name) for name in ("grade", "probability_better")}
@@ -79,30 +91,38 @@ class SearchResult:
 
     @property
     def leaderboard(self) -> pd.DataFrame:
-        """The searched loss and every baseline, best on test first."""
+        """The searched loss and every baseline as a data frame, best on test first."""
         import pandas as pd
 
         return pd.DataFrame(as_records(leaderboard(self._content)))
 
     @property
     def notes(self) -> list[str]:
-        """What was said of the data, the study and its run, each once: what progress shows as notes."""
+        """Remarks about the data, the study and its run, each once; progress displays show the same notes."""
         found, timing = self._content, self._content.get("timing") or {}
-        told = (
+        sources = (
             (found.get("data") or {}).get("notes"),
             found.get("notes"),
             timing.get("notes"),
             timing.get("run_notes"),
         )
-        return list(dict.fromkeys(note for notes in told for note in notes or ()))
+        return list(dict.fromkeys(note for notes in sources for note in notes or ()))
 
     def export(self, directory: str | Path, form: str = "python") -> Path:
-        """Write the recommended loss: the bundle to ``directory``, or its spec alone (``form="json"``).
+        """Write the recommended loss to a folder.
 
-        ``form`` may also be ``lightgbm`` or ``xgboost``: the loss as a custom objective for boosted trees, in
-        ``objective.py``; it equals what a study with that model trains with.
+        Args:
+            directory: a new or empty folder, or one that holds a bundle, which is replaced.
+            form: ``"python"`` writes the bundle, with the loss as standalone code in ``loss.py``. ``"json"`` writes its
+                spec only. ``"lightgbm"`` and ``"xgboost"`` write ``objective.py``, the loss as a custom objective for
+                boosted trees, equal to the one that a study with that model trains with.
 
-        Raises `OptionError` where ``directory`` cannot be written, or holds something else than a bundle.
+        Returns:
+            The path of the folder, or of the file for all forms but ``"python"``.
+
+        Raises:
+            OptionError: ``directory`` cannot be written, or holds something other than a bundle.
+            DataError: the study's folder has no exported loss.
         """
         source, place = self.out / "export", Path(directory)
         if not (source / "loss.json").is_file():
@@ -128,18 +148,31 @@ class SearchResult:
         return f"SearchResult({self._content['study']!r}: {self._content['verdict']['text']})"
 
     def _repr_html_(self) -> str:
-        from losssearch.report.html import render_result  # a notebook alone asks
+        from losssearch.report.html import render_result  # only notebooks call this
 
         return render_result(self._content, self.out, self.notes)
 
 
 def load_result(directory: str | Path) -> SearchResult:
-    """The result of a finished study, from its folder: leaderboard, verdict, loss and notes. Nothing is unpickled.
+    """Load the result of a finished study from its folder. Nothing is unpickled.
+
+    Args:
+        directory: the study's folder, the one given as ``out`` or ``losssearch-runs/STUDY``.
+
+    Returns:
+        The result with leaderboard, verdict, loss and notes.
 
     Raises:
-        OptionError: what is given is no path.
-        DataError: the folder is missing or holds no study, or its study is not finished; the message says how to
-            resume it.
+        OptionError: ``directory`` is not a path.
+        DataError: the folder is missing or holds no study, or the study is not finished; in that case the message says
+            how to resume it.
+
+    Example:
+        >>> import losssearch as ls
+        >>> ls.load_result("losssearch-runs/adult-f1")
+        Traceback (most recent call last):
+        ...
+        losssearch.errors.DataError: load_result takes the folder of a study, but losssearch-runs/adult-f1 is missing
     """
     try:
         place = Path(directory)
@@ -159,12 +192,16 @@ def load_result(directory: str | Path) -> SearchResult:
 
 
 def open_result(study: str, *, storage: str | None = None) -> SearchResult:
-    """The result of a finished study, by its folder or by its name under ``losssearch-runs``.
+    """Open the result of a finished study by its folder or by its name under ``losssearch-runs``.
 
-    Files of it that are missing, or of another study, are written again from its store, whose URL is ``storage`` where
-    it is neither a file in the folder nor kept there.
+    Files that are missing, or belong to another study, are written again from the study's store.
 
-    Raises `DataError` where there is none, or the study is not finished.
+    Args:
+        study: the study's folder or name.
+        storage: the URL of the store, if it is neither a file in the folder nor recorded there.
+
+    Raises:
+        DataError: there is no such study, or it is not finished.
     """
     for out in (Path(study), RUNS / study):
         found, claim = _result_in(out), read_claim(out)
@@ -181,7 +218,7 @@ def open_result(study: str, *, storage: str | None = None) -> SearchResult:
 
 
 def _result_in(out: Path) -> dict[str, Any] | None:
-    """The content of ``result.json``; None where there is none that can be read."""
+    """The content of ``result.json``, or None if it cannot be read."""
     try:
         found = json.loads((out / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -190,7 +227,7 @@ def _result_in(out: Path) -> dict[str, Any] | None:
 
 
 def _is_whole(out: Path, result: dict[str, Any], claim: Claim | None) -> bool:
-    """Whether result and export are of one study, and of that whose folder it is."""
+    """Whether the result and the export belong to the same study, the one that owns the folder."""
     if claim is not None and result.get("study") != claim.study:
         return False
     try:
@@ -201,17 +238,17 @@ def _is_whole(out: Path, result: dict[str, Any], claim: Claim | None) -> bool:
 
 
 def _restored(out: Path, found: dict[str, Any] | None, storage: str | None) -> SearchResult:
-    """The result with its files, which are written again from the store."""
+    """The result, after its files were written again from the store."""
     try:
         result = restore(out, storage=storage)
     except InputError:
         if found is None:
             raise
-        result = None  # a folder that was copied without its store shows what it has
+        result = None  # a folder copied without its store can still show what it has
     if result is not None:
         return SearchResult(result, out)
     if found is not None:
         return SearchResult(found, out)
     raise DataError(
-        f"the study in {out} is not finished: resume it with `losssearch search --resume --out {out}`, then ask again"
+        f"the study in {out} is not finished: resume it with `losssearch search --resume --out {out}` first"
     )

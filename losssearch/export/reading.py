@@ -1,4 +1,4 @@
-"""Reading a bundle that may come from anybody: JSON and safetensors alone, nothing executed or unpickled."""
+"""Reading a bundle from an untrusted source: only JSON and safetensors, nothing is executed or unpickled."""
 
 from __future__ import annotations
 
@@ -31,17 +31,36 @@ LARGEST_WEIGHTS = 1 << 20
 
 
 def load_loss(path: Path | str, *, reduction: TermReduction = "mean") -> ComposedLoss:
-    """The loss of a bundle, its directory or its ``loss.json``, as a module with its learned scalars.
+    """Load an exported loss as a module, with its learned parameters. Nothing is executed or unpickled.
 
-    Called as ``loss(output, target, weight=…, progress=…)``; a regression loss takes standardised targets.
-    ``reduction``: "mean", "sum" or "none" over samples. Raises `DataError` where a file is missing, a link, too large,
-    corrupted or of another format, and `SpecError` where the spec breaks a rule; the message is one line.
+    Args:
+        path: the bundle's folder, or its ``loss.json``.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"`` over samples.
+
+    Returns:
+        The loss, called as ``loss(output, target, weight=…, progress=…)``. It takes logits ``[N]`` or ``[N, classes]``
+        and labels ``[N]``, or predictions ``[N]`` and standardised targets ``[N]``.
+
+    Raises:
+        DataError: a file is missing, a symbolic link, too large, corrupted or of another format.
+        SpecError: the spec breaks a rule.
+
+    Example:
+        >>> import torch
+        >>> import losssearch as ls
+        >>> from losssearch.export.bundle import write_bundle
+        >>> from losssearch.losses.spec import LossSpec
+        >>> spec = LossSpec.from_json({"parts": [{"term": "focal", "gamma": 2.0}]})
+        >>> _ = write_bundle("my_loss", spec, task="multiclass", classes=3)
+        >>> loss = ls.load_loss("my_loss", reduction="none")
+        >>> loss(torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), torch.tensor([0, 0]))
+        tensor([0.0109, 0.9635])
     """
     return read_bundle(path).module(reduction)
 
 
 def read_bundle(path: Path | str) -> LossFacts:
-    """All that a bundle states about its loss; raises as `load_loss` does."""
+    """Read everything that a bundle states about its loss; raises the same errors as `load_loss`."""
     place = Path(path)
     file = place / SPEC_FILE if place.is_dir() else place
     content = _json(file)

@@ -17,7 +17,22 @@ from losssearch.errors import SpecError, shown
 
 @dataclass(frozen=True)
 class Float:
-    """A real number in ``[low, high]``; ``log`` asks for sampling on the logarithm."""
+    """A real number in ``[low, high]``.
+
+    Args:
+        low: the smallest allowed value.
+        high: the largest allowed value.
+        default: the value used if none is given, within the range.
+        log: sample on a logarithmic scale; needs ``low > 0``.
+
+    Raises:
+        SpecError: ``low <= default <= high`` does not hold, a number is not finite, or ``log`` with ``low <= 0``.
+
+    Example:
+        >>> from losssearch.losses.domains import Float
+        >>> Float(0.01, 10.0, default=1.0, log=True).check("temperature", 2)
+        2.0
+    """
 
     low: float
     high: float
@@ -41,13 +56,27 @@ class Float:
         return float(value)
 
     def nearest(self, value: float) -> float:
-        """``value``, or the end of the range that it lies beyond."""
+        """Return ``value`` clipped to the range."""
         return min(max(float(value), self.low), self.high)
 
 
 @dataclass(frozen=True)
 class Int:
-    """A whole number in ``[low, high]``."""
+    """A whole number in ``[low, high]``.
+
+    Args:
+        low: the smallest allowed value.
+        high: the largest allowed value.
+        default: the value used if none is given, within the range.
+
+    Raises:
+        SpecError: ``low <= default <= high`` does not hold.
+
+    Example:
+        >>> from losssearch.losses.domains import Int
+        >>> Int(1, 8, default=2).check("layers", 4.0)
+        4
+    """
 
     low: int
     high: int
@@ -72,7 +101,22 @@ class Int:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few names. The choice is static: a population groups its members by it."""
+    """One of a few names.
+
+    A choice is static: a population groups its members by it, so the term's function receives it as a string.
+
+    Args:
+        options: the names, all different.
+        default: the name used if none is given, one of ``options``.
+
+    Raises:
+        SpecError: an option appears twice, or ``default`` is not an option.
+
+    Example:
+        >>> from losssearch.losses.domains import Choice
+        >>> Choice("logistic", "squared_hinge", default="logistic").default
+        'logistic'
+    """
 
     options: tuple[str, ...]
     default: str

@@ -1,7 +1,7 @@
 """Labels as terms read them: class ids [batch], or probabilities [batch, classes].
 
-The loss of a sample with probabilities is its expectation over labels drawn from them, ``Σ_c t_c ℓ(z, c)``: what
-PyTorch's cross-entropy does. A sum over samples counts the sample in each class by its probability there.
+The loss of a sample with probabilities is its expectation over labels drawn from them, ``Σ_c t_c ℓ(z, c)``, as in
+PyTorch's cross-entropy. A sum over samples counts the sample in each class with its probability there.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from torch import Tensor
 
 
 def of_label(values: Tensor, labels: Tensor) -> Tensor:
-    """The entry of ``values`` [batch, classes] of each sample's label, [batch]; all of them for probabilities."""
+    """Select each sample's entry [batch] of ``values`` [batch, classes] by its label; all of them for probabilities."""
     if labels.is_floating_point():
         return values
     return values.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
 
 
 def expected(losses: Tensor, labels: Tensor) -> Tensor:
-    """[batch], of what `of_label` led to: the mean over the labels that probabilities stand for."""
+    """The expectation over the labels of what was computed from `of_label`, [batch]."""
     return (labels * losses).sum(-1) if labels.is_floating_point() else losses
 
 

@@ -1,4 +1,4 @@
-"""Weights of samples, and what losses of samples are reduced to."""
+"""Sample weights, and the reduction of per-sample losses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from losssearch.losses.arriving import bounds
 
 
 def sample_weights(weight: Tensor, output: Tensor) -> Tensor:
-    """One weight per sample [batch], in the type of ``output``; raises `ValueError` where it is something else."""
+    """One weight per sample [batch], in the type of ``output``; raises `ValueError` if it is anything else."""
     batch = output.shape[0]
     if weight.shape not in ((batch,), (batch, 1)):
         raise ValueError(f"weight must be one number per sample, [{batch}], got {list(weight.shape)}")
@@ -24,13 +24,13 @@ def sample_weights(weight: Tensor, output: Tensor) -> Tensor:
 
 
 def weighted_mean(losses: Tensor, sample_weight: Tensor) -> Tensor:
-    """``Σ w ℓ / Σ w`` of losses and weights ``[batch]``; 0 where all weights are 0."""
+    """``Σ w ℓ / Σ w`` of losses and weights ``[batch]``; 0 if all weights are 0."""
     total = sample_weight.sum()
     return (sample_weight * losses).sum() / torch.where(total > 0, total, 1.0)
 
 
 def checked_reduction(reduction: str, batch_level: str = "") -> str:
-    """``reduction`` where it is one; raises `ValueError` otherwise. A loss with a ``batch_level`` part has the mean."""
+    """Return ``reduction`` if it is valid, else raise `ValueError`; with a ``batch_level`` part only the mean is."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"a reduction must be one of mean, sum, none; got {reduction!r}")
     if batch_level and reduction != "mean":

@@ -1,4 +1,4 @@
-"""What a user's training function knows of its trial, and tells of it."""
+"""The handle through which a user's training function sees its trial and reports its progress."""
 
 from __future__ import annotations
 
@@ -20,29 +20,53 @@ Bar: TypeAlias = tuple[tuple[int, float], ...]
 
 
 LARGEST = 1e70
-"""Of a metric's values: their differences are squared, and those squares too."""
+"""Limit for a metric's values, because their differences are raised to the fourth power."""
 
 
 LAST_STEP = 1 << 53
-"""Steps are kept as whole numbers, which stores hold up to 64 bits."""
+"""Limit for steps, which are stored as whole numbers of up to 64 bits."""
 
 
 class Refused(Exception):  # noqa: N818  (says what happened to a value, and never leaves its trial)
-    """A value that cannot be the metric: the trial fails with this message."""
+    """A value that cannot be the metric; the trial fails with this message."""
 
 
 class TrialHandle:
-    """One training of one loss, as a user's function sees it.
+    """One training of one loss, as a user's training function sees it.
+
+    losssearch creates it and passes it to the function; see `losssearch.search`.
 
     Attributes:
         number: the trial's number in the study; the same for all trainings of one loss.
         stage: ``"search"``, ``"reevaluation-1"``, ``"reevaluation-2"`` or ``"confirmation"``.
         draw: which of the stage's trainings with this loss this is, from 0; a fold number, where folds are used.
-        seed: the draw's seed, the same for every loss, so that losses are compared on the same luck. PyTorch, NumPy
-            and ``random`` are seeded with it before the function is called; split and shuffle the data by it, too.
+        seed: the draw's seed, the same for every loss, so that losses are compared under the same conditions. PyTorch,
+            NumPy and ``random`` are seeded with it before the function is called; use it to split and shuffle the data.
         device: where to train.
         rate: the learning rate to train with, or None where the study sweeps none.
-        epochs: how many epochs a training should take; a function may train otherwise.
+        epochs: how many epochs a training should take; the function may train for a different number.
+
+    Example:
+        A training function, called here with a handle of its own to try it out:
+
+        >>> import torch
+        >>> import losssearch as ls
+        >>> from losssearch.training.handle import TrialHandle
+        >>> features, labels = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
+        >>> def train(loss, trial):
+        ...     model = torch.nn.Linear(1, 1)
+        ...     optimiser = torch.optim.SGD(model.parameters(), lr=trial.rate or 0.1)
+        ...     for epoch in range(trial.epochs):
+        ...         optimiser.zero_grad()
+        ...         loss(model(features).flatten(), labels).backward()
+        ...         optimiser.step()
+        ...         trial.report(epoch + 1, ((model(features).flatten() > 0) == labels).float().mean())
+        ...         if trial.should_stop():
+        ...             break
+        >>> trial = TrialHandle(epochs=5)
+        >>> train(ls.compose({"parts": [{"term": "binary_cross_entropy"}]}), trial)
+        >>> trial.progress
+        1.0
     """
 
     def __init__(
@@ -69,16 +93,25 @@ class TrialHandle:
 
     @property
     def progress(self) -> float:
-        """The share of training done, in [0, 1]: values reported so far, over `epochs`. For ``loss(…, progress=…)``."""
+        """The completed share of the training, in [0, 1]: the number of reported values divided by `epochs`.
+
+        Pass it to the loss: ``loss(output, target, progress=trial.progress)``.
+        """
         return min(1.0, self._count / self.epochs)
 
     @property
     def best(self) -> float | None:
-        """The best utility reported so far; None without one."""
+        """The best utility reported so far (larger is better), or None if nothing was reported."""
         return self._best if self._count and not self._problem else None
 
     def report(self, step: int, value: float) -> None:
-        """Tell the metric after an epoch; steps must rise. A value that is not finite fails the trial at once."""
+        """Report the metric after an epoch.
+
+        Args:
+            step: the number of the epoch or step, larger than any reported before and at most 2^53.
+            value: the metric: a number, a NumPy scalar or a tensor with one element. It must be finite and at most 1e70
+                in size; otherwise the trial fails at once.
+        """
         stopping.check()
         if not step > self._last:
             self._refuse(f"steps of trial.report must rise, got {step} after {self._last:g}")
@@ -94,10 +127,13 @@ class TrialHandle:
             self._behind = self._behind or self._best < self._bar.get(int(step), -math.inf)
 
     def should_stop(self) -> bool:
-        """Whether to end this training now and return: others are ahead of it, or the study's time is up.
+        """Whether to end this training now, because other losses are ahead or the study's time is up.
 
-        A searched loss is behind where its best value so far is worse than the median that the menu's losses had
-        reached at the same step. Looked at after the second reported value, the fourth, the eighth and so on.
+        A searched loss is behind if its best value so far is worse than the median that the menu's losses had reached
+        at the same step. This is checked after the second reported value, the fourth, the eighth and so on.
+
+        Returns:
+            True if the function should return now.
         """
         stopping.check()
         self.late = self.late or (self._deadline is not None and time.time() > self._deadline)
@@ -105,13 +141,13 @@ class TrialHandle:
         return self.stopped or self.late
 
     def settle(self, answer: object) -> float:
-        """The utility of this training: of the function's answer, or of the best value reported where it gave None."""
+        """The utility of this training: that of the returned value, or of the best reported value if it is None."""
         if self._problem:
             raise Refused(self._problem)
         if answer is not None:
             return self._utility(answer, "the training function's answer")
         if not self._count:
-            raise Refused("the training function must return its metric, or tell it by trial.report; it did neither")
+            raise Refused("the training function must return its metric or report it with trial.report; it did neither")
         return self._best
 
     def _utility(self, value: object, what: str) -> float:
@@ -142,7 +178,7 @@ def number_of(value: object) -> float | None:
 
 @contextmanager
 def seeded(seed: int, device: torch.device, threads: int) -> Iterator[None]:
-    """PyTorch, NumPy and ``random`` seeded, PyTorch on so many threads; as they were before, afterwards."""
+    """Seed PyTorch, NumPy and ``random`` and set PyTorch's number of ``threads``; restore all of them afterwards."""
     before = torch.get_num_threads()
     plain, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002  (what users' loops draw from)
     if device.type == "cuda":

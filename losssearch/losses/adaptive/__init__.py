@@ -1,4 +1,4 @@
-"""Terms that change while training: they carry scalars that are learned together with the model.
+"""Terms that change during training: they have parameters that are learned together with the model.
 
 ======  ==================  ======================================
 family  reads               learns

@@ -1,4 +1,12 @@
-"""Robust regression that learns how heavy the tails of the residuals are."""
+"""Robust regression that learns how heavy the tails of the residuals are.
+
+Example:
+    The shape and the scale are parameters of the module: pass them to the optimiser.
+
+    >>> import losssearch as ls
+    >>> [name for name, _ in ls.terms["general_robust"].module().named_parameters()]
+    ['shape', 'log_scale']
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The primitive terms: fixed formulas, one family a module. A family is what its terms read and aim at.
+"""The primitive terms: fixed formulas, one family per module. A family is defined by what its terms read and aim at.
 
 =================  ================================================  =========================================
 family             reads                                             aims at
@@ -6,8 +6,8 @@ family             reads                                             aims at
 classification     logits or logit, labels                           probabilities of single samples
 margin             logits, labels                                    a margin between classes
 imbalance          logits, labels, class_prior                       classes of unequal size
-overlap            logits or logit, labels; one value a batch        counts such as F1
-ranking            logits or logit, labels; one value a batch        the order of samples
+overlap            logits or logit, labels; one value per batch      counts such as F1
+ranking            logits or logit, labels; one value per batch      the order of samples
 regression         prediction, target                                single predictions
 amounts            prediction, target, zero                          errors relative to the target's size
 =================  ================================================  =========================================

@@ -1,7 +1,14 @@
-"""Terms on amounts and counts, whose target has a zero of its own: errors count relative to the target's size.
+"""Terms on amounts and counts, whose target has a meaningful zero: errors count relative to the target's size.
 
-Targets are seen standardised, so the terms read where ``zero`` lies among them; a size ``|t - zero|`` is in standard
-deviations of the target.
+Targets are standardised, so the terms read ``zero``, the position of the target's own zero among them; a size
+``|t - zero|`` is in standard deviations of the target.
+
+Example:
+    >>> import torch
+    >>> import losssearch as ls
+    >>> prediction, target = torch.tensor([1.0, 2.0]), torch.tensor([2.0, 4.0])
+    >>> ls.terms["relative_absolute"].module(power=1.0, reduction="none")(prediction, target, torch.tensor(0.0))
+    tensor([0.5000, 0.5000])
 """
 
 from __future__ import annotations
@@ -21,7 +28,7 @@ from losssearch.losses.term import loss_term
 def relative_absolute(prediction: Tensor, target: Tensor, zero: Tensor, *, power: Tensor, floor: Tensor) -> Tensor:
     """The absolute error relative to the target's size: a tenth too much costs the same at every size.
 
-    ``|t - p| / max(|t - zero|, floor)^power``; the floor bounds what a target next to zero counts. Shapes: prediction
+    ``|t - p| / max(|t - zero|, floor)^power``; the floor limits the effect of targets close to zero. Shapes: prediction
     [batch], target [batch], zero scalar → [batch]. Limits: power = 1 is the absolute percentage error of targets beyond
     the floor, in units of the target's own scale; power = 0 is `absolute`.
     """

@@ -1,6 +1,15 @@
 """Terms on the class probability of single samples: cross-entropy and its relatives.
 
-All work on log-probabilities, so values and gradients stay finite where a softmax saturates.
+All work on log-probabilities, so values and gradients stay finite when a softmax saturates.
+
+Example:
+    >>> import torch
+    >>> import losssearch as ls
+    >>> logits, labels = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])
+    >>> ls.terms["cross_entropy"].module(reduction="none")(logits, labels)
+    tensor([0.1269, 1.3133])
+    >>> ls.terms["focal"].module(gamma=2.0, reduction="none")(logits, labels)
+    tensor([0.0018, 0.7019])
 """
 
 from __future__ import annotations
@@ -27,7 +36,7 @@ _LOG_ZERO = 4.0
 def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: Tensor) -> Tensor:
     """Minus the log-probability of the label, mixed with the mean over all classes.
 
-    Rewards calibrated probabilities; smoothing stops it from asking for endless confidence.
+    Rewards calibrated probabilities; smoothing keeps it from rewarding unlimited confidence.
     ``-(1 - s) log p_y - s mean_c log p_c``. Shapes: logits [batch, classes], labels [batch] → [batch].
     Limits: s = 0 is plain cross-entropy.
     """
@@ -75,7 +84,7 @@ def focal(logits: Tensor, labels: Tensor, *, gamma: Tensor) -> Tensor:
     [batch, classes], labels [batch] → [batch]. Limits: γ = 0 is cross-entropy.
     """
     log_p = of_label(log_softmax(logits), labels)
-    # from zero on, a power below one has an infinite gradient: it stops where p_y would round to 1
+    # a power below one has an infinite gradient at zero, so the base stops where p_y would round to 1
     rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).eps)
     return expected(-(rest**gamma) * log_p, labels)
 
@@ -95,7 +104,7 @@ def poly1(logits: Tensor, labels: Tensor, *, epsilon: Tensor) -> Tensor:
 
 @loss_term(reference="Brier 1950, eq. 2", soft_labels=True, shift_invariant=True)
 def brier(logits: Tensor, labels: Tensor) -> Tensor:
-    """The squared error of the probabilities: rewards calibration, and one wrong label can do only so much.
+    """The squared error of the probabilities: rewards calibration, and limits the effect of one wrong label.
 
     ``sum_c (p_c - [c = y])²``, between 0 and 2. Shapes: logits [batch, classes], labels [batch] → [batch].
     Limits: for two classes it is ``2 (1 - p_y)²``.
@@ -122,7 +131,7 @@ def generalised_cross_entropy(logits: Tensor, labels: Tensor, *, q: Tensor) -> T
     beta=Float(0.01, 10.0, default=1.0, log=True),
 )
 def symmetric_cross_entropy(logits: Tensor, labels: Tensor, *, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Cross-entropy plus reverse cross-entropy, which bounds what one wrong label can do.
+    """Cross-entropy plus reverse cross-entropy, which limits the effect of one wrong label.
 
     ``-α log p_y + 4 β (1 - p_y)``, log 0 taken as -4. Shapes: logits [batch, classes], labels [batch]
     → [batch]. Limits: α times `poly1` with ε = 4 β / α.

@@ -1,6 +1,13 @@
 """Terms that read the class prior, for classes of unequal size.
 
-A class that the training part lacks has prior 0; the formulas stay finite there.
+A class that is missing from the training part has prior 0; the formulas stay finite there.
+
+Example:
+    >>> import torch
+    >>> import losssearch as ls
+    >>> logits, labels, prior = torch.zeros(2, 2), torch.tensor([0, 1]), torch.tensor([0.9, 0.1])
+    >>> ls.terms["logit_adjustment"].module(tau=1.0, reduction="none")(logits, labels, prior)
+    tensor([0.1054, 2.3026])
 """
 
 from __future__ import annotations
@@ -28,7 +35,7 @@ def _log_prior(class_prior: Tensor, like: Tensor) -> Tensor:
     power=Float(0.0, 1.5, default=1.0),
 )
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, class_prior: Tensor, *, power: Tensor) -> Tensor:
-    """Cross-entropy with rare classes counting more.
+    """Cross-entropy in which rare classes count more.
 
     ``-w_y log p_y`` with ``w_c ∝ prior_c^-power``, scaled so that the mean weight under the prior is 1.
     Shapes: logits [batch, classes], labels [batch], class_prior [classes] → [batch].
@@ -63,7 +70,7 @@ def logit_adjustment(logits: Tensor, labels: Tensor, class_prior: Tensor, *, tau
     sharpness=Float(0.3, 10.0, default=1.0, log=True),
 )
 def ldam(logits: Tensor, labels: Tensor, class_prior: Tensor, *, max_margin: Tensor, sharpness: Tensor) -> Tensor:
-    """Cross-entropy that demands a larger margin of rarer classes.
+    """Cross-entropy with a larger margin for rarer classes.
 
     Cross-entropy on ``k (z_c - m_c [c = y])``, over k, with ``m_c ∝ prior_c^-1/4`` and its largest value
     ``max_margin``. The paper's logits are cosines times 30; here they are free, so margins are in logit

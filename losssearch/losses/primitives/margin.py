@@ -1,7 +1,13 @@
 """Terms that ask for a margin between the label's score and every other class's.
 
-Sums over the wrong classes (Weston and Watkins) rather than the worst one alone: for two classes they are
-the same, for more the sum gives every violating class a gradient and trained better in Doğan et al. 2016.
+They sum over the wrong classes (Weston and Watkins) instead of taking only the worst one. For two classes both are
+the same; for more, the sum gives every violating class a gradient and trained better in Doğan et al. 2016.
+
+Example:
+    >>> import torch
+    >>> import losssearch as ls
+    >>> ls.terms["hinge"].module(reduction="none")(torch.tensor([[2.0, 0.0], [0.0, 0.5]]), torch.tensor([0, 0]))
+    tensor([0.0000, 1.5000])
 """
 
 from __future__ import annotations
@@ -22,7 +28,7 @@ def _violations(logits: Tensor, labels: Tensor) -> Tensor:
 
 @loss_term(reference="Weston and Watkins 1999; Doğan et al. 2016", soft_labels=True, shift_invariant=True)
 def hinge(logits: Tensor, labels: Tensor) -> Tensor:
-    """Linear in the missing margin; samples beyond the margin are left alone.
+    """Linear in the missing margin; zero for samples beyond the margin.
 
     ``Σ_{c≠y} max(0, 1 - z_y + z_c)``. Shapes: logits [batch, classes], labels [batch] → [batch].
     For a binary logit z, shown as (-z/2, z/2), this is ``max(0, 1 ∓ z)``.
@@ -32,7 +38,7 @@ def hinge(logits: Tensor, labels: Tensor) -> Tensor:
 
 @loss_term(reference="Weston and Watkins 1999; Doğan et al. 2016", soft_labels=True, shift_invariant=True)
 def squared_hinge(logits: Tensor, labels: Tensor) -> Tensor:
-    """Quadratic in the missing margin: smooth, and harder on bad errors than `hinge`.
+    """Quadratic in the missing margin: smooth, and larger than `hinge` for large errors.
 
     ``Σ_{c≠y} max(0, 1 - z_y + z_c)²``. Shapes: logits [batch, classes], labels [batch] → [batch].
     """

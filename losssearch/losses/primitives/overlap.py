@@ -1,6 +1,12 @@
 """Terms on soft counts of a whole batch: true and false positives with probabilities in place of decisions.
 
-They give one value a batch. A class that the batch lacks takes no part; without any, the value is 0.
+They return one value per batch. A class that is missing from the batch is ignored; if all are, the value is 0.
+
+Example:
+    >>> import torch
+    >>> import losssearch as ls
+    >>> ls.terms["soft_f1"].module()(torch.zeros(4, 2), torch.tensor([0, 1, 1, 1]))
+    tensor(0.5333)
 """
 
 from __future__ import annotations
@@ -33,7 +39,7 @@ def _soft_tversky(
     reference="macro F1 with softmax probabilities as counts", soft_labels=True, per_sample=False, shift_invariant=True
 )
 def soft_f1(logits: Tensor, labels: Tensor, sample_weight: Tensor | None) -> Tensor:
-    """One minus the macro F1 of the batch, counted softly: for metrics that weigh all classes alike.
+    """One minus the macro F1 of the batch, counted softly: for metrics in which all classes count equally.
 
     ``1 - mean_c 2 TP_c / (2 TP_c + FP_c + FN_c)`` over the classes in the batch. Shapes: logits
     [batch, classes], labels [batch] → scalar. Limits: on one-hot probabilities it is one minus macro F1.
@@ -50,7 +56,7 @@ def soft_f1(logits: Tensor, labels: Tensor, sample_weight: Tensor | None) -> Ten
     beta=Float(0.05, 1.0, default=0.7),
 )
 def tversky(logits: Tensor, labels: Tensor, sample_weight: Tensor | None, *, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Soft overlap with separate prices for false positives and false negatives.
+    """Soft overlap with separate costs for false positives and false negatives.
 
     ``1 - mean_c TP_c / (TP_c + α FP_c + β FN_c)`` over the classes in the batch. Shapes: logits
     [batch, classes], labels [batch] → scalar. Limits: α = β = 0.5 is Dice, that is `soft_f1`; α = β = 1

@@ -1,7 +1,13 @@
 """Terms on the order of the samples in a batch: surrogates of ROC AUC and average precision.
 
-They give one value a batch, and 0 for a batch that lacks positives or negatives. Those over pairs hold
+They return one value per batch, and 0 for a batch without positives or negatives. Those over pairs need
 [batch, batch] numbers, so they are for mini-batches.
+
+Example:
+    >>> import torch
+    >>> import losssearch as ls
+    >>> ls.terms["pairwise_auc"].module()(torch.tensor([2.0, 0.0, -1.0]), torch.tensor([1, 0, 0]))
+    tensor(0.0878)
 """
 
 from __future__ import annotations
@@ -43,7 +49,7 @@ def one_vs_rest_auc(logits: Tensor, labels: Tensor, sample_weight: Tensor | None
 
     Mean over classes of the mean of ``(1 - (p_i - p_j))²`` over pairs of a sample i of the class and a
     sample j of another, computed without the pairs. Shapes: logits [batch, classes], labels [batch]
-    → scalar. Classes that the batch lacks take no part.
+    → scalar. Classes that are missing from the batch are ignored.
     """
     p = softmax(logits)
     inside = (labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)).to(logits.dtype)
@@ -69,7 +75,7 @@ def one_vs_rest_auc(logits: Tensor, labels: Tensor, sample_weight: Tensor | None
 def smooth_average_precision(
     logit: Tensor, labels: Tensor, sample_weight: Tensor | None, *, temperature: Tensor
 ) -> Tensor:
-    """Positives should stand at the top: one minus average precision with soft ranks.
+    """Positives should be ranked at the top: one minus average precision with soft ranks.
 
     The rank of a sample is ``1 + Σ_j σ((z_j - z_i) / T)``, among positives and among all; average
     precision is the mean of their ratio over positives. Shapes: logit [batch], labels [batch] in {0, 1}

@@ -1,4 +1,14 @@
-"""Terms on single predictions of a number. Residuals are in units of the standardised target."""
+"""Terms on single numeric predictions. Residuals are in units of the standardised target.
+
+Example:
+    >>> import torch
+    >>> import losssearch as ls
+    >>> prediction, target = torch.tensor([0.0, 0.0]), torch.tensor([0.5, 3.0])
+    >>> ls.terms["huber"].module(delta=1.0, reduction="none")(prediction, target)
+    tensor([0.1250, 2.5000])
+    >>> ls.terms["squared"].module()(prediction, target)
+    tensor(4.6250)
+"""
 
 from __future__ import annotations
 
@@ -66,7 +76,7 @@ def quantile(prediction: Tensor, target: Tensor, *, quantile: Tensor) -> Tensor:
 
 @loss_term(reference="Newey and Powell 1987", asymmetry=Float(0.01, 0.99, default=0.5))
 def asymmetric_squared(prediction: Tensor, target: Tensor, *, asymmetry: Tensor) -> Tensor:
-    """Squared residuals with a price of their own for either sign: its best constant is an expectile.
+    """Squared residuals with a separate weight for each sign: its best constant is an expectile.
 
     ``a r²`` where the prediction is too low (r = t - p >= 0), else ``(1 - a) r²``. Shapes: prediction
     [batch], target [batch] → [batch]. Limits: a = 0.5 is half of `squared`.
@@ -78,7 +88,7 @@ def asymmetric_squared(prediction: Tensor, target: Tensor, *, asymmetry: Tensor)
 
 @loss_term(reference="Beaton and Tukey 1974", cutoff=Float(0.3, 10.0, default=4.685, log=True))
 def tukey_biweight(prediction: Tensor, target: Tensor, *, cutoff: Tensor) -> Tensor:
-    """Quadratic near 0 and constant beyond the cutoff, so that gross outliers have no pull at all.
+    """Quadratic near 0 and constant beyond the cutoff, so that gross outliers have no influence.
 
     ``c²/6 (1 - (1 - (r/c)²)³)`` where ``|r| <= c``, else ``c²/6``. Shapes: prediction [batch], target
     [batch] → [batch]. Limits: c → ∞ is half of `squared`; c = 4.685 keeps 95 % efficiency on Gaussian

@@ -1,0 +1,51 @@
+"""The examples in the docstrings of public modules run and give what they show."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from losssearch.losses.term import LossTerm
+
+MODULES = (
+    "losssearch.errors",
+    "losssearch.export.reading",
+    "losssearch.losses.adaptive.robust",
+    "losssearch.losses.domains",
+    "losssearch.losses.primitives.amounts",
+    "losssearch.losses.primitives.classification",
+    "losssearch.losses.primitives.imbalance",
+    "losssearch.losses.primitives.margin",
+    "losssearch.losses.primitives.overlap",
+    "losssearch.losses.primitives.ranking",
+    "losssearch.losses.primitives.regression",
+    "losssearch.study_result",
+    "losssearch.training.handle",
+)
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def examples(name: str) -> Iterator[doctest.DocTest]:
+    """The docstrings of a module that hold an example; those of terms belong to the functions behind them."""
+    module = importlib.import_module(name)
+    found = doctest.DocTestFinder(exclude_empty=True)
+    yield from found.find(module, name)
+    for member in vars(module).values():
+        if isinstance(member, LossTerm) and member.function.__module__ == name:
+            yield from found.find(member.function, f"{name}.{member.name}", module=module)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runner = doctest.DocTestRunner(optionflags=OPTIONS)
+    tests = [test for test in examples(name) if test.examples]
+    assert tests, f"{name} shows no example"
+    report: list[str] = []
+    for test in tests:
+        runner.run(test, out=report.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(report)
