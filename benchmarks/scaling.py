@@ -30,7 +30,7 @@ from benchmarks.workload import Workload, load_workload, make_trials
 from losssearch.assembly import Options, assemble
 from losssearch.errors import ConnectionLostError
 from losssearch.execution import Job
-from losssearch.execution.job import Judge, one_thread
+from losssearch.execution.job import Judge
 from losssearch.execution.ray import WORKER_VARIABLES, RayExecutor
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
@@ -38,6 +38,7 @@ from losssearch.storage.records import TrialState
 from losssearch.study.observer import SilentObserver
 from losssearch.study.study import run_study as search
 from losssearch.training import Candidate, TrainingPlan, train_population
+from losssearch.training.threads import one_thread
 
 
 @dataclass(frozen=True)

@@ -174,8 +174,8 @@ def run(settings: Settings) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Let all race for every seed; figures and ratios."""
     from benchmarks.quality_rivals import RIVALS, Training
     from benchmarks.rivals import cluster
-    from losssearch.execution.job import one_thread
     from losssearch.training import RATES
+    from losssearch.training.threads import one_thread
 
     workload = load_workload(settings.data, settings.epochs)
     kind = "binary" if workload.classes == 2 else "multiclass"

@@ -2,6 +2,7 @@
 
 from losssearch.execution.executor import Executor, Heard, InProcessExecutor
 from losssearch.execution.fair_judge import Demands
-from losssearch.execution.job import Job, one_thread, run_job
+from losssearch.execution.job import Job, run_job
+from losssearch.training.threads import one_thread
 
 __all__ = ["Demands", "Executor", "Heard", "InProcessExecutor", "Job", "one_thread", "run_job"]

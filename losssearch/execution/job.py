@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
-import torch
 from torch import Tensor
 
 from losssearch import stopping
@@ -23,6 +21,7 @@ from losssearch.training import Candidate, Course, Evaluate, Outcome, TrainingPl
 from losssearch.training.boosting import train_boosted
 from losssearch.training.products import quick_products
 from losssearch.training.repeatable import repeatable
+from losssearch.training.threads import one_thread
 from losssearch.training.user_function import FunctionDraws, FunctionRules, TrainFunction, train_with_function
 
 Draws: TypeAlias = Replicas | FunctionDraws
@@ -134,17 +133,6 @@ def _judge(job: Job, replicas: Replicas, device: str) -> Evaluate:
     if job.demands is None:
         return plain
     return fair_judge(job.metric, job.task, job.demands, replicas, plain.own_unit, device)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """PyTorch on one thread: sums split over threads round differently, and small products only wait for them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Judge:

@@ -12,12 +12,13 @@ from torch import Tensor
 from losssearch.data import make_replicas
 from losssearch.data.splits import Draw
 from losssearch.errors import OptionError
-from losssearch.execution.job import Judge, one_thread
+from losssearch.execution.job import Judge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import LoopedModule, build_model
 from losssearch.study.context import Context
 from losssearch.study.settings import derived_seed
 from losssearch.training.private import Privacy, require_per_sample, train_privately
+from losssearch.training.threads import one_thread
 
 STEPS_AN_EPOCH = 50
 """Steps that a pass over the rows is cut into: large batches, because noise is paid for by the step."""

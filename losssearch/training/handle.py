@@ -14,6 +14,7 @@ import torch
 
 from losssearch import stopping
 from losssearch.models.randomness import own_draws, seed_draws
+from losssearch.training.threads import users_threads
 
 Bar: TypeAlias = tuple[tuple[int, float], ...]
 """Pairs (step, utility)."""
@@ -178,20 +179,20 @@ def number_of(value: object) -> float | None:
 
 @contextmanager
 def seeded(seed: int, device: torch.device, threads: int) -> Iterator[None]:
-    """Seed PyTorch, NumPy and ``random`` and set PyTorch's number of ``threads``; restore all of them afterwards."""
-    before = torch.get_num_threads()
-    plain, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002  (what users' loops draw from)
+    """Seed PyTorch, NumPy and ``random`` and set PyTorch's number of ``threads``; restore all of them afterwards.
+
+    One at a time in a process, as the generators are the whole process's.
+    """
     if device.type == "cuda":
         torch.cuda.init()
-    torch.set_num_threads(threads)
-    try:
-        with own_draws() as devices:
+    with own_draws() as devices, users_threads(threads):
+        plain, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002  (what users' loops draw from)
+        try:
             seed_draws(seed, devices)
             random.seed(seed)
             np.random.seed(seed)  # noqa: NPY002  (same)
             with torch.enable_grad():
                 yield
-    finally:
-        torch.set_num_threads(before)
-        random.setstate(plain)
-        np.random.set_state(numbers)  # noqa: NPY002  (same)
+        finally:
+            random.setstate(plain)
+            np.random.set_state(numbers)  # noqa: NPY002  (same)

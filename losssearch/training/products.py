@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from losssearch.training.shared_setting import SharedSetting, no_change
 
 SHAPES = ((64, 64, 64), (64, 64, 10), (96, 256, 64), (256, 96, 1), (33, 30, 17))
 """Rows, inner and columns of the products that are compared."""
@@ -23,41 +25,46 @@ def _setting() -> Any:
     return getattr(backend, "matmul", None)
 
 
-@contextmanager
-def quick_products() -> Iterator[None]:
+def quick_products() -> AbstractContextManager[None]:
     """Float32 products on the CPU by oneDNN, where it was found to be as exact as the default library.
 
     PyTorch leaves float32 products to MKL unless they may be computed in bfloat16; on processors without
     bfloat16 matrix units oneDNN computes them in float32 all the same, and with the widest vectors of any maker.
-    The setting is the whole process's, and is put back at the end.
+    The setting is the whole process's; it is restored when the last study that needs it is done.
     """
-    setting = _setting()
-    if setting is None:
-        yield
-        return
-    before = setting.fp32_precision
-    try:
-        setting.fp32_precision = "bf16" if onednn_is_exact() else before
-        yield
-    finally:
-        setting.fp32_precision = before
+    return nullcontext() if _setting() is None else _QUICK.held()
+
+
+def _read() -> str:
+    return str(_setting().fp32_precision)
+
+
+def _write(precision: str) -> None:
+    _setting().fp32_precision = precision
 
 
 @cache
 def onednn_is_exact() -> bool:
     """Whether oneDNN, allowed to compute in bfloat16, still computes in float32 here; tried once a process."""
-    setting = _setting()
-    if setting is None or not torch.backends.mkldnn.is_available():
+    if _setting() is None or not torch.backends.mkldnn.is_available():
         return False
-    before = setting.fp32_precision
-    try:
-        setting.fp32_precision = "ieee"
-        default = [_error(*pair) for pair in _pairs()]
-        setting.fp32_precision = "bf16"
-        found = [_error(*pair) for pair in _pairs()]
-    finally:
-        setting.fp32_precision = before
+    with no_change():
+        before = _read()
+        try:
+            _write("ieee")
+            default = [_error(*pair) for pair in _pairs()]
+            _write("bf16")
+            found = [_error(*pair) for pair in _pairs()]
+        finally:
+            _write(before)
     return all(error <= TOLERATED * usual for error, usual in zip(found, default, strict=True))
+
+
+def _wanted(before: str) -> str:
+    return "bf16" if onednn_is_exact() else before
+
+
+_QUICK: SharedSetting[str] = SharedSetting(_read, _write, _wanted)
 
 
 def _pairs() -> Iterator[tuple[Tensor, Tensor]]:

@@ -3,38 +3,68 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from losssearch.training.shared_setting import SharedSetting
+
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
-@contextmanager
-def repeatable(device: torch.device | str) -> Iterator[None]:
-    """On a CUDA device: PyTorch's deterministic operations, wherever there is one; settings are put back at the end.
+def repeatable(device: torch.device | str) -> AbstractContextManager[None]:
+    """On a CUDA device: PyTorch's deterministic operations, wherever there is one; nothing on the CPU.
 
     Sums by index (``index_add``, ``scatter_add``, the gradient of a gather, cumulative sums) otherwise add in the order
     in which threads happen to arrive. An operation of a user's model that has no deterministic form is computed all the
-    same, with PyTorch's warning. On the CPU sums have one order anyway, and nothing is set.
+    same, with PyTorch's warning. On the CPU sums have one order anyway. The settings are the whole process's; they are
+    restored when the last study that needs them is done.
     """
-    if torch.device(device).type != "cuda":
-        yield
-        return
-    # cuBLAS reads it once, at its first product; PyTorch counts no other setting as deterministic.
-    os.environ.setdefault(WORKSPACE, ":4096:8")
+    return _SETTINGS.held() if torch.device(device).type == "cuda" else nullcontext()
+
+
+@dataclass(frozen=True)
+class _Settings:
+    deterministic: bool
+    warn_only: bool
+    filled: bool
+    timed: bool
+    workspace: str | None
+
+
+def _read() -> _Settings:
     memory: Any = torch.utils.deterministic
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    filled, timed = memory.fill_uninitialized_memory, torch.backends.cudnn.benchmark
-    try:
-        # A user who asked for errors instead of warnings keeps them.
-        torch.use_deterministic_algorithms(True, warn_only=not before[0] or before[1])
-        memory.fill_uninitialized_memory = False  # nothing of ours reads it
-        torch.backends.cudnn.benchmark = False  # it picks the algorithm that happened to be fastest
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        memory.fill_uninitialized_memory = filled
-        torch.backends.cudnn.benchmark = timed
+    return _Settings(
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        memory.fill_uninitialized_memory,
+        torch.backends.cudnn.benchmark,
+        os.environ.get(WORKSPACE),
+    )
+
+
+def _write(settings: _Settings) -> None:
+    memory: Any = torch.utils.deterministic
+    torch.use_deterministic_algorithms(settings.deterministic, warn_only=settings.warn_only)
+    memory.fill_uninitialized_memory = settings.filled
+    torch.backends.cudnn.benchmark = settings.timed
+    if settings.workspace is None:
+        os.environ.pop(WORKSPACE, None)
+    else:
+        os.environ[WORKSPACE] = settings.workspace
+
+
+def _wanted(before: _Settings) -> _Settings:
+    return _Settings(
+        deterministic=True,
+        warn_only=not before.deterministic or before.warn_only,  # who asked for errors instead of warnings keeps them
+        filled=False,  # nothing of ours reads uninitialised memory
+        timed=False,  # cuDNN would pick the algorithm that happened to be fastest
+        # cuBLAS reads it once, at its first product; PyTorch counts no other setting as deterministic.
+        workspace=":4096:8" if before.workspace is None else before.workspace,
+    )
+
+
+_SETTINGS: SharedSetting[_Settings] = SharedSetting(_read, _write, _wanted)

@@ -10,8 +10,8 @@ from benchmarks.quality_rivals import RATE, Course, Training, quality
 from benchmarks.workload import load_workload
 from losssearch.evaluation import get_metric
 from losssearch.execution import InProcessExecutor
-from losssearch.execution.job import one_thread
 from losssearch.training import RATES
+from losssearch.training.threads import one_thread
 
 
 @pytest.mark.parametrize("task", race.METRIC)

@@ -60,6 +60,18 @@ def test_a_workspace_of_the_users_own_is_kept(monkeypatch: pytest.MonkeyPatch) -
         assert os.environ[WORKSPACE] == ":16:8"
 
 
+def test_of_two_that_overlap_the_first_may_end_first() -> None:
+    before = settings()
+    first, second = repeatable("cuda"), repeatable("cuda")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert settings() == (True, True, False, False)
+    second.__exit__(None, None, None)
+    assert settings() == before
+    assert WORKSPACE not in os.environ
+
+
 def test_nothing_is_set_on_the_cpu() -> None:
     before = settings()
     with repeatable("cpu"):
