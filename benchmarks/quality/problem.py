@@ -24,8 +24,8 @@ from benchmarks.quality.tables import Table, read_table
 from benchmarks.quality.watermark import mark_parts
 from losssearch.assembly.cells import with_cells
 from losssearch.data import Dataset, draws, load, make_replicas
+from losssearch.data.columnar_files import draw
 from losssearch.data.replicas import Replicas
-from losssearch.data.streaming import draw
 from losssearch.evaluation import Metric, get_metric
 from losssearch.evaluation.fairness import Constraint
 from losssearch.tasks import Task, get_task, worst_cell_task

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from losssearch.data import streaming
+from losssearch.data import columnar_files
 from losssearch.data.given_splits import Given, attach, split_arrays
 from losssearch.data.held_file import joined, unseen_class
 from losssearch.data.sources import Source, read_source
@@ -65,8 +65,8 @@ def _thinned(source: Source, most: int | None) -> Source:
     if most is None or rows <= most or sampled:
         return source
     strata = pd.factorize(source.target, use_na_sentinel=False)[0].astype(np.int64)
-    chosen = streaming.draw(lambda: iter([strata]), most)
-    note = streaming.said(len(chosen), rows, "as max_rows asks")
+    chosen = columnar_files.draw(lambda: iter([strata]), most)
+    note = columnar_files.said(len(chosen), rows, "as max_rows asks")
     return replace(source.rows(chosen), notes=(note, *source.notes))
 
 

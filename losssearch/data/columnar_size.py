@@ -1,7 +1,7 @@
 """How much memory a Parquet or Arrow file takes, measured batch by batch before it is read.
 
 Texts are counted and not unpacked: a value that is repeated in a million rows is read once, with its number in each.
-Rows of numbers are bounded elsewhere, by how many there are: see `losssearch.data.streaming`.
+Rows of numbers are bounded elsewhere, by how many there are: see `losssearch.data.columnar_files`.
 """
 
 from __future__ import annotations

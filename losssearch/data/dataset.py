@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from losssearch.data import streaming
+from losssearch.data import columnar_files
 from losssearch.data.chosen_rows import check_classes, chosen_rows
 from losssearch.data.columns import read_columns
 from losssearch.data.given_splits import Given, GivenSplit, announced, read_given
-from losssearch.data.group_reader import GroupReader
 from losssearch.data.groups import (
     SMALLEST,
     Attribute,
@@ -28,9 +27,10 @@ from losssearch.data.groups import (
     sensitive_columns,
     without_columns,
 )
-from losssearch.data.large import RESIDENT_SHARE, Stored, row_keys, row_numbers, store
 from losssearch.data.schema import Column, Schema
 from losssearch.data.sources import Data, Source, read_source
+from losssearch.data.streamed.groups import GroupReader
+from losssearch.data.streamed.table import RESIDENT_SHARE, Stored, row_keys, row_numbers, store
 from losssearch.data.targets import KINDS, MINIMUM_ROWS, Target, read_target
 from losssearch.errors import DataError, OptionError
 
@@ -131,10 +131,10 @@ def load(
     ``drop_missing_target``: leave out rows without a target instead of refusing them. ``max_rows``: use a
     seeded sample of so many rows, the target's classes in their shares, where there are more; a rare class keeps
     50. Where it is left out, a Parquet or Arrow file that does not fit ``memory`` bytes (a quarter of the machine's)
-    is streamed: see `losssearch.data.large`. Without ``stream``, or with a sensitive number, a sample that fits is used
-    instead. A note says which rows are used. A file of another format that does not fit ``memory`` is refused, before
-    it is unpacked. ``sensitive``: columns whose values, or combinations of values, are the
-    groups to be treated alike; they are no features unless ``sensitive_as_feature``. See `losssearch.data.groups`.
+    is streamed: see `losssearch.data.streamed.table`. Without ``stream``, or with a sensitive number, a sample that
+    fits is used instead. A note says which rows are used. A file of another format that does not fit ``memory`` is
+    refused, before it is unpacked. ``sensitive``: columns whose values, or combinations of values, are the groups to be
+    treated alike; they are no features unless ``sensitive_as_feature``. See `losssearch.data.groups`.
     ``given``: the user's own splits. See `losssearch.data.given_splits`. ``kinds``: the tasks that the study's metric
     is for, which decide the task where its values leave it open.
 
@@ -201,7 +201,7 @@ def _read_groups(source: Source, sensitive: Sensitive | None) -> tuple[Source, G
     if large is None or not isinstance(source.features, pd.DataFrame):
         return source, grouping, None
     if grouping.attribute is not None:
-        note = streaming.said(len(source.target), large.rows, "a sensitive number is not streamed")
+        note = columnar_files.said(len(source.target), large.rows, "a sensitive number is not streamed")
         return replace(source, large=None, notes=(note, *source.notes)), grouping, None
     return source, grouping, GroupReader(grouping, source.features, source.where)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from losssearch.data import array_size, columnar_size, streaming, text_size
+from losssearch.data import array_size, columnar_files, columnar_size, text_size
 from losssearch.data.arrow_batches import arrow_batches
 from losssearch.data.columns import MISSING_TEXT
 from losssearch.data.index_columns import with_index
@@ -75,28 +75,28 @@ def read_large_table(
 
     Raises `DataError` where the file holds no table, or takes more memory than there is room for.
     """
-    if suffix not in streaming.STREAMED:
+    if suffix not in columnar_files.STREAMED:
         return read_table(path, suffix, room), (), None
     with unreadable_told(path):
         columnar_size.require_batches(path, suffix, room)
-        rows, schema = streaming.shape_of(path, suffix)
-        streaming.require_columns(schema, room, path)
-        most = max_rows or streaming.rows_in_memory(schema, room)
+        rows, schema = columnar_files.shape_of(path, suffix)
+        columnar_files.require_columns(schema, room, path)
+        most = max_rows or columnar_files.rows_in_memory(schema, room)
         streamed = stream and max_rows is None and target is not None and rows > most
-        used = streaming.sample_size(rows, most) if streamed else min(rows, most)
+        used = columnar_files.sample_size(rows, most) if streamed else min(rows, most)
         columnar_size.require_room(path, suffix, room, rows, used)
         if rows <= most:
             return _read_columnar(path, suffix), (), None
         refuse_duplicate_names(schema.names, str(path))
         if target is not None and target not in schema.names:
             return pd.DataFrame(schema.empty_table().to_pandas()), (), None  # told where it is missed
-        at_once = streaming.rows_at_once(schema, room)
+        at_once = columnar_files.rows_at_once(schema, room)
         large = LargeFile(path, suffix, rows, at_once) if streamed else None
-        frame = streaming.sample_file(path, suffix, target, used, at_once)
+        frame = columnar_files.sample_file(path, suffix, target, used, at_once)
     if large is not None:
         return frame, (), large
     why = "as max_rows asks" if max_rows else "all would take more than the memory for data"
-    return frame, (streaming.said(len(frame), rows, why),), None
+    return frame, (columnar_files.said(len(frame), rows, why),), None
 
 
 @contextmanager

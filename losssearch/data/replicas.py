@@ -13,10 +13,10 @@ from torch import Tensor
 
 from losssearch.data.dataset import Dataset
 from losssearch.data.encoding import Encoder
-from losssearch.data.large import Stored
 from losssearch.data.probing import probe_order
 from losssearch.data.splits import Draw, Rows
-from losssearch.data.stream import Stream, tally
+from losssearch.data.streamed.stream import Stream, tally
+from losssearch.data.streamed.table import Stored
 from losssearch.errors import OptionError
 
 PROBED = 4096

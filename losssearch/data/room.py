@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from losssearch.data.rowfile import in_units
 from losssearch.errors import DataError
 
 SHARE = 0.25
@@ -51,3 +50,12 @@ def memory() -> int:
         except (OSError, ValueError, IndexError):  # not Linux, or no limit
             continue
     return min(limits, default=8 << 30)
+
+
+def in_units(size: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"

@@ -9,7 +9,7 @@ import pytest
 from pyarrow import feather, parquet
 
 from losssearch.data import Dataset, Encoder, draws, load, make_replicas, partition
-from losssearch.data.large import row_keys
+from losssearch.data.streamed.table import row_keys
 from losssearch.errors import DataError
 
 ROWS = 20_000

@@ -7,9 +7,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data.columns import read_column
-from losssearch.data.conforming import conform
 from losssearch.data.groups import Groups, labels_of
 from losssearch.data.schema import Column, Schema
+from losssearch.data.streamed.conforming import conform
 
 
 class GroupReader:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from losssearch.data.rowfile import Layout, RowFile, write_rows
-from losssearch.data.stream import Stream, tally, windows
+from losssearch.data.streamed.rowfile import Layout, RowFile, write_rows
+from losssearch.data.streamed.stream import Stream, tally, windows
 from losssearch.errors import OptionError
 from losssearch.execution.arrays import pack, unpack
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from losssearch.data.room import in_units
 from losssearch.errors import DataError, OptionError
 
 BLOCK_BYTES = 1 << 18
@@ -140,15 +141,6 @@ def write_rows(path: Path, layout: Layout, pieces: Iterable[Records], most: int)
             f"written: {error.strerror or error}: let TMPDIR name a folder with room, or use --max-rows for a sample"
         ) from error
     return RowFile(str(path), rows, layout)
-
-
-def in_units(size: float) -> str:
-    """Bytes as people read them."""
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"
 
 
 def _bytes_of(records: Records) -> memoryview[int]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
 
-from losssearch.data import load, room, streaming
+from losssearch.data import columnar_files, load, room
 from losssearch.errors import OptionError
 
 ROWS = 20_000
@@ -56,7 +56,7 @@ def test_classes_keep_their_shares_and_rare_ones_their_rows(tmp_path: Path, fram
     everywhere = frame["y"].value_counts()
     for name in ("common", "seldom"):
         assert counts[name] == pytest.approx(everywhere[name] / 10, abs=1)
-    assert counts["rare"] == streaming.LEAST_OF_CLASS
+    assert counts["rare"] == columnar_files.LEAST_OF_CLASS
     (note,) = [n for n in dataset.notes if "rows are used" in n]
     assert f"{dataset.rows:,} of 20,000 rows" in note
 
@@ -64,7 +64,7 @@ def test_classes_keep_their_shares_and_rare_ones_their_rows(tmp_path: Path, fram
 def test_rows_stay_whole_and_in_order(tmp_path: Path, frame: pd.DataFrame) -> None:
     numbered = frame.assign(value=np.arange(ROWS) + 0.5)
     path = written(numbered, tmp_path / "t.parquet", 999)
-    sample = streaming.sample_file(path, ".parquet", "y", 500)
+    sample = columnar_files.sample_file(path, ".parquet", "y", 500)
     assert (sample["value"].diff().dropna() > 0).all()
     # Its index is that of the rows in the file, so that messages can name them.
     pd.testing.assert_frame_equal(sample, numbered.iloc[sample["value"].astype(int)])
@@ -84,7 +84,7 @@ def test_without_a_limit_a_table_larger_than_memory_is_streamed(
     path = written(frame, tmp_path / "t.parquet", 4096)
     assert load(path, target="y").rows == ROWS
     schema = parquet.read_schema(path)
-    monkeypatch.setattr(room, "memory", lambda: 4 * 5000 * streaming.row_bytes(schema))
+    monkeypatch.setattr(room, "memory", lambda: 4 * 5000 * columnar_files.row_bytes(schema))
     dataset = load(path, target="y")
     assert dataset.all_rows == ROWS
     assert dataset.rows == pytest.approx(5000 * 2 / 3, abs=60)
@@ -101,7 +101,7 @@ def test_small_tables_are_left_alone(tmp_path: Path, frame: pd.DataFrame) -> Non
 def test_missing_targets_and_dictionaries_are_strata_too(tmp_path: Path, frame: pd.DataFrame) -> None:
     holed = frame.assign(y=frame["y"].mask(np.arange(ROWS) % 4 == 0).astype("category"))
     path = written(holed, tmp_path / "t.parquet", 4096)
-    sample = streaming.sample_file(path, ".parquet", "y", 2000)
+    sample = columnar_files.sample_file(path, ".parquet", "y", 2000)
     assert sample["y"].isna().sum() == pytest.approx(500, abs=1)
 
 

@@ -16,16 +16,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from losssearch.data import streaming
-from losssearch.data.conforming import conform, text_forms
+from losssearch.data import columnar_files
 from losssearch.data.encoding import Encoder
 from losssearch.data.files import LargeFile, unreadable_told
-from losssearch.data.group_reader import GroupReader
 from losssearch.data.index_columns import with_index
-from losssearch.data.large_target import ReadTarget, target_reader
-from losssearch.data.rowfile import Layout, Records, RowFile, in_units, write_rows
+from losssearch.data.room import in_units
 from losssearch.data.schema import Schema
-from losssearch.data.scratch import Scratch
+from losssearch.data.streamed.conforming import conform, text_forms
+from losssearch.data.streamed.groups import GroupReader
+from losssearch.data.streamed.rowfile import Layout, Records, RowFile, write_rows
+from losssearch.data.streamed.scratch import Scratch
+from losssearch.data.streamed.target import ReadTarget, target_reader
 from losssearch.data.targets import Target
 from losssearch.data.text_forms import TextForm
 from losssearch.errors import DataError
@@ -57,7 +58,9 @@ class Stored:
 def resident(target: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of a sample that stay in memory, and the rest; classes in their shares."""
     strata = pd.factorize(target, use_na_sentinel=False)[0].astype(np.int64)
-    chosen = streaming.draw(lambda: iter([strata]), max(streaming.LEAST_SAMPLE, int(RESIDENT_SHARE * len(target))))
+    chosen = columnar_files.draw(
+        lambda: iter([strata]), max(columnar_files.LEAST_SAMPLE, int(RESIDENT_SHARE * len(target)))
+    )
     others = np.ones(len(target), dtype=bool)
     others[chosen] = False
     return chosen, np.flatnonzero(others) if others.any() else chosen
@@ -159,7 +162,7 @@ class _Pieces:
         large = self._large
         with (
             unreadable_told(large.path),
-            streaming.batches(large.path, large.suffix, list(names), large.at_once) as batches,
+            columnar_files.batches(large.path, large.suffix, list(names), large.at_once) as batches,
         ):
             for batch in batches:
                 for first in range(0, batch.num_rows, _PIECE):
@@ -215,7 +218,7 @@ def row_numbers(frame: pd.DataFrame, rows: int) -> list[str]:
     for name, column in frame.items():
         if (
             not pd.api.types.is_integer_dtype(column.dtype)
-            or len(column) < streaming.LEAST_SAMPLE
+            or len(column) < columnar_files.LEAST_SAMPLE
             or len(column) ** 2 < 40 * rows
         ):
             continue

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from losssearch.cli.app import main
 from losssearch.data import load
-from losssearch.data.scratch import PREFIX, Scratch, remove_abandoned
+from losssearch.data.streamed.scratch import PREFIX, Scratch, remove_abandoned
 from losssearch.errors import DataError
 
 ROWS = 40_000
@@ -119,7 +119,7 @@ def test_rows_on_disk_go_with_the_dataset(table: Path, scratch: Path) -> None:
 
 
 def test_rows_of_a_killed_owner_go_with_the_next(scratch: Path) -> None:
-    code = "from losssearch.data.scratch import Scratch; s = Scratch(); print(s.folder, flush=True); input()"
+    code = "from losssearch.data.streamed.scratch import Scratch; s = Scratch(); print(s.folder, flush=True); input()"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
     )
@@ -153,7 +153,8 @@ def test_a_child_does_not_remove_what_its_parent_holds(scratch: Path) -> None:
 
 _PEAK = """
 import sys
-from losssearch.data import draws, load, make_replicas, partition, stream
+from losssearch.data import draws, load, make_replicas, partition
+from losssearch.data.streamed import stream
 
 stream.WINDOW = 8  # so that either table is many windows
 

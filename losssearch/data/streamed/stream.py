@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from losssearch.data.rowfile import Records, RowFile
+from losssearch.data.streamed.rowfile import Records, RowFile
 
 WINDOW = 64
 """Blocks whose rows are shuffled together: 16 MiB."""

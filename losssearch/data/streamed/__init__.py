@@ -1,0 +1,1 @@
+"""Tables that do not fit memory: encoded once into a file on disk, and read in shuffled windows."""
