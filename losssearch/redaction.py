@@ -102,7 +102,7 @@ def remember(url: str | None) -> None:
     scheme, _, rest = url.partition("://")
     authority, _, _ = rest.rpartition("@") if not rest.startswith("/") else ("", "", rest)
     user, _, password = authority.partition(":")
-    # A driver may part a password that holds such characters as they stand.
+    # A driver may split a password that holds such characters unescaped.
     secrets = [password, *re.split(r"[@/?#:]", password)]
     secrets += () if scheme.startswith(_DATABASES) and password else (user,)
     query = rest.partition("?")[2].partition("#")[0]
@@ -123,7 +123,7 @@ def redact_url(url: str) -> str:
     where, fragment, _ = rest.partition("#")
     where, question, query = where.partition("?")
     if not rest.startswith("/") and _holds_user(rest):
-        # A password may hold any character as it stands, so that what looks like a path or a query is part of it.
+        # A password may hold any character unescaped, so that what looks like a path or a query is part of it.
         userinfo, _, where = rest.rpartition("@")
         where, fragment, _ = where.partition("#")
         where, question, query = where.partition("?")

@@ -12,7 +12,7 @@ from losssearch.data.room import Room
 from losssearch.errors import DataError
 
 ELEMENT, CHARACTERS = 16, 64
-"""Bytes that reading takes for each number beside the array itself: as float64 and as float32; and for each text."""
+"""Bytes that reading takes per number, without the array itself: as float64 and as float32; and for each text."""
 
 
 def require_room(path: Path, room: Room) -> None:

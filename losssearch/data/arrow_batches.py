@@ -1,7 +1,7 @@
 """The batches of an Arrow file, and how large they are once unpacked, from their headers alone.
 
 pyarrow unpacks a batch whole when it is asked for it, and tells no sizes before. Each compressed buffer begins with the
-size that it unpacks to; where the buffers lie stands in the batch's header, a flatbuffer. See Arrow's format
+size that it unpacks to; the batch's header, a flatbuffer, says where the buffers are. See Arrow's format
 specification, "Encapsulated message format" and "Buffer compression".
 """
 

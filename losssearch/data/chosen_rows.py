@@ -25,7 +25,7 @@ def chosen_rows(
     drop_missing_target: bool,
     memory: int | None,
 ) -> tuple[Source, tuple[str, ...], int]:
-    """The rows that are used, with what was given of each beside it; those of a test file, so many, come last."""
+    """The rows in use, with the values given for each; rows of a test file come last, and their number is returned."""
     asked = given.described()
     if asked and source.large is not None:
         raise DataError(
@@ -59,7 +59,7 @@ def check_classes(goal: Target, held: int, where: str) -> None:
 
 
 def _thinned(source: Source, most: int | None) -> Source:
-    """A source of at most so many rows; files that can be read in pieces come sampled already."""
+    """A source of at most ``most`` rows; files that can be read in pieces are already sampled."""
     rows = len(source.target)
     sampled = any(" rows are used, " in note for note in source.notes)
     if most is None or rows <= most or sampled:
@@ -78,7 +78,7 @@ def _without_missing_target(source: Source, allowed: bool) -> tuple[Source, tupl
     name = f"target {str(source.target.name)!r} of {source.where}"
     if count == len(missing):
         raise DataError(f"a target must have values; {name} has none in {count} rows")
-    if not allowed and source.large is None:  # rows of a sample say nothing; the whole file is read yet
+    if not allowed and source.large is None:  # a sample proves nothing; the whole file is still to be read
         first = int(missing.argmax()) + 1
         raise DataError(
             f"every row must have a target; {name} lacks {count} of {len(missing)}, the first in row {first}: "

@@ -33,7 +33,7 @@ TEXT_WIDTH, TEXT_BYTES = 10, 64
 """Indicators that a text column is taken to give, and bytes that pandas takes for one of its values."""
 
 LEAST_SAMPLE, MOST_SAMPLE = 1000, 300_000
-"""Rows of a sample that stands for a table that is streamed: 40,000 in each of the confirmation and test parts."""
+"""Rows of the sample of a streamed table: 40,000 in each of the confirmation and test parts."""
 
 MOST_STRATA = 1000
 LEAST_OF_CLASS = 50
@@ -46,7 +46,7 @@ _SEED = 20_011
 def batches(
     path: Path, suffix: str, columns: list[str] | None = None, rows: int = BATCH
 ) -> Iterator[Iterator[pa.RecordBatch]]:
-    """Record batches of a file, in order, with these columns alone; of Parquet, at most so many ``rows`` in each."""
+    """Record batches of a file, in order, with only these columns; for Parquet, at most ``rows`` rows in each."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -86,7 +86,7 @@ def rows_in_memory(schema: pa.Schema, room: Room) -> int:
 
 
 def require_columns(schema: pa.Schema, room: Room, where: object) -> None:
-    """Raise `DataError` where the smallest sample of so many columns does not fit."""
+    """Raise `DataError` if the smallest sample of these columns does not fit."""
     room.require(LEAST_SAMPLE * row_bytes(schema) - FEW, where, ", or leave columns out of the file")
 
 

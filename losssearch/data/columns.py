@@ -21,7 +21,7 @@ from losssearch.data.wide_integers import distances, origin_of
 from losssearch.errors import DataError
 
 MISSING_TEXT = ("", "?")
-"""Text that stands for a missing value."""
+"""Text that means a missing value."""
 
 MINIMUM_DATES = 5
 """Whole numbers that must be there to be read as dates such as 20210331."""

@@ -49,7 +49,7 @@ class Dataset:
     ``groups`` their names, where there is a sensitive attribute; ``attribute`` its numbers, where it is one.
     ``fingerprint``: 16 hexadecimal digits of the
     content, the same in every run. ``notes``: sentences that say what was inferred and left out. ``stored``: all rows
-    of a table that does not fit memory, on disk; the others are then a sample of it.
+    of a table that does not fit memory, on disk; the other fields then hold a sample of it.
     """
 
     name: str
@@ -122,19 +122,19 @@ def load(
     given: Given | None = None,
     kinds: Sequence[str] = KINDS,
 ) -> Dataset:
-    """Read data and infer what they are.
+    """Read data and infer their schema and task.
 
     ``data``: a path (.csv, .csv.gz, .tsv, .parquet, .arrow, .feather, or .npz with images or features and
     labels), ``builtin:NAME``, ``openml:ID``, a data frame, or a pair (X, y) of arrays, tensors or frames.
     ``target``: the column, or the array of an NPZ file; may be left out for built-in sets, OpenML and pairs.
     ``drop``: columns that must not be features. ``positive``: the positive class of a binary target.
-    ``drop_missing_target``: leave out rows without a target instead of refusing them. ``max_rows``: use a
-    seeded sample of so many rows, the target's classes in their shares, where there are more; a rare class keeps
-    50. Where it is left out, a Parquet or Arrow file that does not fit ``memory`` bytes (a quarter of the machine's)
+    ``drop_missing_target``: leave out rows without a target instead of refusing them. ``max_rows``: if there
+    are more rows, use a seeded sample of that size, in which the target's classes keep their shares and a rare class
+    keeps 50 rows. Without it, a Parquet or Arrow file that does not fit ``memory`` bytes (a quarter of the machine's)
     is streamed: see `losssearch.data.streamed.table`. Without ``stream``, or with a sensitive number, a sample that
-    fits is used instead. A note says which rows are used. A file of another format that does not fit ``memory`` is
-    refused, before it is unpacked. ``sensitive``: columns whose values, or combinations of values, are the groups to be
-    treated alike; they are no features unless ``sensitive_as_feature``. See `losssearch.data.groups`.
+    fits is used instead. A note says which rows are used. A file of another format that does not fit ``memory`` is refused, before
+    it is unpacked. ``sensitive``: columns whose values, or combinations of values, are the
+    groups to be treated alike; they are no features unless ``sensitive_as_feature``. See `losssearch.data.groups`.
     ``given``: the user's own splits. See `losssearch.data.given_splits`. ``kinds``: the tasks that the study's metric
     is for, which decide the task where its values leave it open.
 
@@ -148,7 +148,7 @@ def load(
     if target is not None and target in named:
         raise OptionError(f"the sensitive attribute must not be the target; {target!r} is both")
     given = given or Given()
-    streamable = not isinstance(sensitive, np.ndarray | pd.Series)  # labels beside a file are one for each of its rows
+    streamable = not isinstance(sensitive, np.ndarray | pd.Series)  # labels given with a file are one per row of it
     needed = (*named, *given.columns.values())
     unnamed = tuple(name for name in dropped if name not in needed)
     source = read_source(data, target, unnamed, max_rows, memory=memory, stream=stream and streamable)

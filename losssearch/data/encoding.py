@@ -16,7 +16,7 @@ from losssearch.data.normal_scores import NormalScores
 from losssearch.data.schema import Schema
 
 MOST_CATEGORIES = 30
-"""A column's categories beyond so many, the rarest, share one indicator."""
+"""Beyond this number, the rarest categories of a column share one indicator."""
 
 _QUANTILE_ROWS = 10_000
 _PIXEL_SCALE = 1e-3

@@ -69,9 +69,9 @@ def read_large_table(
     room: Room,
     stream: bool = True,
 ) -> tuple[pd.DataFrame, tuple[str, ...], LargeFile | None]:
-    """The table in a file; or a sample, where it has more rows than ``max_rows`` or than ``room`` has place for.
+    """The table in a file; or a sample, if it has more rows than ``max_rows`` or than fit into ``room``.
 
-    A sample comes with a note; or, where all rows are to be read in pieces later (``stream``), with the file.
+    A sample comes with a note, or with the file if all rows are to be read in pieces later (``stream``).
 
     Raises `DataError` where the file holds no table, or takes more memory than there is room for.
     """

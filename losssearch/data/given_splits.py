@@ -60,7 +60,7 @@ class Given:
             raise OptionError("--test and --split both say which rows are the test part: give one of them")
         if self.group is not None and self.time is not None:
             raise OptionError(
-                "--group keeps the rows of a group together and --time parts them by their time: give one of them"
+                "--group keeps the rows of a group together and --time splits them by their time: give one of them"
             )
         if self.time_as_feature and self.time is None:
             raise OptionError("--time-as-feature needs --time, the column that is to stay among the features")
@@ -117,7 +117,7 @@ class GivenSplit:
 
 
 def attach(source: Source, roles: Mapping[str, Named], target: str | None, rows: slice | None = None) -> Source:
-    """The source with the values of each role beside its rows; ``rows``: those of an array that are this source's.
+    """The source with the values of each role added to its rows; ``rows``: the part of an array that belongs to it.
 
     Raises `DataError` for a column that is not there, `OptionError` for the target, or values that are not one per row.
     """
@@ -154,7 +154,7 @@ def split_arrays(roles: Mapping[str, Named], rows: int, held: int) -> None:
 
 
 def read_given(source: Source, given: Given, held: int = 0) -> GivenSplit | None:
-    """Read what was given of rows that `attach` put it beside; the last ``held`` rows are those of the test file.
+    """Read the values that `attach` added to the rows; the last ``held`` rows are those of the test file.
 
     Raises `DataError` for missing or unreadable values, for words that name no part, for too few groups or times, and
     where a group or a time would be in two parts.

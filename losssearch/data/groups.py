@@ -1,4 +1,4 @@
-"""Sensitive groups: from columns to one group id a row, with groups too small to estimate pooled.
+"""Sensitive groups: from columns to one group id per row, with groups too small to estimate pooled.
 
 A single column of many numbers stays a number: an attribute whose dependence with the score can be limited. Its groups,
 cut at quantiles, are for looking at.
@@ -22,10 +22,10 @@ from losssearch.data.sources import Source, require_column
 from losssearch.errors import DataError, OptionError
 
 Sensitive: TypeAlias = str | Sequence[str] | NDArray[Any] | pd.Series
-"""Columns, or cuts of numeric ones such as ``age>=25``; or one label a row where the features are an array."""
+"""Columns, or cuts of numeric ones such as ``age>=25``; or one label per row if the features are an array."""
 
 SMALLEST = 100
-"""Rows that a group needs: 20 of them then stand in the confirmation part and 20 in the test part."""
+"""Rows that a group needs, so that about 20 are in the confirmation part and 20 in the test part."""
 
 MOST_VALUES = 10
 """Distinct numbers that a column may have to be read as groups without a cut."""
@@ -83,19 +83,19 @@ def read_groups(source: Source, sensitive: Sensitive, smallest: int = SMALLEST) 
     A missing value is a value of its own. Groups of fewer than ``smallest`` rows are pooled, smallest first, until
     every group has that many. A single column of more than `MOST_VALUES` numbers without a cut stays a number.
 
-    Raises `DataError` for a column that is not there, that has many distinct numbers and no cut beside another column,
-    or that leaves fewer than two groups; `OptionError` for a target, or for labels that are not one a row.
+    Raises `DataError` for a column that is not there, that has many distinct numbers and no cut in addition to another
+    column, or that leaves fewer than two groups; `OptionError` for a target, or for labels that are not one per row.
     """
     if isinstance(sensitive, np.ndarray | pd.Series):
         labels = pd.Series(np.asarray(sensitive)).rename("group")
         if labels.ndim != 1 or len(labels) != len(source.target):
-            raise OptionError(f"sensitive labels must be one a row: {len(source.target)} rows, got {len(labels)}")
+            raise OptionError(f"sensitive labels must be one per row: {len(source.target)} rows, got {len(labels)}")
         if (number := _number(labels, "the sensitive labels")) is not None:
             return _numeric("attribute", number, (), source.where)
         return _pooled(_values(labels, "the sensitive labels").tolist(), (), source.where, smallest)
     listed = (sensitive,) if isinstance(sensitive, str) else tuple(sensitive)
     if not isinstance(source.features, pd.DataFrame):
-        raise OptionError(f"sensitive columns need a table; {source.where} holds arrays: give one label a row instead")
+        raise OptionError(f"sensitive columns need a table; {source.where} holds arrays: give one label per row")
     if len(listed) == 1 and (number := _plain_number(source, listed[0])) is not None:
         return _numeric(listed[0].strip(), number, sensitive_columns(sensitive), source.where)
     values = [_column(source, entry) for entry in listed]

@@ -98,7 +98,7 @@ def _goals(dataset: Dataset) -> NDArray[np.float64]:
 
 
 def _values(column: pd.Series, kind: str) -> NDArray[Any]:
-    """A column as one number a row: codes of categories, with one for missing; days of dates."""
+    """A column as one number per row: codes of categories, with one for missing; days of dates."""
     if kind == "categorical":
         return np.asarray(pd.factorize(column, use_na_sentinel=False)[0], dtype=np.int64)
     if kind == "date":

@@ -1,4 +1,4 @@
-"""Normal scores: where a value stands among the training rows, as a quantile of the normal distribution."""
+"""Normal scores: the rank of a value among the training rows, as a quantile of the normal distribution."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class NormalScores(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sc
         return clipped
 
     def _share(self, values: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray[np.float64]:
-        # The mean of both directions stands in the middle of a run of equal quantiles.
+        # The mean of both directions is the middle of a run of equal quantiles.
         upward = np.interp(values, known, self.references_)
         downward = -np.interp(-values, -known[::-1], -self.references_[::-1])
         share = np.clip(np.nan_to_num((upward + downward) / 2, nan=0.5), 0, 1)

@@ -1,6 +1,6 @@
-"""Rows in the order of time: parts, and windows of training rows that are followed by their validation rows.
+"""Splitting rows by time: parts, and windows of training rows that are followed by their validation rows.
 
-Rows of one time are never parted: what happened at once would tell of itself.
+Rows of one time are never split, because rows of the same event would reveal each other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TRAINED, VALIDATED = 0.6, 0.2
-"""Shares of the rows that a window trains on and validates on; it begins at a place of its own in each draw."""
+"""Shares of the rows that a window trains on and validates on; it begins at a different place in each draw."""
 
 
 def boundaries(time: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -60,7 +60,7 @@ def windows(time: NDArray[np.int64], labels: NDArray[np.int64], classes: int) ->
 
 
 def lengths(rows: int) -> tuple[int, int]:
-    """Training and validation rows of a window over so many rows."""
+    """Training and validation rows of a window over the rows."""
     return int(TRAINED * rows), int(VALIDATED * rows)
 
 

@@ -24,7 +24,7 @@ class Room:
 
     @classmethod
     def of(cls, limit: int | None = None) -> Room:
-        """So many bytes; `SHARE` of the memory where left out."""
+        """Room for ``limit`` bytes; `SHARE` of the memory by default."""
         return cls(int(SHARE * memory()) if limit is None else limit)
 
     def require(self, needed: float, where: object, advice: str = "") -> None:
@@ -33,7 +33,7 @@ class Room:
             self.refuse(needed, where, advice)
 
     def refuse(self, needed: float, where: object, advice: str = "") -> NoReturn:
-        """Raise the `DataError` of a file that needs at least so many bytes."""
+        """Raise the `DataError` of a file that needs at least ``needed`` bytes."""
         raise DataError(
             f"data may take {in_units(self.limit)} of memory; reading {where} would take {in_units(needed)} or more: "
             f"raise --data-memory (data_memory=) if the file is what you take it for{advice}"

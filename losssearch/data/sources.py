@@ -24,7 +24,7 @@ Data: TypeAlias = str | Path | pd.DataFrame | tuple[Any, Any]
 """What a user may give: a path, ``builtin:NAME``, ``openml:ID``, a data frame, or a pair (X, y)."""
 
 _FAR = 1e3
-"""Means so many deviations from zero, and deviations so large or small, leave float32 too few digits."""
+"""Means more deviations than this from zero, and deviations this large or small, leave float32 too few digits."""
 
 _FEATURE_ARRAYS = ("images", "X", "x", "features", "data")
 _TARGET_ARRAYS = ("labels", "y", "target", "targets")
@@ -35,8 +35,8 @@ class Source:
     """Features and target as they came, row by row.
 
     ``features`` is a data frame, or an array [rows, ...]. ``shape`` is that of one image, empty for a table.
-    ``where`` names the source in messages. ``large``: the file of which these rows are but a sample, where all its
-    rows are to be streamed. ``beside``: further values of each row, by what they are for, such as its group.
+    ``where`` names the source in messages. ``large``: the file that these rows are a sample of, if all of its rows
+    are to be streamed. ``beside``: additional values per row, by their role, such as its group.
     """
 
     name: str
@@ -68,7 +68,7 @@ def read_source(
     memory: int | None = None,
     stream: bool = False,
 ) -> Source:
-    """Find the data and part the target from the features; columns in ``drop`` are left out.
+    """Find the data and separate the target from the features; columns in ``drop`` are left out.
 
     A file may take ``memory`` bytes (a quarter of the machine's where left out). A Parquet or Arrow file with more rows
     than ``max_rows``, or than fit, is sampled; with ``stream``, such a sample of a file that does not fit names the
@@ -236,7 +236,7 @@ def _one_per_row(values: NDArray[Any], what: str) -> NDArray[Any]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
-        raise DataError(f"a target must hold one value a row; {what} has shape {values.shape}")
+        raise DataError(f"a target must hold one value per row; {what} has shape {values.shape}")
     return values
 
 

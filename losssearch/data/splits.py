@@ -1,10 +1,10 @@
-"""Which rows serve what: search, confirmation and test parts, and draws of training and validation rows.
+"""How rows are split: search, confirmation and test parts, and draws of training and validation rows.
 
-Rows with equal features are taken for copies and fall on one side, unless so many are equal, and differ in their
-targets, that they must be different cases: a table of few coarse columns describes many people alike, and new rows will
-be like old ones. Where the user gives groups, times or parts, those decide instead. Every class (for regression, every
-tenth of the target's range of ranks) of every sensitive group falls on the sides in equal shares. Only raw output of
-PCG64 is used, whose stream numpy keeps the same in every version and on every platform.
+Rows with equal features are taken for copies and stay in the same part, unless so many are equal but differ in their
+targets that they must be different cases: a table of few coarse columns describes many people in the same way, and new
+rows will be like old ones. If the user gives groups, times or parts, those decide instead. Every class (for regression,
+every tenth of the target's ranks) of every sensitive group is split in equal shares. Only raw output of PCG64 is used,
+whose stream numpy keeps the same in every version and on every platform.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from losssearch.data.given_splits import CONFIRMATION, PARTS, SEARCH, TEST
 from losssearch.errors import DataError, OptionError
 
 SMALL = 1000
-"""Below so many rows in total, draws are the folds of a repeated stratified k-fold."""
+"""Below this number of rows, draws are the folds of a repeated stratified k-fold."""
 
 FOLDS = 5
 
@@ -54,7 +54,7 @@ class Draw:
 
 
 def partition(dataset: Dataset, seed: int) -> Partition:
-    """Part the rows 60 : 20 : 20, or as the user gave it.
+    """Split the rows 60 : 20 : 20, or as given by the user.
 
     Raises `DataError` where equal rows, groups or times leave a part without one of the classes, or leave no draws of
     training and validation rows; `OptionError` for a negative seed.
@@ -262,9 +262,9 @@ def _draw(rows: Rows, held: NDArray[np.bool_], sequence: np.random.SeedSequence)
 def _positions(
     dataset: Dataset, rows: Rows, sequence: np.random.SeedSequence
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Where each row stands in (0, 1) within its shuffled stratum, and its stratum.
+    """The position in (0, 1) of each row within its shuffled stratum, and its stratum.
 
-    Copies count as one block, which stands where its middle does; it belongs to the rarest of its strata.
+    Copies count as one block, positioned at its middle; it belongs to the rarest of its strata.
     """
     keys = np.arange(len(rows)) if dataset.coarse else dataset.row_keys[rows]
     block = pd.factorize(keys)[0].astype(np.int64)

@@ -86,7 +86,7 @@ def read_target(
         _check_spread(values, name)
         notes = _inference(kind, how, len(labels), column)
         if origin:
-            notes += (f"the target is read as its distance from {origin}, as float64 does not hold so many digits",)
+            notes += (f"the target is read as its distance from {origin}, because float64 has fewer digits",)
         return Target(values.to_numpy(dtype=np.float64), (), kind, notes, 0 if nominal else origin)
     if kind == "binary" and len(labels) != 2:
         raise DataError(f"a binary target has two values; {name} has {len(labels)}: {_shown(labels, 5)}")

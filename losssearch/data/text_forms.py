@@ -33,7 +33,7 @@ GAPS = frozenset(_WORDS.split()) | frozenset(_PHRASES)
 """Cells, in lower case, that stand for a gap among numbers or dates. Among other text they are values."""
 
 _FEW_CELLS, _WORD_ROWS = 20, 5
-"""Words of so many rows each, beside so few different cells in all, are values and not slips."""
+"""Words that occur in this many rows, in a column with this few distinct cells, are values and not mistakes."""
 
 _CENSORED = r"[<>≤≥~≈]\s*=?\s*[-+$€£]?[\d.,]+\s*%?"
 _CODED = r"[A-Za-z]{1,3}[-. ]?\d.*|\d+[A-Za-z].*"

@@ -57,7 +57,7 @@ class Worker:
         self, job: Job, replicas: Sequence[Any], model: Sequence[Any], folders: Sequence[str], terms: Sequence[Any]
     ) -> Course:
         for folder in folders:
-            # On this machine, what a user's code imports only when it runs lies beside it.
+            # On this machine, what a user's code imports only when it runs is in the same folder.
             if folder not in sys.path and os.path.isdir(folder):
                 sys.path.append(folder)
         self._enter(terms)

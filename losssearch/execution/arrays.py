@@ -1,6 +1,6 @@
 """Dataclasses of tensors as plain arrays and back, so that an object store shares them without a copy.
 
-Pickled tensors travel inside the pickle and are copied by each reader; NumPy arrays travel beside it.
+Pickled tensors travel inside the pickle and are copied by each reader; NumPy arrays travel outside it.
 """
 
 from __future__ import annotations

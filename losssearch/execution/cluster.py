@@ -30,7 +30,7 @@ CLOSING = 15.0
 
 RAY_CONSTANTS = "ray._private.ray_constants"
 
-SAVED = "the study is saved, --resume goes on"
+SAVED = "the study is saved; --resume continues it"
 
 
 def connect(address: str | None, workers: int, resources: WorkerResources) -> None:
@@ -105,7 +105,7 @@ def _check_loopback(ray: Any) -> None:
 
 
 class Pulse:
-    """Watches, beside the driver, that the head answers and that this machine's part of the cluster lives."""
+    """Watches, in addition to the driver, that the head answers and that this machine's part of the cluster lives."""
 
     def __init__(self, address: str | None) -> None:
         import ray
@@ -151,7 +151,7 @@ class Pulse:
 
 
 def _knock(address: str | None) -> None:
-    """Raise `OSError` where nobody listens: Ray itself would go on trying for minutes."""
+    """Raise `OSError` where nobody listens: Ray itself would keep trying for minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=5).close()

@@ -24,7 +24,7 @@ LOOK = 0.1
 PATIENCE = 2.0
 """Seconds that a start whose cluster has lost a process has to say itself what went wrong."""
 
-SAVED = "the study is saved, --resume goes on"
+SAVED = "the study is saved; --resume continues it"
 
 
 class Starting(Executor, Protocol):

@@ -36,7 +36,7 @@ RAW = "/raw"
 class Demands:
     """What a study demands of how groups are treated.
 
-    Either ``constraints``, each kept where its bound, ``z`` standard errors above the gap, keeps the limit; or a
+    Either ``constraints``, each satisfied if its bound, ``z`` standard errors above the gap, satisfies the limit; or a
     ``front``: a gap, and the ``limits`` at each of which the best metric counts.
     """
 

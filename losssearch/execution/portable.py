@@ -66,7 +66,7 @@ def home(function: Any) -> Path | None:
 def by_value(function: Any) -> Iterator[Path | None]:
     """While it is open, Ray pickles modules from the folder of ``function`` with their code; gives that folder.
 
-    What is defined in ``__main__`` is pickled with its code in any case; the modules beside it are not.
+    What is defined in ``__main__`` is pickled with its code in any case; the modules in the same folder are not.
     """
     cloudpickle: Any = import_module("ray.cloudpickle")
 

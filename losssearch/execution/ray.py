@@ -225,7 +225,7 @@ class RayExecutor:
         return references, folders
 
     def _ship(self, value: Any, function: Any, what: str) -> tuple[list[Any], list[str]]:
-        """Something of a user's in the object store, with the code beside ``function``, and the folder of that."""
+        """Something of a user's in the object store, with the code next to ``function``, and its folder."""
         with by_value(function) as folder:
             try:
                 reference = self._ray.put(value)

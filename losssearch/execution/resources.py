@@ -19,7 +19,7 @@ class WorkerResources:
 
     ``cpus`` above zero; ``gpus`` a fraction of one, or a whole number; ``memory`` in bytes, ``None`` for no
     reservation. Ray counts these and enforces none of them: a population trains on one thread whatever
-    ``cpus`` says, and further cores serve what a user's model does beside.
+    ``cpus`` says, and additional cores are for other work of a user's model.
 
     Raises `OptionError` for a number out of range.
     """
@@ -60,7 +60,7 @@ LEAST = 1 << 30
 
 
 def device_share(workers: int) -> float:
-    """What each of so many workers gets of the CUDA devices that this process sees, spread over them evenly.
+    """The share of the CUDA devices that each worker gets, spread over them evenly.
 
     Raises `OptionError` where that is less than `LEAST`.
     """

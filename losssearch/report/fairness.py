@@ -29,7 +29,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class Price:
-    """The recommended loss beside the baseline that is best when the limits are ignored; values on test.
+    """The recommended loss and the baseline that is best when the limits are ignored; values on test.
 
     ``difference`` is recommended less baseline in the metric's own unit; ``better`` whether that is a gain.
     """
@@ -43,7 +43,7 @@ class Price:
 
     @property
     def kept(self) -> bool:
-        """Whether that baseline keeps the limits too."""
+        """Whether that baseline satisfies the limits too."""
         return all(held.met for held in self.constraints)
 
 

@@ -33,7 +33,7 @@ from losssearch.storage.records import TrialRecord, TrialState
 _CAPTIONS = {
     "leaderboard": "Every loss on what no search has seen: mean and one standard deviation; dots are replicas.",
     "history": "Every trial of the search on validation rows.",
-    "loss_shape": "The loss beside the plain one, for a single sample.",
+    "loss_shape": "The loss and the plain one, for a single sample.",
     "trade_off": "Metric against gap, every trial. The grey strip is the noise floor: what a perfectly fair model with "
     "the recommended one's rates would show. The ring is the recommended loss on fresh draws, at the confidence asked.",
     "price": "What each loss reaches on test, and what it leaves of the gap.",

@@ -38,7 +38,7 @@ class Row:
     interval: tuple[float, float] | None
     recommended: bool
     constraints: tuple[Standing, ...] = ()
-    """How the loss stands to each constraint, in the order of the study's."""
+    """Whether and how far the loss satisfies each constraint, in the order of the study's."""
     best_epoch: int | None = None
     """The epoch that counts, the median over the final trainings; None where a function of the user's trained."""
     most_epochs: int | None = None

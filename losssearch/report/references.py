@@ -1,4 +1,4 @@
-"""What other mitigations reached on the same rows, as a report sets it beside the losses."""
+"""What other mitigations reached on the same rows, for comparison in the report."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from losssearch.tasks.task import GROUPED
 _POINTS = 121
 _REACH = {"regression": 4.0}
 _REFERENCE = 64
-"""Samples beside the shown one where a term looks at the batch as a whole."""
+"""Additional samples in the batch, for terms over the whole batch."""
 
 _AXIS = {
     "binary": "margin: logit of the true class",
@@ -46,7 +46,7 @@ def shape_figure(
     learned: Mapping[str, float | Tensor] | None = None,
     zero: float = 0.0,
 ) -> bytes:
-    """Value and slope of ``spec`` beside the plain baseline, for one sample; a PNG file.
+    """Value and slope of ``spec`` and of the plain baseline, for one sample; a PNG file.
 
     Where the classes are treated differently, the commonest and the rarest are drawn; where weights follow a
     schedule, the start and the end of training. A target is drawn at its mean, from which ``zero`` says where the

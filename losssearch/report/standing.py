@@ -1,4 +1,4 @@
-"""How a loss stands to the constraints of its study, read from an entry of ``result.json``."""
+"""Whether and how far a loss satisfies the constraints of its study, from an entry of ``result.json``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Standing:
 
     ``bound`` and ``status`` are what ``rows`` rows certify at ``level``, each decided by what others tuned.
     ``promised``: whether the limit is kept with the room that new rows need. ``floor`` is the gap that groups treated
-    alike stay within in 95 % of samples of so many rows; ``verifiable`` says whether the limit lies beyond it.
+    equally stay within in 95 % of samples of this size; ``verifiable`` says whether the limit lies beyond it.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Standing:
 
     @property
     def met(self) -> bool:
-        """Whether the gap on test keeps the limit."""
+        """Whether the gap on test satisfies the limit."""
         return self.test is not None and self.excess <= 0
 
     @property
@@ -61,7 +61,7 @@ class Standing:
 
     @property
     def mark(self) -> str:
-        """✓ where test keeps the limit, else ✗."""
+        """✓ if test satisfies the limit, else ✗."""
         return "✓" if self.met else "✗"
 
     @property
@@ -70,7 +70,7 @@ class Standing:
         if self.floor is None:
             return ""
         reach = "up to" if self.op == "<=" else "down to"
-        return f"a perfectly fair model would show {reach} {figure(self.floor)} on so many rows"
+        return f"a perfectly fair model would show {reach} {figure(self.floor)} on this number of rows"
 
     @property
     def warning(self) -> str:
@@ -84,7 +84,7 @@ class Standing:
 
 
 def standings(entry: Mapping[str, Any]) -> tuple[Standing, ...]:
-    """How the loss of an entry stands to each constraint; none where the study has none."""
+    """Whether and how far the loss of an entry satisfies each constraint; empty if the study has none."""
     return tuple(_standing(found) for found in entry.get("constraints") or () if isinstance(found, Mapping))
 
 

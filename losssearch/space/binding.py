@@ -18,7 +18,7 @@ Values = Mapping[str, float | str]
 def bind(space: SearchSpace, constraints: Sequence[Values]) -> SearchSpace:
     """The space with a slot for each constraint in place of one whose ranges name a constraint.
 
-    Whatever a constraint gives beside, such as ``violation``, fixes that hyperparameter of the slot's terms. Slots for
+    Whatever else a constraint has, such as ``violation``, fixes that hyperparameter of the slot's terms. Slots for
     a second and further constraint are named ``fairness_2`` and so on. Raises `SpaceError` where a value that the space
     names is not given, and `SpecError` where it lies outside the term's range.
     """

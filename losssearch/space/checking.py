@@ -181,7 +181,7 @@ class _Builder:
         if "mean" in found and found["mean"].value is not None:
             self._fail(found["mean"], f"mean takes no range, got {found['mean'].plain()!r}")
         if "mean" not in found and (whole := [term for term in terms if not registry[term].per_sample]):
-            self._fail(node, f"{whole[0]} gives one value a batch, so reductions must have mean")
+            self._fail(node, f"{whole[0]} gives one value per batch, so its reductions must be mean")
         share = self._narrow(SHARE, found.get("cvar"), "cvar")
         return tuple(kind for kind in _REDUCTIONS if kind in found) or ("mean",), share
 

@@ -81,7 +81,7 @@ def _locate(name_or_path: str | Path) -> tuple[Path, str]:
 
 
 def _bundled() -> Path:
-    """The folder of the bundled spaces: a wheel has it inside the package, a checkout beside it."""
+    """The folder of the bundled spaces: inside the package in a wheel, next to it in a checkout."""
     package = Path(losssearch.__file__).parent
     inside = package / "_search_spaces"
     return inside if inside.is_dir() else package.with_name("search_spaces")

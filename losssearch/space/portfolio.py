@@ -27,7 +27,7 @@ def aim(space: SearchSpace, numbers: Mapping[str, float]) -> SearchSpace:
 def filled(data: Any, numbers: Mapping[str, float] | None = None) -> Any:
     """A portfolio's loss as the file has it, ready to be read: ``numbers`` of the metric where it names one of them.
 
-    The term's default stands for every other name; `bind` fills in those of a constraint.
+    The term's default is used for every other name; `bind` fills in those of a constraint.
     """
     parts = data.get("parts") if isinstance(data, Mapping) else None
     if not isinstance(parts, list):

@@ -2,7 +2,7 @@
 
 A number fixes the hyperparameter; ``[low, high]`` and ``{low: , high: , log: }`` narrow it, and what is left out stays
 the term's. Of a choice, a name fixes it and a list of names narrows it. ``$constraint.limit`` in place of a value, or
-as the upper end of a range, stands for what the study's constraint says.
+as the upper end of a range, means the value of the study's constraint.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def _node(yaml: _Yaml, line: int, problems: list[RuleError]) -> Node:
             if not isinstance(key, ScalarNode):
                 raise RuleError(at, "a key is a name, got a list or map")
             if key.value in entries:
-                problems.append(RuleError(at, f"a key stands once, got {key.value!r} again"))
+                problems.append(RuleError(at, f"a key may be given once, got {key.value!r} again"))
                 continue
             entries[key.value] = _node(value, at, problems)
         return Node(line, entries)

@@ -196,7 +196,7 @@ class Database:
         waited = f"for {PATIENCE:.0f} s" if self._answered and self.kind != "sqlite" else f"in {ATTEMPTS} tries"
         lost = ConnectionLostError(
             f"the study store must be reachable and writable, {self.where} was not {waited} ({cause}): "
-            "what was saved is kept, mend it and go on with --resume"
+            "what was saved is kept; repair the store and continue with --resume"
         )
         lost.__cause__ = redacted_cause(error)
         return lost

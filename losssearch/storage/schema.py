@@ -2,7 +2,7 @@
 
 Columns hold what is asked for by name; the rest of a trial is one JSON column, so that a new field of a
 record with a default needs no migration. Tables carry a prefix, so that a shared database may hold them
-beside Optuna's and MLflow's.
+in addition to Optuna's and MLflow's.
 """
 
 from __future__ import annotations

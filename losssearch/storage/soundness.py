@@ -18,7 +18,7 @@ def check_sound(file: Path) -> None:
     The file is not written. One that cannot be opened is left to whoever opens it for good.
     """
     had_log = _has_log(file)
-    problem = _problem(file, "mode=ro" if had_log else "immutable=1")  # the former would leave files beside this one
+    problem = _problem(file, "mode=ro" if had_log else "immutable=1")  # the former would leave files next to this one
     if problem and not had_log and _has_log(file):
         problem = _problem(file, "mode=ro")  # another process has written meanwhile
     if problem:

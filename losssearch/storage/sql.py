@@ -72,7 +72,7 @@ class SqlStore:
         except IntegrityError:
             raise OptionError(
                 f"a new study needs a name of its own, there is a study {study.name!r}: "
-                "go on with it by --resume, or give another --study"
+                "continue it with --resume, or give another --study"
             ) from None
 
     def study(self, name: str) -> StudyRecord:

@@ -87,7 +87,7 @@ class MlflowTracker:
         *,
         run_id: str | None = None,
     ) -> dict[str, str]:
-        """Open the parent run, or go on with ``run_id``; one that is not there any more is made anew."""
+        """Open the parent run, or continue ``run_id``; one that no longer exists is created again."""
         with self._calls():
             runs = self._runs()
             known = runs.resume(run_id) if run_id else None
@@ -176,7 +176,7 @@ class MlflowTracker:
             cause = shorten(redact(" ".join(str(error).split())), 300, placeholder=" …") or type(error).__name__
             raise ConnectionLostError(
                 f"the tracking store must be reachable and writable, {redact_url(self._uri)} was not ({cause}): "
-                "mend it and go on with --resume, or go without by --no-mlflow"
+                "repair it and continue with --resume, or run without it with --no-mlflow"
             ) from redacted_cause(error)
         finally:
             for logger, level in loud:

@@ -39,7 +39,7 @@ def curve(record: TrialRecord) -> list[tuple[int, float]]:
 
 
 def spread_of(values: Sequence[float]) -> float:
-    """The standard deviation of two values or more, as a sample's; nan where one is not finite."""
+    """The sample standard deviation of two or more values; nan if one is not finite."""
     mean = math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 

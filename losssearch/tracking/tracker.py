@@ -54,7 +54,7 @@ class Tracker(Protocol):
         *,
         run_id: str | None = None,
     ) -> dict[str, str]:
-        """Open the record of a study, or go on with the one that ``run_id`` names.
+        """Open the record of a study, or continue the one that ``run_id`` names.
 
         Returns:
             ``tracking_uri``, ``experiment`` and ``run_id``; empty where nothing is recorded.

@@ -54,7 +54,7 @@ class StackedAdam:
         torch.mul(self._over_rate, self.rates[:, None], out=self.parameters)
 
     def keep(self, parameters: Tensor, members: Tensor) -> None:
-        """Go on with ``parameters`` and the state of ``members`` ``[kept]`` alone."""
+        """Keep only ``parameters`` and the state of ``members`` ``[kept]``."""
         self.parameters = parameters
         self.rates, self._over_rate = self.rates[members], self._over_rate[:, members]
         self.mean, self.square = self.mean[:, members], self.square[:, members]

@@ -64,7 +64,7 @@ class Members:
         self.best_epoch = torch.zeros((replicas, count), dtype=torch.long, device=device)
         self.diverged = torch.zeros((replicas, count), dtype=torch.bool, device=device)
         self.details: Tensor | None = None
-        """``[R, K, F]``: what the judge said beside the utility, at the best epoch."""
+        """``[R, K, F]``: the judge's details in addition to the utility, at the best epoch."""
         self.memory = loss.initial_memory.repeat(replicas, 1, 1)
         """``[R, K, M]``: what the terms carry from batch to batch."""
 
@@ -159,7 +159,7 @@ class Members:
         self._parts = parts(self.model, self.loss, self._at_once)
 
     def record(self, utility: Tensor, epoch: int, patience: int, details: Tensor | None = None) -> None:
-        """Take in the validation utilities ``[R, K]`` of an epoch, and what a judge says beside ``[R, K, F]``.
+        """Take in the validation utilities ``[R, K]`` of an epoch, and a judge's details ``[R, K, F]``.
 
         A stopped or diverged member stays as it is.
         """
@@ -185,7 +185,7 @@ class Members:
         return torch.where(self.diverged.any(dim=0), -torch.inf, self.best.mean(dim=0))
 
     def keep(self, chosen: Sequence[int]) -> None:
-        """Compact: go on with the ``chosen`` members alone, their state unchanged."""
+        """Compact: keep only the ``chosen`` members, with their state unchanged."""
         places = torch.tensor(chosen)
         self.candidate, members = self.candidate[places], places.to(self.flat.device)
         loss, kept = self.loss, [self.loss.specs[member] for member in chosen]

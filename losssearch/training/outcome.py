@@ -53,7 +53,7 @@ class Outcome:
     ``utilities``: one a replica, at the best epoch and the best learning rate, larger is better; empty
     where the candidate failed. ``rungs``: pairs (epoch, mean utility). ``held``: adjusted outputs
     ``[R, rows(, classes)]`` by name of the held-out part; see `kept`. ``learned``: mean learned scalars over replicas.
-    ``details``: what the judge measured beside, one tuple a replica.
+    ``details``: what else the judge measured, one tuple per replica.
     ``best_epochs``: the epoch whose weights count, one per replica; ``trained``: the epochs until training ended, by
     patience, a rung or a deadline; ``most``: how many there could have been. Empty and 0 for a user's function.
     """

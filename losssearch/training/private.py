@@ -65,7 +65,7 @@ def require_per_sample(spec: LossSpec) -> None:
     for part in spec.parts:
         shared = set(part.term.reads) - PER_SAMPLE
         reason = (
-            f"{part.name} gives one value a batch"
+            f"{part.name} gives one value per batch"
             if not part.term.per_sample
             else f"{part.name} reads {', '.join(sorted(shared))}"
             if shared

@@ -30,7 +30,7 @@ BEHIND = "stopped early, behind the menu's median"
 
 @dataclass(frozen=True)
 class FunctionDraws:
-    """What stands for replicas where the data are the user's: a stage of the study and the ``seeds`` of its draws."""
+    """Takes the place of replicas if the data are the user's: a stage of the study and the ``seeds`` of its draws."""
 
     stage: str
     seeds: tuple[int, ...]

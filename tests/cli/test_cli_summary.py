@@ -60,7 +60,7 @@ def test_gap_mark_and_floor_of_a_limit(shown: Any) -> None:
     assert "0.0300 ✓" in text
     assert "0.2000 ✗" in text
     assert "0.5·binary_cross_entropy + 0.5·group_disparity │" in text
-    assert "a perfectly fair model would show up to 0.02 on so many rows" in text
+    assert "a perfectly fair model would show up to 0.02 on this number of rows" in text
     assert "calibration" in text
     assert "│ a │ 50 │ 0.500 │" in text
 

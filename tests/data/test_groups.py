@@ -143,7 +143,7 @@ def test_what_cannot_be_groups_is_refused(sensitive: str | list[str], kind: type
 
 def test_labels_must_be_one_a_row() -> None:
     frame = _frame()
-    with pytest.raises(OptionError, match="one a row: 600 rows, got 3"):
+    with pytest.raises(OptionError, match="one per row: 600 rows, got 3"):
         load((frame[["score"]].to_numpy(), frame.label.to_numpy()), sensitive=np.array(["a", "b", "a"]))
 
 

@@ -80,7 +80,7 @@ def test_good_file(tmp_path: Path) -> None:
         ("{term: huber, delta: 0.5}", "squared", ':16: portfolio: a part is an object with a "term"'),
         ("  - parts: [{term: h", "  - parts: [{term: squared}]\n  - parts: [{term: squared}]\n  - parts: [{term: h",
          ":17: portfolio has each loss once, got squared again"),
-        ("      squared:\n", "      squared:\n      squared:\n", ":8: a key stands once, got 'squared' again"),
+        ("      squared:\n", "      squared:\n      squared:\n", ":8: a key may be given once, got 'squared' again"),
         ("task: regression", "task: !!python/name:os.system regression", ":2: a space file has no tags"),
         ("task: regression", "task: &anchor regression", ":2: a space file has no anchors"),
         ("squared:\n", "squared: *anchor\n", ":7: a space file has no anchors"),
@@ -119,7 +119,7 @@ def test_unreadable_file(tmp_path: Path, text: str | bytes, expected: str) -> No
 
 def test_terms_with_one_value_a_batch_need_the_mean(tmp_path: Path) -> None:
     text = "task: binary\nslots:\n  base:\n    reductions: {cvar: }\n    terms: {soft_f1: }\n"
-    expected = ":4: soft_f1 gives one value a batch, so reductions must have mean"
+    expected = ":4: soft_f1 gives one value per batch, so its reductions must be mean"
     assert problems_of(tmp_path, text) == [expected]
 
 

@@ -89,7 +89,7 @@ def test_noise_differs_between_calls_without_a_seed() -> None:
 @pytest.mark.parametrize(
     ("part", "reason"),
     [
-        ({"term": "soft_f1"}, "one value a batch"),
+        ({"term": "soft_f1"}, "one value per batch"),
         ({"term": "binary_cross_entropy", "reduction": {"cvar": 0.5}}, "worst samples"),
         ({"term": "binary_cross_entropy", "weight": {"learned": "uncertainty"}}, "learns scalars"),
     ],

@@ -1,4 +1,4 @@
-"""The groups of further pieces of a table, as those of a sample of it were read."""
+"""Reading the groups of further pieces of a table in the same way as those of its sample."""
 
 from __future__ import annotations
 

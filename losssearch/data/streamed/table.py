@@ -45,7 +45,7 @@ class Stored:
     encoded: NDArray[np.float32]
     """[rows in memory, D]: the rows in memory, encoded as those on disk."""
     place: NDArray[np.int64]
-    """[rows in memory]: where the key of each stands among the distinct ones."""
+    """[rows in memory]: the position of each row's key among the distinct keys."""
     scratch: Scratch
     """The folder of the file; gone with this object."""
 
@@ -56,7 +56,7 @@ class Stored:
 
 
 def resident(target: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of a sample that stay in memory, and the rest; classes in their shares."""
+    """Rows of a sample that stay in memory, and the rest; classes keep their shares."""
     strata = pd.factorize(target, use_na_sentinel=False)[0].astype(np.int64)
     chosen = columnar_files.draw(
         lambda: iter([strata]), max(columnar_files.LEAST_SAMPLE, int(RESIDENT_SHARE * len(target)))
@@ -212,7 +212,7 @@ def _layout(schema: Schema, width: int, *, grouped: bool) -> Layout:
 def row_numbers(frame: pd.DataFrame, rows: int) -> list[str]:
     """Columns of a sample that number the rows of its table: distinct whole numbers within the table's length.
 
-    Of other whole numbers in such a range, a sample of this size would hold some twice.
+    A sample of this size would contain some other whole numbers of this range twice.
     """
     named = []
     for name, column in frame.items():

@@ -21,7 +21,7 @@ ReadTarget: TypeAlias = Callable[[pd.Series, int], tuple[NDArray[np.float64], ND
 
 
 def target_reader(labels: pd.Series, goal: Target, where: str) -> ReadTarget:
-    """What reads pieces of a target of which ``labels`` are a sample, and ``goal`` is what the sample was read as.
+    """Make the reader of pieces of a target, given a sample of its ``labels`` and how that was read, ``goal``.
 
     The reader raises `DataError` for a class that the sample does not have, for text where the sample has numbers,
     and for numbers that are not finite.
@@ -69,7 +69,7 @@ def _ids(
         if not missing and value not in known:
             row = begin + int((codes == place).argmax()) + 1
             raise DataError(
-                f"a target with so many classes cannot be streamed: {name} has {value!r:.80} in row {row}, which a "
+                f"a target with this many classes cannot be streamed: {name} has {value!r:.80} in row {row}, which a "
                 "sample of the table does not have; use --max-rows"
             )
         ids.append(-1 if missing else known[value])

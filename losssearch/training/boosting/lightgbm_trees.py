@@ -12,7 +12,7 @@ from losssearch.training.boosting.forest import Floats, Slopes
 PARAMETERS: dict[str, Any] = {
     "objective": "none",
     "verbosity": -1,
-    # One thread and a fixed order of sums: the same trees, whatever else runs beside them.
+    # One thread and a fixed order of sums: the same trees, whatever else is running.
     "num_threads": 1,
     "deterministic": True,
     "force_row_wise": True,

@@ -43,7 +43,7 @@ class Tree:
         self.scores = self.scores + self.forest.predict(self._validation, before, self.forest.rounds)
 
     def record(self, utility: float, epoch: int, details: tuple[float, ...] = ()) -> None:
-        """Take in the utility on validation after an epoch, and what the judge measured beside."""
+        """Take in the utility on validation after an epoch, and what else the judge measured."""
         if not self.details:
             self.details = details
         if utility > self.best and not self.diverged:

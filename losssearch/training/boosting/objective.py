@@ -50,7 +50,7 @@ class Objective:
 
     ``target`` ``[rows]``; ``classes`` is 0 for regression. ``group`` ``[rows, groups]`` and ``features``
     ``[rows, columns]`` are for pieces that read them. ``weight`` ``[rows]``, with the mean 1, is how often each counts;
-    gradient and Hessian of a row are then those of so many equal rows. Scores are ``[rows]``, or
+    gradient and Hessian of a row are then those of that many equal rows. Scores are ``[rows]``, or
     ``[rows, classes]`` for more than two classes. Both results are divided by one number such that the mean Hessian
     at the initial score is that of cross-entropy, or 1 for regression: the regularisation of the trees then means
     the same for every loss. An objective counts its rounds, so each training needs its own.
@@ -88,7 +88,7 @@ class Objective:
         """Gradient and Hessian at ``scores``, of their shape, float64; one call a round."""
         for piece in self.pieces:
             piece.loss.train(piece.kind != "pairs")
-        output = torch.from_numpy(np.array(scores, dtype=np.float64))  # a copy: the trees go on with theirs
+        output = torch.from_numpy(np.array(scores, dtype=np.float64))  # a copy: the trees keep using theirs
         slope, curve = self._sum(output, min(1.0, self.round / self.rounds), learn=True)
         self.round += 1
         slope, curve = slope / self.unit, curve / self.unit

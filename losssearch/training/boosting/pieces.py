@@ -10,7 +10,7 @@ from losssearch.losses.spec import LossSpec
 from losssearch.training.boosting.objective import Piece, diagonal
 
 PROBE_ROWS = 257
-"""A prime, so that a tensor of so many squared numbers can only be one over pairs."""
+"""A prime, so that a tensor with its square as size can only be one over pairs."""
 
 
 def pieces_of(

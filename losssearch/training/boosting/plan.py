@@ -8,7 +8,7 @@ BOOSTED_RATES = (0.05, 0.1, 0.3)
 """Learning rates (shrinkage) that each candidate and each baseline is grown with; the best on validation counts."""
 
 ROUNDS = 10
-"""Rounds that count as one epoch: after so many the metric is measured on validation."""
+"""Rounds that count as one epoch, after which the metric is computed on validation."""
 
 EPOCHS = 32
 """Epochs by default: 320 rounds. Most trainings stop by patience before that, so the last ones cost little."""
