@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from losssearch.data.batch import Batch, Sizes, sensitive
 from losssearch.data.dataset import Dataset
 from losssearch.data.encoding import Encoder
 from losssearch.data.probing import probe_order
@@ -95,6 +96,23 @@ class Replicas:
     def zero(self) -> Tensor:
         """Where the target's own zero lies among its standardised values, [R], float32."""
         return (0 - self.target_mean / self.target_scale).float()
+
+    @property
+    def train(self) -> Batch:
+        """The training rows, or those of them that are in memory."""
+        fields = {"features": self.features, "target": self.target, "group": self.group, "weight": self.weight}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    @property
+    def facts(self) -> Batch:
+        """What the training rows amount to, [R, ...]."""
+        moments = {"target_mean": self.target_mean, "target_scale": self.target_scale, "zero": self.zero}
+        return {**moments, "class_prior": self.class_prior} if self.classes else moments
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes that shapes of losses depend on."""
+        return Sizes(self.classes, sensitive(self.groups), rows=self.rows, features=self.width)
 
     def take(self, indices: Sequence[int]) -> Replicas:
         """The replicas at these indices, in this order."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from losssearch.data.batch import Sizes, sensitive
 from losssearch.errors import SpecError
 from losssearch.losses.arriving import class_labels
 from losssearch.losses.direct import DIRECT, PLAIN
 from losssearch.losses.domains import CLASSES, GROUPS, MOST_MEMORY, Choice
-from losssearch.losses.inputs import BESIDE, memberships, named_inputs, pairwise_distance
+from losssearch.losses.inputs import STANDARD, require_two_classes
+from losssearch.losses.offer import Offer
 from losssearch.losses.part import (
     UNCERTAINTY,
     learned_scalars,
@@ -24,6 +26,9 @@ from losssearch.losses.part import (
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.term import SAMPLE_WEIGHT, TermReduction
 from losssearch.losses.weights import checked_reduction, sample_weights, weighted_mean
+
+if TYPE_CHECKING:
+    from losssearch.data.batch import Batch
 
 _UNREAD = torch.zeros(())
 """Stands for the progress that a loss without a schedule does not read."""
@@ -117,7 +122,8 @@ class ComposedLoss(nn.Module):
     ``groups`` sensitive groups, and some a row for each of ``classes``.
 
     ``reduction`` is "mean", "sum" or "none" over samples, as in PyTorch; a loss with a part that gives one value per
-    batch, or the mean of the worst share of one, has "mean" alone.
+    batch, or the mean of the worst share of one, has "mean" alone. ``offer`` says how the tensors that terms read are
+    made; a kind of task that offers tensors of its own has its own.
     """
 
     class_prior: Tensor | None
@@ -132,6 +138,7 @@ class ComposedLoss(nn.Module):
         classes: int | None = None,
         zero: float | None = None,
         reduction: TermReduction = "mean",
+        offer: Offer = STANDARD,
     ) -> None:
         super().__init__()
         groups = GROUPS.check("groups", groups)
@@ -147,6 +154,7 @@ class ComposedLoss(nn.Module):
             }
         )
         self._reads = spec.reads
+        self._reading = offer.reading(self._reads - {"memory"})  # each part has a memory of its own
         kept = zero if "zero" in self._reads else None
         self.register_buffer("zero", None if kept is None else torch.tensor(float(kept)))
         self._parts = [_Prepared(part) for part in spec.parts]
@@ -163,6 +171,7 @@ class ComposedLoss(nn.Module):
                 f"a loss may carry {MOST_MEMORY} numbers from batch to batch; this one needs {carried} for {classes} "
                 f"classes and {groups} groups"
             )
+        self._sizes = Sizes(classes, sensitive(groups))
         for index, part in enumerate(spec.parts):
             if part.term.memory:
                 self.register_buffer(f"memory_{index}", torch.zeros(memory_rows(part, classes), groups))
@@ -198,15 +207,13 @@ class ComposedLoss(nn.Module):
         """
         reduced = self.reduction if reduction is None else self._checked(reduction)
         output, target, weight = self._arrived(output, target, weight)
-        prior = self.class_prior if class_prior is None else class_prior
         done = _UNREAD
         if "progress" in self._reads:
             done = progress.to(output) if isinstance(progress, Tensor) else output.new_full((), progress)
-        if zero is None and "zero" in self._reads:
-            zero = self.zero
-        named = named_inputs(output, target, self._reads, prior, done, zero=zero, sample_weight=weight)
-        if self._reads & BESIDE:
-            named |= self._beside(output, group, features)
+        facts = self._facts(done, class_prior, zero)
+        given = {"target": target, "weight": weight, "group": group, "features": features}
+        batch = {name: value for name, value in given.items() if value is not None}
+        named = self._reading.named(output, self._shared(output, batch), facts)
         numbers = iter(self._numbers_like(output))
         total: Tensor | None = None
         for index, part in enumerate(self._parts):
@@ -238,6 +245,8 @@ class ComposedLoss(nn.Module):
 
     def _arrived(self, output: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Outputs, targets and weights once they are checked."""
+        if "logit" in self._reads and output.dim() == 2:
+            require_two_classes(output)  # before targets are checked against so many classes
         try:
             if weight is not None:
                 weight = sample_weights(weight, output)
@@ -247,21 +256,21 @@ class ComposedLoss(nn.Module):
             raise SpecError(str(error)) from None
         return output, target, weight
 
-    def _beside(self, output: Tensor, group: Tensor | None, features: Tensor | None) -> dict[str, Tensor]:
-        """What fairness terms read beside outputs and targets; raises `SpecError` where it is missing."""
-        found: dict[str, Tensor] = {}
-        if "group" in self._reads:
-            if group is None:
-                raise SpecError("a term of this loss reads group: give ids [batch] or memberships [batch, groups]")
-            found["group"] = memberships(group, self.groups).to(output.dtype)
-        if "distance" in self._reads:
-            if features is None:
-                raise SpecError("a term of this loss reads distances: give features, a tensor [batch, ...]")
-            found["distance"] = pairwise_distance(features.flatten(1)).to(output.dtype)
-        for name, tensor in found.items():
-            if tensor.shape[0] != output.shape[0]:
+    def _facts(self, progress: Tensor, class_prior: Tensor | None, zero: Tensor | None) -> Batch:
+        """The facts that terms read: those given for this batch, or else the loss's own."""
+        facts = {"progress": progress}
+        for name, given in (("class_prior", class_prior), ("zero", zero)):
+            if name in self._reads and (value := getattr(self, name) if given is None else given) is not None:
+                facts[name] = value
+        return facts
+
+    def _shared(self, output: Tensor, batch: Batch) -> Batch:
+        """The batch with memberships and distances; raises `SpecError` where they have no row per sample."""
+        found = self._reading.shared(batch, self._sizes, row_axis=0)
+        for name in self._reading.derived:
+            if found[name].shape[0] != output.shape[0]:
                 raise SpecError(
-                    f"{name} must have a row a sample, got {list(tensor.shape)} for {output.shape[0]} outputs"
+                    f"{name} must have one row per sample, got {list(found[name].shape)} for {output.shape[0]} outputs"
                 )
         return found
 

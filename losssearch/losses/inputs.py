@@ -1,101 +1,184 @@
-"""From what a model puts out to the named tensors that terms read."""
+"""The standard tensors that terms read: scores and labels, predictions and targets, groups and distances."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from losssearch.data.batch import Attribute, Sensitive
 from losssearch.errors import SpecError
-from losssearch.losses.term import SAMPLE_WEIGHT
+from losssearch.losses.offer import Offer, Provider
 
-CLASSIFICATION = frozenset({"logits", "logit", "labels"})
+if TYPE_CHECKING:
+    from losssearch.data.batch import Batch, Sizes
+
 BESIDE = frozenset({"group", "memory", "distance"})
-"""What fairness terms read beside outputs and targets."""
-
-_ASKED = {
-    "class_prior": "the share of each class, a tensor [classes]",
-    "zero": "where the target's own zero lies, 0 for raw targets",
-}
+"""What fairness terms read in addition to outputs and targets."""
 
 
-def named_inputs(
-    output: Tensor,
-    target: Tensor,
-    reads: frozenset[str],
-    class_prior: Tensor | None,
-    progress: Tensor,
-    group: Tensor | None = None,
-    memory: Tensor | None = None,
-    distance: Tensor | None = None,
-    zero: Tensor | None = None,
-    sample_weight: Tensor | None = None,
-) -> dict[str, Tensor]:
-    """Name the tensors of one batch of one member.
-
-    ``output``: ``[batch]`` or ``[batch, 1]`` (a binary logit or a prediction), or ``[batch, classes]``.
-    A binary logit z is also shown as the two class scores (-z/2, z/2), so that terms over classes serve
-    both kinds of task. ``target``: [batch], or the probabilities of classes ``[batch, classes]`` as
-    `losssearch.losses.arriving.class_labels` gives them. ``group``, ``memory``, ``distance`` and ``zero`` are given as
-    `READABLE` says, ``sample_weight`` is one weight per sample. Raises `SpecError` where a term reads ``class_prior``
-    or ``zero`` and there is none, or where the shapes do not fit: broadcasting would give a number that means nothing.
-    """
-    if output.dim() not in (1, 2):
-        raise SpecError(f"an output must be [batch], [batch, 1] or [batch, classes], got {list(output.shape)}")
-    single = output.dim() == 1 or output.shape[-1] == 1
-    classes = 2 if single else output.shape[-1]
-    soft = bool(reads & CLASSIFICATION) and target.is_floating_point() and target.shape == (output.shape[0], classes)
-    if target.numel() != output.shape[0] and not soft:
-        raise SpecError(f"there must be as many targets as outputs, got {list(target.shape)} and {list(output.shape)}")
-    _check_given("class_prior", class_prior, reads)
-    _check_given("zero", zero, reads)
-    if "prediction" in reads and not single:
-        raise SpecError(f"a regression loss reads one prediction a sample, got outputs {list(output.shape)}")
-    if "logit" in reads and classes != 2:
-        raise SpecError(f"a term of this loss is for two classes, got outputs {list(output.shape)}")
-    if "class_prior" in reads and class_prior is not None and class_prior.shape != (classes,):
-        raise SpecError(f"class_prior must be [{classes}], one share a class, got {list(class_prior.shape)}")
-    score = output.reshape(output.shape[0]) if single else output
-    named = {"progress": progress}
-    beside = {"group": group, "memory": memory, "distance": distance, "zero": zero, SAMPLE_WEIGHT: sample_weight}
-    for name, tensor in beside.items():
-        if tensor is not None:
-            named[name] = tensor.to(output.dtype)
-    if class_prior is not None and "class_prior" in reads:
-        named["class_prior"] = class_prior.to(output.dtype)
-    if reads & CLASSIFICATION:
-        named["labels"] = target if soft else target.reshape(output.shape[0]).long()
-        named["logits"] = torch.stack((-score / 2, score / 2)).mT if single else score
-        if "logit" in reads:
-            named["logit"] = score if single else score[..., -1] - score[..., 0]
-    else:
-        named["prediction"] = score
-        named["target"] = target.reshape(output.shape[0]).to(output.dtype)
-    return named
+def _single(output: Tensor) -> bool:
+    return output.dim() == 1 or output.shape[-1] == 1
 
 
-def _check_given(name: str, tensor: Tensor | None, reads: frozenset[str]) -> None:
-    if tensor is None and name in reads:
-        raise SpecError(f"a term of this loss reads {name}: give {_ASKED[name]}")
+def _classes(output: Tensor) -> int:
+    return 2 if _single(output) else output.shape[-1]
 
 
-def memberships(group: Tensor, groups: int) -> Tensor:
+def _scores(output: Tensor) -> Tensor:
+    return output.reshape(output.shape[0]) if _single(output) else output
+
+
+def _logits(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
+    scores = _scores(output)
+    return torch.stack((-scores / 2, scores / 2)).mT if _single(output) else scores
+
+
+def require_two_classes(output: Tensor) -> None:
+    """Raise `SpecError` where outputs are not those of two classes."""
+    if _classes(output) != 2:
+        rows = output.shape[0]
+        raise SpecError(
+            f"a term of this loss is for two classes, with outputs [{rows}], [{rows}, 1] or [{rows}, 2]; "
+            f"got outputs {list(output.shape)}"
+        )
+
+
+def _logit(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
+    require_two_classes(output)
+    scores = _scores(output)
+    return scores if _single(output) else scores[..., -1] - scores[..., 0]
+
+
+def _labels(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
+    target, rows, classes = batch["target"], output.shape[0], _classes(output)
+    if target.is_floating_point() and target.shape == (rows, classes):
+        return target
+    if target.numel() != rows:
+        raise SpecError(
+            f"targets must be class ids [{rows}] or probabilities [{rows}, {classes}] for outputs "
+            f"{list(output.shape)}, got {list(target.shape)}"
+        )
+    return target.reshape(rows).long()
+
+
+def _prediction(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
+    if not _single(output):
+        rows = output.shape[0]
+        raise SpecError(
+            f"a regression loss reads one prediction per sample, [{rows}] or [{rows}, 1]; "
+            f"got outputs {list(output.shape)}"
+        )
+    return _scores(output)
+
+
+def _target(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
+    target, rows = batch["target"], output.shape[0]
+    if target.numel() != rows:
+        raise SpecError(
+            f"targets must be one number per sample, [{rows}] for outputs {list(output.shape)}; "
+            f"got {list(target.shape)}"
+        )
+    return target.reshape(rows).to(output.dtype)
+
+
+def _class_prior(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
+    prior, classes = facts["class_prior"], _classes(output)
+    if prior.shape != (classes,):
+        raise SpecError(f"class_prior must be [{classes}], one share per class, got {list(prior.shape)}")
+    return prior.to(output.dtype)
+
+
+def _fact(output: Tensor, batch: Batch, facts: Batch, *, name: str) -> Tensor:
+    return facts[name].to(output.dtype)
+
+
+def _field(output: Tensor, batch: Batch, facts: Batch, *, name: str) -> Tensor:
+    return batch[name].to(output.dtype)
+
+
+def _progress(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
+    return facts["progress"]
+
+
+def _group(batch: Batch, sizes: Sizes, row_axis: int) -> Tensor:
+    return memberships(batch["group"], sizes.sensitive)
+
+
+def _distance(batch: Batch, sizes: Sizes, row_axis: int) -> Tensor:
+    return pairwise_distance(batch["features"].flatten(row_axis + 1))
+
+
+PROVIDERS: Mapping[str, Provider] = MappingProxyType(
+    {
+        "logits": Provider(_logits, "class scores [batch, classes]; a binary model's logit z is shown as (-z/2, z/2)"),
+        "logit": Provider(_logit, "score of the positive class of a binary model [batch]"),
+        "labels": Provider(_labels, "class ids [batch], int64", fields=("target",)),
+        "class_prior": Provider(
+            _class_prior,
+            "share of each class in the training part [classes]",
+            facts=("class_prior",),
+            ask="the share of each class, a tensor [classes]",
+        ),
+        "prediction": Provider(_prediction, "model output [batch], in units of the standardised target"),
+        "target": Provider(_target, "standardised target [batch]", fields=("target",)),
+        "zero": Provider(
+            partial(_fact, name="zero"),
+            "where the target's own zero lies in the unit of target, scalar; 0 where targets are not standardised",
+            facts=("zero",),
+            ask="where the target's own zero lies, 0 for raw targets",
+        ),
+        "progress": Provider(_progress, "share of training done, scalar in [0, 1]"),
+        "group": Provider(
+            partial(_field, name="group"),
+            "how far each sample belongs to each sensitive group [batch, groups]; one-hot, soft or continuous",
+            fields=("group",),
+            once=_group,
+            ask="ids [batch] or memberships [batch, groups]",
+            per_sample=False,
+        ),
+        "memory": Provider(
+            partial(_field, name="memory"),
+            "what the term carried from earlier mini-batches [rows, groups]; zeros at the start",
+            per_sample=False,
+        ),
+        "distance": Provider(
+            partial(_field, name="distance"),
+            "root mean square difference of the features of each pair of samples [batch, batch]",
+            fields=("features",),
+            once=_distance,
+            ask="features, a tensor [batch, ...]",
+            per_sample=False,
+        ),
+    }
+)
+"""The providers of the tensors that the built-in kinds of task offer."""
+
+STANDARD = Offer(dict(PROVIDERS))
+"""All of these."""
+
+
+def memberships(group: Tensor, sensitive: Sensitive) -> Tensor:
     """``[..., batch, groups]`` float, from ids ``[..., batch]`` in [0, groups) or from memberships given as they are.
 
-    A single group says nothing, so with ``groups`` 1 the values are those of a sensitive attribute that is a number:
-    ``[..., batch, 1]`` as it is, ``[batch]`` with the column added. An id outside [0, groups) belongs to no group.
-    Raises `SpecError` where neither fits.
+    The values of an attribute that is a number are ``[..., batch, 1]``, which is kept, or ``[batch]``, which gets the
+    column. An id outside [0, groups) belongs to no group. Raises `SpecError` where the tensor fits neither.
     """
-    if groups == 1 and (group.dim() == 1 or not group.is_floating_point()):
+    if isinstance(sensitive, Attribute) and (group.dim() == 1 or not group.is_floating_point()):
         return group.unsqueeze(-1).to(torch.promote_types(group.dtype, torch.get_default_dtype()))
+    columns = 0 if sensitive is None else 1 if isinstance(sensitive, Attribute) else sensitive.count
     if group.is_floating_point():
-        if groups and group.shape[-1] != groups:
-            raise SpecError(f"memberships must have {groups} columns, one a group, got {list(group.shape)}")
+        if columns and group.shape[-1] != columns:
+            raise SpecError(f"memberships must have {columns} columns, one per group, got {list(group.shape)}")
         return group
-    if not groups:
+    if not columns:
         raise SpecError("group ids need the number of groups: give groups=, or memberships [batch, groups]")
-    return (group.unsqueeze(-1) == torch.arange(groups, device=group.device)).to(torch.get_default_dtype())
+    return (group.unsqueeze(-1) == torch.arange(columns, device=group.device)).to(torch.get_default_dtype())
 
 
 def pairwise_distance(features: Tensor) -> Tensor:

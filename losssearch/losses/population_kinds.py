@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
-from losssearch.losses.inputs import named_inputs
+from losssearch.losses.offer import Offer, Reading
 from losssearch.losses.part import learned_scalars, memory_rows, next_memory, part_numbers, reduced
 from losssearch.losses.spec import Part
-from losssearch.losses.term import SAMPLE_WEIGHT
+
+if TYPE_CHECKING:
+    from losssearch.data.batch import Batch, Sizes
 
 Entry = tuple[int, Part, int, int]
 """A member, one of its parts, and the columns of the part's first learned scalar and first number of memory."""
@@ -24,9 +27,7 @@ class Kind:
 
     part: Part
     evaluate: Callable[..., Tensor]
-    """Reduced values [entries] of outputs, target and class prior [entries, ...], progress, numbers and scalars.
-
-    Then, where the term reads them, group, memory, distance and zero, [entries, ...], and weights where there are."""
+    """Reduced values [entries] of outputs, batch and facts [entries, ...], progress, numbers and scalars."""
     remember: Callable[..., Tensor]
     """The next memory [entries, rows, groups] of the same."""
     rows: Tensor
@@ -34,23 +35,26 @@ class Kind:
     whole: bool
     """Whether ``rows`` are all of them, in order."""
     replicas: Tensor
-    """[entries], places in the targets of all replicas."""
+    """[entries], places in the batches of all replicas."""
+    reading: Reading
+    """What the term reads."""
     numbers: dict[str, Tensor]
     learned: dict[str, Tensor]
     """Name to the column of each entry in the learned scalars of its member, [entries]."""
     memory: Tensor
     """Columns [entries, rows, groups] of each entry in the memory of its member; no rows where it has none."""
 
-    def beside(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What some terms alone read of ``given``, [entries, ...], as far as this kind's term reads it."""
-        found: dict[str, Tensor] = {
-            name: given[name].index_select(0, self.replicas)
-            for name in ("group", "distance", "zero", SAMPLE_WEIGHT)
-            if name in given and (name in self.part.term.reads or name == SAMPLE_WEIGHT)
-        }
+    def batch(self, batch: Batch) -> Batch:
+        """What this kind's term reads of a batch, and the weights where there are some, [entries, ...]."""
+        names = (*self.reading.own_fields, "weight") if "weight" in batch else self.reading.own_fields
+        found = {name: batch[name].index_select(0, self.replicas) for name in names if name in batch}
         if self.part.term.memory:
-            found["memory"] = given["memory"][self.rows[:, None, None], self.memory]
+            found["memory"] = batch["memory"][self.rows[:, None, None], self.memory]
         return found
+
+    def facts(self, facts: Batch) -> Batch:
+        """What this kind's term reads of the facts, [entries, ...]."""
+        return {name: facts[name].index_select(0, self.replicas) for name in self.reading.facts if name in facts}
 
 
 def moved(kinds: list[Kind], device: torch.device) -> list[Kind]:
@@ -84,28 +88,27 @@ def moved(kinds: list[Kind], device: torch.device) -> list[Kind]:
     ]
 
 
-def kind_of(entries: list[Entry], replicas: int, members: int, groups: int, classes: int) -> Kind:
+def kind_of(entries: list[Entry], replicas: int, members: int, sizes: Sizes, offer: Offer) -> Kind:
     """The kind that these entries are of, on the CPU."""
     part, own = entries[0][1], torch.tensor([member for member, *_ in entries])
     columns = torch.tensor([column for _, _, column, _ in entries]).repeat(replicas)
     kept = torch.tensor([start for *_, start in entries]).repeat(replicas)
-    cells = torch.arange(memory_rows(part, classes) * groups).view(-1, max(groups, 1))
+    cells = torch.arange(memory_rows(part, max(sizes.classes, 2)) * sizes.groups).view(-1, max(sizes.groups, 1))
     replica = torch.arange(replicas)
-    reads = frozenset(part.term.reads)
+    reading = offer.reading(part.term.reads)
 
     def over(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def one(
             output: Tensor,
-            labels: Tensor,
-            prior: Tensor,
+            batch: Batch,
+            facts: Batch,
             progress: Tensor,
             numbers: dict[str, Tensor],
             learned: dict[str, Tensor],
-            beside: dict[str, Tensor],
         ) -> Tensor:
-            return function(part, named_inputs(output, labels, reads, prior, progress, **beside), numbers, learned)
+            return function(part, reading.named(output, batch, {**facts, "progress": progress}), numbers, learned)
 
-        return vmap(one, in_dims=(0, 0, 0, None, 0, 0, 0))
+        return vmap(one, in_dims=(0, 0, 0, None, 0, 0))
 
     return Kind(
         part=part,
@@ -114,6 +117,7 @@ def kind_of(entries: list[Entry], replicas: int, members: int, groups: int, clas
         rows=(replica[:, None] * members + own).flatten(),
         whole=[member for member, *_ in entries] == list(range(members)),
         replicas=replica.repeat_interleave(len(entries)),
+        reading=reading,
         numbers={
             name: torch.tensor([part_numbers(part)[name] for _, part, *_ in entries]).repeat(replicas)
             for name in part_numbers(part)

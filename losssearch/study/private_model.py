@@ -52,14 +52,12 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
         fit = train_privately(
             model,
             spec,
-            replicas.features[0],
-            replicas.target[0],
-            replicas.class_prior[0] if replicas.classes else None,
+            {name: value[0] for name, value in replicas.train.items()},
+            {name: value[0] for name, value in replicas.facts.items()},
             privacy,
             epochs=settings.plan.epochs,
             batch_size=batch_size,
             rate=entry["learning_rate"] or settings.rates[0],
-            zero=replicas.zero[0],
         )
         stacked = {name: value[None, None] for name, value in fit.parameters.items()}
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from losssearch.data.batch import Batch
 from losssearch.losses.population import PopulationLoss
 from losssearch.models import StackedModel
 from losssearch.models.allocation import is_out_of_memory, let_go
@@ -74,33 +75,20 @@ class Members:
         shaped = zip(self.model.shapes.items(), pieces, strict=True)
         return {name: piece.unflatten(-1, shape) for (name, shape), piece in shaped}, learned
 
-    def step(
-        self,
-        features: Tensor,
-        target: Tensor,
-        class_prior: Tensor,
-        *,
-        progress: float,
-        factor: float,
-        seed: int,
-        group: Tensor | None = None,
-        zero: Tensor | None = None,
-        weight: Tensor | None = None,
-    ) -> None:
+    def step(self, batch: Batch, facts: Batch, *, progress: float, factor: float, seed: int) -> None:
         """One optimiser step of all members on the mini-batch ``[R, batch, ...]`` of their replica.
 
-        ``weight`` ``[R, batch]``: how often each sample counts, 1 on average over all training rows.
+        A ``weight`` in the batch says how often each sample counts, 1 on average over all training rows.
         """
+        features, weight = batch["features"], batch.get("weight")
 
         def gradients(part: Part) -> Tensor:
             own = part.members
             parameters, learned = self.split(self.flat[:, own])
             buffers = {name: value[:, own] for name, value in self.buffers.items()}
             outputs = part.passage.forward(parameters, buffers, features, training=True, seed=seed)
-            given = (outputs, target, class_prior, learned, progress)
-            slope, rest, after = part.loss.slopes(
-                *given, group=group, memory=self.memory[:, own], features=features, zero=zero, weight=weight
-            )
+            memory = self.memory[:, own]
+            slope, rest, after = part.loss.slopes(outputs, batch, facts, learned, progress, memory=memory)
             if weight is not None:
                 # Losses are means over a batch's weight; over all batches, samples must count by their own.
                 share = weight.mean(-1)[:, None, None]
@@ -188,8 +176,7 @@ class Members:
         """Compact: keep only the ``chosen`` members, with their state unchanged."""
         places = torch.tensor(chosen)
         self.candidate, members = self.candidate[places], places.to(self.flat.device)
-        loss, kept = self.loss, [self.loss.specs[member] for member in chosen]
-        self.loss = PopulationLoss(kept, self.flat.device, groups=loss.groups, classes=loss.classes)
+        self.loss = self.loss.like([self.loss.specs[member] for member in chosen])
         self.memory = self.memory[:, members]
         self.flat = self.flat[:, members]
         self._parts, self._gradient = parts(self.model, self.loss, self._at_once), torch.empty_like(self.flat)

@@ -29,11 +29,7 @@ def parts(model: StackedModel, loss: PopulationLoss, most: int) -> list[Part]:
     if size >= count:
         return [Part(slice(None), loss, model.new_pass())]
     slices = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-    device = loss.initial.device
-    return [
-        Part(own, PopulationLoss(loss.specs[own], device, groups=loss.groups, classes=loss.classes), model.new_pass())
-        for own in slices
-    ]
+    return [Part(own, loss.like(loss.specs[own]), model.new_pass()) for own in slices]
 
 
 def joined(tensors: Sequence[Tensor]) -> Tensor:

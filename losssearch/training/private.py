@@ -16,14 +16,13 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
+from losssearch.data.batch import Batch, each
 from losssearch.errors import OptionError
-from losssearch.losses.inputs import named_inputs
+from losssearch.losses.inputs import STANDARD
+from losssearch.losses.offer import Offer
 from losssearch.losses.part import learned_scalars, part_numbers, part_value
 from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
-
-PER_SAMPLE = frozenset({"logits", "logit", "labels", "class_prior", "prediction", "target", "zero", "progress"})
-"""What a loss of one sample may read: all that does not speak of other samples."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +59,14 @@ def check_private(privacy: Privacy) -> None:
     _noise_multiplier(privacy, sample_rate=0.01, steps=100)
 
 
-def require_per_sample(spec: LossSpec) -> None:
+def require_per_sample(spec: LossSpec, offer: Offer = STANDARD) -> None:
     """Raise `OptionError` where a loss is not a mean over samples, so that no gradient belongs to one sample."""
     for part in spec.parts:
-        shared = set(part.term.reads) - PER_SAMPLE
+        shared = offer.of_other_samples(part.term.reads)
         reason = (
             f"{part.name} gives one value per batch"
             if not part.term.per_sample
-            else f"{part.name} reads {', '.join(sorted(shared))}"
+            else f"{part.name} reads {', '.join(shared)}"
             if shared
             else f"{part.name} is averaged over the worst samples of a batch"
             if part.reduction.kind != "mean"
@@ -85,28 +84,29 @@ def require_per_sample(spec: LossSpec) -> None:
 def train_privately(
     model: StackedModel,
     spec: LossSpec,
-    features: Tensor,
-    target: Tensor,
-    class_prior: Tensor | None,
+    batch: Batch,
+    facts: Batch,
     privacy: Privacy,
     *,
     epochs: int,
     batch_size: int,
     rate: float,
     seed: int | None = None,
-    zero: Tensor | None = None,
+    offer: Offer = STANDARD,
 ) -> PrivateFit:
-    """Train ``model`` with the loss of ``spec`` on ``features`` ``[N, ...]`` and ``target`` ``[N]``.
+    """Train ``model`` with the loss of ``spec`` on the rows of ``batch``: features ``[N, ...]``, target ``[N]``.
 
     Each step takes every row with probability ``batch_size / N`` (Poisson sampling, which the accountant assumes),
     clips every row's gradient and adds Gaussian noise, as much as keeps the whole training within ``privacy``.
-    ``zero``: where the target's own zero lies in the unit of ``target``, a scalar, for the losses that read it.
+    ``facts`` are those that the loss reads, without an axis of replicas; ``offer`` is that of the kind of task.
     ``seed`` makes a test repeatable; without it sampling and noise come from the operating system, as privacy demands.
 
     Raises `OptionError` for a loss that is no mean over samples, or where Opacus is missing.
     """
-    require_per_sample(spec)
-    rows = len(target)
+    require_per_sample(spec, offer)
+    reading = offer.reading(spec.reads | {"progress"})
+    features, fields = batch["features"], {name: batch[name] for name in reading.fields}
+    rows = len(features)
     sample_rate = min(1.0, batch_size / rows)
     steps = epochs * max(1, rows // batch_size)
     noise = _noise_multiplier(privacy, sample_rate, steps)
@@ -116,23 +116,24 @@ def train_privately(
     parameters = {name: value.clone().requires_grad_() for name, value in start.items()}
     optimiser = torch.optim.Adam(list(parameters.values()), lr=rate)
 
-    def loss(own: dict[str, Tensor], row: Tensor, label: Tensor, progress: Tensor) -> Tensor:
+    def loss(own: dict[str, Tensor], row: Tensor, sample: Batch, progress: Tensor) -> Tensor:
         stacked = {name: value[None, None] for name, value in own.items()}
         output = model.forward(stacked, buffers, row[None, None], training=True, seed=0)[0, 0]
-        named = named_inputs(output, label[None], spec.reads, class_prior, progress, zero=zero)
+        named = reading.named(output, each(sample, lambda value: value[None]), {**facts, "progress": progress})
         values = [
             part_value(part, named, {n: output.new_tensor(v) for n, v in part_numbers(part).items()}, {})
             for part in spec.parts
         ]
         return torch.stack(values).sum()
 
-    each = vmap(grad(loss), in_dims=(None, 0, 0, None))
+    per_sample = vmap(grad(loss), in_dims=(None, 0, 0, None))
     for step in range(steps):
         taken = (torch.rand(rows, generator=generator) < sample_rate).nonzero()[:, 0]
         summed = {name: torch.zeros_like(value) for name, value in parameters.items()}
         if len(taken):
             detached = {name: value.detach() for name, value in parameters.items()}
-            gradients = each(detached, features[taken], target[taken], torch.tensor(step / steps))
+            samples = {name: value[taken] for name, value in fields.items()}
+            gradients = per_sample(detached, features[taken], samples, torch.tensor(step / steps))
             summed = _clipped_sum(gradients, privacy.clip)
         for name, value in parameters.items():
             shake = torch.randn(value.shape, generator=generator) * (noise * privacy.clip)

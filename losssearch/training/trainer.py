@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 
 from losssearch import stopping
+from losssearch.data.batch import Batch
+from losssearch.losses.inputs import STANDARD
+from losssearch.losses.offer import Offer
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
@@ -50,6 +53,7 @@ def train_population(
     hold: bool = False,
     deadline: float | None = None,
     share: float = 1.0,
+    offer: Offer = STANDARD,
 ) -> list[Outcome]:
     """Train every candidate at each of its learning rates in every replica; one outcome a candidate, in order.
 
@@ -67,6 +71,7 @@ def train_population(
                 hold=hold,
                 deadline=deadline,
                 share=share,
+                offer=offer,
             )
         )
 
@@ -82,6 +87,7 @@ def population_course(
     hold: bool = False,
     deadline: float | None = None,
     share: float = 1.0,
+    offer: Offer = STANDARD,
 ) -> Course:
     """The training of a population, epoch by epoch; who goes through it sets up `quick_products` and `repeatable`.
 
@@ -91,14 +97,15 @@ def population_course(
 
     ``share`` is the part of the device, or of this machine's memory, that is this training's. Where memory does not
     hold the state of all, one half of the candidates is trained after the other, with rungs of
-    its own; the reason says so.
+    its own; the reason says so. ``offer``: how the kind of task makes what terms read of outputs, batch and facts.
     """
 
     def train(some: Sequence[Candidate]) -> Course:
         try:
             # Without a name, so that nothing holds the state of all while the halves are trained.
             place = torch.device(device)
-            return (yield from _Training(model, some, replicas, plan, evaluate, place, deadline, share).run(hold))
+            made = (model, some, replicas, plan, evaluate, place, deadline, share, offer)
+            return (yield from _Training(*made).run(hold))
         except (RuntimeError, MemoryError) as error:
             if len(some) == 1 or not is_out_of_memory(error):
                 raise
@@ -126,20 +133,16 @@ class _Training:
         device: torch.device,
         deadline: float | None,
         share: float,
+        offer: Offer = STANDARD,
     ) -> None:
         self.deadline, self.cut = deadline, ""
         self.candidates, self.plan, self.evaluate = candidates, plan, evaluate
         self.replicas = replicas.to(device)
-        self._zero = self.replicas.zero
+        self._facts = self.replicas.facts
         owners = [(c, rate) for c, candidate in enumerate(candidates) for rate in candidate.rates]
         self.members = Members(
             model,
-            PopulationLoss(
-                [candidates[c].spec for c, _ in owners],
-                device,
-                groups=replicas.groups,
-                classes=max(replicas.classes, 2),
-            ),
+            PopulationLoss([candidates[c].spec for c, _ in owners], device, sizes=replicas.sizes, offer=offer),
             torch.tensor([c for c, _ in owners]),
             torch.tensor([rate for _, rate in owners]),
             replicas.seeds,
@@ -180,39 +183,33 @@ class _Training:
     def _train_epoch(self, epoch: int) -> None:
         replicas, plan = self.replicas, self.plan
         steps = max(1, replicas.rows // plan.batch_size)
-        for step, (features, target, group, weight) in enumerate(self._batches(epoch, steps)):
+        for step, batch in enumerate(self._batches(epoch, steps)):
             stopping.check()
             if step and self._late():
                 self._note_cut(epoch)
                 break
             done = ((epoch - 1) * steps + step) / (plan.epochs * steps)
             self.members.step(
-                features,
-                target,
-                replicas.class_prior,
+                batch,
+                self._facts,
                 progress=done,
                 factor=1 - 0.9 * done,  # the rates fall to a tenth, for all members alike
                 seed=replicas.seeds[0] + epoch * steps + step,
-                group=group,
-                zero=self._zero,
-                weight=weight,
             )
 
-    def _batches(self, epoch: int, steps: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None, Tensor | None]]:
+    def _batches(self, epoch: int, steps: int) -> Iterator[Batch]:
         replicas, size = self.replicas, self.plan.batch_size
         if replicas.stream is not None:  # rows on disk are shuffled where they are read
-            for features, target, group in replicas.stream.batches(epoch, size):
-                yield features, target, group, None
+            yield from replicas.stream.batches(epoch, size)
             return
         rows, device = replicas.rows, replicas.features.device
-        order = torch.stack([_permutation(rows, seed, epoch) for seed in replicas.seeds])
+        index = torch.stack([_permutation(rows, seed, epoch) for seed in replicas.seeds])
         # All replicas' rows below one another: to select whole rows takes a third of what indexing takes.
-        order = (order + rows * torch.arange(len(order))[:, None]).to(device)
-        features, target = replicas.features.flatten(0, 1), replicas.target.flatten(0, 1)
-        group, weight = (None if own is None else own.flatten(0, 1) for own in (replicas.group, replicas.weight))
-        for batch in order[:, : steps * size].split(size, dim=1):
-            ids, often = (None if own is None else _at(batch, own) for own in (group, weight))
-            yield _at(batch, features), _at(batch, target), ids, often
+        order = (index + rows * torch.arange(len(index))[:, None]).to(device)
+        tables = {name: value.flatten(0, 1) for name, value in replicas.train.items()}
+        numbers = index.to(device)[:, : steps * size].split(size, dim=1)
+        for chosen, own in zip(order[:, : steps * size].split(size, dim=1), numbers, strict=True):
+            yield {**{name: _at(chosen, table) for name, table in tables.items()}, "index": own}
 
     def _late(self) -> bool:
         return self.deadline is not None and time.time() > self.deadline

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from losssearch.data.batch import Groups, Sizes
 from losssearch.errors import SpecError
 from losssearch.losses import terms
 from losssearch.losses.compose import ComposedLoss
@@ -32,12 +33,15 @@ every_task = pytest.mark.parametrize("task", list(TASKS))
 @dataclass
 class Inputs:
     outputs: Tensor
-    target: Tensor
-    class_prior: Tensor
     learned: Tensor
-    group: Tensor
-    features: Tensor
-    zero: Tensor
+    batch: dict[str, Tensor]
+    facts: dict[str, Tensor]
+
+    def of(self, r: int) -> dict[str, Tensor]:
+        """What a composed loss takes by keyword of one replica."""
+        own = {name: value[r] for name, value in (self.batch | self.facts).items()}
+        del own["target"]
+        return own
 
 
 def inputs(task: str, population: PopulationLoss, source: torch.Generator) -> Inputs:
@@ -51,23 +55,26 @@ def inputs(task: str, population: PopulationLoss, source: torch.Generator) -> In
     noise = torch.randn(REPLICAS, *population.initial.shape, generator=source, dtype=torch.float64)
     return Inputs(
         outputs=torch.randn(shape, generator=source, dtype=torch.float64).requires_grad_(),
-        target=labels if classes else number,
-        class_prior=prior / prior.sum(-1, keepdim=True),
         learned=(population.initial + noise).requires_grad_(),
-        group=torch.randint(GROUPS, (REPLICAS, BATCH), generator=source),
-        features=torch.randn(REPLICAS, BATCH, 2, generator=source, dtype=torch.float64),
-        zero=-torch.rand(REPLICAS, generator=source, dtype=torch.float64),
+        batch={
+            "target": labels if classes else number,
+            "group": torch.randint(GROUPS, (REPLICAS, BATCH), generator=source),
+            "features": torch.randn(REPLICAS, BATCH, 2, generator=source, dtype=torch.float64),
+        },
+        facts={
+            "class_prior": prior / prior.sum(-1, keepdim=True),
+            "zero": -torch.rand(REPLICAS, generator=source, dtype=torch.float64),
+        },
     )
 
 
 def together(population: PopulationLoss, given: Inputs, progress: float = PROGRESS) -> tuple[Tensor, Tensor, Tensor]:
     """Of the second of two equal batches, so that what terms carry from batch to batch is not zero."""
-    batch = (given.outputs, given.target, given.class_prior, given.learned, progress)
-    beside = {"group": given.group, "features": given.features, "zero": given.zero}
+    batch = (given.outputs, given.batch, given.facts, given.learned, progress)
     blank = population.initial_memory.double().expand(REPLICAS, -1, -1)
-    memory = population.next_memory(*batch, blank, **beside)
+    memory = population.next_memory(*batch, blank)
     assert memory.shape == blank.shape
-    values = population(*batch, memory=memory, **beside)
+    values = population(*batch, memory=memory)
     gradients = torch.autograd.grad(values.sum(), (given.outputs, given.learned), materialize_grads=True)
     return values.detach(), *gradients
 
@@ -82,10 +89,9 @@ def alone(spec: LossSpec, given: Inputs, r: int, k: int, progress: float = PROGR
         for column, parameter in enumerate(parameters):
             parameter.copy_(given.learned[r, k, column])
     output = given.outputs[r, k].detach().requires_grad_()
-    beside = {"group": given.group[r], "features": given.features[r], "class_prior": given.class_prior[r]}
-    beside["zero"] = given.zero[r]
-    loss(output, given.target[r], progress=progress, **beside)
-    value = loss(output, given.target[r], progress=progress, **beside)
+    target, more = given.batch["target"][r], given.of(r)
+    loss(output, target, progress=progress, **more)
+    value = loss(output, target, progress=progress, **more)
     gradient, *learned = torch.autograd.grad(value, (output, *parameters), materialize_grads=True)
     filled = torch.zeros_like(given.learned[r, k])
     for column, slope in enumerate(learned):
@@ -94,11 +100,11 @@ def alone(spec: LossSpec, given: Inputs, r: int, k: int, progress: float = PROGR
 
 
 def classes_of(given: Inputs) -> int:
-    return max(given.class_prior.shape[-1], 2)
+    return max(given.facts["class_prior"].shape[-1], 2)
 
 
 def population_of(task: str, specs: Sequence[LossSpec]) -> PopulationLoss:
-    return PopulationLoss(specs, groups=GROUPS, classes=CLASSES if task == "multiclass" else 2)
+    return PopulationLoss(specs, sizes=Sizes(CLASSES if task == "multiclass" else 2, Groups(GROUPS)))
 
 
 def check(task: str, specs: Sequence[LossSpec], seed: int = 0) -> None:
@@ -239,11 +245,11 @@ def test_weights_are_those_of_the_composed_loss(task: str, seed: int) -> None:
     population = population_of(task, specs)
     given = inputs(task, population, source)
     weight = torch.randint(4, (REPLICAS, BATCH), generator=source).double()
-    more = {"group": given.group, "features": given.features, "zero": given.zero, "weight": weight}
-    batch = (given.outputs, given.target, given.class_prior, given.learned, PROGRESS)
+    given.batch["weight"] = weight
+    batch = (given.outputs, given.batch, given.facts, given.learned, PROGRESS)
     memory = population.initial_memory.double().expand(REPLICAS, -1, -1)
-    memory = population.next_memory(*batch, memory, **more)
-    values = population(*batch, memory=memory, **more)
+    memory = population.next_memory(*batch, memory)
+    values = population(*batch, memory=memory)
     (slopes,) = torch.autograd.grad(values.sum(), given.outputs)
     for k, spec in enumerate(specs):
         for r in range(REPLICAS):
@@ -253,9 +259,9 @@ def test_weights_are_those_of_the_composed_loss(task: str, seed: int) -> None:
                 for column, name in enumerate(scalars):
                     loss.learned[name].copy_(given.learned[r, k, column])
             output = given.outputs[r, k].detach().requires_grad_()
-            own = {name: value[r] for name, value in more.items()} | {"class_prior": given.class_prior[r]}
-            loss(output, given.target[r], progress=PROGRESS, **own)
-            value = loss(output, given.target[r], progress=PROGRESS, **own)
+            target, own = given.batch["target"][r], given.of(r)
+            loss(output, target, progress=PROGRESS, **own)
+            value = loss(output, target, progress=PROGRESS, **own)
             (slope,) = torch.autograd.grad(value, output)
             torch.testing.assert_close(values[r, k], value, rtol=1e-5, atol=1e-7)
             torch.testing.assert_close(slopes[r, k], slope, rtol=1e-5, atol=1e-7)

@@ -75,9 +75,7 @@ def test_pytorch_itself_sees_no_wait_in_a_step(task: str) -> None:
     batches = list(made._batches(1, 4))
 
     def step(number: int) -> None:
-        features, target, group, weight = batches[number % 4]
-        given = {"group": group, "zero": made.replicas.zero, "weight": weight}
-        made.members.step(features, target, made.replicas.class_prior, progress=0.1, factor=1.0, seed=number, **given)
+        made.members.step(batches[number % 4], made.replicas.facts, progress=0.1, factor=1.0, seed=number)
 
     step(0)
     torch.cuda.set_sync_debug_mode("error")

@@ -182,11 +182,11 @@ def test_class_prior_is_asked_for(source: torch.Generator, term: str) -> None:
 @pytest.mark.parametrize(
     ("term", "output", "target", "message"),
     [
-        ("squared", (BATCH, BATCH), (BATCH,), "one prediction a sample"),
-        ("squared", (BATCH,), (BATCH + 1,), "as many targets"),
+        ("squared", (BATCH, BATCH), (BATCH,), "one prediction per sample"),
+        ("squared", (BATCH,), (BATCH + 1,), "one number per sample"),
         ("binary_cross_entropy", (BATCH, 3), (BATCH,), "two classes"),
         ("cross_entropy", (BATCH, 3), (1,), "as many targets"),
-        ("cross_entropy", (BATCH, 3, 2), (BATCH,), r"\[batch\], \[batch, 1\] or \[batch, classes\]"),
+        ("cross_entropy", (BATCH, 3, 2), (BATCH,), r"\[batch\], \[batch, 1\] or \[batch, columns\]"),
         ("ldam", (BATCH, 3), (BATCH,), "class_prior"),
     ],
 )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from losssearch.data.batch import Groups, Sizes
 from losssearch.losses import terms
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec, Part
@@ -116,10 +117,10 @@ def test_every_term_can_be_repeated(task: str) -> None:
     classes = {"binary": 2, "multiclass": 4, "regression": 0}[task]
     names = [name for name, term in terms.items() if term.fits(TASKS[task].with_groups().offers)]
     for name in names:
-        loss = PopulationLoss([LossSpec((Part(name),))] * 2, groups=GROUPS, classes=max(classes, 2))
+        loss = PopulationLoss([LossSpec((Part(name),))] * 2, sizes=Sizes(classes, Groups(GROUPS)))
         memory, evaluate, called = loss.initial_memory.repeat(REPLICAS, 1, 1), loss._slopes, []
 
-        def counted(*given: Tensor | None, evaluate: object = evaluate, called: list[str] = called) -> object:
+        def counted(*given: object, evaluate: object = evaluate, called: list[str] = called) -> object:
             called.append("once")
             return evaluate(*given)  # type: ignore[operator]
 
@@ -131,17 +132,18 @@ def test_every_term_can_be_repeated(task: str) -> None:
             labels = torch.randint(max(classes, 1), (REPLICAS, BATCH), generator=source)
             batch = {
                 "target": labels if classes else torch.randn(REPLICAS, BATCH, generator=source),
-                "class_prior": torch.full((REPLICAS, classes), 1 / max(classes, 1)),
-                "learned": loss.initial.expand(REPLICAS, -1, -1).contiguous(),
-                "progress": 0.1 * seed,
                 "group": torch.randint(GROUPS, (REPLICAS, BATCH), generator=source),
                 "features": torch.randn(REPLICAS, BATCH, 2, generator=source),
+            }
+            facts = {
+                "class_prior": torch.full((REPLICAS, classes), 1 / max(classes, 1)),
                 "zero": -torch.rand(REPLICAS, generator=source),
             }
-            slope, _, after = loss.slopes(outputs, memory=memory, **batch)
+            given = (batch, facts, loss.initial.expand(REPLICAS, -1, -1).contiguous(), 0.1 * seed)
+            slope, _, after = loss.slopes(outputs, *given, memory=memory)
             leaf = outputs.clone().requires_grad_()
-            (expected,) = torch.autograd.grad(loss(leaf, memory=memory, **batch).sum(), (leaf,))
+            (expected,) = torch.autograd.grad(loss(leaf, *given, memory=memory).sum(), (leaf,))
             torch.testing.assert_close(slope, expected, rtol=0, atol=0)
-            torch.testing.assert_close(after, loss.next_memory(leaf, memory=memory, **batch), rtol=0, atol=0)
+            torch.testing.assert_close(after, loss.next_memory(leaf, *given, memory), rtol=0, atol=0)
             memory = after
         assert len(called) == 1, name

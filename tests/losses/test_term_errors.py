@@ -41,7 +41,7 @@ def starve(logits: Tensor, labels: Tensor) -> Tensor:
 def value(function: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch) -> Tensor:
     monkeypatch.setitem(term._registry, "hinge", replace(term.registry["hinge"], function=function))
     outputs, target = torch.randn(1, 1, 6, 3), torch.arange(6)[None] % 3
-    return PopulationLoss([SPEC])(outputs, target, torch.full((1, 3), 1 / 3), torch.zeros(1, 1, 0), torch.zeros(()))
+    return PopulationLoss([SPEC])(outputs, {"target": target}, {}, torch.zeros(1, 1, 0), torch.zeros(()))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from losssearch.data.batch import at_rows
 from losssearch.data.replicas import Replicas
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec, Part, Weighting
@@ -47,9 +48,8 @@ def step(population: Members, replicas: Replicas, count: int, first: int = 0) ->
     for number in range(first, first + count):
         rows = slice(16 * number, 16 * number + 16)
         population.step(
-            replicas.features[:, rows],
-            replicas.target[:, rows],
-            replicas.class_prior,
+            at_rows(replicas.train, rows),
+            replicas.facts,
             progress=number / 10,
             factor=1 - number / 10,
             seed=number,

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from losssearch.data.batch import at_rows
 from losssearch.data.replicas import Replicas
 from losssearch.errors import SpecError
 from losssearch.losses.population import PopulationLoss
@@ -40,7 +41,7 @@ def grouped(replicas: Replicas) -> Replicas:
 def members(grouped: Replicas, chosen: Sequence[int]) -> Members:
     return Members(
         build_model("mlp", grouped.width, 1),
-        PopulationLoss([SPECS[k] for k in chosen], groups=grouped.groups),
+        PopulationLoss([SPECS[k] for k in chosen], sizes=grouped.sizes),
         torch.tensor(list(chosen)),
         torch.tensor([RATES[k] for k in chosen]),
         grouped.seeds,
@@ -51,17 +52,14 @@ def members(grouped: Replicas, chosen: Sequence[int]) -> Members:
 
 
 def step(population: Members, grouped: Replicas, numbers: range) -> None:
-    assert grouped.group is not None
     for number in numbers:
         rows = slice(16 * number, 16 * number + 16)
         population.step(
-            grouped.features[:, rows],
-            grouped.target[:, rows],
-            grouped.class_prior,
+            at_rows(grouped.train, rows),
+            grouped.facts,
             progress=number / 10,
             factor=1 - number / 10,
             seed=number,
-            group=grouped.group[:, rows],
         )
 
 
@@ -104,7 +102,7 @@ def test_a_penalty_narrows_the_gap(grouped: Replicas) -> None:
     strong = Part("group_disparity_regression", {"limit": 0.0, "decay": 0.5}, Weighting("constant", 20.0, 20.0))
     population = Members(
         build_model("linear", grouped.width, 1),
-        PopulationLoss([SPECS[1], LossSpec((Part("squared"), strong))], groups=grouped.groups),
+        PopulationLoss([SPECS[1], LossSpec((Part("squared"), strong))], sizes=grouped.sizes),
         torch.arange(2),
         torch.tensor([3e-3, 3e-3]),
         grouped.seeds,

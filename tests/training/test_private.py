@@ -15,50 +15,43 @@ pytest.importorskip("opacus", reason="the extra `private` is not installed")
 PLAIN = LossSpec.from_json({"parts": [{"term": "binary_cross_entropy"}]})
 
 
-def _rows(count: int = 600) -> tuple[torch.Tensor, torch.Tensor]:
+def _rows(count: int = 600) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(count, 4, generator=generator)
-    return features, (features[:, 0] > 0).long()
+    return {"features": features, "target": (features[:, 0] > 0).long()}
 
 
 def _accuracy(epsilon: float) -> float:
-    features, target = _rows()
+    rows = _rows()
     model = build_model("linear", 4, 1)
-    fit = train_privately(
-        model, PLAIN, features, target, None, Privacy(epsilon), epochs=20, batch_size=100, rate=0.05, seed=1
-    )
+    fit = train_privately(model, PLAIN, rows, {}, Privacy(epsilon), epochs=20, batch_size=100, rate=0.05, seed=1)
     stacked = {name: value[None, None] for name, value in fit.parameters.items()}
-    outputs = model.forward(stacked, {}, features[None], training=False, seed=0)[0, 0]
-    return float(((outputs > 0).long() == target).float().mean())
+    outputs = model.forward(stacked, {}, rows["features"][None], training=False, seed=0)[0, 0]
+    return float(((outputs > 0).long() == rows["target"]).float().mean())
 
 
 def test_the_promise_is_kept_and_used_up() -> None:
-    features, target = _rows()
     model = build_model("linear", 4, 1)
-    fit = train_privately(
-        model, PLAIN, features, target, None, Privacy(3.0), epochs=3, batch_size=60, rate=0.05, seed=0
-    )
+    fit = train_privately(model, PLAIN, _rows(), {}, Privacy(3.0), epochs=3, batch_size=60, rate=0.05, seed=0)
     assert 2.5 < fit.epsilon <= 3.0
     assert fit.steps == 30
     assert fit.sample_rate == pytest.approx(0.1)
 
 
 def test_a_loss_relative_to_the_target_is_given_its_zero() -> None:
-    features, _ = _rows(120)
+    features = _rows(120)["features"]
     spec = LossSpec.from_json({"parts": [{"term": "poisson"}, {"term": "relative_absolute"}]})
     one, other = (
         train_privately(
             build_model("linear", 4, 1),
             spec,
-            features,
-            features[:, 0],
-            None,
+            {"features": features, "target": features[:, 0]},
+            {"zero": torch.tensor(zero)},
             Privacy(20.0),
             epochs=2,
             batch_size=60,
             rate=0.05,
             seed=0,
-            zero=torch.tensor(zero),
         )
         for zero in (-1.0, -4.0)
     )
@@ -77,12 +70,9 @@ def test_no_sample_moves_the_sum_by_more_than_the_clip() -> None:
 
 
 def test_noise_differs_between_calls_without_a_seed() -> None:
-    features, target = _rows(120)
+    rows = _rows(120)
     model = build_model("linear", 4, 1)
-    fits = [
-        train_privately(model, PLAIN, features, target, None, Privacy(3.0), epochs=1, batch_size=60, rate=0.05)
-        for _ in range(2)
-    ]
+    fits = [train_privately(model, PLAIN, rows, {}, Privacy(3.0), epochs=1, batch_size=60, rate=0.05) for _ in range(2)]
     assert not torch.equal(fits[0].parameters["weight0"], fits[1].parameters["weight0"])
 
 

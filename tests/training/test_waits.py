@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from losssearch.data import draws, load, make_replicas, partition
+from losssearch.data.batch import Batch
 from losssearch.data.replicas import Replicas
 from losssearch.errors import SpecError
 from losssearch.execution.job import Judge
@@ -89,19 +90,8 @@ def training(task: str, model: Any = "mlp", *, weighed: bool = False) -> _Traini
     return _Training(built, candidates(task, weighed=weighed), given, PLAN, judge, DEVICE, None, 1.0)
 
 
-def take_step(made: _Training, batch: tuple[Any, ...], number: int) -> None:
-    features, target, group, weight = batch
-    made.members.step(
-        features,
-        target,
-        made.replicas.class_prior,
-        progress=number / 10,
-        factor=1.0,
-        seed=number,
-        group=group,
-        zero=made.replicas.zero,
-        weight=weight,
-    )
+def take_step(made: _Training, batch: Batch, number: int) -> None:
+    made.members.step(batch, made.replicas.facts, progress=number / 10, factor=1.0, seed=number)
 
 
 def counted(waits: Counter[str], act: Callable[[], object]) -> Counter[str]:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from losssearch.data.batch import Batch
 from losssearch.data.streamed.rowfile import Records, RowFile
 
 WINDOW = 64
@@ -56,7 +57,7 @@ class Stream:
         """The same rows, in batches on a device."""
         return replace(self, device=str(device))
 
-    def batches(self, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    def batches(self, epoch: int, size: int) -> Iterator[Batch]:
         """Batches of features ``[R, size, D]``, target and group ids ``[R, size]``.
 
         Every row comes once, but for a rest below ``size``. A row of no known group has the id -1; without a sensitive
@@ -75,11 +76,11 @@ class Stream:
                 chunks = [next(own) for own in records]
                 features = torch.from_numpy(np.stack([self.file.layout.features(chunk) for chunk in chunks]))
                 target = torch.from_numpy(np.stack([self._target(chunks[replica], replica) for replica in replicas]))
-                group = None
+                batch = {"features": self._sent(features), "target": self._sent(target)}
                 if self.file.layout.grouped:
                     ids = np.stack([chunk["group"] for chunk in chunks]).astype(np.int64)
-                    group = self._sent(torch.from_numpy(ids))
-                yield self._sent(features), self._sent(target), group
+                    batch["group"] = self._sent(torch.from_numpy(ids))
+                yield batch
         finally:
             os.close(descriptor)
 

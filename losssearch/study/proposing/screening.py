@@ -72,11 +72,9 @@ class Screen:
     ) -> None:
         """The untrained ``model`` runs on ``device``, where it will be trained."""
         probe, self._weights = _representatives(replicas.take([0]))
-        features, self._target = probe.features, probe.target
-        self._free = probe.target[:, :FREE]
-        self._prior, self._zero, self._features = probe.class_prior, probe.zero, features
-        self._group = probe.group
-        self._groups, self._classes = probe.groups, max(probe.classes, 2)
+        features, self._free = probe.features, probe.target[:, :FREE]
+        self._batch = {name: value for name, value in probe.train.items() if name != "weight"}
+        self._facts, self._sizes_of_data = probe.facts, probe.sizes
         seed = probe.seeds[0]
         parameters = {name: value.to(device)[None, None] for name, value in model.initial(seed).items()}
         buffers = {name: value.to(device)[None, None].clone() for name, value in model.buffers(seed).items()}
@@ -176,21 +174,15 @@ class Screen:
         return torch.stack([self._gradient(loss, outputs, done) for done in progress], dim=2)
 
     def _population(self, specs: Sequence[LossSpec]) -> PopulationLoss:
-        return PopulationLoss(specs, groups=self._groups, classes=self._classes)
+        return PopulationLoss(specs, sizes=self._sizes_of_data)
 
     def _gradient(self, loss: PopulationLoss, outputs: Tensor, progress: float) -> Tensor:
         """The gradient [probes, specs, rows, classes or 1] on ``outputs`` [probes, 1 or specs, rows(, classes)]."""
         probes, members = len(outputs), len(loss.specs)
         leaf = outputs.expand(probes, members, *outputs.shape[2:]).clone().requires_grad_()
-        target = self._target[:, : outputs.shape[2]].expand(probes, -1)
-        prior = self._prior.expand(probes, -1)
-        features = self._features[:, : outputs.shape[2]].expand(probes, *[-1] * (self._features.dim() - 1))
-        group = self._group
-        if group is not None:
-            group = group[:, : outputs.shape[2]].expand(probes, *(-1,) * (group.dim() - 1))
-        learned = loss.initial.expand(probes, -1, -1)
-        beside = {"group": group, "features": features, "zero": self._zero.expand(probes)}
-        values = loss(leaf, target, prior, learned, progress, **beside)
+        batch = {name: _repeated(value[:, : outputs.shape[2]], probes) for name, value in self._batch.items()}
+        facts = {name: _repeated(value, probes) for name, value in self._facts.items()}
+        values = loss(leaf, batch, facts, loss.initial.expand(probes, -1, -1), progress)
         (gradient,) = torch.autograd.grad(values.sum(), leaf)
         return gradient.reshape(*outputs.shape[:1], members, outputs.shape[2], -1)
 
@@ -241,6 +233,10 @@ class Screen:
             after, _ = self._judge(outputs, self._free, torch.ones(len(waiting), dtype=torch.bool))
             leads[waiting] = (after > self._before)[0]
         return [bool(leading) for leading in leads]
+
+
+def _repeated(value: Tensor, probes: int) -> Tensor:
+    return value.expand(probes, *value.shape[1:])
 
 
 def _representatives(probe: Replicas) -> tuple[Replicas, Tensor]:

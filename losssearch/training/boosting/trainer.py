@@ -86,7 +86,7 @@ class _Growing:
         prior = replicas.class_prior[replica] if replicas.classes else None
         group = None
         if replicas.group is not None:
-            group = memberships(replicas.group[replica], replicas.groups).double()
+            group = memberships(replicas.group[replica], replicas.sizes.sensitive).double()
         objective = Objective(
             pieces_of(candidate.spec, prior, replicas.classes, replicas.groups, float(replicas.zero[replica])),
             replicas.target[replica],

@@ -165,7 +165,7 @@ import sklearn.compose, torch, pyarrow.parquet, pandas
 before = status("VmRSS:")
 dataset = load(sys.argv[1], target="y", memory=20_000_000)
 replicas = make_replicas(dataset, draws(dataset, partition(dataset, 0).search, seed=0, count=3, purpose="search"))
-rows = sum(features.shape[1] for features, *_ in replicas.stream.batches(1, 1024))
+rows = sum(batch["target"].shape[1] for batch in replicas.stream.batches(1, 1024))
 print(rows, status("VmHWM:") - before)
 """
 

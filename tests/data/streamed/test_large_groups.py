@@ -109,7 +109,8 @@ def test_batches_carry_the_groups_of_their_rows(tmp_path: Path) -> None:
     assert replicas.validation_group.shape == replicas.validation_target.shape
     place = [column.name for column in dataset.schema.columns if column.kind == "numeric"].index("code")
     rows = 0
-    for features, _, group in replicas.stream.batches(1, 500):
+    for batch in replicas.stream.batches(1, 500):
+        features, group = batch["features"], batch["group"]
         assert group is not None
         code = features[..., place]  # normal scores rise with the code, so that ranks tell it
         assert group.dtype == torch.int64

@@ -37,7 +37,7 @@ def stream(file: RowFile, seeds: tuple[int, ...] = (3, 4), held: tuple[int, ...]
 
 
 def order(source: Stream, epoch: int, size: int = 1000) -> np.ndarray:
-    return torch.cat([target for _, target, _ in source.batches(epoch, size)], dim=1).numpy()
+    return torch.cat([batch["target"] for batch in source.batches(epoch, size)], dim=1).numpy()
 
 
 @pytest.mark.parametrize("blocks", [1, 63, 64, 65, 1000])
@@ -70,7 +70,8 @@ def test_the_order_depends_on_seed_and_epoch_alone(file: RowFile) -> None:
 
 
 def test_features_and_targets_stay_together_to_the_bit(file: RowFile) -> None:
-    for features, target, _ in stream(file).batches(1, 512):
+    for batch in stream(file).batches(1, 512):
+        features, target = batch["features"], batch["target"]
         assert features.shape == (2, 512, WIDTH)
         assert features.dtype == torch.float32
         assert torch.equal(features[..., 0], (target.double() / 7).float())
@@ -105,7 +106,7 @@ def test_a_regression_target_is_standardised_and_counted(file: RowFile) -> None:
     assert known.mean[0] == pytest.approx((ROWS - 1) / 2)
     assert known.std[0] == pytest.approx(np.arange(ROWS).std())
     source = Stream(file, ROWS, torch.ones((1, 5), dtype=torch.bool), (0,), (1e4,), (50.0,), 0)
-    _, target, _ = next(iter(source.batches(1, 64)))
+    target = next(iter(source.batches(1, 64)))["target"]
     assert target.dtype == torch.float32
     assert (target.min() >= -200) & (target.max() <= (ROWS - 1e4) / 50)
 

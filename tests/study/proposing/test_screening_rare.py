@@ -108,8 +108,8 @@ def test_every_class_of_every_group_is_among_the_probed() -> None:
     base = rare(200, 0)
     group = torch.zeros(TRAINED, dtype=torch.long)
     group[::150] = 1
-    screening = screen(replace(base, group=group[None], groups=2), "f1", "binary")
-    probed = {(int(y), int(g)) for y, g in zip(screening._target[0], screening._group[0], strict=True)}
+    probe = screen(replace(base, group=group[None], groups=2), "f1", "binary")._batch
+    probed = {(int(y), int(g)) for y, g in zip(probe["target"][0], probe["group"][0], strict=True)}
     everywhere = {(int(y), int(g)) for y, g in zip(base.target[0], group, strict=True)}
     assert probed == everywhere
 
@@ -125,7 +125,7 @@ def test_scales_are_those_of_the_rows_that_a_training_sees() -> None:
     outputs = model.forward(start, {}, replicas.features, training=False, seed=0)
     loss = screen(replicas, "f1", "binary")._population(specs)
     leaf = outputs.expand(1, len(specs), -1).clone().requires_grad_()
-    values = loss(leaf, replicas.target, replicas.class_prior, loss.initial[None], 0.0, features=replicas.features)
+    values = loss(leaf, replicas.train, replicas.facts, loss.initial[None], 0.0)
     (slopes,) = torch.autograd.grad(values.sum(), leaf)
     assert found == pytest.approx(slopes[0].abs().sum(dim=-1).tolist(), rel=0.1)
 
