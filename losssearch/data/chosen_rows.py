@@ -11,6 +11,7 @@ from losssearch.data import columnar_files
 from losssearch.data.given_splits import Given, attach, split_arrays
 from losssearch.data.held_file import joined, unseen_class
 from losssearch.data.sources import Source, read_source
+from losssearch.data.target_columns import TargetName
 from losssearch.data.targets import Target, missing_values
 from losssearch.data.weights import weighed
 from losssearch.errors import DataError
@@ -19,7 +20,7 @@ from losssearch.errors import DataError
 def chosen_rows(
     source: Source,
     given: Given,
-    target: str | None,
+    target: TargetName | None,
     drop: tuple[str, ...],
     max_rows: int | None,
     drop_missing_target: bool,
@@ -33,15 +34,15 @@ def chosen_rows(
             "not fit: use --max-rows N for a sample of them, or raise --data-memory"
         )
     if given.test is None:
-        attached, said = weighed(attach(source, given.roles, target))
+        attached, said = weighed(attach(source, given.roles))
         source, notes = _without_missing_target(_thinned(attached, max_rows), drop_missing_target)
         return source, (*said, *notes), 0
-    held = read_source(given.test, target or str(source.target.name), drop, memory=memory)
+    held = read_source(given.test, target or [str(column.name) for column in source.targets], drop, memory=memory)
     rows = len(source.target)
     split_arrays(given.roles, rows, len(held.target))
-    source, said = weighed(attach(source, given.roles, target, slice(0, rows)))
+    source, said = weighed(attach(source, given.roles, slice(0, rows)))
     source, notes = _without_missing_target(_thinned(source, max_rows), drop_missing_target)
-    held, said_held = weighed(attach(held, given.roles, target, slice(rows, None)))
+    held, said_held = weighed(attach(held, given.roles, slice(rows, None)))
     held, further = _without_missing_target(held, drop_missing_target)
     notes = (*said, *notes, *(f"{note} in {held.where}" for note in (*said_held, *further, *held.notes)))
     return joined(source, held), notes, len(held.target)
@@ -71,11 +72,12 @@ def _thinned(source: Source, most: int | None) -> Source:
 
 
 def _without_missing_target(source: Source, allowed: bool) -> tuple[Source, tuple[str, ...]]:
-    missing = missing_values(source.target)
+    found = [missing_values(column) for column in source.targets]
+    missing = np.logical_or.reduce(found)
     count = int(missing.sum())
     if not count:
         return source, ()
-    name = f"target {str(source.target.name)!r} of {source.where}"
+    name = f"target {', '.join(repr(str(column.name)) for column in source.targets)} of {source.where}"
     if count == len(missing):
         raise DataError(f"a target must have values; {name} has none in {count} rows")
     if not allowed and source.large is None:  # a sample proves nothing; the whole file is still to be read

@@ -31,7 +31,8 @@ from losssearch.data.schema import Column, Schema
 from losssearch.data.sources import Data, Source, read_source
 from losssearch.data.streamed.groups import GroupReader
 from losssearch.data.streamed.table import RESIDENT_SHARE, Stored, row_keys, row_numbers, store
-from losssearch.data.targets import KINDS, MINIMUM_ROWS, Target, read_target
+from losssearch.data.target_columns import TargetName
+from losssearch.data.targets import MINIMUM_ROWS, Target, read_target
 from losssearch.errors import DataError, OptionError
 
 COARSE = 0.1
@@ -43,9 +44,9 @@ class Dataset:
     """What a study is given.
 
     ``features``: a data frame with the columns of ``schema``, or float32 [rows, columns] for arrays and
-    flattened images. ``target``: class ids int64, or float64 for regression. ``classes``: the name of each
-    id, empty for regression; a binary task has the positive class at id 1. ``task``: binary, multiclass or
-    regression. ``weight`` [rows], above zero, where there is one. ``group`` [rows]: ids of the sensitive groups, and
+    flattened images. ``target``: class ids int64 [rows], or numbers float64, [rows, columns] for a task of several
+    target columns. ``classes``: the name of each id, empty for numbers; a task of two classes has the positive one at
+    id 1. ``task``: the name of the kind of task. ``weight`` [rows], above zero, where there is one. ``group`` [rows]: ids of the sensitive groups, and
     ``groups`` their names, where there is a sensitive attribute; ``attribute`` its numbers, where it is one.
     ``fingerprint``: 16 hexadecimal digits of the
     content, the same in every run. ``notes``: sentences that say what was inferred and left out. ``stored``: all rows
@@ -101,15 +102,15 @@ class Dataset:
         repeated = size > 1
         if size[repeated].sum() < COARSE * len(key):
             return False
-        target = pd.Series(self.target).groupby(key)
-        differ = (target.max() != target.min()).to_numpy()
+        target = pd.DataFrame(self.target).groupby(key)
+        differ = (target.max() != target.min()).to_numpy().any(axis=1)
         return bool(differ[repeated].mean() >= COARSE)
 
 
 def load(
     data: Data,
     *,
-    target: str | None = None,
+    target: TargetName | None = None,
     task: str | None = None,
     drop: str | Sequence[str] = (),
     positive: object = None,
@@ -120,13 +121,14 @@ def load(
     sensitive: Sensitive | None = None,
     sensitive_as_feature: bool = False,
     given: Given | None = None,
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[str] = (),
 ) -> Dataset:
     """Read data and infer their schema and task.
 
     ``data``: a path (.csv, .csv.gz, .tsv, .parquet, .arrow, .feather, or .npz with images or features and
     labels), ``builtin:NAME``, ``openml:ID``, a data frame, or a pair (X, y) of arrays, tensors or frames.
-    ``target``: the column, or the array of an NPZ file; may be left out for built-in sets, OpenML and pairs.
+    ``target``: the column, or the array of an NPZ file; may be left out for built-in sets, OpenML and pairs. Several
+    columns, for a task that reads as many: a list of names, or the names with commas between them.
     ``drop``: columns that must not be features. ``positive``: the positive class of a binary target.
     ``drop_missing_target``: leave out rows without a target instead of refusing them. ``max_rows``: if there
     are more rows, use a seeded sample of that size, in which the target's classes keep their shares and a rare class
@@ -136,7 +138,7 @@ def load(
     it is unpacked. ``sensitive``: columns whose values, or combinations of values, are the
     groups to be treated alike; they are no features unless ``sensitive_as_feature``. See `losssearch.data.groups`.
     ``given``: the user's own splits. See `losssearch.data.given_splits`. ``kinds``: the tasks that the study's metric
-    is for, which decide the task where its values leave it open.
+    is for, which decide the task where its values leave it open; all where empty.
 
     Raises `DataError`, `OptionError` or `UnknownNameError`, each in one line: for a file that is missing or
     no table, a missing column, a target that is constant, not finite or missing in places, fewer than 50
@@ -145,8 +147,9 @@ def load(
     if max_rows is not None and max_rows < MINIMUM_ROWS:
         raise OptionError(f"max_rows must be at least {MINIMUM_ROWS}, which the splits need, got {max_rows}")
     named, dropped = sensitive_columns(sensitive), (drop,) if isinstance(drop, str) else tuple(drop)
-    if target is not None and target in named:
-        raise OptionError(f"the sensitive attribute must not be the target; {target!r} is both")
+    for name in () if target is None else (target,) if isinstance(target, str) else target:
+        if name in named:
+            raise OptionError(f"the sensitive attribute must not be the target; {name!r} is both")
     given = given or Given()
     streamable = not isinstance(sensitive, np.ndarray | pd.Series)  # labels given with a file are one per row of it
     needed = (*named, *given.columns.values())
@@ -161,7 +164,7 @@ def load(
     source = without_columns(source, unseen)
     if isinstance(source.features, pd.DataFrame):
         notes = (*notes, *announced(source.features, list(given.columns.values())))
-    goal = read_target(source.target, source.where, task, positive, kinds)
+    goal = read_target(source.target, source.where, task, positive, kinds, source.targets[1:])
     check_classes(goal, held, str(given.test))
     source = _without_row_numbers(source)
     features, schema, read_notes = _read_features(source)

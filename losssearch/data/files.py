@@ -22,6 +22,7 @@ from losssearch.data.columns import MISSING_TEXT
 from losssearch.data.index_columns import with_index
 from losssearch.data.numbers import plainly_numbers
 from losssearch.data.room import Room
+from losssearch.data.target_columns import TargetName, target_columns
 from losssearch.errors import DataError, LossSearchError
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".arrow", ".feather")
@@ -63,7 +64,7 @@ class LargeFile:
 def read_large_table(
     path: Path,
     suffix: str,
-    target: str | None,
+    target: TargetName | None,
     max_rows: int | None,
     *,
     room: Room,
@@ -82,17 +83,18 @@ def read_large_table(
         rows, schema = columnar_files.shape_of(path, suffix)
         columnar_files.require_columns(schema, room, path)
         most = max_rows or columnar_files.rows_in_memory(schema, room)
-        streamed = stream and max_rows is None and target is not None and rows > most
+        columns = target_columns(target, schema.names)
+        streamed = stream and max_rows is None and len(columns) == 1 and rows > most
         used = columnar_files.sample_size(rows, most) if streamed else min(rows, most)
         columnar_size.require_room(path, suffix, room, rows, used)
         if rows <= most:
             return _read_columnar(path, suffix), (), None
         refuse_duplicate_names(schema.names, str(path))
-        if target is not None and target not in schema.names:
+        if not set(columns) <= set(schema.names):
             return pd.DataFrame(schema.empty_table().to_pandas()), (), None  # told where it is missed
         at_once = columnar_files.rows_at_once(schema, room)
         large = LargeFile(path, suffix, rows, at_once) if streamed else None
-        frame = columnar_files.sample_file(path, suffix, target, used, at_once)
+        frame = columnar_files.sample_file(path, suffix, columns[0] if columns else None, used, at_once)
     if large is not None:
         return frame, (), large
     why = "as max_rows asks" if max_rows else "all would take more than the memory for data"

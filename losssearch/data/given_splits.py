@@ -116,20 +116,20 @@ class GivenSplit:
         return json.dumps([len(part) for part in held]).encode() + b"".join(held)
 
 
-def attach(source: Source, roles: Mapping[str, Named], target: str | None, rows: slice | None = None) -> Source:
+def attach(source: Source, roles: Mapping[str, Named], rows: slice | None = None) -> Source:
     """The source with the values of each role added to its rows; ``rows``: the part of an array that belongs to it.
 
     Raises `DataError` for a column that is not there, `OptionError` for the target, or values that are not one per row.
     """
     beside = dict(source.beside)
     for role, value in roles.items():
-        beside[role] = _values(source, role, value, target, rows)
+        beside[role] = _values(source, role, value, rows)
     return replace(source, beside=beside)
 
 
-def _values(source: Source, role: str, value: Named, target: str | None, rows: slice | None) -> pd.Series:
+def _values(source: Source, role: str, value: Named, rows: slice | None) -> pd.Series:
     if isinstance(value, str):
-        if value in (target, source.target.name):
+        if value in [column.name for column in source.targets]:
             raise OptionError(f"--{role} must not be the target; {value!r} is both")
         if not isinstance(source.features, pd.DataFrame):
             raise OptionError(

@@ -209,7 +209,7 @@ def _pooling(counts: Mapping[str, int], smallest: int) -> str:
 
 def _column(source: Source, entry: str) -> list[str]:
     name, sign, at = _parsed(entry)
-    if name == source.target.name:
+    if name in [column.name for column in source.targets]:
         raise OptionError(f"the sensitive attribute must not be the target; {name!r} is both")
     assert isinstance(source.features, pd.DataFrame)  # noqa: S101  (the caller checked)
     require_column(name, source.features, source.where, "sensitive column")

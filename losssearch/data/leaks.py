@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from losssearch.data.dataset import Dataset
 from losssearch.data.encoding import calendar_parts
+from losssearch.data.target_kind import target_kind
 
 CLASSES, NUMBERS = 0.82, 0.995
 """Share of the target's variance that a feature must explain alone, on new rows: of classes, and of ranks of numbers.
@@ -69,15 +70,16 @@ def leaks(dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[Leak]:
         return
     shuffled = np.random.default_rng(_SEED).permutation(rows)
     few, many = shuffled[:GLANCED], shuffled[:MOST_ROWS]
-    goals = _goals(dataset)
+    goals, goal = _goals(dataset), target_kind(dataset.task)
     for column in dataset.schema.columns:
         values = _values(dataset.features[column.name], column.kind)
         if _explained(values[few], goals[few], column.kind == "categorical", 2)[0] < PARTLY:
             continue
         explained, predicted = _explained(values[many], goals[many], column.kind == "categorical", FOLDS)
-        auc = _auc(predicted[:, -1], dataset.target[many]) if dataset.task == "binary" else None
-        if dataset.task == "regression" and column.kind != "categorical":
-            explained = max(explained, _rank_correlation(values[many], goals[many, 0]) ** 2)
+        auc = _auc(predicted[:, -1], dataset.target[many]) if goal.pair else None
+        if not goal.nominal and column.kind != "categorical":
+            alike = (_rank_correlation(values[many], ranks) for ranks in goals[many].T)
+            explained = max(explained, *(one**2 for one in alike))
         if explained >= (CLASSES if dataset.classes else NUMBERS) or (
             auc is not None and auc >= RANKED and explained >= PARTLY
         ):
@@ -85,13 +87,14 @@ def leaks(dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[Leak]:
 
 
 def _goals(dataset: Dataset) -> NDArray[np.float64]:
-    """The target [rows, 1], or 0 and 1 for each class [rows, classes].
+    """The target [rows, columns], or 0 and 1 for each class [rows, classes].
 
     Of numbers, ranks: else one outlier would be all their variance, and a logarithm of the target no leak.
     """
-    if dataset.task == "regression":
-        return np.asarray(pd.Series(dataset.target).rank(), dtype=np.float64)[:, None]
-    if dataset.task == "binary":
+    goal = target_kind(dataset.task)
+    if not goal.nominal:
+        return np.asarray(pd.DataFrame(dataset.target).rank(), dtype=np.float64)
+    if goal.pair:
         return np.asarray(dataset.target, dtype=np.float64)[:, None]
     each: NDArray[np.float64] = np.eye(len(dataset.classes))[dataset.target]
     return each

@@ -18,6 +18,7 @@ from losssearch.data import builtin, files
 from losssearch.data.columns import LARGEST
 from losssearch.data.index_columns import with_index
 from losssearch.data.room import Room
+from losssearch.data.target_columns import TargetName, columns_of, target_columns
 from losssearch.errors import DataError, OptionError
 
 Data: TypeAlias = str | Path | pd.DataFrame | tuple[Any, Any]
@@ -27,6 +28,7 @@ _FAR = 1e3
 """Means more deviations than this from zero, and deviations this large or small, leave float32 too few digits."""
 
 _FEATURE_ARRAYS = ("images", "X", "x", "features", "data")
+_FURTHER = "target "
 _TARGET_ARRAYS = ("labels", "y", "target", "targets")
 
 
@@ -36,7 +38,8 @@ class Source:
 
     ``features`` is a data frame, or an array [rows, ...]. ``shape`` is that of one image, empty for a table.
     ``where`` names the source in messages. ``large``: the file that these rows are a sample of, if all of its rows
-    are to be streamed. ``beside``: additional values per row, by their role, such as its group.
+    are to be streamed. ``beside``: additional values per row, by their role, such as its group; of a
+    target of several columns, all but the first.
     """
 
     name: str
@@ -47,6 +50,11 @@ class Source:
     notes: tuple[str, ...] = ()
     large: files.LargeFile | None = None
     beside: Mapping[str, pd.Series] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> tuple[pd.Series, ...]:
+        """The columns of the target."""
+        return (self.target, *(values for role, values in self.beside.items() if role.startswith(_FURTHER)))
 
     def rows(self, chosen: NDArray[Any]) -> Source:
         """The source with these rows alone, given by number or as a mask; their index still names them."""
@@ -61,7 +69,7 @@ class Source:
 
 def read_source(
     data: object,
-    target: str | None,
+    target: TargetName | None,
     drop: Sequence[str],
     max_rows: int | None = None,
     *,
@@ -77,8 +85,9 @@ def read_source(
     Raises `DataError` for data that cannot be read or lack a named column, `OptionError` for arguments that
     do not fit together, `UnknownNameError` for an unknown built-in set.
     """
-    if target is not None and target in drop:
-        raise OptionError(f"the target must not be dropped; {target!r} is both target and in drop")
+    for name in [] if target is None else [target] if isinstance(target, str) else target:
+        if name in drop:
+            raise OptionError(f"the target must not be dropped; {name!r} is both target and in drop")
     if isinstance(data, pd.DataFrame):
         return _from_table(with_index(data, "the data frame"), "data", "the data frame", target, drop)
     if isinstance(data, tuple):
@@ -101,46 +110,53 @@ def read_source(
     return replace(source, notes=(*notes, *source.notes), large=large)
 
 
-def _from_table(frame: pd.DataFrame, name: str, where: str, target: str | None, drop: Sequence[str]) -> Source:
+def _beside(columns: Sequence[pd.Series]) -> dict[str, pd.Series]:
+    return {f"{_FURTHER}{place}": values.reset_index(drop=True) for place, values in enumerate(columns, start=2)}
+
+
+def _from_table(frame: pd.DataFrame, name: str, where: str, target: TargetName | None, drop: Sequence[str]) -> Source:
     frame = frame.rename(columns=str)
     files.refuse_duplicate_names(frame.columns, where)
     if target is None:
         raise OptionError(f"a target column must be named; {where} has {_listed(frame.columns)}")
-    require_column(target, frame, where, "target column")
-    features = _without(frame, drop, where).drop(columns=target)
-    return Source(name, where, features, frame[target])
+    columns = target_columns(target, frame.columns)
+    for column in columns:
+        require_column(column, frame, where, "target column")
+        if column in drop:
+            raise OptionError(f"the target must not be dropped; {column!r} is both target and in drop")
+    features = _without(frame, drop, where).drop(columns=list(columns))
+    first, *further = (frame[column] for column in columns)
+    return Source(name, where, features, first, beside=_beside(further))
 
 
-def _from_pair(pair: tuple[Any, ...], target: str | None, drop: Sequence[str]) -> Source:
+def _from_pair(pair: tuple[Any, ...], target: TargetName | None, drop: Sequence[str]) -> Source:
     if len(pair) != 2:
         raise OptionError(f"a tuple of data must be a pair (X, y), got {len(pair)} items")
     where = "the pair (X, y)"
-    values = _plain(pair[1])
-    labels = values if isinstance(values, pd.Series) else np.asarray(values)
-    if isinstance(labels, np.ndarray):
-        labels = pd.Series(_one_per_row(labels, "y"))
-    name = target or "target"
-    labels = labels.reset_index(drop=True).rename(name)
+    labels, *further = columns_of(_plain(pair[1]), target, "y")
     features = _plain(pair[0])
     if isinstance(features, pd.DataFrame):
         features = features.rename(columns=str).reset_index(drop=True)
         files.refuse_duplicate_names(features.columns, "X")
-        if name in features.columns:
-            raise DataError(f"X must not hold the target; it has a column {name!r}")
+        for name in (str(column.name) for column in (labels, *further)):
+            if name in features.columns:
+                raise DataError(f"X must not hold the target; it has a column {name!r}")
         features = _without(features, drop, "X")
     else:
         _refuse_drop(drop, "X is an array")
         features = np.asarray(features)
-    return _from_arrays(features, labels, "data", where)
+    return replace(_from_arrays(features, labels, "data", where), beside=_beside(further))
 
 
 def _from_archive(
-    arrays: Mapping[str, NDArray[Any]], name: str, where: str, target: str | None, drop: Sequence[str]
+    arrays: Mapping[str, NDArray[Any]], name: str, where: str, target: TargetName | None, drop: Sequence[str]
 ) -> Source:
     _refuse_drop(drop, f"{where} holds arrays")
     target = target or next((key for key in _TARGET_ARRAYS if key in arrays), None)
     if target is None:
         raise OptionError(f"a target array must be named; {where} has {_listed(arrays)}")
+    if not isinstance(target, str):
+        raise OptionError(f"the target of {where} is one array; it may be [rows, columns]")
     if target not in arrays:
         raise DataError(f"{where} has no target array {target!r}; {_nearest(target, arrays)}")
     others = [key for key in arrays if key != target]
@@ -151,8 +167,10 @@ def _from_archive(
         raise DataError(f"{where} must hold one array of features, named one of {expected}; it has {_listed(arrays)}")
     ignored = [key for key in others if key != chosen]
     notes = (f"ignored the arrays {', '.join(map(repr, ignored))}",) if ignored else ()
-    labels = pd.Series(_one_per_row(arrays[target], f"{where}: {target!r}"), name=target)
-    return _from_arrays(arrays[chosen], labels, name, where, notes)
+    array = arrays[target]
+    several = None if array.ndim == 2 and array.shape[1] > 1 else target
+    labels, *further = columns_of(array, several, f"{where}: {target!r}")
+    return replace(_from_arrays(arrays[chosen], labels, name, where, notes), beside=_beside(further))
 
 
 def _from_arrays(
@@ -194,7 +212,7 @@ def _pixels(values: NDArray[Any]) -> NDArray[np.float32]:
         return values.astype(np.float32)
 
 
-def _from_builtin(name: str, target: str | None, drop: Sequence[str]) -> Source:
+def _from_builtin(name: str, target: TargetName | None, drop: Sequence[str]) -> Source:
     where = f"builtin:{name}"
     loaded = builtin.load_builtin(name)
     if isinstance(loaded, pd.DataFrame):
@@ -205,7 +223,7 @@ def _from_builtin(name: str, target: str | None, drop: Sequence[str]) -> Source:
     return _from_arrays(*loaded, name, where)
 
 
-def _from_openml(identifier: str, target: str | None, drop: Sequence[str]) -> Source:
+def _from_openml(identifier: str, target: TargetName | None, drop: Sequence[str]) -> Source:
     from sklearn.datasets import fetch_openml
 
     where = f"openml:{identifier}"
@@ -229,14 +247,6 @@ def _plain(values: Any) -> Any:
         return (values.float() if values.dtype in (torch.bfloat16, torch.float16) else values).numpy()
     if isinstance(values, pd.DataFrame) and values.shape[1] == 1 and values.columns.nlevels > 1:
         return values.droplevel(0, axis=1)
-    return values
-
-
-def _one_per_row(values: NDArray[Any], what: str) -> NDArray[Any]:
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1:
-        raise DataError(f"a target must hold one value per row; {what} has shape {values.shape}")
     return values
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from losssearch.data import grouped_rows, ordered_rows
 from losssearch.data.dataset import Dataset
 from losssearch.data.given_splits import CONFIRMATION, PARTS, SEARCH, TEST
+from losssearch.data.target_kind import target_kind
 from losssearch.errors import DataError, OptionError
 
 SMALL = 1000
@@ -283,11 +284,7 @@ def _positions(
 
 def _strata(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:
     """The stratum of each row, numbered from the rarest."""
-    values: NDArray[Any] = dataset.target[rows]
-    if dataset.task == "regression":
-        bins = int(np.clip(len(rows) // 20, 2, 10))
-        edges = np.quantile(values, np.arange(1, bins) / bins)
-        values = np.searchsorted(edges, values, side="right")
+    values = target_kind(dataset.task).strata(dataset.target[rows])
     if dataset.group is not None:
         _, values = np.unique(values, return_inverse=True)
         values = values * (int(dataset.group.max()) + 1) + dataset.group[rows]

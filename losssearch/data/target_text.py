@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from losssearch.data.columns import parsed, read_text, row_of
+from losssearch.data.target_kind import TargetKind
 from losssearch.data.text_forms import GAPS, TextForm, find_form
 from losssearch.errors import DataError
 
@@ -15,14 +16,15 @@ CLASS_ROWS = 5
 """Rows that words among numbers need to be classes too."""
 
 
-def number_text(column: pd.Series, name: str, task: str | None, form: TextForm | None = None) -> pd.Series:
+def number_text(column: pd.Series, name: str, kind: TargetKind | None, form: TextForm | None = None) -> pd.Series:
     """The target as float64 where its text can only be meant as numbers, otherwise as it came.
 
-    ``form``: how its numbers are written, where a sample has told. Rows are named by the column's index.
+    ``kind``: what the target is to be read as, where that is known. ``form``: how its numbers are written, where a
+    sample has told. Rows are named by the column's index.
 
     Raises `DataError` where nearly all cells are numbers and one is none.
     """
-    if task in ("binary", "multiclass"):
+    if kind is not None and kind.nominal:
         return column
     text = read_text(column)
     form = form or find_form(text)
@@ -32,10 +34,10 @@ def number_text(column: pd.Series, name: str, task: str | None, form: TextForm |
     odd = values.isna() & text.notna()
     distinct = text.nunique()
     if not odd.any():
-        return values if task == "regression" or distinct > FEW else column
+        return values if kind is not None or distinct > FEW else column
     counts = text[odd].value_counts()
     words = counts.min() >= CLASS_ROWS and not any(str(cell).lower() in GAPS for cell in counts.index)
-    if task is None and words and distinct <= FEW:
+    if kind is None and words and distinct <= FEW:
         return column
     place = int(odd.to_numpy().argmax())
     raise DataError(

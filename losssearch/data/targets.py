@@ -11,12 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data.columns import LARGEST, LARGEST_JUDGED, LEAST_SPREAD, read_column, read_text
+from losssearch.data.target_kind import Classes, Numbers, TargetKind, named, target_kind, task_names
 from losssearch.data.target_text import number_text
 from losssearch.data.wide_integers import distances, origin_of, whole_numbers
-from losssearch.errors import DataError, OptionError, UnknownNameError
-
-KINDS = ("binary", "multiclass", "regression")
-"""The kinds of task that a target can be read as."""
+from losssearch.errors import DataError, OptionError
 
 MINIMUM_ROWS = 50
 MINIMUM_CLASS_ROWS = 5
@@ -31,7 +29,9 @@ _YES_OF_PAIR = {"1": ("0", "-1"), "y": ("n",), "t": ("f",)}
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The target in numbers: class ids int64 with ``classes`` by id, or float64 with no classes.
+    """The target in numbers: class ids int64 with ``classes`` by id, or float64 with no classes, ``[rows]``.
+
+    A task of several target columns has ``values`` ``[rows, columns]``.
 
     ``origin``: what the values are distances from, where float64 does not hold them as they are.
     """
@@ -44,11 +44,17 @@ class Target:
 
 
 def read_target(
-    column: pd.Series, where: str, task: str | None, positive: object = None, kinds: Sequence[str] = KINDS
+    column: pd.Series,
+    where: str,
+    task: str | None,
+    positive: object = None,
+    kinds: Sequence[str] = (),
+    further: Sequence[pd.Series] = (),
 ) -> Target:
     """Read a target without missing values as ``task``, or as the kind that its values suggest.
 
-    ``kinds``: those that the study's metric is for. Where they are of one sort, classes or numbers, they decide.
+    ``kinds``: those that the study's metric is for, all where empty. Where they are of one sort, classes or numbers,
+    they decide. ``further``: the other columns of a target of several.
 
     Booleans, text, categories, two distinct values, and at most 20 distinct whole numbers that are at most
     5 % of the rows are classes; anything else is regression. A binary target has id 1 for the positive
@@ -58,29 +64,29 @@ def read_target(
     and `UnknownNameError` for an unknown task.
     """
     name = f"target {str(column.name)!r} of {where}"
-    if task is not None and task not in KINDS:
-        raise UnknownNameError("task", task, KINDS)
-    wanted = task or ("regression" if set(kinds) == {"regression"} else None)
+    wanted = task or _asked(kinds)
+    reads = None if wanted is None else target_kind(wanted)
+    _check_columns(wanted, reads, [column, *further], where)
+    if reads is not None and reads.columns > 1:
+        return _several([column, *further], where, str(wanted), positive)
     origin = origin_of(column)
-    values, nominal = _wide_values(column, origin, wanted) if origin else _values(column, name, wanted)
+    values, nominal = _wide_values(column, origin, reads) if origin else _values(column, name, reads)
     labels = sorted(values.unique())
-    inferred = _infer(labels, nominal, len(values))
-    kind = wanted or (
-        "multiclass"
-        if inferred == "regression" and set(kinds) in ({"multiclass"}, {"binary", "multiclass"})
-        else inferred
-    )
+    suggested = _infer(labels, nominal, len(values))
+    inferred = named(suggested)
+    kind = wanted or (_of_classes(kinds) if not suggested.nominal else "") or inferred
+    goal = target_kind(kind)
     how = "as asked, with" if task else "inferred from" if kind == inferred else "as the metric asks, with"
-    if positive is not None and kind != "binary":
+    if positive is not None and not goal.pair:
         raise OptionError(f"a positive class needs a binary task; {name} is read as {kind}, got positive={positive!r}")
     if len(labels) < 2:
         raise DataError(f"a target must have two or more distinct values; {name} is always {_shown(labels, 1)}")
-    if kind == "regression":
+    if not goal.nominal:
         if nominal and not all(isinstance(label, bool) for label in labels):
             asked = "" if task else ", which the metric asks for,"
             raise DataError(
-                f"regression{asked} needs numbers; {name} holds text such as {_shown(labels, 3)}: give --task "
-                "multiclass (binary for two values) and a metric for it"
+                f"{kind}{asked} needs numbers; {name} holds text such as {_shown(labels, 3)}: give --task "
+                f"{named(Classes())} ({named(Classes(2))} for two values) and a metric for it"
             )
         _require_rows(len(values), where)
         _check_spread(values, name)
@@ -88,19 +94,21 @@ def read_target(
         if origin:
             notes += (f"the target is read as its distance from {origin}, because float64 has fewer digits",)
         return Target(values.to_numpy(dtype=np.float64), (), kind, notes, 0 if nominal else origin)
-    if kind == "binary" and len(labels) != 2:
-        raise DataError(f"a binary target has two values; {name} has {len(labels)}: {_shown(labels, 5)}")
+    if goal.count is not None and len(labels) != goal.count:
+        count = "two" if goal.pair else str(goal.count)
+        raise DataError(f"a {kind} target has {count} values; {name} has {len(labels)}: {_shown(labels, 5)}")
     _require_rows(len(values), where)
     counts = values.value_counts()
     if counts.min() < MINIMUM_CLASS_ROWS:
         rarest = _class_name(counts.index[-1])
-        hint = "" if nominal else ", or read it as regression (--task regression, and a metric for it)"
+        numbers = named(Numbers())
+        hint = "" if nominal else f", or read it as {numbers} (--task {numbers}, and a metric for it)"
         raise DataError(
             f"every class needs {MINIMUM_CLASS_ROWS} rows for the splits; {name} has {len(labels)} classes, and class "
             f"{rarest!r} has {counts.min()}: merge or leave out rare classes{hint}"
         )
     notes = _inference(kind, how, len(labels), column)
-    if kind == "binary":
+    if goal.pair:
         labels = _negative_first(labels, counts, positive, name)
         notes = (f"{notes[0]}; positive class is {_class_name(labels[1])!r}",)
     ids = values.map({label: index for index, label in enumerate(labels)})
@@ -114,22 +122,69 @@ def missing_values(column: pd.Series) -> NDArray[np.bool_]:
     return column.isna().to_numpy(dtype=bool)
 
 
-def _values(column: pd.Series, name: str, task: str | None) -> tuple[pd.Series, bool]:
+def _asked(kinds: Sequence[str]) -> str | None:
+    """The one kind that the metric is for, where that settles it; classes still depend on how many there are."""
+    if len(set(kinds)) != 1:
+        return None
+    (kind,) = set(kinds)
+    return None if target_kind(kind).nominal and kind in task_names(inferred=True) else kind
+
+
+def _of_classes(kinds: Sequence[str]) -> str:
+    """The kind for any number of classes, where the metric is for classes alone; otherwise empty."""
+    if not all(target_kind(kind).nominal for kind in kinds):
+        return ""
+    return next((kind for kind in kinds if target_kind(kind) == Classes()), "")
+
+
+def _check_columns(task: str | None, kind: TargetKind | None, columns: Sequence[pd.Series], where: str) -> None:
+    """Raise `DataError` where a task reads another number of target columns than were named."""
+    wanted = 1 if kind is None else kind.columns
+    if len(columns) == wanted:
+        return
+    several = [name for name in task_names() if target_kind(name).columns == len(columns)]
+    what = "the task" if task is None else f"task {task}"
+    shown = ", ".join(repr(str(column.name)) for column in columns)
+    hint = f"name {wanted} with --target" if not several else f"name {wanted}, or give --task {' or '.join(several)}"
+    raise DataError(
+        f"{what} reads {wanted} target column{'s' * (wanted > 1)}, got {len(columns)} of {where} ({shown}): {hint}"
+    )
+
+
+def _several(columns: Sequence[pd.Series], where: str, task: str, positive: object) -> Target:
+    """A target of several columns of numbers, ``[rows, columns]``."""
+    if positive is not None:
+        raise OptionError(f"a positive class needs a target of two classes; task {task} reads numbers")
+    found = []
+    for column in columns:
+        name = f"target {str(column.name)!r} of {where}"
+        values, nominal = _values(column, name, Numbers())
+        if nominal and not all(isinstance(label, bool) for label in values.unique()):
+            raise DataError(f"{task} needs numbers; {name} holds text such as {_shown(sorted(values.unique()), 3)}")
+        _check_spread(values, name)
+        found.append(values.to_numpy(dtype=np.float64))
+    _require_rows(len(found[0]), where)
+    shown = ", ".join(repr(str(column.name)) for column in columns)
+    return Target(np.stack(found, axis=1), (), task, (f"task {task} as asked, with the columns {shown}",))
+
+
+def _values(column: pd.Series, name: str, kind: TargetKind | None) -> tuple[pd.Series, bool]:
     """The values in one comparable form, and whether they name classes rather than measure."""
     held = pd.api.types.infer_dtype(column, skipna=True)
     if held in ("string", "mixed", "mixed-integer"):
-        column = number_text(column, name, task)
+        column = number_text(column, name, kind)
     many = column.nunique() > MOST_INTEGER_CLASSES if held == "string" else False
     # Text is classes even where it spells numbers, unless those can only be measurements.
-    if held == "categorical" or (held == "string" and task != "regression" and not many):
+    numbers = kind is not None and not kind.nominal
+    if held == "categorical" or (held == "string" and not numbers and not many):
         text = read_text(column)
         if text.str.lower().isin(["true", "false"]).all():  # some programs write True, others true
             return (text.str.lower() == "true").astype("object"), True
         return text.astype("object"), True
-    values, kind = read_column(column.reset_index(drop=True), name)
-    if kind == "date":
+    values, sort = read_column(column.reset_index(drop=True), name)
+    if sort == "date":
         raise DataError(f"a target must be classes or numbers; {name} holds dates")
-    if kind == "categorical":
+    if sort == "categorical":
         return values.astype("object"), True
     infinite = values.abs().to_numpy() > LARGEST
     if infinite.any():
@@ -137,28 +192,29 @@ def _values(column: pd.Series, name: str, task: str | None) -> tuple[pd.Series, 
         raise DataError(
             f"a target must be finite; {name} has {infinite.sum()} infinite values, the first in row {first + 1}"
         )
-    if kind == "boolean":
+    if sort == "boolean":
         return values.map({0.0: False, 1.0: True}).astype("object"), True
     return values, False
 
 
-def _wide_values(column: pd.Series, origin: int, task: str | None) -> tuple[pd.Series, bool]:
+def _wide_values(column: pd.Series, origin: int, kind: TargetKind | None) -> tuple[pd.Series, bool]:
     """As `_values`, for whole numbers that float64 would merge."""
     distinct, rows = column.nunique(), len(column)
     few = distinct <= 2 or distinct <= min(MOST_INTEGER_CLASSES, MOST_INTEGER_SHARE * rows)
-    if task in ("binary", "multiclass") or (task is None and few):
+    if few if kind is None else kind.nominal:
         return whole_numbers(column).map(str).astype("object"), True
     return distances(column, origin), False
 
 
-def _infer(labels: list[Any], nominal: bool, rows: int) -> str:
+def _infer(labels: list[Any], nominal: bool, rows: int) -> TargetKind:
+    """What the values suggest."""
     if len(labels) <= 2:
-        return "binary"
+        return Classes(2)
     if nominal:
-        return "multiclass"
+        return Classes()
     whole = all(float(label).is_integer() for label in labels[: MOST_INTEGER_CLASSES + 1])
     few = len(labels) <= min(MOST_INTEGER_CLASSES, MOST_INTEGER_SHARE * rows)
-    return "multiclass" if whole and few else "regression"
+    return Classes() if whole and few else Numbers()
 
 
 def _check_spread(values: pd.Series, name: str) -> None:

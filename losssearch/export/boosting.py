@@ -19,12 +19,12 @@ import torch
 
 from losssearch.errors import OptionError
 from losssearch.export.boosting_text import CHECK, PARAMETERS, USE, WRAPPER
-from losssearch.export.example import SHOWN_CLASSES
 from losssearch.export.facts import LossFacts, plain
 from losssearch.export.reading import SPEC_FILE, read_bundle
 from losssearch.export.source import ascii_formula, loss_source
 from losssearch.export.writing import write_whole
 from losssearch.models.boosted import BOOSTED
+from losssearch.tasks.export_text import SHOWN_CLASSES
 from losssearch.training.boosting import ROUNDS, objective
 from losssearch.training.boosting.objective import Objective
 from losssearch.training.boosting.pieces import pieces_of
@@ -61,7 +61,7 @@ def objective_source(facts: LossFacts, library: str, *, rate: float | None = Non
     if library not in BOOSTED:
         raise OptionError(f"an objective is for {' or '.join(BOOSTED)}, got {library!r}")
     facts = replace(facts, learned={})
-    classes = 0 if facts.task == "regression" else facts.classes
+    classes = facts.classes if facts.kind.nominal else 0
     parts = [_part_class(loss_source(single), place) for place, single in enumerate(_singles(facts), start=1)]
     loss, machine = _Text(loss_source(facts)), _Text(inspect.getsource(objective))
     parameters = {**PARAMETERS[library], "eta" if library == "xgboost" else "learning_rate": rate or BOOSTED_RATES[1]}

@@ -56,7 +56,7 @@ def model_card(facts: LossFacts) -> str:
 
 def _notes(facts: LossFacts) -> list[str]:
     notes = []
-    if facts.task == "regression":
+    if facts.kind.export.unit:
         notes.append(
             "The loss was searched on standardised targets. For raw units give `Loss(target_mean=…, target_scale=…)`, "
             f"in the searched data {facts.target_mean:.6g} and {facts.target_scale:.6g}."

@@ -8,9 +8,6 @@ import torch
 
 from losssearch.export.facts import LossFacts
 
-SHOWN_CLASSES = 12
-"""The example has at most this many classes: its gradient is stored in the file."""
-
 _BLOCK = '''\
 # What the searched loss gives on the example of `check`, in double precision.
 EXPECTED_VALUE = {value!r}
@@ -47,8 +44,8 @@ if __name__ == "__main__":
 
 def example_block(facts: LossFacts) -> str:
     """The end of the file: expected numbers, ``check`` and ``main``."""
-    lines = _example_lines(facts)
-    output, target, prior = _example(facts)
+    lines, output, target, prior = facts.kind.export.example(facts)
+    lines = [*lines, *_beside_lines(facts, len(output))]
     loss = facts.module().double()
     output.requires_grad_()
     value = loss(output, target, class_prior=prior, progress=0.5, **_beside(facts, len(target)))
@@ -76,56 +73,3 @@ def _beside_lines(facts: LossFacts, rows: int) -> list[str]:
         "features": f"features = torch.arange({2.0 * rows}, dtype=torch.float64).cos().reshape({rows}, 2)",
     }
     return [lines[name] for name in facts.beside()]
-
-
-def _shown_classes(facts: LossFacts) -> int:
-    # What a loss carries has a row for each of its classes.
-    return facts.classes if facts.memories() else min(facts.classes, SHOWN_CLASSES)
-
-
-def _example_lines(facts: LossFacts) -> list[str]:
-    """The example as source; `_example` computes the same."""
-    output, *_ = _example(facts)
-    return [*_plain_lines(facts), *_beside_lines(facts, len(output))]
-
-
-def _plain_lines(facts: LossFacts) -> list[str]:
-    if facts.task == "regression":
-        return [
-            "loss = Loss().double()",
-            "output = 2 * torch.arange(1, 13, dtype=torch.float64).sin()",
-            "target = 1.5 * torch.arange(2, 25, 2, dtype=torch.float64).cos()",
-        ]
-    if facts.task == "binary":
-        return [
-            "loss = Loss().double()",
-            "output = 2 * torch.arange(1, 13, dtype=torch.float64).sin()",
-            "target = torch.arange(12) % 3 % 2",
-        ]
-    shown = _shown_classes(facts)
-    rows = max(8, shown)
-    short = facts.reads_prior and shown < facts.classes
-    made = [
-        f"prior = torch.tensor(CLASS_PRIOR[:{shown}], dtype=torch.float64)",
-        "loss = Loss(prior / prior.sum()).double()",
-    ]
-    return [
-        *(made if short else ["loss = Loss().double()"]),
-        f"output = 2 * torch.arange(1, {rows * shown + 1}, dtype=torch.float64).sin().reshape({rows}, {shown})",
-        f"target = torch.arange({rows}) % {shown}",
-    ]
-
-
-def _example(facts: LossFacts) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    if facts.task == "regression":
-        target = 1.5 * torch.arange(2, 25, 2, dtype=torch.float64).cos()
-        return 2 * torch.arange(1, 13, dtype=torch.float64).sin(), target, None
-    if facts.task == "binary":
-        return 2 * torch.arange(1, 13, dtype=torch.float64).sin(), torch.arange(12) % 3 % 2, None
-    shown = _shown_classes(facts)
-    rows = max(8, shown)
-    output = 2 * torch.arange(1, rows * shown + 1, dtype=torch.float64).sin().reshape(rows, shown)
-    if not facts.reads_prior or shown == facts.classes:
-        return output, torch.arange(rows) % shown, None
-    prior = torch.tensor((facts.class_prior or ())[:shown], dtype=torch.float64)
-    return output, torch.arange(rows) % shown, (prior / prior.sum()).float().double()

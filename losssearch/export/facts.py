@@ -15,6 +15,7 @@ from losssearch.losses.domains import CLASSES, GROUPS, LEARNED, TARGET_MEAN, TAR
 from losssearch.losses.part import learned_scalars, memory_rows
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import TermReduction
+from losssearch.tasks import TaskKind, get_kind
 
 LARGEST_ZERO = 1e30
 """Standardised targets are float32, and so is the place of their zero."""
@@ -49,8 +50,7 @@ class LossFacts:
     groups: int = 0
 
     def __post_init__(self) -> None:
-        if self.task not in ("binary", "multiclass", "regression"):
-            raise SpecError(f"the task of an exported loss is binary, multiclass or regression, got {self.task!r}")
+        count = self.kind.target.count
         for name, domain in _DOMAINS.items():
             object.__setattr__(self, name, domain.check(name, getattr(self, name)))
         if abs(self.zero) > LARGEST_ZERO:
@@ -58,8 +58,8 @@ class LossFacts:
                 f"the target's mean must be at most {LARGEST_ZERO:g} of its scales from 0, got {self.target_mean:g} "
                 f"and {self.target_scale:g}"
             )
-        if self.task == "binary" and self.classes != 2:
-            raise SpecError(f"a binary task has 2 classes, got {self.classes}")
+        if count is not None and self.classes != count:
+            raise SpecError(f"a {self.task} task has {count} classes, got {self.classes}")
         if self.reads_prior and self.class_prior is None:
             raise SpecError(f"this loss reads class_prior: give the shares of all {self.classes} classes")
         if self.spec.reads & {"group", "memory"} and self.groups < 1:
@@ -85,6 +85,16 @@ class LossFacts:
             raise SpecError(f"class_prior must be {self.classes} shares in [0, 1], got {self.class_prior!r:.80}")
 
     @property
+    def kind(self) -> TaskKind:
+        """The record of its task; raises `UnknownNameError` where there is none of that name."""
+        return get_kind(self.task)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a term carries something from batch to batch."""
+        return any(part.term.memory for part in self.spec.parts)
+
+    @property
     def zero(self) -> float:
         """Where the target's own zero lies among the searched data's standardised targets."""
         return 0 - self.target_mean / self.target_scale
@@ -102,7 +112,7 @@ class LossFacts:
     @property
     def counts_groups(self) -> bool:
         """Whether the exported class must know how many groups there are: of a number there is nothing to count."""
-        return "group" in self.spec.reads and (self.groups > 1 or bool(self.memories()))
+        return "group" in self.spec.reads and (self.groups > 1 or self.remembers)
 
     @property
     def scheduled(self) -> bool:

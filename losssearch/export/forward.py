@@ -11,13 +11,6 @@ from losssearch.losses.spec import LossSpec, Part
 WIDTH = 120
 """Longest line of an exported file."""
 
-_SHAPES = {
-    "binary": "``output`` [batch] or [batch, 1]: logits of class 1, or [batch, 2]; ``target`` [batch]: 0 or 1.",
-    "multiclass": "``output`` [batch, classes]: logits; ``target`` [batch]: class numbers from 0.",
-    "regression": "``output`` [batch] or [batch, 1]: predictions; ``target`` [batch] or [batch, 1].",
-}
-
-
 _BESIDE = {
     "group": "``group``: ids of the sensitive groups [batch], or memberships [batch, groups], float.",
     "features": "``features`` [batch, ...]: what tells how alike two samples are, as the model reads it.",
@@ -99,39 +92,17 @@ def _docstring(facts: LossFacts) -> list[str]:
     beside = _BESIDE | ({"group": _NUMBER} if facts.groups == 1 else {})
     more = [beside[name] for name in facts.beside()]
     if "labels" in facts.spec.reads and not facts.spec.needs_ids:
-        of_one = ", or of class 1 [batch]" if facts.task == "binary" else ""
-        more.append(f"``target`` may also hold probabilities: [batch, {max(facts.classes, 2)}]{of_one}.")
+        soft = facts.kind.export.soft
+        more.append(f"``target`` may also hold probabilities: [batch, {max(facts.classes, 2)}]{soft}.")
     more.append(
         "``weight`` [batch]: how often each sample counts. ``reduction``: mean, sum or none; else the loss's own."
     )
-    return [f'"""{_SHAPES[facts.task]}', "", *more, '"""']
+    return [f'"""{facts.kind.export.shapes}', "", *more, '"""']
 
 
 def _inputs(facts: LossFacts) -> list[str]:
     reads = facts.spec.reads
-    lines = []
-    if facts.task == "regression":
-        lines += [
-            "target = target.reshape(output.shape[0])",
-            "prediction = output.reshape(output.shape[0])",
-            "if (self.target_mean, self.target_scale) != (0.0, 1.0):",
-            "    # A mean far larger than the spread leaves few digits to float32; not every device has float64.",
-            '    wide = output.dtype if output.device.type == "mps" else torch.float64',
-            "    prediction = ((prediction.to(wide) - self.target_mean) / self.target_scale).to(output.dtype)",
-            "    target = (target.to(wide) - self.target_mean) / self.target_scale",
-            "target = target.to(output.dtype)",
-        ]
-    elif "labels" in reads:
-        ids = f', "{facts.spec.needs_ids}"' if facts.spec.needs_ids else ""
-        lines.append(f"labels, output = class_labels(target, output{ids})")
-    if facts.task == "multiclass":
-        lines += ["logits = output"] * ("logits" in reads)
-        lines += ["logit = output[:, -1] - output[:, 0]"] * ("logit" in reads)
-    if facts.task == "binary":
-        lines.append("two_scores = output.dim() == 2 and output.shape[1] == 2")
-        lines.append("logit = output[:, 1] - output[:, 0] if two_scores else output.reshape(output.shape[0])")
-        if "logits" in reads:
-            lines.append("logits = output if two_scores else torch.stack((-logit / 2, logit / 2), dim=-1)")
+    lines = facts.kind.export.inputs(facts)
     if facts.reads_prior:
         lines.append("class_prior = self.class_prior.to(output.dtype)")
     if facts.reads_zero:

@@ -190,7 +190,7 @@ def _of_data(facts: LossFacts) -> tuple[list[str], list[str], list[str]]:
         notes.append(
             "``class_prior``: share of each class in your training data [classes]; by default of the searched data."
         )
-    if facts.task == "regression":
+    if facts.kind.export.unit:
         arguments += ["target_mean: float = 0.0", "target_scale: float = 1.0"]
         setup.append("if not target_scale > 0:")
         setup.append('    raise ValueError(f"`target_scale > 0` must hold, got {target_scale}")')

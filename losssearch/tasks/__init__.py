@@ -1,19 +1,26 @@
 """The kinds of task, and what each offers to a loss."""
 
+from losssearch.tasks import kinds
 from losssearch.tasks.fair import attribute_task, fair_task, worst_cell_task
-from losssearch.tasks.task import TASKS, Task, get_task
+from losssearch.tasks.kind import KINDS, TASKS, TaskKind, get_kind, get_task
+from losssearch.tasks.task import Baseline, Task
 from losssearch.tasks.view import LOGIT, LOGITS, PREDICTION, AdjustmentKind, View
 
 __all__ = [
+    "KINDS",
     "LOGIT",
     "LOGITS",
     "PREDICTION",
     "TASKS",
     "AdjustmentKind",
+    "Baseline",
     "Task",
+    "TaskKind",
     "View",
     "attribute_task",
     "fair_task",
+    "get_kind",
     "get_task",
+    "kinds",
     "worst_cell_task",
 ]

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from types import MappingProxyType
 
+from losssearch.errors import OptionError
 from losssearch.losses.domains import Float
 from losssearch.losses.spec import Part
+from losssearch.tasks.kind import GroupMenu, get_kind
 from losssearch.tasks.task import Baseline, Task
-
-DISPARITY: Mapping[str, str] = MappingProxyType(
-    {
-        "binary": "group_disparity",
-        "multiclass": "group_disparity_multiclass",
-        "regression": "group_disparity_regression",
-    }
-)
-"""The term that measures a gap, by the kind of task."""
-
-CORRELATION: Mapping[str, str] = MappingProxyType(
-    {
-        "binary": "attribute_correlation",
-        "multiclass": "attribute_correlation",
-        "regression": "attribute_correlation_regression",
-    }
-)
-"""The term that measures the dependence on a sensitive number, by the kind of task."""
-
-DISTANCE: Mapping[str, str] = MappingProxyType(
-    {kind: name.replace("attribute_correlation", "distance_covariance") for kind, name in CORRELATION.items()}
-)
 
 _KEPT = ("weighted_cross_entropy", "logit_adjustment", "absolute", "huber")
 """Entries of the plain menu that stay."""
@@ -45,25 +24,29 @@ def fair_task(task: Task, statistics: Sequence[str], *, front: bool = False) -> 
     groups; the worst group; and one fixed penalty on the gap, tuned over its weight.
     """
     plain, tuned, *others = task.menu
+    groups = _groups(task)
     fair = [
         Baseline(
             "fixed_penalty",
             tuned.term,
             tunable=("weight",),
             penalties=tuple(
-                Part(DISPARITY[task.kind], {"statistic": name, "limit": 0.0, "decay": 0.9})
+                Part(groups.disparity, {"statistic": name, "limit": 0.0, "decay": 0.9})
                 for name in dict.fromkeys(statistics)
             ),
         )
     ]
-    if task.kind == "regression":
-        fair.append(Baseline("group_dro", "group_dro_regression", tunable=("step",)))
-    else:
-        fair.append(Baseline("reweighing", "reweighed_cross_entropy", tunable=("power",)))
-        fair.append(Baseline("group_dro", "group_dro", tunable=("step",)))
-    menu = (plain, tuned, *fair, *(baseline for baseline in others if baseline.name in _KEPT))
-    own_space = front and task.kind == "binary"
+    menu = (plain, tuned, *fair, *groups.baselines, *(baseline for baseline in others if baseline.name in _KEPT))
+    own_space = front and groups.front
     return replace(task.with_groups(), menu=menu, space=f"{task.space}_{'front' if own_space else 'fair'}")
+
+
+def _groups(task: Task) -> GroupMenu:
+    """The fairness terms of a kind; raises `OptionError` where it has none."""
+    found = get_kind(task.kind).groups
+    if found is None:
+        raise OptionError(f"task {task.kind} has no fairness terms: leave out the constraint, or give another task")
+    return found
 
 
 def worst_cell_task(task: Task) -> Task:
@@ -73,11 +56,8 @@ def worst_cell_task(task: Task) -> Task:
     re-weighted groups; the worst group; and a few losses of the plain menu.
     """
     plain, tuned, *others = task.menu
-    grouped = (
-        Baseline("group_logit_adjustment", "group_logit_adjustment", tunable=("tau",)),
-        Baseline("reweighing", "reweighed_cross_entropy", tunable=("power",)),
-        Baseline("group_dro", "group_dro", tunable=("step",)),
-    )
+    if (grouped := _groups(task).cells) is None:
+        raise OptionError(f"task {task.kind} has no cells of label and group: give another metric")
     menu = (plain, tuned, *grouped, *(baseline for baseline in others if baseline.name in _KEPT))
     return replace(task.with_groups(), menu=menu, space=f"{task.space}_cells")
 
@@ -89,10 +69,11 @@ def attribute_task(task: Task) -> Task:
     dependence of any shape, each tuned over its weight; and a few losses of the plain menu.
     """
     plain, tuned, *others = task.menu
+    groups = _groups(task)
     weight = Float(0.1, 30.0, default=3.0, log=True)
     penalised = (
-        Baseline(name, tuned.term, tunable=("weight",), penalties=(Part(terms[task.kind]),), weight=weight)
-        for name, terms in (("correlation_penalty", CORRELATION), ("distance_penalty", DISTANCE))
+        Baseline(name, tuned.term, tunable=("weight",), penalties=(Part(term),), weight=weight)
+        for name, term in (("correlation_penalty", groups.correlation), ("distance_penalty", groups.distance))
     )
     menu = (plain, tuned, *penalised, *(baseline for baseline in others if baseline.name in _KEPT))
     return replace(task.with_groups(), menu=menu, space=f"{task.space}_attribute")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
-from losssearch.errors import UnknownNameError
 from losssearch.losses.domains import Domain, Float
 from losssearch.losses.spec import Decision, LossSpec, Part, Weighting
 from losssearch.losses.term import registry
-from losssearch.tasks.view import LOGIT, LOGITS, PREDICTION, View
+from losssearch.tasks.heads import Heads
+from losssearch.tasks.view import View
 
 SHARED = frozenset({"progress"})
 GROUPED = frozenset({"group", "memory", "distance"})
@@ -68,6 +67,7 @@ class Task:
     """
 
     kind: str
+    heads: Heads
     offers: frozenset[str]
     metric: str
     space: str
@@ -98,83 +98,5 @@ class Task:
         return replace(self, menu=menu, further=())
 
     def width(self, classes: int) -> int:
-        """How many numbers a model puts out for one sample."""
-        return classes if self.kind == "multiclass" else 1
-
-
-_WRONG_LABELS = (
-    Baseline("symmetric_cross_entropy", "symmetric_cross_entropy", tunable=("beta",)),
-    Baseline("active_passive", "active_passive", tunable=("beta",)),
-)
-"""Losses for wrong labels. Only the ratio of their two weights matters, so one of them is tuned. They end the menu: a
-study of few trials still tries what it tried without them."""
-
-_binary = Task(
-    kind="binary",
-    offers=SHARED | {"logit", "logits", "labels", "class_prior"},
-    metric="average_precision",
-    space="binary",
-    view=LOGIT,
-    menu=(
-        Baseline("cross_entropy", "binary_cross_entropy", "fixed"),
-        Baseline("cross_entropy_tuned", "binary_cross_entropy"),
-        Baseline("weighted_cross_entropy", "weighted_cross_entropy", tunable=("power",)),
-        Baseline("focal", "focal", tunable=("gamma",)),
-        Baseline("label_smoothing", "binary_cross_entropy", fixed={"smoothing": 0.1}, tunable=("smoothing",)),
-        Baseline("logit_adjustment", "logit_adjustment", tunable=("tau",)),
-        Baseline("ldam", "ldam", tunable=("max_margin",)),
-        Baseline("generalised_cross_entropy", "generalised_cross_entropy", tunable=("q",)),
-        Baseline("squared_hinge", "squared_hinge"),
-        Baseline("brier", "brier"),
-        *_WRONG_LABELS,
-    ),
-    further=(Baseline("cost_sensitive", "cost_sensitive_cross_entropy", aims={"ratio": "ratio"}),),
-)
-_multiclass = Task(
-    kind="multiclass",
-    offers=SHARED | {"logits", "labels", "class_prior"},
-    metric="balanced_accuracy",
-    space="multiclass",
-    view=LOGITS,
-    menu=(
-        Baseline("cross_entropy", "cross_entropy", "fixed"),
-        Baseline("cross_entropy_tuned", "cross_entropy"),
-        Baseline("weighted_cross_entropy", "weighted_cross_entropy", tunable=("power",)),
-        Baseline("focal", "focal", tunable=("gamma",)),
-        Baseline("label_smoothing", "cross_entropy", fixed={"smoothing": 0.1}, tunable=("smoothing",)),
-        Baseline("logit_adjustment", "logit_adjustment", tunable=("tau",)),
-        Baseline("ldam", "ldam", tunable=("max_margin",)),
-        Baseline("generalised_cross_entropy", "generalised_cross_entropy", tunable=("q",)),
-        Baseline("brier", "brier"),
-        *_WRONG_LABELS,
-    ),
-)
-_regression = Task(
-    kind="regression",
-    offers=SHARED | {"prediction", "target", "zero"},
-    metric="rmse",
-    space="regression",
-    view=PREDICTION,
-    menu=(
-        Baseline("mse", "squared", "fixed"),
-        Baseline("mse_tuned", "squared"),
-        Baseline("absolute", "absolute"),
-        Baseline("huber", "huber", tunable=("delta",)),
-        Baseline("log_cosh", "log_cosh"),
-        Baseline("quantile", "quantile", tunable=("quantile",), aims={"quantile": "q"}),
-        Baseline("asymmetric_squared", "asymmetric_squared", tunable=("asymmetry",)),
-        Baseline("tukey_biweight", "tukey_biweight", tunable=("cutoff",)),
-        Baseline("relative_absolute", "relative_absolute", tunable=("power",)),
-        Baseline("poisson", "poisson", tunable=("floor",)),
-    ),
-)
-
-TASKS: Mapping[str, Task] = MappingProxyType({task.kind: task for task in (_binary, _multiclass, _regression)})
-"""Every task by its kind."""
-
-
-def get_task(kind: str) -> Task:
-    """Look a task up; raise `UnknownNameError` with the nearest names."""
-    if kind not in TASKS:
-        raise UnknownNameError("task", kind, TASKS)
-    return TASKS[kind]
+        """How many numbers a model puts out for one sample: the columns of all heads."""
+        return sum(head.width for head in self.heads(classes))

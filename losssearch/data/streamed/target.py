@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data.columns import LARGEST_JUDGED, read_column, read_text, spells
+from losssearch.data.target_kind import Numbers
 from losssearch.data.target_text import number_text
 from losssearch.data.targets import Target, missing_values
 from losssearch.data.text_forms import TextForm, find_form
@@ -43,7 +44,7 @@ def _numbers(
         return exact, np.isnan(exact)
     if spells(piece.dtype):
         piece = piece.set_axis(range(begin, begin + len(piece)))
-        piece = number_text(piece, name, "regression", form)
+        piece = number_text(piece, name, Numbers(), form)
     values, kind = read_column(piece.reset_index(drop=True), name)
     if kind not in ("numeric", "boolean"):
         raise DataError(f"regression needs numbers; {name} holds other values from row {begin + 1} on")

@@ -1,0 +1,120 @@
+"""What reading a target must know of a kind of task: whether it is classes or numbers, and how many.
+
+A kind of task declares one of `Classes` and `Numbers` under its name; data look it up by that name and compare no names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from losssearch.errors import SpecError, UnknownNameError
+
+_BUILT_IN = "losssearch.tasks.kinds"
+"""The module that declares the built-in kinds. It is above this layer, so it is named here and loaded when asked for."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """A target of class ids, int64 from 0.
+
+    Args:
+        count: How many classes there must be; None for any number from two.
+    """
+
+    count: int | None = None
+    columns = 1
+    nominal = True
+
+    @property
+    def pair(self) -> bool:
+        """Whether there are exactly two classes, a negative one and a positive one."""
+        return self.count == 2
+
+    def strata(self, target: NDArray[Any]) -> NDArray[Any]:
+        """The stratum ``[rows]`` of each row for a stratified split: its class."""
+        return target
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A target of numbers, float64, standardised for training.
+
+    Args:
+        columns: How many numbers there are per row; with more than one the target is ``[rows, columns]``.
+    """
+
+    columns: int = 1
+    count = None
+    nominal = False
+    pair = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.columns, bool) or not isinstance(self.columns, int) or self.columns < 1:
+            raise SpecError(f"a target must have a whole number of columns of at least 1, got {self.columns!r}")
+
+    def strata(self, target: NDArray[Any]) -> NDArray[Any]:
+        """The stratum ``[rows]`` of each row for a stratified split: a range of its (first) number, of equal counts."""
+        values = target if target.ndim == 1 else target[:, 0]
+        bins = int(np.clip(len(values) // 20, 2, 10))
+        edges = np.quantile(values, np.arange(1, bins) / bins)
+        return np.asarray(np.searchsorted(edges, values, side="right"))
+
+
+TargetKind: TypeAlias = Classes | Numbers
+
+
+@dataclass(frozen=True)
+class _Entry:
+    kind: TargetKind
+    inferred: bool
+
+
+_entries: dict[str, _Entry] = {}
+
+
+def declare_target(name: str, kind: TargetKind, *, inferred: bool = False) -> None:
+    """Enter what a kind of task reads as its target.
+
+    Args:
+        name: The name of the kind of task.
+        kind: What its target is.
+        inferred: Whether a target's values alone may suggest it; otherwise it must be asked for by name.
+    """
+    _entries[name] = _Entry(kind, inferred)
+
+
+def target_kind(name: str) -> TargetKind:
+    """The target of a kind of task.
+
+    Raises:
+        UnknownNameError: With the nearest names, for a kind that is not declared.
+    """
+    found = _declared()
+    if name not in found:
+        raise UnknownNameError("task", name, found)
+    return found[name].kind
+
+
+def task_names(*, inferred: bool = False) -> tuple[str, ...]:
+    """The names of all kinds of task, or of those that a target's values may suggest, in the order of declaration."""
+    return tuple(name for name, entry in _declared().items() if entry.inferred or not inferred)
+
+
+def named(kind: TargetKind) -> str:
+    """The kind of task that values are read as where they suggest such a target."""
+    return next(_fitting(kind))
+
+
+def _fitting(kind: TargetKind) -> Iterator[str]:
+    return (name for name in task_names(inferred=True) if _entries[name].kind == kind)
+
+
+def _declared() -> Mapping[str, _Entry]:
+    import_module(_BUILT_IN)
+    return _entries

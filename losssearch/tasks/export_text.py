@@ -1,0 +1,115 @@
+"""A kind of task's part of an exported loss: the text of ``forward``, and the example that the file checks itself on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from losssearch.losses.spec import LossSpec
+from losssearch.tasks.heads import Head, Heads, ranges
+
+SHOWN_CLASSES = 12
+"""The example has at most this many classes: its gradient is stored in the file."""
+
+
+class Known(Protocol):
+    """What is known of a loss that is handed over."""
+
+    @property
+    def spec(self) -> LossSpec:
+        """The loss."""
+        ...
+
+    @property
+    def classes(self) -> int:
+        """How many classes the searched data has."""
+        ...
+
+    @property
+    def class_prior(self) -> tuple[float, ...] | None:
+        """The share of each class."""
+        ...
+
+    @property
+    def reads_prior(self) -> bool:
+        """Whether a term needs the share of each class."""
+        ...
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a term carries something from batch to batch."""
+        ...
+
+
+Example: TypeAlias = tuple[list[str], Tensor, Tensor, Tensor | None]
+"""Lines that make ``loss``, ``output`` and ``target``, and the output, target and class prior that they make."""
+
+
+@dataclass(frozen=True)
+class ExportText:
+    """What the text of an exported loss says of a kind of task.
+
+    Args:
+        shapes: What ``output`` and ``target`` are, for the docstring of ``forward``.
+        inputs: From what is known of the loss to the lines that make the tensors that its terms read.
+        example: The example of the file's check.
+        soft: What probabilities may also be given as, after ``[batch, classes]``.
+        unit: Whether the loss takes targets in their own unit too, by ``target_mean`` and ``target_scale``.
+    """
+
+    shapes: str
+    inputs: Callable[[Known], list[str]]
+    example: Callable[[Known], Example]
+    soft: str = ""
+    unit: bool = False
+
+
+def class_labels_line(known: Known) -> list[str]:
+    """The line that checks labels, where a term reads them."""
+    if "labels" not in known.spec.reads:
+        return []
+    ids = f', "{known.spec.needs_ids}"' if known.spec.needs_ids else ""
+    return [f"labels, output = class_labels(target, output{ids})"]
+
+
+def of_heads(heads: Sequence[Head] | Heads, columns: int = 1) -> ExportText:
+    """The text for a target of numbers, ``columns`` per row, and outputs that are cut into ``heads``."""
+    parts = tuple(heads(0)) if callable(heads) else tuple(heads)
+    width = sum(head.width for head in parts)
+    shape = "[batch]" if columns == 1 else f"[batch, {columns}]"
+    named = ", ".join(f"{head.name} ({head.width})" for head in parts)
+
+    def inputs(known: Known) -> list[str]:
+        lines = [f"target = target.reshape(output.shape[0]{'' if columns == 1 else f', {columns}'}).to(output.dtype)"]
+        lines.append(f"output = output.reshape(output.shape[0], {width})")
+        for head, columns_ in ranges(parts):
+            if head.name in known.spec.reads:
+                place = f"{columns_.start}" if head.width == 1 else f"{columns_.start}:{columns_.stop}"
+                lines.append(f"{head.name} = output[:, {place}]")
+        if "scores" in known.spec.reads:
+            lines.append("scores = output")
+        return lines
+
+    def example(known: Known) -> Example:
+        rows = 12
+        output = 2 * torch.arange(1, rows * width + 1, dtype=torch.float64).sin().reshape(rows, width)
+        target = 1.5 * torch.arange(2, 2 * rows * columns + 1, 2, dtype=torch.float64).cos()
+        lines = [
+            "loss = Loss().double()",
+            f"output = 2 * torch.arange(1, {rows * width + 1}, dtype=torch.float64).sin().reshape({rows}, {width})",
+            f"target = 1.5 * torch.arange(2, {2 * rows * columns + 1}, 2, dtype=torch.float64).cos()",
+        ]
+        if columns > 1:
+            target = target.reshape(rows, columns)
+            lines[-1] += f".reshape({rows}, {columns})"
+        return lines, output, target, None
+
+    return ExportText(
+        f"``output`` [batch, {width}]: {named}; ``target`` {shape}, standardised as the searched data's was.",
+        inputs,
+        example,
+    )

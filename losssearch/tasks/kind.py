@@ -1,0 +1,138 @@
+"""The record of a kind of task: all that the rest of the program must know of it, so that nobody compares kinds.
+
+A kind is declared in one file, by one call of `task_kind`. The built-in ones are in `losssearch.tasks.kinds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from losssearch.data.target_kind import TargetKind, declare_target
+from losssearch.errors import SpecError, UnknownNameError
+from losssearch.tasks.export_text import ExportText, of_heads
+from losssearch.tasks.heads import Head, Heads
+from losssearch.tasks.picture import Picture
+from losssearch.tasks.task import Baseline, Task
+from losssearch.tasks.view import View
+
+@dataclass(frozen=True)
+class GroupMenu:
+    """What a kind of task has for studies with a sensitive attribute.
+
+    Args:
+        disparity: The term that measures a gap between groups.
+        correlation: The term for the linear dependence on a sensitive number.
+        distance: The term for dependence of any shape on a sensitive number.
+        baselines: What joins the menu of a study under constraints, after the penalty on the gap.
+        cells: What joins the menu of a study whose metric is that of the worst cell; None where there is none.
+        front: Whether a front has a space of its own.
+    """
+
+    disparity: str
+    correlation: str
+    distance: str
+    baselines: tuple[Baseline, ...]
+    cells: tuple[Baseline, ...] | None = None
+    front: bool = False
+
+
+@dataclass(frozen=True)
+class TaskKind:
+    """A kind of task.
+
+    Args:
+        name: Its name, as ``--task`` and space files give it.
+        target: What it reads from the data: classes or numbers, and how many.
+        task: Its heads, what a loss may read, how a metric reads its outputs, and the defaults of a study: metric,
+            space, menu and model.
+        decided: What its outputs are called when two models agree on them.
+        groups: Its fairness terms and menus; None where it has none.
+        export: Its part of the text of an exported loss.
+        picture: How the loss of one sample is drawn; None where it is not.
+    """
+
+    name: str
+    target: TargetKind
+    task: Task
+    decided: str = "predictions"
+    groups: GroupMenu | None = None
+    export: ExportText = field(default_factory=lambda: of_heads(()))
+    picture: Picture | None = None
+
+    @property
+    def nominal(self) -> bool:
+        """Whether its target is class ids, and not numbers in a unit of their own."""
+        return self.target.nominal
+
+    @property
+    def view(self) -> View:
+        """How metrics read its outputs and targets."""
+        return self.task.view
+
+    def heads(self, classes: int) -> tuple[Head, ...]:
+        """The named column ranges of what a model puts out."""
+        return self.task.heads(classes)
+
+
+_kinds: dict[str, TaskKind] = {}
+
+
+def enter(kind: TaskKind, *, inferred: bool = False) -> TaskKind:
+    """Enter a kind in the registry.
+
+    Args:
+        kind: The record.
+        inferred: Whether a target's values alone may suggest it.
+
+    Raises:
+        SpecError: Where another kind has its name.
+    """
+    if kind.name in _kinds:
+        raise SpecError(f"names of task kinds must be unique, got a second {kind.name!r}")
+    if not kind.name.isidentifier():
+        raise SpecError(f"a task kind's name must be an identifier, got {kind.name!r}")
+    _kinds[kind.name] = kind
+    declare_target(kind.name, kind.target, inferred=inferred)
+    return kind
+
+
+class _Tasks(Mapping[str, Task]):
+    """The task of every kind, by name; kinds that are declared later join it."""
+
+    def __getitem__(self, name: str) -> Task:
+        return _kinds[name].task
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_kinds)
+
+    def __len__(self) -> int:
+        return len(_kinds)
+
+
+KINDS: Mapping[str, TaskKind] = MappingProxyType(_kinds)
+"""Every kind of task by its name; complete once ``losssearch.tasks`` is imported."""
+
+TASKS: Mapping[str, Task] = _Tasks()
+"""The task of every kind, by its name."""
+
+
+def get_kind(name: str) -> TaskKind:
+    """The kind of task of this name.
+
+    Raises:
+        UnknownNameError: With the nearest names, where there is none.
+    """
+    if name not in _kinds:
+        raise UnknownNameError("task", name, _kinds)
+    return _kinds[name]
+
+
+def get_task(name: str) -> Task:
+    """The task of the kind of this name.
+
+    Raises:
+        UnknownNameError: With the nearest names, where there is no such kind.
+    """
+    return get_kind(name).task

@@ -1,0 +1,5 @@
+"""The built-in kinds of task, one file each; importing them declares them."""
+
+from losssearch.tasks.kinds import binary, multiclass, regression
+
+__all__ = ["binary", "multiclass", "regression"]
