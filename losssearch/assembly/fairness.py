@@ -60,7 +60,7 @@ def read_fairness(options: Options, task: Task, attribute: Attribute | None = No
         raise OptionError("--confidence says how surely a --constraint is to be kept: give one, or leave it out")
     if options.group_thresholds and not (constraints or front):
         raise OptionError("--group-thresholds needs a --constraint that they are to keep, or a front by --objective")
-    if options.group_thresholds and task.kind != "binary":
+    if options.group_thresholds and not task.view.thresholded:
         raise OptionError(f"--group-thresholds are for binary tasks, this one is {task.kind}")
     _fit_attribute(constraints, front, options, attribute)
     sensitive = () if options.sensitive is None else sensitive_columns(options.sensitive) or ("group",)

@@ -16,7 +16,6 @@ from losssearch.data import Dataset, load, partition
 from losssearch.data.leaks import leaks
 from losssearch.data.sources import Data
 from losssearch.data.splits import SMALL, trained_share
-from losssearch.data.targets import KINDS
 from losssearch.data.weights import effective_rows
 from losssearch.errors import OptionError
 from losssearch.evaluation import Metric, get_metric
@@ -151,9 +150,9 @@ def _load(options: Options, data: Data) -> Dataset:
 
 
 def _kinds(options: Options) -> tuple[str, ...]:
-    """The kinds of task that the metric is for; all where none is named, or none that is known."""
+    """The kinds of task that the metric is for; empty where none is named, or none that is known."""
     named = (options.metric, *options.objectives)
-    return next((kinds for name in named if name and (kinds := kinds_of(name))), KINDS)
+    return next((kinds for name in named if name and (kinds := kinds_of(name))), ())
 
 
 def _question(options: Options, dataset: Dataset) -> Question:

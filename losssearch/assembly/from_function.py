@@ -19,7 +19,7 @@ from losssearch.study.budget import trials_of
 from losssearch.study.observer import Observer, Recorder
 from losssearch.study.settings import StudySettings
 from losssearch.study.user_study import FunctionContext, NamedMetric, one_decision
-from losssearch.tasks import TASKS, get_task
+from losssearch.tasks import TASKS, get_kind, get_task
 from losssearch.tracking.tracker import DatasetInfo
 from losssearch.training import TrainingPlan
 from losssearch.training.user_function import TrainFunction
@@ -136,18 +136,19 @@ def metric_of(options: Options) -> NamedMetric:
 def class_prior_of(options: Options) -> tuple[float, ...]:
     """The share of each class, even where the user says only how many there are; empty for regression."""
     given, classes = options.class_prior, options.classes
-    if options.task == "regression":
+    target = get_kind(str(options.task)).target
+    if not target.nominal:
         if given is not None or classes is not None:
-            raise OptionError("classes and class_prior are for tasks with classes, not for regression")
+            raise OptionError(f"classes and class_prior are for tasks with classes, not for {options.task}")
         return ()
     if classes is None:
-        classes = 2 if options.task == "binary" else None if given is None else len(given)
+        classes = target.count or (None if given is None else len(given))
     if classes is None:
-        raise OptionError("task multiclass must come with classes=N, or with class_prior, the share of each class")
+        raise OptionError(f"task {options.task} must come with classes=N, or with class_prior, the share of each class")
     if isinstance(classes, bool) or not isinstance(classes, int) or not 2 <= classes <= 100_000:
         raise OptionError(f"classes must be a whole number of at least 2, got {shown(classes)}")
-    if options.task == "binary" and classes != 2:
-        raise OptionError(f"task binary has 2 classes, got {classes}")
+    if target.count is not None and classes != target.count:
+        raise OptionError(f"task {options.task} has {target.count} classes, got {classes}")
     shares = [1.0 / classes] * classes if given is None else [float(share) for share in given]
     if len(shares) != classes or not all(0 < share < math.inf for share in shares):
         raise OptionError(f"class_prior must be {classes} shares above 0, got {shown(list(given or ()))}")

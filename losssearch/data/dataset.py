@@ -46,11 +46,11 @@ class Dataset:
     ``features``: a data frame with the columns of ``schema``, or float32 [rows, columns] for arrays and
     flattened images. ``target``: class ids int64 [rows], or numbers float64, [rows, columns] for a task of several
     target columns. ``classes``: the name of each id, empty for numbers; a task of two classes has the positive one at
-    id 1. ``task``: the name of the kind of task. ``weight`` [rows], above zero, where there is one. ``group`` [rows]: ids of the sensitive groups, and
-    ``groups`` their names, where there is a sensitive attribute; ``attribute`` its numbers, where it is one.
-    ``fingerprint``: 16 hexadecimal digits of the
-    content, the same in every run. ``notes``: sentences that say what was inferred and left out. ``stored``: all rows
-    of a table that does not fit memory, on disk; the other fields then hold a sample of it.
+    id 1. ``task``: the name of the kind of task. ``weight`` [rows], above zero, where there is one. ``group`` [rows]:
+    ids of the sensitive groups, and ``groups`` their names, where there is a sensitive attribute; ``attribute`` its
+    numbers, where it is one. ``fingerprint``: 16 hexadecimal digits of the content, the same in every run. ``notes``:
+    sentences that say what was inferred and left out. ``stored``: all rows of a table that does not fit memory, on
+    disk; the other fields then hold a sample of it.
     """
 
     name: str

@@ -1,6 +1,7 @@
 """What reading a target must know of a kind of task: whether it is classes or numbers, and how many.
 
-A kind of task declares one of `Classes` and `Numbers` under its name; data look it up by that name and compare no names.
+A kind of task declares one of `Classes` and `Numbers` under its name. Data look it up by that name; no name is
+compared.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from losssearch.errors import SpecError, UnknownNameError
 
 _BUILT_IN = "losssearch.tasks.kinds"
-"""The module that declares the built-in kinds. It is above this layer, so it is named here and loaded when asked for."""
+"""The module that declares the built-in kinds. It is above this layer, so it is named here and loaded when needed."""
 
 
 @dataclass(frozen=True)

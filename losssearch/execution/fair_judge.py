@@ -26,6 +26,7 @@ from losssearch.evaluation.fairness import (
     value,
 )
 from losssearch.evaluation.fairness.judge import CONSTANT
+from losssearch.tasks import get_kind
 from losssearch.training import Detailed
 
 RAW = "/raw"
@@ -156,12 +157,13 @@ class FrontJudge:
     def __init__(self, metric: str, task: str, demands: Demands, rows: Grouped) -> None:
         self.metric, self.rows, self.limits, self.z = get_metric(metric, task), rows, demands.limits, demands.z
         self.constraint = front_constraint(demands.front, task)
+        self._by_thresholds = get_kind(task).view.thresholded and self.constraint.gap.counted
 
     def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """See `losssearch.training.Evaluate`."""
         rows, own = self.rows, self.rows.own_unit
         outputs, target = own(outputs), own(target[:, None])
-        if "binary" in self.metric.tasks and self.constraint.gap.counted:
+        if self._by_thresholds:
             profile = self._by_threshold(outputs, target)
             adjust = own
         else:

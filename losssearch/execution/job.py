@@ -16,7 +16,7 @@ from losssearch.execution.fair_judge import Demands, fair_judge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import ModelFactory, build_model, is_boosted
 from losssearch.stopping import one_process
-from losssearch.tasks import get_task
+from losssearch.tasks import get_kind, get_task
 from losssearch.training import Candidate, Course, Evaluate, Outcome, TrainingPlan, ended, population_course
 from losssearch.training.boosting import train_boosted
 from losssearch.training.products import quick_products
@@ -144,9 +144,10 @@ class Judge:
         """Judge by the priors and scales of ``replicas``; ``weight`` ``[R, N]``: of the rows that will be judged."""
         self._weight = None if weight is None else weight.to(device)[:, None]
         self.metric = get_metric(metric, task)
+        unit = not get_kind(task).nominal
         self._prior = replicas.class_prior.to(device)[:, None] if replicas.class_prior.shape[1] else None
-        self._mean = replicas.target_mean.to(device)[:, None, None] if task == "regression" else None
-        self._scale = replicas.target_scale.to(device)[:, None, None] if task == "regression" else None
+        self._mean = replicas.target_mean.to(device)[:, None, None] if unit else None
+        self._scale = replicas.target_scale.to(device)[:, None, None] if unit else None
 
     def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """See `losssearch.training.Evaluate`; predictions are judged in the target's own unit."""

@@ -214,7 +214,7 @@ class Context(StudyContext):
         target, weight = torch.as_tensor(self.dataset.target[self.partition.search]), self.weights("search")
         if weight is not None:
             return self._weighted_facts(target, weight)
-        if self.settings.task == "regression":
+        if not self.task.view.labels:
             mean, scale = float(target.double().mean()), float(target.double().std(correction=0))
             return Facts(None, mean, scale, groups=self._columns)
         counts = torch.bincount(target, minlength=len(self.dataset.classes))
@@ -222,7 +222,7 @@ class Context(StudyContext):
 
     def _weighted_facts(self, target: torch.Tensor, weight: torch.Tensor) -> Facts:
         share = weight / weight.sum()
-        if self.settings.task == "regression":
+        if not self.task.view.labels:
             mean = (share * target.double()).sum()
             scale = (share * (target.double() - mean).square()).sum().sqrt()
             return Facts(None, float(mean), float(scale), groups=self._columns)

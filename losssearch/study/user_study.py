@@ -20,7 +20,7 @@ from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.study.proposing.screening import Screen
 from losssearch.study.settings import derived_seed
 from losssearch.study.study_context import Facts, StudyContext
-from losssearch.tasks import Task
+from losssearch.tasks import Task, get_kind
 from losssearch.training import TrainingPlan
 from losssearch.training.handle import Bar
 from losssearch.training.user_function import FunctionDraws, FunctionRules, TrainFunction
@@ -166,8 +166,10 @@ def _probe(task: str, class_prior: tuple[float, ...], seed: int) -> Replicas:
     """Made-up rows with as many of each class as the prior says, and a few of each that is rarer than that."""
     generator = torch.Generator().manual_seed(seed)
     rows, width = PROBED
-    if task == "regression":
-        target = torch.randn(1, rows, generator=generator)
+    kind = get_kind(task).target
+    if not kind.nominal:
+        shape = (1, rows) if kind.columns == 1 else (1, rows, kind.columns)
+        target = torch.randn(shape, generator=generator)
     else:
         target = torch.multinomial(torch.tensor(class_prior), rows, replacement=True, generator=generator)
         least = min(LEAST, rows // (2 * len(class_prior)))

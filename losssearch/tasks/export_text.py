@@ -1,4 +1,4 @@
-"""A kind of task's part of an exported loss: the text of ``forward``, and the example that the file checks itself on."""
+"""A kind of task's part of an exported loss: the text of ``forward``, and the example that the file checks."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ class Head:
         if not self.name.isidentifier():
             raise SpecError(f"a head's name must be an identifier, got {self.name!r}")
         if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 1:
-            raise SpecError(f"the head {self.name} must have a whole number of columns of at least 1, got {self.width!r}")
+            raise SpecError(
+                f"the head {self.name} must have a whole number of columns of at least 1, got {self.width!r}"
+            )
 
 
 Heads: TypeAlias = Callable[[int], tuple[Head, ...]]

@@ -12,10 +12,11 @@ from types import MappingProxyType
 from losssearch.data.target_kind import TargetKind, declare_target
 from losssearch.errors import SpecError, UnknownNameError
 from losssearch.tasks.export_text import ExportText, of_heads
-from losssearch.tasks.heads import Head, Heads
+from losssearch.tasks.heads import Head
 from losssearch.tasks.picture import Picture
 from losssearch.tasks.task import Baseline, Task
 from losssearch.tasks.view import View
+
 
 @dataclass(frozen=True)
 class GroupMenu:

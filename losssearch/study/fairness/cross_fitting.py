@@ -182,7 +182,7 @@ class CrossFitting:
         """Outputs, on one scale for all trainings where a threshold is tuned and no probability is read."""
         parts = [torch.tensor(outcome.held[f"{name}{RAW}"]).double() for name in ("validation", "confirmation", "test")]
         metric, scale = self.context.metric, None
-        if tuned and self.context.settings.task == "binary" and metric.adjustment != "temperature":
+        if tuned and self.context.task.view.thresholded and metric.adjustment != "temperature":
             scale = CommonScale.of(parts[1])
             parts = [scale.apply(part) for part in parts]
         validation, confirmation, test = parts
@@ -249,15 +249,15 @@ class CrossFitting:
 
     def _certified(self, scores: Tensor, cross: list[FairAdjustment]) -> tuple[Certificate, ...]:
         views = {name: by_training(scores, self.pool.training, own) for name, own in _views(cross).items()}
-        regression = self.context.settings.task == "regression"
+        decides = self.context.task.view.labels
         return tuple(
             certificate(
                 self.constraints,
-                views["" if regression else DECISION],
+                views[DECISION if decides else ""],
                 self.target,
                 self.group,
                 self.groups,
-                scores=None if regression else views[SCORE],
+                scores=views[SCORE] if decides else None,
                 level=self.context.settings.confidence,
                 clusters=self._clusters,
             )

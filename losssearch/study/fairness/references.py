@@ -143,7 +143,7 @@ def beside(context: Context, result: dict[str, Any], scores: dict[str, NDArray[n
 
 
 def _cases(context: Context) -> list[_Case]:
-    if context.settings.task != "binary" or not context.references:
+    if not context.task.view.thresholded or not context.references:
         return []
     if context.settings.front:
         limits = [parse_constraint(f"{context.settings.front} <= {limit}", context.settings.task) for limit in FRONT]

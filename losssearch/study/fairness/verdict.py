@@ -100,9 +100,10 @@ class FairReferee:
     def _pull(self, reading: Reading) -> list[dict[str, Any]]:
         """How hard the loss pulls on each group, on confirmation rows."""
         context, facts = self.context, self.context.facts()
-        view = "" if context.settings.task == "regression" else SCORE
+        labels = context.task.view.labels
+        view = SCORE if labels else ""
         outputs, (target, group) = torch.tensor(reading.outcome.held[f"confirmation{view}"]), self._rows("confirmation")
-        if context.settings.task == "regression":
+        if not labels:
             outputs, target = ((one - facts.target_mean) / facts.target_scale for one in (outputs, target))
         spec, plain = reading.contender.spec, context.task.plain
         return group_pull(
@@ -151,7 +152,7 @@ class FairReferee:
 
     def plain_scores(self) -> dict[str, npt.NDArray[np.float32]]:
         """Outputs of the plain models ``[S, rows]`` on the held-out parts, as probabilities are read from them."""
-        view = "" if self.context.settings.task == "regression" else SCORE
+        view = SCORE if self.context.task.view.labels else ""
         assert self.plain is not None  # noqa: S101  (the verdict comes first)
         return {part: self.plain.outcome.held[f"{part}{view}"] for part in ("confirmation", "test")}
 
@@ -256,7 +257,7 @@ class FairReferee:
     def _part(self, reading: Reading, part: str, constraint: Constraint) -> tuple[Tensor, Tensor, Tensor]:
         """What the constraint reads: outputs ``[S, rows(, classes)]``, target and group ids or a number ``[rows]``."""
         view = ""
-        if self.context.settings.task != "regression":
+        if self.context.task.view.labels:
             view = DECISION if constraint.gap.reads == "decision" else SCORE
         outputs = torch.tensor(reading.outcome.held[f"{part}{view}"])
         target, group = self._rows(part)

@@ -22,6 +22,7 @@ from losssearch.evaluation.fairness import (
 from losssearch.evaluation.fairness.counts import Counts
 from losssearch.evaluation.fairness.gaps import quality_of
 from losssearch.evaluation.fairness.rates import gap_value, rates_of_counts
+from losssearch.tasks import get_kind
 
 LIMITS = (0.005, 0.01, 0.02, 0.03, 0.045, 0.065, 0.09, 0.12, 0.16, 0.22, 0.3)
 """Limits on the gap at which thresholds of more than two groups are fitted."""
@@ -62,7 +63,7 @@ class TradeOff:
     @property
     def by_threshold(self) -> bool:
         """Whether a model's thresholds have a front of their own."""
-        return self.task == "binary" and self.constraint(0.5).gap.counted
+        return get_kind(self.task).view.thresholded and self.constraint(0.5).gap.counted
 
 
 def places_of(

@@ -18,6 +18,7 @@ from torch import Tensor
 from losssearch.evaluation import Difference
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.study.selecting.evidence import CLEAR, TIE, Evidence
+from losssearch.tasks import get_kind
 
 Grade = Literal["better", "probably better", "not told apart", "worse"]
 Side = Literal["searched", "baseline"]
@@ -114,13 +115,13 @@ def stated(found: Difference) -> str:
 def alike(first: Tensor, second: Tensor, task: str) -> str:
     """What two models' outputs ``[S, N(, C)]`` have in common on all rows, in words; empty where they differ."""
     seeds, rows = first.shape[:2]
-    decided = [
-        out if task == "regression" else out.argmax(-1) if task == "multiclass" else out > 0 for out in (first, second)
-    ]
+    kind = get_kind(task)
+    decided = [kind.view.decide(out) for out in (first, second)]
     if not bool((decided[0] == decided[1]).all()):
         return ""
-    what = "predictions" if task == "regression" else "decisions"
-    return f"both make the same {what} on all {rows:,} test rows" + (f" with each of {seeds} seeds" * (seeds > 1))
+    return f"both make the same {kind.decided} on all {rows:,} test rows" + (
+        f" with each of {seeds} seeds" * (seeds > 1)
+    )
 
 
 def untrained(trials: Sequence[TrialRecord]) -> str:
