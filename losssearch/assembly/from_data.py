@@ -85,7 +85,7 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     options = place.options
     settings = _settings(options, dataset, question, place.study, len(parts.search))
     factory = resolve_model(options.model)
-    model = build_model(factory, len(dataset.schema.columns), question.task.width(len(dataset.classes)), device)
+    model = build_model(factory, len(dataset.schema.columns), question.task.widths(len(dataset.classes)), device)
     if isinstance(model, LoopedModule):
         told.note("the model cannot be stacked (buffers, dropout or control flow): members train one by one")
     workers = _workers(options, settings, dataset, device, said)

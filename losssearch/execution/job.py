@@ -104,7 +104,7 @@ def _population(job: Job, replicas: Replicas) -> Course:
     with one_thread(), quick_products(), repeatable(job.device):
         if is_boosted(factory):
             return _grow_trees(job, replicas)
-        model = build_model(factory, replicas.width, get_task(job.task).width(replicas.classes), job.device)
+        model = build_model(factory, replicas.width, get_task(job.task).widths(replicas.classes), job.device)
         candidates = [Candidate(LossSpec.from_json(spec), rates, safe) for spec, rates, safe in job.candidates]
         judge = _judge(job, replicas, job.device)
         return (

@@ -61,13 +61,15 @@ def resolve_model(model: str | ModelFactory) -> str | ModelFactory:
 
 
 def build_model(
-    model: str | ModelFactory, features: int, width: int, device: torch.device | str = "cpu"
+    model: str | ModelFactory, features: int, heads: Mapping[str, int] | int, device: torch.device | str = "cpu"
 ) -> StackedModel:
     """The stacked model of a built-in name or of a factory that `resolve_model` gave, to be trained on ``device``.
+
+    ``heads``: how many columns each head has, by its name, or the columns of a model that puts out one tensor.
 
     Boosted trees are no stacked model: they get the linear one, on whose untrained outputs losses are screened.
     """
     resolved = "linear" if is_boosted(model) else resolve_model(model)
     if isinstance(resolved, str):
-        return MODELS[resolved](features, width)
-    return from_module(resolved, features, width, device)
+        return MODELS[resolved](features, heads if isinstance(heads, int) else sum(heads.values()))
+    return from_module(resolved, features, heads, device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Self
 
@@ -13,6 +13,7 @@ from torch.func import functional_call, vmap
 
 from losssearch.errors import ModelError, OptionError, stops
 from losssearch.models.allocation import is_out_of_memory
+from losssearch.models.heads import joined
 from losssearch.models.randomness import own_draws, seed_draws
 from losssearch.models.stacked import AutogradPass, Tensors, as_output
 from losssearch.stopping import end_others, one_process
@@ -49,8 +50,9 @@ PROBE_ROWS = 4
 class _FromModule:
     """What both ways of stacking a module share: its fresh parameters and buffers."""
 
-    def __init__(self, factory: ModelFactory, features: int, width: int) -> None:
-        self._recipe = factory, features, width
+    def __init__(self, factory: ModelFactory, features: int, heads: Mapping[str, int]) -> None:
+        self._recipe = factory, features, sum(heads.values())
+        self._heads = dict(heads)
         self.module = self._make(0)
         named = list(self.module.named_parameters())
         self.shapes = {name: tuple(value.shape) for name, value in named if value.requires_grad}
@@ -115,8 +117,7 @@ class VectorisedModule(_FromModule):
         self.module.train(training)
 
         def one(member: dict[str, Tensor], batch: Tensor) -> Tensor:
-            output: Tensor = functional_call(self.module, member, (batch,))
-            return output
+            return joined(functional_call(self.module, member, (batch,)), self._heads)
 
         with self.blamed(features):
             outputs: Tensor = vmap(vmap(one, in_dims=(0, None)))({**parameters, **buffers}, features)
@@ -140,21 +141,24 @@ class LoopedModule(_FromModule):
                 for k in range(members):
                     state = {name: value[r, k] for name, value in (*parameters.items(), *buffers.items())}
                     seed_draws(seed + r, devices)  # the same dropout for the members of a replica
-                    rows.append(functional_call(self.module, state, (features[r],)))
+                    rows.append(joined(functional_call(self.module, state, (features[r],)), self._heads))
             outputs = torch.stack(rows).unflatten(0, (replicas, members))
         return as_output(outputs) if outputs.dim() == 4 else outputs
 
 
 def from_module(
-    factory: ModelFactory, features: int, width: int, device: torch.device | str = "cpu"
+    factory: ModelFactory, features: int, heads: Mapping[str, int] | int, device: torch.device | str = "cpu"
 ) -> VectorisedModule | LoopedModule:
     """Stack the module of ``factory``; fall back to member by member where ``vmap`` refuses it.
 
-    It is tried out on ``device``, where it will be trained.
+    It is tried out on ``device``, where it will be trained. ``heads``: how many columns each head has, by its name, or
+    the columns of a model that puts out one tensor.
 
     Raises `OptionError` where the factory or the shape of the module's output is wrong.
     """
-    looped = LoopedModule(factory, features, width)
+    heads = {"output": heads} if isinstance(heads, int) else heads
+    width = sum(heads.values())
+    looped = LoopedModule(factory, features, heads)
     if not looped.shapes:
         raise OptionError("the model must have parameters to train, got none")
 
@@ -168,13 +172,14 @@ def from_module(
         shape = tuple(outputs(looped, zeros).shape)
         first = [outputs(looped, drawn, training=training) for training in (True, False)]
     except BaseException as error:
-        if stops(error):
+        if stops(error) or isinstance(error, OptionError):
             raise
         raise OptionError(f"the model must accept a tensor [batch, {features}]; it raised {error!r}") from error
     wanted = (1, 2, PROBE_ROWS) if width == 1 else (1, 2, PROBE_ROWS, width)
     if shape != wanted:
         found, rule = list(shape[2:]), ["batch=4", *wanted[3:]]
-        raise OptionError(f"the model must put out {rule} for a batch of 4, got {found}")
+        named = f" ({', '.join(f'{name} {own}' for name, own in heads.items())})" if len(heads) > 1 else ""
+        raise OptionError(f"the model must put out {rule}{named} for a batch of 4, got {found}")
     for untrained, mode in zip(first, ("training", "evaluation"), strict=True):
         if not bool(untrained.isfinite().all()):
             odd = untrained[~untrained.isfinite()]
@@ -185,7 +190,7 @@ def from_module(
     stochastic = any(isinstance(layer, DROPOUT) for layer in looped.module.modules())
     if stochastic or any(True for _ in looped.module.buffers()):
         return looped.accept()
-    vectorised = VectorisedModule(factory, features, width)
+    vectorised = VectorisedModule(factory, features, heads)
     try:
         outputs(vectorised, zeros)
     except RuntimeError:  # vmap's refusal of data-dependent control flow or in-place writes

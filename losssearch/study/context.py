@@ -111,8 +111,8 @@ class Context(StudyContext):
         replicas = self.replicas("search", settings.replicas)
         self.executor.share("search", replicas)
         self.rows = {"train": replicas.rows, "validation": replicas.validation_features.shape[1]}
-        width = self.task.width(replicas.class_prior.shape[1])
-        model = build_model(self.model, replicas.features.shape[2], width, self.device)
+        heads = self.task.widths(replicas.class_prior.shape[1])
+        model = build_model(self.model, replicas.features.shape[2], heads, self.device)
         weights = sum(torch.Size(shape).numel() for shape in model.shapes.values())
         size = settings.plan.batch_size * weights * len(settings.rates) * settings.replicas
         self.chunk = 1 if isinstance(model, LoopedModule) else max(4, min(16, STEP_SIZE // size))

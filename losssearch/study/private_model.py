@@ -43,7 +43,7 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
     spec, settings, parts = LossSpec.from_json(entry["spec"]), context.settings, context.partition
     seed = derived_seed(settings.seed, "private")
     replicas = make_replicas(context.dataset, [Draw(parts.search, parts.confirmation, seed)], held={"test": parts.test})
-    model = build_model(context.model, replicas.width, context.task.width(replicas.classes))
+    model = build_model(context.model, replicas.width, context.task.widths(replicas.classes))
     if isinstance(model, LoopedModule):
         raise OptionError("private training needs a model of stacked layers: buffers see several samples at once")
     rows = len(replicas.target[0])

@@ -97,6 +97,10 @@ class Task:
         menu = (plain, tuned, *(baseline.aimed(numbers) for baseline in joining), *others)
         return replace(self, menu=menu, further=())
 
+    def widths(self, classes: int) -> dict[str, int]:
+        """How many columns each head of a model's output has, by its name and in order."""
+        return {head.name: head.width for head in self.heads(classes)}
+
     def width(self, classes: int) -> int:
         """How many numbers a model puts out for one sample: the columns of all heads."""
         return sum(head.width for head in self.heads(classes))
