@@ -38,7 +38,7 @@ def search(
     data: Data | None = None,
     *,
     train: TrainFunction | None = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     metric: str | None = None,
     direction: str | None = None,
     task: str | None = None,
@@ -98,7 +98,7 @@ def search(
         train: in place of data, a function ``train(loss, trial)`` that trains a model of its own with the loss module
             and gives the metric; ``trial`` is a `losssearch.training.handle.TrialHandle`. Needs ``metric``, any name,
             and ``task``.
-        target: the column to predict; not needed for a pair.
+        target: the column to predict; not needed for a pair. A list of columns for a task that reads several.
         metric: the metric that matters; the task's own where left out.
         direction: whether a training function's metric is to ``maximize`` (where left out) or to ``minimize``.
         task: ``binary``, ``multiclass`` or ``regression``; inferred from the target where left out.

@@ -69,7 +69,7 @@ _NAMES = ("a text, or a list of texts", _is_names)
 _TYPES: dict[str, tuple[str, Check]] = {
     "data": ("a path, builtin:NAME, openml:ID, a data frame or a pair (X, y)", _is_data),
     "train": ("a function of (loss, trial)", callable),
-    "target": ("the name of a column, which is a text", _is_text),
+    "target": ("the name of a column, or a list of them", _is_names),
     "metric": ("the name of a metric, such as 'roc_auc', 'rmse' or 'cost(fp=1,fn=5)'", _is_text),
     "direction": ("'maximize' or 'minimize'", _is_text),
     "task": ("'binary', 'multiclass' or 'regression'", _is_text),

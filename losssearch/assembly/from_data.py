@@ -105,7 +105,7 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
         fingerprint=dataset.fingerprint,
         rows=dataset.all_rows,
         features=len(dataset.schema.columns),
-        target=options.target or "target",
+        target=", ".join([options.target] if isinstance(options.target, str) else options.target or ["target"]),
         source=data if isinstance(data, str) else dataset.name,
     )
     resources = resources_of(options, factory, workers, device)

@@ -9,6 +9,7 @@ from pathlib import Path
 from losssearch.data.given_splits import Given, Named
 from losssearch.data.groups import Sensitive
 from losssearch.data.sources import Data
+from losssearch.data.target_columns import TargetName
 from losssearch.errors import OptionError
 from losssearch.models import ModelFactory
 from losssearch.training.user_function import TrainFunction
@@ -23,7 +24,7 @@ class Options:
 
     data: Data | None = None
     train: TrainFunction | None = None
-    target: str | None = None
+    target: TargetName | None = None
     metric: str | None = None
     direction: str | None = None
     task: str | None = None

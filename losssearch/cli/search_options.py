@@ -19,7 +19,14 @@ Data: TypeAlias = Annotated[
         help="A file (.csv, .csv.gz, .parquet, .arrow, .npz), builtin:NAME or openml:ID. Not needed to --resume.",
     ),
 ]
-Target: TypeAlias = Annotated[str | None, typer.Option(metavar="COL", help="Column to predict.", rich_help_panel=DATA)]
+Target: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COL",
+        help="Column to predict; several, with commas between them, for a task that reads several.",
+        rich_help_panel=DATA,
+    ),
+]
 Metric: TypeAlias = Annotated[
     str | None,
     typer.Option(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from losssearch.losses.spec import LossSpec
-from losssearch.tasks.heads import Head, Heads, ranges
+from losssearch.tasks.heads import Head, ranges
 
 SHOWN_CLASSES = 12
 """The example has at most this many classes: its gradient is stored in the file."""
@@ -76,17 +76,16 @@ def class_labels_line(known: Known) -> list[str]:
     return [f"labels, output = class_labels(target, output{ids})"]
 
 
-def of_heads(heads: Sequence[Head] | Heads, columns: int = 1) -> ExportText:
+def of_heads(heads: Sequence[Head], columns: int = 1) -> ExportText:
     """The text for a target of numbers, ``columns`` per row, and outputs that are cut into ``heads``."""
-    parts = tuple(heads(0)) if callable(heads) else tuple(heads)
-    width = sum(head.width for head in parts)
+    width = sum(head.width for head in heads)
     shape = "[batch]" if columns == 1 else f"[batch, {columns}]"
-    named = ", ".join(f"{head.name} ({head.width})" for head in parts)
+    named = ", ".join(f"{head.name} ({head.width})" for head in heads)
 
     def inputs(known: Known) -> list[str]:
         lines = [f"target = target.reshape(output.shape[0]{'' if columns == 1 else f', {columns}'}).to(output.dtype)"]
         lines.append(f"output = output.reshape(output.shape[0], {width})")
-        for head, columns_ in ranges(parts):
+        for head, columns_ in ranges(heads):
             if head.name in known.spec.reads:
                 place = f"{columns_.start}" if head.width == 1 else f"{columns_.start}:{columns_.stop}"
                 lines.append(f"{head.name} = output[:, {place}]")
