@@ -15,7 +15,7 @@ from losssearch.losses.domains import CLASSES, GROUPS, LEARNED, TARGET_MEAN, TAR
 from losssearch.losses.part import learned_scalars, memory_rows
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import TermReduction
-from losssearch.tasks import TaskKind, get_kind
+from losssearch.tasks import KINDS, TaskKind, get_kind
 
 LARGEST_ZERO = 1e30
 """Standardised targets are float32, and so is the place of their zero."""
@@ -50,6 +50,9 @@ class LossFacts:
     groups: int = 0
 
     def __post_init__(self) -> None:
+        if self.task not in KINDS:
+            *names, last = KINDS
+            raise SpecError(f"the task of an exported loss is {', '.join(names)} or {last}, got {self.task!r:.80}")
         count = self.kind.target.count
         for name, domain in _DOMAINS.items():
             object.__setattr__(self, name, domain.check(name, getattr(self, name)))
@@ -86,7 +89,7 @@ class LossFacts:
 
     @property
     def kind(self) -> TaskKind:
-        """The record of its task; raises `UnknownNameError` where there is none of that name."""
+        """The record of its task."""
         return get_kind(self.task)
 
     @property
