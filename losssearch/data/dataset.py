@@ -103,7 +103,7 @@ class Dataset:
         if size[repeated].sum() < COARSE * len(key):
             return False
         target = pd.DataFrame(self.target).groupby(key)
-        differ = (target.max() != target.min()).to_numpy().any(axis=1)
+        differ = np.asarray(target.max() != target.min()).any(axis=1)
         return bool(differ[repeated].mean() >= COARSE)
 
 
