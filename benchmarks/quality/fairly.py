@@ -22,8 +22,8 @@ from losssearch.evaluation.fairness import Constraint, parse_constraint, value
 from losssearch.evaluation.fairness.counts import counts_of_tables
 from losssearch.evaluation.fairness.rates import gap_value, rates_of_counts
 from losssearch.evaluation.measure import Measure, Resampled
-from losssearch.execution.fair_judge import Demands, fair_judge
 from losssearch.execution.job import Judge
+from losssearch.judging.fair import Demands, fair_judge
 from losssearch.losses.spec import Part
 from losssearch.tasks.fair import DISPARITY
 from losssearch.training import Evaluate

@@ -12,7 +12,7 @@ from torch import Tensor
 from losssearch import stopping
 from losssearch.data.replicas import Replicas
 from losssearch.evaluation import evaluate, get_metric
-from losssearch.execution.fair_judge import Demands, fair_judge
+from losssearch.judging.fair import Demands, fair_judge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import ModelFactory, build_model, is_boosted
 from losssearch.stopping import one_process

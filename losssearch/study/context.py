@@ -18,7 +18,8 @@ from losssearch.data.splits import Draw
 from losssearch.data.weights import effective_rows
 from losssearch.evaluation import Metric
 from losssearch.evaluation.fairness import Constraint, parse_constraints, promise_z
-from losssearch.execution import Demands, Job
+from losssearch.execution import Job
+from losssearch.judging import Demands
 from losssearch.losses.spec import LossSpec
 from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted
 from losssearch.storage.records import TrialRecord

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from losssearch.data import draws, load, make_replicas, partition
 from losssearch.data.replicas import Replicas
-from losssearch.execution.fair_judge import Demands
 from losssearch.execution.job import Job, run_job
+from losssearch.judging.fair import Demands
 from losssearch.losses.tape import Tape
 from losssearch.training import TrainingPlan
 from tests.pretended import DEVICE, Pretended

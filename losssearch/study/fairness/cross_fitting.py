@@ -32,7 +32,7 @@ from losssearch.evaluation.fairness import (
 from losssearch.evaluation.fairness.clustered import widening
 from losssearch.evaluation.fairness.judge import CONSTANT
 from losssearch.evaluation.fairness.rates import Rates, gap_value, rates
-from losssearch.execution.fair_judge import RAW
+from losssearch.judging.fair import RAW
 from losssearch.study.context import Context
 from losssearch.study.fairness.common_scale import CommonScale
 from losssearch.study.fairness.pool import Pool, by_training, pool_of

@@ -13,7 +13,7 @@ import torch
 from losssearch.data import load, partition
 from losssearch.data.splits import draws
 from losssearch.evaluation.fairness import parse_constraint, value
-from losssearch.execution.fair_judge import RAW
+from losssearch.judging.fair import RAW
 from losssearch.study.fairness.common_scale import CommonScale
 from losssearch.study.fairness.cross_fitting import DECISION, CrossFitted, CrossFitting
 from losssearch.study.fairness.pool import pool_of

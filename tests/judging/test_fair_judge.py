@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from losssearch.data.replicas import Replicas
-from losssearch.execution.fair_judge import Demands, fair_judge
+from losssearch.judging.fair import Demands, fair_judge
 from losssearch.training import Detailed
 
 GAP = "demographic_parity_difference"
