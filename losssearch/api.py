@@ -11,7 +11,6 @@ from typing import Literal
 from losssearch import stopping
 from losssearch.assembly import Options, assemble
 from losssearch.assembly.arguments import check_types, plain
-from losssearch.assembly.publishing import Publishing
 from losssearch.data import Data
 from losssearch.data.given_splits import Named
 from losssearch.data.groups import Sensitive
@@ -20,6 +19,7 @@ from losssearch.execution import one_thread
 from losssearch.export.writing import FULL
 from losssearch.models import ModelFactory
 from losssearch.progress import progress
+from losssearch.publishing.publisher import Publishing
 from losssearch.redaction import guarded
 from losssearch.study.budget import UNLIMITED
 from losssearch.study.context import Context
@@ -195,7 +195,7 @@ def _run(options: Options, observer: Observer) -> SearchResult:
     assembled = assemble(options, observer)
     context, out = assembled.context, assembled.out
     status: Literal["FINISHED", "KILLED", "FAILED"] = "FAILED"
-    publishing = Publishing(assembled)
+    publishing = Publishing(context, out, assembled.entered, assembled.privacy)
     try:
         with one_thread():
             result = publishing.run(_finish)

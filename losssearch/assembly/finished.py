@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from losssearch.assembly.claim import read_claim
-from losssearch.assembly.publication import Publication, kept_publication, render, write_files
 from losssearch.errors import DataError, UnknownNameError
 from losssearch.export.reading import read_bundle
 from losssearch.export.writing import write_whole
+from losssearch.publishing.publication import Publication, kept_publication, render, write_files
 from losssearch.storage.sql import SqlStore
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from losssearch.assembly.claim import adopt
 from losssearch.assembly.command import command_of, flag
 from losssearch.assembly.options import Options
 from losssearch.assembly.place import Place
-from losssearch.assembly.publication import Publication, kept_publication, published
 from losssearch.errors import OptionError
+from losssearch.publishing.publication import Entered, kept_publication, published
 from losssearch.redaction import redacted
 from losssearch.storage.records import StudyRecord
 from losssearch.storage.store import Store
@@ -34,19 +33,6 @@ _FLAGS = {
     "data": "direction or class_prior",
     "splits": "--test, --group, --time, --split, --weight or --drop",
 }
-
-
-@dataclass(frozen=True)
-class Entered:
-    """What the store knows of a study that this process drives now.
-
-    ``publication``: what it publishes, where it is finished; ``digests``: those of its files, once all were published.
-    ``result``: that of a study which an older version finished.
-    """
-
-    publication: Publication | None = None
-    digests: dict[str, str] | None = None
-    result: dict[str, Any] | None = None
 
 
 def enter(store: Store, settings: StudySettings, place: Place) -> Entered:

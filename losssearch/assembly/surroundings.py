@@ -8,10 +8,11 @@ from pathlib import Path
 from losssearch import stopping
 from losssearch.assembly.options import Options
 from losssearch.assembly.place import Place
-from losssearch.assembly.record import Entered, check_tracking, enter, open_record, open_tracker
+from losssearch.assembly.record import check_tracking, enter, open_record, open_tracker
 from losssearch.assembly.workers import executor_of
 from losssearch.execution import Executor, InProcessExecutor
 from losssearch.execution.resources import WorkerResources
+from losssearch.publishing.publication import Entered
 from losssearch.storage.sql import SqlStore
 from losssearch.storage.store import Store
 from losssearch.study.observer import Observer

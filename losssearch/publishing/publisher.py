@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
-from losssearch.assembly.publication import (
+from losssearch.losses.spec import LossSpec
+from losssearch.publishing.publication import (
     EXPORT,
     LEADERBOARD,
     PRIVATE_MODEL,
     REPORT,
     RESULT,
+    Entered,
     Publication,
     artifacts,
     intact,
@@ -21,8 +24,6 @@ from losssearch.assembly.publication import (
     write_files,
     write_result,
 )
-from losssearch.assembly.surroundings import Assembled
-from losssearch.losses.spec import LossSpec
 from losssearch.redaction import redacted
 from losssearch.storage.records import TrialRecord
 from losssearch.study.context import Context
@@ -44,14 +45,15 @@ class Publishing:
     takes a moment.
     """
 
-    def __init__(self, assembled: Assembled) -> None:
-        self._assembled = assembled
+    def __init__(self, context: StudyContext, out: Path, entered: Entered, privacy: Privacy | None = None) -> None:
+        """Publish the study of ``context`` in ``out``; with ``privacy``, a private model is trained for it too."""
+        self._context, self._out, self._entered, self._privacy = context, out, entered, privacy
         self._digests: dict[str, str] | None = None
         self._publication: Publication | None = None
 
     def run(self, finish: Finish) -> dict[str, Any]:
         """The result of the study, which ``finish`` brings to its end where it is not finished."""
-        context, out, entered = self._assembled.context, self._assembled.out, self._assembled.entered
+        context, out, entered = self._context, self._out, self._entered
         if entered.result is not None and all((out / name).is_file() for name in _EVERY):
             context.observer.note("the study is finished already: this is its result")
             return entered.result
@@ -75,35 +77,35 @@ class Publishing:
         The ``problems`` of the tracker are told in ``result.json`` and leave the mark to a resume, which tells the
         tracker all of it again.
         """
-        context, publication = self._assembled.context, self._publication
+        context, publication = self._context, self._publication
         if publication is None or self._digests is None:
             return
         tracked = publication.result["mlflow"]
         complete = None if tracked.get("run_id") is None else not problems
         tracked.update(complete=complete, problems=redacted(list(problems)))
         keep_publication(context.store, context.settings.study, publication)
-        digests = self._digests | write_result(self._assembled.out, publication)
+        digests = self._digests | write_result(self._out, publication)
         if problems:
             context.store.save_result(context.settings.study, publication.result)
         else:
             mark_published(context.store, context.settings.study, publication, digests)
 
     def _finished(self, finish: Finish) -> Publication:
-        context = self._assembled.context
+        context = self._context
         study, finished = context.settings.study, finish(context)
         finished = replace(finished, result=redacted(finished.result))
         result, private = finished.result, b""
-        if self._assembled.privacy is not None and isinstance(context, Context):
-            result["private"], private = self._train_private(context, result, self._assembled.privacy)
+        if self._privacy is not None and isinstance(context, Context):
+            result["private"], private = self._train_private(context, result, self._privacy)
         tracking = context.store.study(study).tracking
         where = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "run_id")}
         result["mlflow"] = where | {"complete": None, "problems": []}  # known at the very end, by `mark`
-        made = new_publication(finished, context.facts(), self._assembled.out, private)
+        made = new_publication(finished, context.facts(), self._out, private)
         return keep_publication(context.store, study, made)
 
     def _publish(self, publication: Publication, *, anew: bool) -> None:
         """Write the files and tell the tracker; all trials too, where an earlier process may have told it less."""
-        context, result = self._assembled.context, publication.result
+        context, result = self._context, publication.result
         result["mlflow"].update(complete=None, problems=[])
         trials = self._write(publication)
         if anew:
@@ -111,12 +113,12 @@ class Publishing:
             context.tracker.log_trials(trials, formulas, context.settings.metric)
         part = "test" if result["best"]["test"] else "validation"
         metrics = {f"{part}_{result['metric']['name']}": result["best"][part]["mean"]}
-        context.tracker.log_result(result, artifacts(self._assembled.out), metrics)
+        context.tracker.log_result(result, artifacts(self._out), metrics)
 
     def _write(self, publication: Publication) -> list[TrialRecord]:
-        context = self._assembled.context
+        context = self._context
         trials = context.store.trials(context.settings.study)
-        self._digests = write_files(self._assembled.out, publication, trials)
+        self._digests = write_files(self._out, publication, trials)
         self._publication = publication
         return trials
 
@@ -131,4 +133,4 @@ class Publishing:
                 f"the private model is trained with {found.facts['loss']}: the recommended loss is no mean over samples"
             )
         weights = save({name: value.contiguous() for name, value in found.parameters.items()})
-        return found.facts | {"model": str(self._assembled.out / EXPORT / PRIVATE_MODEL)}, weights
+        return found.facts | {"model": str(self._out / EXPORT / PRIVATE_MODEL)}, weights

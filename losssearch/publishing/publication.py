@@ -61,6 +61,19 @@ class Publication:
         return int(self.result["trials"]["total"])
 
 
+@dataclass(frozen=True)
+class Entered:
+    """What the store knows of a study that this process drives now.
+
+    ``publication``: what it publishes, where it is finished; ``digests``: those of its files, once all were published.
+    ``result``: that of a study which an older version finished.
+    """
+
+    publication: Publication | None = None
+    digests: dict[str, str] | None = None
+    result: dict[str, Any] | None = None
+
+
 def new_publication(finished: Finished, facts: Facts, out: Path, private: bytes = b"") -> Publication:
     """What a study that has just finished publishes in ``out``; its result says from here on where the files are."""
     prior = None if facts.class_prior is None else facts.class_prior.tolist()
