@@ -135,8 +135,8 @@ def load(
     keeps 50 rows. Without it, a Parquet or Arrow file that does not fit ``memory`` bytes (a quarter of the machine's)
     is streamed: see `losssearch.data.streamed.table`. Without ``stream``, or with a sensitive number, a sample that
     fits is used instead. A note says which rows are used. A file of another format that does not fit ``memory`` is
-    refused, before it is unpacked. ``sensitive``: columns whose values, or combinations of values, are the groups to
-    be treated alike; they are no features unless ``sensitive_as_feature``. See `losssearch.data.groups`.
+    refused before it is unpacked. ``sensitive``: columns whose values, or combinations of values, are the groups to be
+    treated equally; they are not features unless ``sensitive_as_feature``. See `losssearch.data.groups`.
     ``given``: the user's own splits. See `losssearch.data.given_splits`. ``kinds``: the tasks that the study's metric
     is for, which decide the task where its values leave it open; all where empty.
 

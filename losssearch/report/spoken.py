@@ -1,4 +1,4 @@
-"""The verdict's sentence, parted into what to do and why."""
+"""The verdict's sentence, split into what to do and why."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def trials_of(asked: int | None, time_budget: float | None) -> int:
 
 @dataclass(frozen=True)
 class Budget:
-    """So many ``seconds`` from ``started``, on a monotonic ``clock``."""
+    """A budget of ``seconds`` from ``started``, on a monotonic ``clock``."""
 
     started: float
     seconds: float
@@ -131,7 +131,7 @@ class Timekeeper:
         self.efforts = ladder(seeds, menu)
         self.effort = self.efforts[0]
         self.cut = False
-        self.reserved = 0.0  # seconds for what a study does beside, when its trainings are done
+        self.reserved = 0.0  # seconds for other work of a study, after its trainings
 
     @property
     def closing(self) -> float:
@@ -183,7 +183,7 @@ class Timekeeper:
         return self.confirmation_seconds(effort) + self.ablation_seconds(effort)
 
     def affords_ablation(self, parts: int) -> bool:
-        """Whether the time left holds the ablation of a loss of so many parts."""
+        """Whether the remaining time allows the ablation of a loss with this number of parts."""
         affords = self.stage_seconds(parts, self.effort.seeds, encode=False) <= self.left
         if not affords:
             self.effort = replace(self.effort, ablation=False)
@@ -225,7 +225,7 @@ class Timekeeper:
         return self.stage_seconds(2, effort.seeds, encode=False) if effort.ablation else 0.0
 
     def stage_seconds(self, candidates: int, draws: int, *, encode: bool = True) -> float:
-        """Estimate for training so many candidates to the end, at one rate each, on fresh draws."""
+        """Estimate the time to train a number of candidates to the end, at one rate each, on fresh draws."""
         sizes = spread(candidates, self.chunk, self.workers)
         plan = replace(self.plan, rungs=())
         jobs = [self.pace.seconds(work_of(plan, self.rows, size, 1, draws)) for size in sizes]

@@ -50,7 +50,7 @@ class Context(StudyContext):
     partition: Partition
     model: str | ModelFactory
     references: bool = True
-    """Whether other libraries' mitigations are set beside a study of groups."""
+    """Whether other libraries' mitigations are computed for comparison in a study of groups."""
     rows: dict[str, int] = field(default_factory=dict)
     """Rows of a draw, by part; known once the search has its draws."""
     validated: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Context(StudyContext):
         return Demands(constraints=settings.constraints, z=1.0) if self.constraints else None
 
     def promise(self, rows: int) -> float:
-        """Standard errors that a gap on so many rows needs to spare, to be kept on as many new rows as test has."""
+        """Standard errors of margin that a gap on this number of rows needs to hold on as many new rows as test has."""
         groups = len(self.dataset.groups) if self.dataset.attribute is None else 1
         return promise_z(self.settings.confidence, groups, rows, len(self.partition.test))
 

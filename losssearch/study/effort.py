@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 FIELDS = ((8, 5), (4, 10))
-"""For each round of re-evaluation: how many of either side are kept for it beside the incumbent, and on how many fresh
-draws."""
+"""For each round of re-evaluation: how many of either side are kept, without the incumbent, and the fresh draws."""
 
 BASELINES, SEARCHED = 4, 2
 """Losses of either side that are confirmed at most: plain, incumbent and the best two others; the best two searched."""

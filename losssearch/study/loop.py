@@ -1,6 +1,6 @@
 """The ask/tell loop: menu first, then rounds of proposals; every trial is stored before and after it runs.
 
-A round is a pure function of the trials before it, so a study that was killed goes on exactly where it
+A round is a pure function of the trials before it, so a study that was killed continues exactly where it
 stood: trials stored as running are trained again, in the same populations.
 """
 
@@ -132,7 +132,7 @@ class Loop:
         idle, defaults = 0, len(context.task.menu)
         while len(self._ledger) < settings.trials:
             if settings.trials == UNLIMITED and idle >= IDLE_ROUNDS:
-                context.observer.note(f"the last {idle} rounds brought no loss that was new: the search ends early")
+                context.observer.note(f"the last {idle} rounds produced no new loss: the search ends early")
                 break
             asked = self._ledger.menu_trials
             searched = len(self._ledger) - asked
@@ -183,7 +183,7 @@ class Loop:
         return menu, [replace(answer, reason="") for answer in screened]
 
     def _propose(self, count: int) -> int:
-        """Try so many proposals; how many were trained."""
+        """Try a number of proposals; returns how many were trained."""
         first = len(self._ledger)
         settings = self.context.settings
         proposals = propose(

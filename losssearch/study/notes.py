@@ -1,4 +1,4 @@
-"""What a user should be told of how a study's trials went."""
+"""Notes about the trials of a study."""
 
 from __future__ import annotations
 

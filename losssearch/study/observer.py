@@ -24,7 +24,7 @@ class Observer(Protocol):
         ...
 
     def deadline(self, seconds: float) -> None:
-        """The study has a time budget, of which so many ``seconds`` are left; comes before the first stage."""
+        """The study has a time budget with this many ``seconds`` left; called before the first stage."""
         ...
 
     def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:

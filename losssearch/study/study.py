@@ -11,7 +11,7 @@ from typing import Any
 from losssearch.errors import ModelError
 from losssearch.study.context import Context
 from losssearch.study.effort import BASELINES, SEARCHED
-from losssearch.study.fairness.references import beside, reserve
+from losssearch.study.fairness.references import add_references, reserve
 from losssearch.study.fairness.verdict import FairReferee
 from losssearch.study.front.study import run_front_study
 from losssearch.study.loop import Loop
@@ -38,14 +38,14 @@ def run_study(context: Context) -> Finished:
         referee = FairReferee(context)
         finished = judged_study(context, referee, baselines=len(context.task.menu))
         result = finished.result | {"finalists": referee.finalists()}
-        return replace(finished, result=beside(context, result, referee.plain_scores()))
+        return replace(finished, result=add_references(context, result, referee.plain_scores()))
     return judged_study(context, Referee(context), searched=SEARCHED)
 
 
 def judged_study(
     context: StudyContext, referee: Judgement, *, searched: int = 1, baselines: int = BASELINES
 ) -> Finished:
-    """A study whose finalists ``referee`` sets against each other: so many searched losses, so many of the menu.
+    """A study whose finalists ``referee`` compares: a number of searched losses and a number of the menu.
 
     See `run_study`.
     """

@@ -87,14 +87,14 @@ class SeedReferee:
         figures = (
             f"both reach the same {name} on each of {seeds} fresh seeds"
             if same
-            else f"differences in {name}, above zero in favour of the searched loss: measured by your function on "
+            else f"differences in {name}, positive in favour of the searched loss: measured by your function on "
             f"{seeds} fresh seeds {stated(reached)}"
         )
         if plain is not baseline:
             figures += f"; to plain {plain.name} {stated(above_plain)}"
         figures += (
             f". With the re-evaluation, the searched loss is better with probability {chance(found.probability)}. No "
-            "test part was kept from the function."
+            "test part was held out from the function."
         )
         text = f"{headline(found, theirs)}: {figures} {found.why}".strip()
         return Verdict(

@@ -164,7 +164,7 @@ def test_a_limit_that_nobody_keeps_ends_with_3_and_the_closest(table: Path, capf
     assert code == 3
     assert json.loads(shown.out) == result_of(out)
     (line,) = shown.err.splitlines()
-    assert "No candidate meets worst_group_accuracy >= 0.9999: the closest is" in line
+    assert "No candidate satisfies worst_group_accuracy >= 0.9999: the closest is" in line
     assert "beyond the limit" in line
     assert "not promised" in line
     assert "--confidence leave more room" in line

@@ -237,7 +237,7 @@ def test_a_space_that_holds_nothing_more_ends_a_search_without_a_number_of_trial
     run.task = replace(run.task, menu=run.task.menu[:1])
     trials = Loop(run).run()
     assert len(trials) < 2_000
-    assert any("nothing" in n or "no loss that was new" in n for n in run.observer.notes)  # type: ignore[attr-defined]
+    assert any("nothing" in n or "no new loss" in n for n in run.observer.notes)  # type: ignore[attr-defined]
 
 
 def test_a_small_budget_makes_the_selection_smaller_and_says_so(tmp_path: Path, clock: Clock) -> None:

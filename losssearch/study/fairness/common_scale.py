@@ -48,7 +48,7 @@ class CommonScale:
 def _moved(
     values: npt.NDArray[np.float64], start: npt.NDArray[np.float64], end: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Values along the line through the points, which goes on at slope 1 beyond them."""
+    """Values along the line through the points, which continues at slope 1 beyond them."""
     inside = np.interp(values, start, end)
     moved: npt.NDArray[np.float64] = inside + np.minimum(values - start[0], 0.0) + np.maximum(values - start[-1], 0.0)
     return moved

@@ -134,7 +134,7 @@ class CrossFitting:
 
     @property
     def groups(self) -> int:
-        """How many groups a gap is between; 1 stands for an attribute that is a number."""
+        """How many groups a gap compares; 1 for an attribute that is a number."""
         dataset = self.context.dataset
         return len(dataset.groups) if dataset.attribute is None else 1
 

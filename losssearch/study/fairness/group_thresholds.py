@@ -16,10 +16,10 @@ NEEDS = "the sensitive attribute at prediction"
 
 
 def by_group(context: Context, fitting: CrossFitting, fitted: CrossFitted, reading: Reading) -> dict[str, Any]:
-    """Thresholds in logits, one a group, and what test says; fitted on all rows outside test within the constraints.
+    """Thresholds in logits, one per group, fitted on all rows outside test within the constraints; and the test result.
 
-    Each row is scored by a model that did not train on it. The bounds that must keep the limits promise the gap on as
-    many new rows as test has; ``promised`` says whether they do.
+    Each row is scored by a model that did not train on it. The bounds that must satisfy the limits promise the gap on
+    as many new rows as test has; ``promised`` says whether they do.
     """
     dataset, rows = context.dataset, context.partition.test
     assert dataset.group is not None  # noqa: S101  (a study under constraints has groups)

@@ -1,4 +1,4 @@
-"""How one loss stands to one limit: what is promised, what is certified, and what test shows."""
+"""Whether one loss satisfies one limit: what is promised, what is certified, and what test shows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Held:
 
     @property
     def promised(self) -> bool:
-        """Whether the limit is kept with all the room that the promise needs."""
+        """Whether the limit is satisfied with the full margin of the promise."""
         return self.constraint.met(self.bound)
 
     @property
@@ -74,7 +74,7 @@ class Held:
         certain = {
             "met": f"out-of-fold rows certify it at {level}",
             "not met": f"out-of-fold rows do not certify it at {level}",
-            "not certifiable": f"so many rows cannot certify it at {level}",
+            "not certifiable": f"this number of rows cannot certify it at {level}",
         }[found.status]
         promised = "" if self.promised else "not promised; "
         figures = f"(gap {figure(found.value)}, bound {figure(found.bound)} on {self.rows:,} rows)"

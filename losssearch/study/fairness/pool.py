@@ -16,7 +16,7 @@ class Pool:
     """All rows outside test that some training held out.
 
     ``rows`` ``[N]``: their numbers in the dataset, those of the search part first. ``training`` ``[N]``: whose model
-    scores each; ``place`` ``[N]``: where each stands among its validation rows, or among the confirmation rows.
+    scores each; ``place`` ``[N]``: its rank among its validation rows, or among the confirmation rows.
     """
 
     rows: Tensor

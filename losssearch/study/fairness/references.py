@@ -1,4 +1,4 @@
-"""What fairlearn reaches on the rows of a study, to set its result beside: no loss, so nothing to recommend."""
+"""What fairlearn reaches on the rows of a study, for comparison: not losses, so they are never recommended."""
 
 from __future__ import annotations
 
@@ -122,12 +122,12 @@ def _distinct(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def reserve(context: Context) -> None:
-    """Keep a share of the time budget, where there is one and something is to be set beside."""
+    """Reserve a share of the time budget, if there is one and references are to be computed."""
     if context.keeper and _cases(context) and not _unfit(context, SECONDS):
         context.keeper.reserved = min(SECONDS, SHARE * context.keeper.budget.seconds)
 
 
-def beside(context: Context, result: dict[str, Any], scores: dict[str, NDArray[np.float32]]) -> dict[str, Any]:
+def add_references(context: Context, result: dict[str, Any], scores: dict[str, NDArray[np.float32]]) -> dict[str, Any]:
     """The result with its ``references``, made in the time that the budget leaves."""
     keeper = context.keeper
     left = SECONDS if keeper is None else min(SECONDS, keeper.left + keeper.reserved)
@@ -153,14 +153,14 @@ def _cases(context: Context) -> list[_Case]:
 
 
 def _unfit(context: Context, seconds: float) -> str:
-    """Why fairlearn's mitigations cannot be set beside; empty where they can."""
+    """Why fairlearn's mitigations cannot be computed for comparison; empty if they can."""
     if quality_of(context.metric) is None:
         return (
-            f"fairlearn's mitigations give decisions, and {context.metric.name} reads scores: none is set beside "
+            f"fairlearn's mitigations give decisions, and {context.metric.name} reads scores: none is computed "
             "(a metric of decisions, such as accuracy, would have them)"
         )
     if not available():
-        return "fairlearn is not installed, so its mitigations are not set beside: pip install 'losssearch[fairness]'"
+        return "fairlearn is not installed, so there is no comparison with it: pip install 'losssearch[fairness]'"
     return "the time budget leaves none for fairlearn's mitigations" if seconds < LEAST else ""
 
 

@@ -28,7 +28,7 @@ from losssearch.study.selecting.selection import Contender, incumbent_name
 from losssearch.study.selecting.verdict import Reading, Referee, Verdict, learned_state
 from losssearch.study.settings import derived_seed
 
-MORE_ROOM = "A looser limit, coarser groups, more rows, more --trials or less --confidence leave more room."
+MORE_ROOM = "A looser limit, coarser groups, more rows, more --trials or a lower --confidence leave more room."
 
 
 class FairReferee:
@@ -56,7 +56,7 @@ class FairReferee:
         return self._metric.measured(reading) | {"constraints": [held.to_json() for held in self.held(reading)]}
 
     def finalists(self) -> list[dict[str, Any]]:
-        """The ``finalists`` of ``result.json``: every loss that was confirmed, as it stands to the constraints."""
+        """The ``finalists`` of ``result.json``: every confirmed loss, and whether it satisfies the constraints."""
         return [
             {"name": reading.name, "trial": reading.contender.trial.number, "origin": reading.contender.trial.origin}
             | {"promised": self.fitted(reading).promised}
@@ -140,7 +140,7 @@ class FairReferee:
             side = "searched loss" if winner is searched else f"baseline {baseline.name}"
             text = (
                 f"Use the {side}: the {'best baseline' if winner is searched else 'searched loss'}, {other.name}, "
-                f"{'is no nearer to the limit' if self.shortfall(winner) else 'leaves too little room to promise it'}. "
+                f"{'is not closer to the limit' if self.shortfall(winner) else 'has too small a margin to promise'}. "
                 f"{_compared(found)}"
             )
             found = replace(found, recommended="searched" if winner is searched else "baseline")
@@ -157,25 +157,26 @@ class FairReferee:
         return {part: self.plain.outcome.held[f"{part}{view}"] for part in ("confirmation", "test")}
 
     def unmet(self, winner: Reading) -> str:
-        """What to say where not even the recommended loss leaves the room of a promise; empty where it does."""
+        """The message if not even the recommended loss has the margin of a promise; empty if it has."""
         fitted = self.fitted(winner)
         if fitted.promised:
             return ""
         worst = max(self.held(winner), key=lambda held: float(held.constraint.excess(torch.tensor(held.bound))))
-        if worst.promised:  # what decides all rows alike has no gap
+        if worst.promised:  # a decision that is the same for all rows has no gap
             return (
-                f"No candidate meets {worst.constraint} without deciding all rows alike: the closest is {winner.name}, "
-                f"{winner.contender.spec.formula()}, and it is not promised. {MORE_ROOM}"
+                f"No candidate satisfies {worst.constraint} with decisions that differ between rows: the closest is "
+                f"{winner.name}, {winner.contender.spec.formula()}, and it is not promised. {MORE_ROOM}"
             )
         return (
-            f"No candidate meets {worst.constraint}: the closest is {winner.name}, {winner.contender.spec.formula()}, "
-            f"with {worst.gap:.4g} on {worst.rows:,} out-of-fold rows and {worst.bound:.4g} with the room for "
-            f"{worst.new_rows:,} new rows at {self.context.settings.confidence:.0%}, "
-            f"{abs(worst.bound - worst.constraint.limit):.4g} beyond the limit. It is not promised. {MORE_ROOM}"
+            f"No candidate satisfies {worst.constraint}: the closest is {winner.name}, "
+            f"{winner.contender.spec.formula()}, with {worst.gap:.4g} on {worst.rows:,} out-of-fold rows and "
+            f"{worst.bound:.4g} with the margin for {worst.new_rows:,} new rows at "
+            f"{self.context.settings.confidence:.0%}, {abs(worst.bound - worst.constraint.limit):.4g} beyond the "
+            f"limit. It is not promised. {MORE_ROOM}"
         )
 
     def held(self, reading: Reading) -> tuple[Held, ...]:
-        """How the loss stands to each constraint."""
+        """Whether and how far the loss satisfies each constraint."""
         key = reading.contender.trial.key
         if key not in self._held:
             self._held[key] = tuple(
@@ -234,7 +235,7 @@ class FairReferee:
 
     @property
     def _groups(self) -> int:
-        """How many groups a gap is between; 1 stands for an attribute that is a number."""
+        """How many groups a gap compares; 1 for an attribute that is a number."""
         dataset = self.context.dataset
         return len(dataset.groups) if dataset.attribute is None else 1
 
@@ -281,7 +282,7 @@ class FairReferee:
 
 def _compared(found: Verdict) -> str:
     return (
-        f"In the metric alone, above zero in favour of the searched loss: on confirmation "
+        f"Differences in the metric, positive in favour of the searched loss: on confirmation "
         f"{found.confirmation.difference:+.3g} (standard error {found.confirmation.standard_error:.2g}), on test "
         f"{stated(found.test)} ({found.grade}, P = {chance(found.probability_better or 0.0)})."
     )

@@ -23,7 +23,7 @@ FORMS = 3
 """Penalised losses of either side whose strength is swept: of one form the sweep is denser, not smaller."""
 
 STRENGTHS = tuple(float(f"{0.05 * 120 ** (step / 15):.3g}") for step in range(16))
-"""Weights of a penalty beside a base loss of weight 1, which trace a front from hardly any to a very strong one."""
+"""Weights of a penalty relative to a base loss of weight 1, from a very weak to a very strong penalty."""
 
 
 def field(trials: Sequence[TrialRecord], plain: str) -> list[Contender]:

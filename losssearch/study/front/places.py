@@ -151,16 +151,14 @@ def area_differences(
     ``[N]``: ids of rows that belong together, and are drawn together.
     """
     generator = np.random.default_rng(seed)
-    both, parted, count = torch.cat((first, second)), len(first), len(rows.target)
+    both, half, count = torch.cat((first, second)), len(first), len(rows.target)
     units = np.arange(count) if clusters is None else np.unique(clusters.numpy(), return_inverse=True)[1]
     drawable = int(units.max()) + 1
     drawn = [generator.multinomial(drawable, np.full(drawable, 1 / drawable))[units] for _ in range(resamples)]
     weights = torch.from_numpy(np.stack([np.ones(count, dtype=np.int64), *drawn]))
     found = []
     for utilities, gaps in _reached_by_weight(trade, both, rows, weights):
-        sides = [
-            area(utilities[side], gaps[side], limits, floor) for side in (slice(None, parted), slice(parted, None))
-        ]
+        sides = [area(utilities[side], gaps[side], limits, floor) for side in (slice(None, half), slice(half, None))]
         found.append(sides[0] - sides[1])
     return found[0], found[1:]
 

@@ -20,7 +20,7 @@ from losssearch.errors import ModelError
 from losssearch.evaluation import Difference
 from losssearch.storage.records import TrialRecord
 from losssearch.study.context import FRONT_LIMITS, WHOLE, Context
-from losssearch.study.fairness.references import beside
+from losssearch.study.fairness.references import add_references
 from losssearch.study.front.field import field
 from losssearch.study.front.places import (
     Place,
@@ -45,7 +45,7 @@ from losssearch.study.settings import derived_seed
 from losssearch.training import Outcome
 
 MANY_ROWS = 20_000
-"""From so many training rows on, one training of each candidate is enough; under them it is two."""
+"""From this number of training rows on, each candidate is trained once; below it, twice."""
 
 SHOWN = 40
 """Places of a front whose area is resampled."""
@@ -103,7 +103,7 @@ def run_front_study(context: Context) -> Finished:
     }
     plain = next((one for one in front.trained if one.trial.name == context.task.plain.name), None)
     if plain is not None:
-        result = beside(context, result, dict(plain.outcome.held))
+        result = add_references(context, result, dict(plain.outcome.held))
     spec = winner.contender.spec
     return Finished(result, spec, learned_state(spec, winner.outcome), trials)
 
@@ -198,7 +198,7 @@ class _Front:
         metric, gap = self.context.settings.metric, self.context.settings.front
         figures = (
             f"differences in the mean {metric} over limits on {gap} from {FRONT_LIMITS[0]} to {FRONT_LIMITS[-1]}, "
-            f"above zero in favour of the searched losses: on test {stated(test)}; on confirmation "
+            f"positive in favour of the searched losses: on test {stated(test)}; on confirmation "
             f"{confirmation.difference:+.3g} (standard error {confirmation.standard_error:.2g}); to plain {plain} on "
             f"test {stated(above_plain)}"
         )

@@ -11,7 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 EARLY = 4
-"""So many populations, the first of a study, are half as large: who waits for the first values has them sooner."""
+"""The first populations of a study are half as large, so the first values come sooner; this is their number."""
 
 
 def population_of(place: int, chunk: int) -> int:

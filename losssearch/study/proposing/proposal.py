@@ -13,7 +13,7 @@ with TPE and by 11.8 with this mixture (thousandths of the metric; the last diff
 With 48 trials it was 4.1, 6.9 and 7.0.
 
 A candidate that was tried or proposed before is drawn again, a few times; a small space may run out of new ones, and
-then repeats. Nothing is kept between calls, so a study that was killed goes on as if it had not been.
+then repeats. Nothing is kept between calls, so a study that was killed continues as if it had not been.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class _Batch:
         self._add(spec)
 
     def refine(self, parents: Sequence[Mapping[str, Any]], steps: int, random: np.random.Generator) -> None:
-        """Add so many steps from the parents, taken in turn."""
+        """Add steps from the parents, taken in turn."""
         for index in range(steps):
             self.draw(partial(Step, parents[index % len(parents)], random))
 

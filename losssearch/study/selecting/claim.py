@@ -1,7 +1,7 @@
 """What a verdict recommends, what it claims, and the words for both; the same for every kind of study.
 
-The recommendation follows what was known before test was read: the larger posterior mean of utility. Test recommends
-nothing; it can only take a recommendation back, where by all evidence the searched loss is no longer more likely better
+The recommendation follows what was known before test was read: the larger posterior mean of utility. Test never
+recommends; it can only withdraw a recommendation, if by all evidence the searched loss is no longer more likely better
 than not. The claim follows test: a grade by its interval, and the probability that the searched loss is better at all.
 """
 
@@ -25,18 +25,18 @@ Side = Literal["searched", "baseline"]
 
 EVEN = 0.5
 PROBABLY = 0.8
-"""Probability from which "probably better" is said, where the interval holds zero and test points the same way."""
+"""Probability from which the grade is "probably better", if the interval contains zero and test has the same sign."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Which side to use, and what may be claimed of the searched one: a grade, and how probably it is better."""
+    """Which side to use, and what may be claimed of the searched one: a grade and the probability that it is better."""
 
     recommended: Side
     grade: Grade
     probability: float
     why: str
-    """Why the recommendation and the claim differ; empty where they do not."""
+    """Why the recommendation and the claim differ; empty if they do not."""
 
 
 def claim(before: Evidence, test: Difference, everything: Evidence, *, prefer_known: bool = False) -> Claim:
@@ -57,7 +57,7 @@ def claim(before: Evidence, test: Difference, everything: Evidence, *, prefer_kn
 
 
 def graded(test: Difference, probability: float) -> Grade:
-    """The grade of a difference: its interval decides, the probability only where that holds zero."""
+    """The grade of a difference: its interval decides, and the probability only if that contains zero."""
     low, high = test.interval
     if low > 0:
         return "better"
@@ -69,13 +69,13 @@ def graded(test: Difference, probability: float) -> Grade:
 def _why(grade: Grade, before: Evidence, *, wanted: bool) -> str:
     """Why the baseline, where something speaks for the searched loss."""
     if wanted:
-        return "The evidence before test spoke for the searched loss, and test took the recommendation back."
+        return "The evidence before test favoured the searched loss, and test withdrew the recommendation."
     if before.likely:
         return f"A known loss is preferred, as asked: the evidence before test is not above {CLEAR:g} standard error."
     if before.difference > 0:
         return f"Before test was read, the two tied (within {TIE:g} standard errors), and a tie goes to the known loss."
     if grade in ("better", "probably better"):
-        return "The recommendation was made before test was read, and the evidence then spoke for the baseline."
+        return "The recommendation was made before test was read, when the evidence favoured the baseline."
     return ""
 
 
@@ -108,7 +108,7 @@ def stated(found: Difference) -> str:
     if not all(map(math.isfinite, (found.difference, low, high))):
         return "not defined"
     if found.difference == low == high == 0:
-        return "no difference, on no resample of its rows"
+        return "no difference on any resample of its rows"
     return f"{found.difference:+.3g}, {found.level:.0%} interval [{low:+.3g}, {high:+.3g}]"
 
 

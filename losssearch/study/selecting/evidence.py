@@ -26,7 +26,7 @@ came from seeds alone.
 """
 
 PRIOR_DRAWS = 4
-"""How many degrees of freedom the median variance counts for beside a contender's own."""
+"""Degrees of freedom of the median variance, when it is combined with a contender's own variance."""
 
 LEAST_SPREAD = 0.5
 """Spread of the field at the least, in standard errors of one difference: strong evidence always counts."""
@@ -172,7 +172,7 @@ def steadied(found: Difference, own: Tensor, others: Sequence[Tensor], rows: int
 
 
 def _typical(variances: Sequence[float], freedom: int) -> float:
-    """What variances with so many degrees of freedom say of the common one: from the median, for one may be wild."""
+    """Estimate the common variance from variances with these degrees of freedom, by the median, which is robust."""
     known = [v for v in variances if v > 0]
     # The median of chi-square by its degrees of freedom (Wilson and Hilferty 1931).
     return statistics.median(known) / (1 - 2 / (9 * freedom)) ** 3 if known else 0.0

@@ -1,4 +1,4 @@
-"""Where the recommended loss stands in the table of its study, and why it is not first where it is not."""
+"""The place of the recommended loss in the table of its study, and why it is not first if it is not."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Row = tuple[Reading, Mapping[str, Any]]
 
 
 def placed(context: StudyContext, referee: Judgement, winner: Reading, table: Sequence[Row]) -> str:
-    """A sentence that names every loss which is before ``winner`` in the table, and says why; empty where none is.
+    """A sentence that names every loss ahead of ``winner`` in the table, and says why; empty if there is none.
 
-    Under constraints, only losses that satisfy them come before others.
+    Under constraints, losses that satisfy them come first.
     """
     own = next(entry for reading, entry in table if reading is winner)
     part = "validation" if own["test"] is None else "test"
@@ -30,9 +30,9 @@ def placed(context: StudyContext, referee: Judgement, winner: Reading, table: Se
     found = referee.difference(first, winner, part)
     low, high = found.interval
     luck = (
-        "its interval holds zero, so this may be luck"
+        "its interval contains zero, so this may be chance"
         if low <= 0 <= high
-        else "of several losses, the best one on so many rows is a lucky one"
+        else "the best of several losses on this number of rows is partly lucky"
     )
     where = "test" if part == "test" else "these seeds"
     listed = ", ".join(f"{_name(reading)} ({entry[part]['mean']:.4g})" for reading, entry in ahead)
@@ -44,20 +44,20 @@ def placed(context: StudyContext, referee: Judgement, winner: Reading, table: Se
     )
     verb = "is" if len(ahead) == 1 else "are"
     return (
-        f"In the table, which is sorted by {where}, {listed} {verb} before the recommended loss "
+        f"In the table, which is sorted by {where}, {listed} {verb} ahead of the recommended loss "
         f"({own[part]['mean']:.4g}); {_name(first)} is first{kept}, {why}."
     )
 
 
 def searching(context: StudyContext, trials: Sequence[TrialRecord]) -> str:
-    """What ``best`` on the progress line was; empty where no trial had a value."""
+    """What ``best`` on the progress line was; empty if no trial had a value."""
     values = [trial.value for trial in trials if trial.value is not None and context.excess(trial) <= 0]
     if not values:
         return ""
     best = max(values, key=context.metric.utility)
     return (
         f'"best {best:.4g}" while searching was the best of {len(values)} values on the search\'s own validation rows: '
-        "it is optimistic, and no figure of the table."
+        "it is optimistic and not comparable with the table."
     )
 
 

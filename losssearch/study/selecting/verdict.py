@@ -66,7 +66,7 @@ class Verdict:
     belief: Evidence | None = None
     """What all evidence, test among it, lets us believe of the difference; the probability follows it."""
     unmet: str = ""
-    """Which constraint even the recommended loss does not keep, and by how much."""
+    """Which constraint even the recommended loss does not satisfy, and by how much."""
 
     def to_json(self) -> dict[str, Any]:
         """The ``verdict`` of ``result.json``."""
@@ -276,7 +276,7 @@ class Referee:
         one, other = (torch.tensor(r.outcome.held["test"]) for r in (searched, baseline))
         same = alike(one, other, self.context.settings.task)
         figures = same or (
-            f"differences in {name}, above zero in favour of the searched loss: on test {stated(test)}; "
+            f"differences in {name}, positive in favour of the searched loss: on test {stated(test)}; "
             f"on confirmation {confirmation.difference:+.3g} (standard error {confirmation.standard_error:.2g})"
         )
         if plain is not baseline:

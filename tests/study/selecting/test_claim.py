@@ -50,7 +50,7 @@ def test_the_larger_posterior_mean_is_recommended_and_a_tie_goes_to_the_known_lo
 def test_what_test_refutes_is_not_recommended() -> None:
     found = claim(Evidence(2.0, 1.0), difference(-3.0, 1.0), Evidence(-0.5, 0.5))
     assert (found.recommended, found.grade) == ("baseline", "worse")
-    assert "test took the recommendation back" in found.why
+    assert "test withdrew the recommendation" in found.why
     doubtful = claim(Evidence(0.5, 1.0), difference(-0.9, 1.0), Evidence(-0.1, 0.5))
     assert (doubtful.recommended, doubtful.grade) == ("baseline", "not told apart")
     assert claim(Evidence(-0.5, 1.0), difference(3.0, 1.0), Evidence(1.0, 0.5)).recommended == "baseline"
@@ -88,7 +88,7 @@ def test_identical_decisions_are_said_as_such() -> None:
 
 def test_an_undefined_difference_is_no_figure() -> None:
     assert stated(Difference(math.nan, (math.nan, math.nan), math.nan, 0.95)) == "not defined"
-    assert stated(difference(0.0, 0.0)) == "no difference, on no resample of its rows"
+    assert stated(difference(0.0, 0.0)) == "no difference on any resample of its rows"
     assert stated(difference(0.01, 0.02)) == "+0.01, 95% interval [-0.01, +0.03]"
 
 

@@ -44,7 +44,7 @@ def test_every_loss_that_is_better_in_the_table_is_named(study: dict[str, Any]) 
     own = "searched" if verdict["recommended"] == "searched" else verdict["against"]
     better = [name for name, entry in table.items() if entry["test"]["mean"] > table[own]["test"]["mean"]]
     assert better
-    said = re.search(r"In the table, which is sorted by test, (.*?) (is|are) before the recommended", verdict["text"])
+    said = re.search(r"In the table, which is sorted by test, (.*?) (is|are) ahead of the recommended", verdict["text"])
     assert said is not None
     assert set(re.findall(r"(\w+) \(", said[1])) == set(better)
     assert "The recommendation was made before test was read" in verdict["text"]
