@@ -1,7 +1,17 @@
-"""The decision of a model of one's own, tuned as a study tunes it: on validation outputs, within limits on groups.
+"""Tuning the decision of your own model as a study does: on validation outputs, under constraints between groups.
 
-What a study reports was reached with a threshold, temperature, prior shift or shift that was tuned after training. Who
-trains with the exported loss tunes the same with `tune_decision`.
+The figures of a study include a threshold, temperature, prior shift or shift that was tuned after training. Use
+`tune_decision` to tune the same for a model that you train with the exported loss.
+
+Example:
+    >>> import torch
+    >>> import losssearch as ls
+    >>> logits, labels = torch.tensor([-2.0, -1.5, -1.0, 0.5]), torch.tensor([0, 0, 1, 1])
+    >>> decision = ls.tune_decision(logits, labels, metric="f1")
+    >>> decision.value
+    1.0
+    >>> decision.decide(torch.tensor([-1.9, -0.8]))
+    tensor([0, 1])
 """
 
 from __future__ import annotations
@@ -27,7 +37,13 @@ Values: TypeAlias = Tensor | npt.NDArray[Any] | Sequence[Any]
 
 @dataclass(frozen=True)
 class Tuned:
-    """One number and what it changes: see `losssearch.evaluation.adjustment`. ``log_prior``: of a prior shift."""
+    """One tuned number and how it changes a model's outputs.
+
+    Attributes:
+        kind: ``"threshold"``, ``"temperature"``, ``"prior_shift"``, ``"shift"`` or ``"none"``.
+        parameter: the number.
+        log_prior: the logarithm of the class shares, for a prior shift.
+    """
 
     kind: AdjustmentKind
     parameter: float
@@ -40,14 +56,21 @@ class Tuned:
         return cls(adjustment.kind, float(adjustment.parameter), prior)
 
     def apply(self, outputs: Tensor) -> Tensor:
-        """Adjusted outputs ``[N]`` or ``[N, C]``."""
+        """Return the adjusted ``outputs`` ``[N]`` or ``[N, C]``."""
         prior = torch.tensor(self.log_prior, dtype=torch.float64) if self.log_prior else None
         return Adjustment(self.kind, torch.tensor(self.parameter, dtype=torch.float64), prior).apply(outputs)
 
 
 @dataclass(frozen=True)
 class Limit:
-    """How a decision stands to one constraint on the rows that it was tuned on: its gap, and the bound of that."""
+    """Whether a decision satisfies one constraint on the rows that it was tuned on.
+
+    Attributes:
+        constraint: the constraint, such as ``"demographic_parity_difference <= 0.05"``.
+        gap: the observed gap.
+        bound: the confidence bound of the gap.
+        kept: whether the bound satisfies the limit.
+    """
 
     constraint: str
     gap: float
@@ -57,9 +80,17 @@ class Limit:
 
 @dataclass(frozen=True)
 class Decision:
-    """How to turn a model's outputs into what a metric judges (``score``) and into decisions (``decision``).
+    """A tuned decision: how to turn a model's outputs into what the metric reads, and into decisions.
 
-    ``value``: the metric on the rows that it was tuned on, which is a little too good. ``limits``: of each constraint.
+    Made by `losssearch.tune_decision`.
+
+    Attributes:
+        task: the task, such as ``"binary"``.
+        metric: the metric that it was tuned for.
+        score: the change to outputs before the metric reads them.
+        decision: the change to outputs before a decision is made.
+        value: the metric on the rows that the decision was tuned on, which is slightly optimistic.
+        limits: the result for each constraint.
     """
 
     task: str
@@ -71,22 +102,22 @@ class Decision:
 
     @property
     def kept(self) -> bool:
-        """Whether the bound of every constraint keeps its limit."""
+        """Whether the bound of every constraint satisfies its limit."""
         return all(limit.kept for limit in self.limits)
 
     def apply(self, outputs: Values) -> Tensor:
-        """Outputs as the metric reads them: binary logits ``[N]``, logits ``[N, C]``, or predictions ``[N]``."""
+        """Return outputs as the metric reads them: binary logits ``[N]``, logits ``[N, C]``, or predictions ``[N]``."""
         return self.score.apply(_outputs(outputs))
 
     def decide(self, outputs: Values) -> Tensor:
-        """What is decided ``[N]``: 0 or 1, the number of a class, or a prediction."""
+        """Return the decisions ``[N]``: 0 or 1, the number of a class, or a prediction."""
         moved = self.decision.apply(_outputs(outputs))
         if self.task == "regression":
             return moved
         return moved.argmax(-1) if self.task == "multiclass" else (moved > 0).long()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` reads, with lists as JSON has them."""
+        """Return plain data that ``json.dumps`` accepts and `from_json` reads."""
         found = asdict(self) | {"limits": [asdict(limit) for limit in self.limits]}
         for name in ("score", "decision"):
             found[name]["log_prior"] = list(found[name]["log_prior"])
@@ -94,7 +125,7 @@ class Decision:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Decision:
-        """The decision that `to_json` wrote; raises `DataError` for anything else."""
+        """Restore the decision that `to_json` returned; raises `DataError` for anything else."""
         try:
             score, decision = (
                 Tuned(data[name]["kind"], float(data[name]["parameter"]), tuple(map(float, data[name]["log_prior"])))
@@ -121,10 +152,10 @@ def tune_decision(
     new_rows: int | None = None,
     weight: Values | None = None,
 ) -> Decision:
-    """Tune what a decision rule leaves open, on rows that did not train the model.
+    """Tune the decision of a model on rows that were not used to train it.
 
-    The threshold, temperature, prior shift or shift that is best for the metric; under constraints, the best among
-    those whose confidence bounds keep every limit, and where there are none, the one that is the least beyond it.
+    Finds the threshold, temperature, prior shift or shift that is best for the metric. With constraints, it is the best
+    among those whose confidence bounds satisfy every limit; without any such, the one that violates them least.
 
     Args:
         outputs: Binary logits ``[N]`` or ``[N, 1]``, multiclass logits ``[N, C]``, or predictions ``[N]`` in the
@@ -135,13 +166,30 @@ def tune_decision(
         group: The sensitive group of each row ``[N]``, labels of any kind; numbers for a constraint on a correlation.
             A metric of the worst cell or group reads it too.
         constraints: Such as ``"demographic_parity_difference <= 0.05"``; they need ``group``.
-        confidence: Of the bounds, in [0.5, 1).
-        new_rows: Bounds are to hold for the gap that is *seen* on so many new rows; None: for the true gap.
+        confidence: The confidence level of the bounds, in [0.5, 1).
+        new_rows: If given, bounds hold for the gap *observed* on this number of new rows, otherwise for the true gap.
         weight: Sample weights ``[N]``, finite and at least 0; a row of weight 2 counts as two. Not with constraints.
 
+    Returns:
+        The decision; its ``decide`` takes outputs of new rows.
+
     Raises:
-        OptionError: For shapes, options, outputs or targets that do not fit, and for constraints without groups.
-        UnknownNameError: For a metric or gap that there is none of.
+        OptionError: Shapes, options, outputs or targets do not fit, or constraints are given without groups.
+        UnknownNameError: There is no such metric or gap.
+
+    Example:
+        Under a constraint, whose bound needs many rows:
+
+        >>> import torch
+        >>> import losssearch as ls
+        >>> noise = torch.Generator().manual_seed(0)
+        >>> labels, group = torch.randint(2, (4000,), generator=noise), torch.randint(2, (4000,), generator=noise)
+        >>> logits = 2.0 * labels - 1.0 + torch.randn(4000, generator=noise)
+        >>> decision = ls.tune_decision(
+        ...     logits, labels, metric="accuracy", group=group, constraints=["demographic_parity_difference <= 0.1"]
+        ... )
+        >>> decision.kept
+        True
     """
     shown, labels = _outputs(outputs), _numbers(target)
     if shown.dim() > 2 or len(shown) != len(labels) or labels.dim() != 1 or not bool(shown.isfinite().all()):

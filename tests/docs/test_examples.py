@@ -13,6 +13,7 @@ from losssearch.losses.term import LossTerm
 
 MODULES = (
     "losssearch.errors",
+    "losssearch.evaluation.decision",
     "losssearch.export.reading",
     "losssearch.losses.adaptive.robust",
     "losssearch.losses.domains",
