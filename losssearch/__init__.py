@@ -21,15 +21,19 @@ if TYPE_CHECKING:
     from losssearch.errors import LossSearchError
     from losssearch.evaluation.decision import Decision, tune_decision
     from losssearch.export.bundle import load_loss
-    from losssearch.losses import terms
+    from losssearch.losses import loss_term, terms
     from losssearch.losses.compose import compose
+    from losssearch.losses.domains import Choice, Float, Int
     from losssearch.study_result import load_result
     from losssearch.training.handle import TrialHandle
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Choice",
     "Decision",
+    "Float",
+    "Int",
     "LossSearchError",
     "SearchResult",
     "TrialHandle",
@@ -37,19 +41,24 @@ __all__ = [
     "compose",
     "load_loss",
     "load_result",
+    "loss_term",
     "search",
     "terms",
     "tune_decision",
 ]
 
 _HOME = {
+    "Choice": "losssearch.losses.domains",
     "Decision": "losssearch.evaluation.decision",
+    "Float": "losssearch.losses.domains",
+    "Int": "losssearch.losses.domains",
     "LossSearchError": "losssearch.errors",
     "SearchResult": "losssearch.api",
     "TrialHandle": "losssearch.training.handle",
     "compose": "losssearch.losses.compose",
     "load_loss": "losssearch.export.bundle",
     "load_result": "losssearch.study_result",
+    "loss_term": "losssearch.losses",
     "search": "losssearch.api",
     "terms": "losssearch.losses",
     "tune_decision": "losssearch.evaluation.decision",

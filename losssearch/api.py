@@ -87,6 +87,7 @@ def search(
     tracking_uri: str | None = None,
     mlflow: bool = True,
     out: str | Path | None = None,
+    imports: str | Sequence[str] = (),
     seed: int = 0,
     observer: Observer | None = None,
     verbose: bool | int = 1,
@@ -160,6 +161,8 @@ def search(
         tracking_uri: the MLflow store; a file in ``out`` where left out.
         mlflow: whether to track the study with MLflow.
         out: the study's folder; ``losssearch-runs/STUDY`` where left out.
+        imports: modules of your own that add terms, weightings, metrics or kinds of task, by name or as paths of
+            ``.py`` files; see docs/extending.md.
         seed: from which all random choices follow: same seed, same result, whatever the number of workers.
         observer: is told of the progress in place of a display; see `losssearch.study.observer.Observer`.
         verbose: 1 shows progress and notes, in the notebook or on stderr; 0 does not. ``result.notes`` has all notes.
@@ -175,8 +178,9 @@ def search(
     check_types(options | {"verbose": verbose})
     options = {name: plain(value) for name, value in options.items()}
     options["started"] = monotonic()
-    if isinstance(constraints, str):
-        options["constraints"] = (constraints,)
+    for name in ("constraints", "imports"):
+        if isinstance(options[name], str):
+            options[name] = (options[name],)
     if isinstance(time_budget, str):
         options["time_budget"] = parse_duration(time_budget)
     with progress(verbose) if observer is None else nullcontext(observer) as watching:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import nn
 
 from losssearch.assembly import RUNS
 from losssearch.assembly.claim import Claim, read_claim
+from losssearch.assembly.command import naming_imports
 from losssearch.assembly.finished import restore
 from losssearch.errors import DataError, InputError, OptionError, shown
 from losssearch.export.boosting import write_objective
@@ -79,7 +81,8 @@ class SearchResult:
     @cached_property
     def loss(self) -> nn.Module:
         """The recommended loss as a module: ``result.loss(output, target)``. See `losssearch.load_loss`."""
-        return load_loss(self.out / "export")
+        with self._naming_imports():
+            return load_loss(self.out / "export")
 
     @property
     def verdict(self) -> VerdictSummary:
@@ -136,13 +139,18 @@ class SearchResult:
                 return place / "loss.json"
             if form in BOOSTED:
                 rate = self._content["best"]["learning_rate"] if self._content["model"] in BOOSTED else None
-                return write_objective(source, place, form, rate=rate)
+                with self._naming_imports():
+                    return write_objective(source, place, form, rate=rate)
             for path in sorted(source.iterdir()):
                 if path.is_file() and not path.is_symlink():
                     write_whole(place / path.name, path.read_bytes())
         except OSError as error:
             raise unwritable(place, error, "the folder of an export") from error
         return place
+
+    def _naming_imports(self) -> AbstractContextManager[None]:
+        claim = read_claim(self.out)
+        return naming_imports(claim.command if claim else None)
 
     def __repr__(self) -> str:
         return f"SearchResult({self._content['study']!r}: {self._content['verdict']['text']})"
@@ -208,7 +216,8 @@ def open_result(study: str, *, storage: str | None = None) -> SearchResult:
         if found is not None and _is_whole(out, found, claim):
             return SearchResult(found, out)
         if claim is not None or (out / "study.db").is_file():
-            return _restored(out, found, storage)
+            with naming_imports(claim.command if claim else None):
+                return _restored(out, found, storage)
         if found is not None:
             return SearchResult(found, out)
         if (out / "result.json").is_file():

@@ -13,7 +13,10 @@ import pytest
 import losssearch as ls
 
 PUBLIC = {
+    "Choice",
     "Decision",
+    "Float",
+    "Int",
     "LossSearchError",
     "SearchResult",
     "TrialHandle",
@@ -21,6 +24,7 @@ PUBLIC = {
     "compose",
     "load_loss",
     "load_result",
+    "loss_term",
     "search",
     "terms",
     "tune_decision",

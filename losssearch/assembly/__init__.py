@@ -8,6 +8,7 @@ from losssearch.assembly.options import Options
 from losssearch.assembly.place import RUNS, Place
 from losssearch.assembly.surroundings import Assembled
 from losssearch.errors import OptionError
+from losssearch.plugins import load_imports, load_installed
 from losssearch.study.observer import Observer
 from losssearch.training.user_function import TrainFunction
 
@@ -18,8 +19,10 @@ def assemble(options: Options, observer: Observer) -> Assembled:
     """Check everything, and only then write anything; raise `InputError` for what cannot be used."""
     if not options.resume:
         _check_source(options)
+    load_installed(observer.note)
     place = Place(options)
     try:
+        load_imports(place.options.imports)
         source = _check_source(place.options)
         if source is None:
             return assemble_data(place, observer)

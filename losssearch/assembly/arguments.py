@@ -120,13 +120,15 @@ _TYPES: dict[str, tuple[str, Check]] = {
     "tracking_uri": ("a URL", lambda v: _is_text(v) and bool(v)),
     "mlflow": _FLAG,
     "out": _PATH,
+    "imports": ("the name of a module or the path of a .py file, or a list of them", _is_names),
     "seed": _WHOLE,
     "verbose": ("0, 1, True or False", lambda v: _is_flag(v) or (_is_whole(v) and v >= 0)),
 }
 """What each argument must be, and how that is seen. One that is not named here may be anything."""
 
 _NEVER_NONE = frozenset({"model", "drop", "constraints", "objectives", "confidence", "private_delta"}) | frozenset(
-    {"confirm_seeds", "device", "seed", "verbose"} | {name for name, (_, check) in _TYPES.items() if check is _is_flag}
+    {"imports", "confirm_seeds", "device", "seed", "verbose"}
+    | {name for name, (_, check) in _TYPES.items() if check is _is_flag}
 )
 """Arguments whose default is not None, which stands for one that is left out."""
 

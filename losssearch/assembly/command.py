@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import numpy as np
 
 from losssearch.assembly.arguments import check_types
 from losssearch.assembly.options import Options
-from losssearch.errors import DataError, OptionError, shown
+from losssearch.errors import DataError, InputError, OptionError, shown
+from losssearch.plugins import module_name
 from losssearch.redaction import redact_url
 
 NEVER = frozenset({"resume", "started", "explicit", "out", "study"})
@@ -33,6 +36,7 @@ CHANGEABLE = frozenset(
         "storage",
         "tracking_uri",
         "mlflow",
+        "imports",
     ]
 )
 """Options that a resume may change; the others must be what they were."""
@@ -55,6 +59,7 @@ FLAGS = {
     "objectives": "--objective",
     "references": "--no-references",
     "mlflow": "--no-mlflow",
+    "imports": "--import",
     "sample_weight": "--weight",
 }
 
@@ -153,6 +158,21 @@ def recalled(options: Options, command: Command, study: str) -> Options:
     return replace(options, **filled)
 
 
+@contextmanager
+def naming_imports(command: Command | None) -> Iterator[None]:
+    """Say which modules a study was started with, where it cannot be read without them.
+
+    Nothing that a folder names is imported unasked: only a resume, which trains anew, imports them by itself.
+    """
+    try:
+        yield
+    except InputError as error:
+        named = command.options.get("imports", ()) if command else ()
+        if absent := [name for name in named if module_name(name) not in sys.modules]:
+            raise OptionError(f"{error}; the study was started with --import {absent[0]}: give it again") from error
+        raise
+
+
 def _one_name(name: str) -> str:
     return "weight" if name == "sample_weight" else name
 
@@ -163,6 +183,9 @@ def _json(name: str, value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, Path):
         value = str(value)
+    if name == "imports":
+        named = [value] if isinstance(value, str) else value
+        return [_anchored(one) if one.endswith(".py") else one for one in named]
     if name in PATHS and isinstance(value, str):
         return _anchored(value)
     if name in URLS and isinstance(value, str):

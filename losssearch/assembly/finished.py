@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from losssearch.assembly.claim import read_claim
+from losssearch.assembly.command import naming_imports
 from losssearch.errors import DataError, UnknownNameError
 from losssearch.export.reading import read_bundle
 from losssearch.export.writing import write_whole
@@ -54,10 +55,13 @@ def remake_report(
     """
     with _store(out, storage, str(result["study"])) as (store, study):
         trials = store.trials(study)
-        publication = kept_publication(store, study) or _of_bundle(out, dict(result))
+        claim = read_claim(out)
+        with naming_imports(claim.command if claim else None):
+            publication = kept_publication(store, study) or _of_bundle(out, dict(result))
+            page = render(publication, trials)[1]
     place = file or out / "report.html"
     place.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(place, render(publication, trials)[1].encode())
+    write_whole(place, page.encode())
     return place
 
 

@@ -73,6 +73,7 @@ class Options:
     tracking_uri: str | None = None
     mlflow: bool = True
     out: str | Path | None = None
+    imports: Sequence[str] = ()
     seed: int = 0
     started: float | None = None
     """When the clock of a time budget began, of ``time.monotonic``; now where left out."""

@@ -19,6 +19,7 @@ from losssearch.execution.resources import (
     parse_memory,
     worker_resources,
 )
+from losssearch.plugins import load_imports
 from losssearch.study.observer import Observer
 
 if TYPE_CHECKING:
@@ -65,10 +66,12 @@ def executor_of(
     if workers == 0:
         return InProcessExecutor()
 
+    imports = load_imports(options.imports)
+
     def start() -> RayExecutor:
         from losssearch.execution.ray import RayExecutor
 
-        return RayExecutor(workers, options.ray_address, resources=resources, note=observer.note)
+        return RayExecutor(workers, options.ray_address, resources=resources, imports=imports, note=observer.note)
 
     cluster = LocalCluster() if options.ray_address is None else None
     executor = EarlyExecutor(workers, start, cluster)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from losssearch.cli.importing import Import
+
 
 class Format(StrEnum):
     """What can be written."""
@@ -29,6 +31,7 @@ def export(
             help="python: the whole bundle; json: the spec alone; lightgbm, xgboost: an objective for boosted trees.",
         ),
     ] = Format.python,
+    imported: Import = None,
     storage: Annotated[
         str | None,
         typer.Option(metavar="URL", help="The study's store. Default: as it was started, study.db in its folder."),

@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
+from losssearch.cli.importing import Import
+
 
 def leaderboard(
     study: Annotated[str, typer.Argument(metavar="STUDY|DIR", help="A study's name or folder.")],
+    imported: Import = None,
     storage: Annotated[
         str | None,
         typer.Option(metavar="URL", help="The study's store. Default: as it was started, study.db in its folder."),

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from losssearch.cli.importing import Import
+
 
 def report(
     study: Annotated[str, typer.Argument(metavar="STUDY|DIR", help="A study's name or folder.")],
@@ -14,6 +16,7 @@ def report(
         Path | None,
         typer.Option("--out", metavar="FILE.html", help="File to write. Default: report.html in the study's folder."),
     ] = None,
+    imported: Import = None,
     storage: Annotated[
         str | None, typer.Option(metavar="URL", help="The study's store. Default: study.db in its folder.")
     ] = None,

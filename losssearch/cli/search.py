@@ -15,6 +15,7 @@ _OTHER_NAMES = {
     "objective": "objectives",
     "no_references": "references",
     "no_mlflow": "mlflow",
+    "imported": "imports",
 }
 """Parameters of the command whose option has another name in Python."""
 
@@ -68,6 +69,7 @@ def search(
     tracking_uri: given.TrackingUri = None,
     no_mlflow: given.NoMlflow = False,
     out: given.Out = None,
+    imported: given.Import = None,
     seed: given.Seed = 0,
     as_json: given.AsJson = False,
     quiet: given.Quiet = False,
@@ -131,6 +133,7 @@ def search(
         tracking_uri=tracking_uri,
         mlflow=not no_mlflow,
         out=out,
+        imports=tuple(imported or ()),
         seed=seed,
         started=started,
         explicit=_explicit(context),

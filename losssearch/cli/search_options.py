@@ -309,6 +309,15 @@ Out: TypeAlias = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Folder of the study. Default: losssearch-runs/STUDY.", rich_help_panel=STUDY),
 ]
+Import: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        metavar="MODULE|FILE.py",
+        help="Module of your own that adds terms, weightings, metrics or kinds of task; may be given again.",
+        rich_help_panel=SEARCH,
+    ),
+]
 Seed: TypeAlias = Annotated[
     int,
     typer.Option(metavar="N", help="Same seed, same result, whatever the number of workers.", rich_help_panel=SEARCH),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from losssearch.cli.importing import Import
 from losssearch.cli.output import console, range_text, write_json
 from losssearch.errors import SpaceError
 
@@ -21,6 +22,7 @@ def spaces(
     check: Annotated[
         bool, typer.Option("--check", help="Name every rule that the file breaks; exit code 2 if there is one.")
     ] = False,
+    imported: Import = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:
     """List the search spaces and the question that each answers, show one, or check a file of your own."""

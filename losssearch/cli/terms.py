@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from losssearch.cli.importing import Import
 from losssearch.cli.output import console, note, range_text, write_json
 from losssearch.errors import OptionError, UnknownNameError
 
@@ -27,6 +28,7 @@ def terms(
     task: Annotated[
         str | None, typer.Option("--task", metavar="NAME", help="Only terms that fit this kind of task.")
     ] = None,
+    imported: Import = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
     plot: Annotated[
         Path | None,

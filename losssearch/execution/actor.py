@@ -13,6 +13,7 @@ from losssearch.errors import ModelError
 from losssearch.execution.arrays import unpack
 from losssearch.execution.job import Job, job_course
 from losssearch.execution.resources import keep_to_share
+from losssearch.plugins import load_installed
 from losssearch.training import Course, Outcome, ended
 
 KEPT = 2
@@ -60,6 +61,9 @@ class Worker:
             # On this machine, what a user's code imports only when it runs is in the same folder.
             if folder not in sys.path and os.path.isdir(folder):
                 sys.path.append(folder)
+        load_installed(lambda problem: None)  # the driver has told it
+        for plugin in job.imports:
+            plugin.load()
         self._enter(terms)
         factory = self._factory(model[0]) if model else job.model
         if job.rules is None:  # a user's training function keeps house itself

@@ -15,6 +15,7 @@ from losssearch.evaluation import evaluate, get_metric
 from losssearch.judging.fair import Demands, fair_judge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import ModelFactory, build_model, is_boosted
+from losssearch.plugins import Plugin
 from losssearch.stopping import one_process
 from losssearch.tasks import get_kind, get_task
 from losssearch.training import Candidate, Course, Evaluate, Outcome, TrainingPlan, ended, population_course
@@ -35,6 +36,7 @@ class Job:
     ``replicas`` names a shared set of replicas, ``chosen`` those of it that are used (all where empty).
     ``deadline`` (seconds since 1970) ends the training early: results then depend on time. ``overdue`` is when a user's
     training function that has not returned by itself is ended; see `losssearch.training.overdue`.
+    ``imports``: the user's own modules, which a worker loads first; an executor's to say, as is ``share``.
     ``demands``: how groups must be treated, where there is a sensitive attribute.
     ``share``: the part of the device, or of a machine's memory, that the worker has; an executor's to say.
     With ``rules``, ``model`` is a user's training function, and ``trials`` are the numbers that it is told.
@@ -55,6 +57,7 @@ class Job:
     rules: FunctionRules | None = None
     trials: tuple[int, ...] = ()
     share: float = 1.0
+    imports: tuple[Plugin, ...] = ()
 
 
 def run_job(job: Job, replicas: Draws, heard: Callable[[float], None] = lambda utility: None) -> list[Outcome]:

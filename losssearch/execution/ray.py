@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pickle import PicklingError
@@ -21,6 +21,7 @@ from losssearch.execution.executor import Heard
 from losssearch.execution.job import Draws, Job
 from losssearch.execution.portable import PortableTerm, by_value, foreign_terms
 from losssearch.execution.resources import WorkerResources
+from losssearch.plugins import Plugin
 from losssearch.training import Outcome
 from losssearch.training.overdue import GRACE
 from losssearch.training.user_function import NO_RETURN
@@ -47,7 +48,8 @@ class RayExecutor:
 
     Jobs go to actors that have started and are free. One that dies is replaced and its population trained
     again, ``ATTEMPTS`` times at most. Actors for which the cluster has no room join when there is some;
-    ``note`` is told in one line. ``resources``: what each is given; one core where left out.
+    ``note`` is told in one line. ``imports``: modules of the user's that the workers load. ``resources``: what each is
+    given; one core where left out.
 
     Raises `ConnectionLostError` where the cluster cannot be reached.
     """
@@ -59,10 +61,12 @@ class RayExecutor:
         *,
         gpus_per_worker: float = 0.0,
         resources: WorkerResources | None = None,
+        imports: Sequence[Plugin] = (),
         note: Callable[[str], None] = lambda line: None,
     ) -> None:
         import ray
 
+        self._imports = tuple(imports)
         self.workers, self._ray, self._note = workers, ray, note
         self.resources = resources or WorkerResources(gpus=gpus_per_worker)
         quieten()
@@ -204,7 +208,7 @@ class RayExecutor:
         call = worker.stream if self._streamed(heard) else worker.run
         replicas = [self._replicas[job.replicas]]
         terms, folders = self._needed_terms(job)
-        job = replace(job, share=self.resources.share(job.device, self.workers))
+        job = replace(job, share=self.resources.share(job.device, self.workers), imports=self._imports)
         if isinstance(job.model, str):
             return call.remote(job, replicas, [], folders, terms)
         if self._model[0] is not job.model:
@@ -217,7 +221,10 @@ class RayExecutor:
         """The terms of a job's losses that are not ours, so that no worker knows them."""
         references: list[Any] = []
         folders: list[str] = []
+        imported = {plugin.name for plugin in self._imports}
         for term in foreign_terms(job):
+            if term.function.__module__ in imported:
+                continue
             if term.name not in self._terms:
                 self._terms[term.name] = self._ship(PortableTerm.of(term), term.function, f"the term {term.name}")
             references += self._terms[term.name][0]

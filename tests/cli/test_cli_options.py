@@ -22,7 +22,13 @@ from losssearch.training.boosting import BOOSTED_RATES
 PYTHON_ONLY = {"train", "direction", "classes", "class_prior", "sample_weight", "resources", "observer", "verbose"}
 """A training function and what is said of it, the second name of ``weight``, mappings and objects."""
 
-SPELLED = {"constraints": "constraint", "objectives": "objective", "references": "no-references", "mlflow": "no-mlflow"}
+SPELLED = {
+    "constraints": "constraint",
+    "objectives": "objective",
+    "imports": "import",
+    "references": "no-references",
+    "mlflow": "no-mlflow",
+}
 
 
 @pytest.fixture
