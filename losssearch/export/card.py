@@ -28,8 +28,11 @@ def model_card(facts: LossFacts) -> str:
     lines += ["| term | reference |", "|---|---|"]
     references = {part.name: part.term.reference for part in spec.parts}
     lines += [f"| `{name}` | {_escape(reference)} |" for name, reference in references.items()]
-    if any(part.weighting.kind == "uncertainty" for part in spec.parts):
-        lines.append("| `exp(-s) * loss + s / 2` | Kendall et al. 2018, eq. 10, with a learned s |")
+    lines += [
+        f"| `{record.meaning or record.name}` | {_escape(record.reference)} |"
+        for record in spec.records
+        if record.reference
+    ]
     lines += ["", "## Where it comes from", ""]
     rows = facts.data.get("rows") or {}
     if facts.data.get("name"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from losssearch.export.facts import LossFacts
-from losssearch.losses.direct import DIRECT, PLAIN
-from losssearch.losses.domains import Choice
-from losssearch.losses.part import UNCERTAINTY
+from losssearch.losses.direct import direct_of, takes_floats
+from losssearch.losses.record import Record
+from losssearch.losses.schedule import Number, Schedule, Scheduled
 from losssearch.losses.spec import LossSpec, Part
 
 WIDTH = 120
@@ -59,8 +61,8 @@ def forward_body(facts: LossFacts) -> list[str]:
 def _at_once(facts: LossFacts) -> list[str]:
     """Lines that leave the mean of a loss that is one function of PyTorch's to that function."""
     (part, *more) = facts.spec.parts
-    direct = DIRECT.get(part.name)
-    if direct is None or more or not part.is_mean or part.weighting.kind != "constant":
+    direct = direct_of(part)
+    if direct is None or more or not part.is_mean or part.weighting.fixed is None:
         return []
     value = direct.source(part, "mean") + (f" / {part.scale!r}" if part.scale != 1.0 else "")
     return ['if weight is None and reduction == "mean":', f"    return {value}"]
@@ -134,10 +136,27 @@ def _group(facts: LossFacts) -> list[str]:
 
 
 def makes_numbers(spec: LossSpec) -> bool:
-    """Whether ``forward`` turns a number into a tensor: a numeric hyperparameter or a share of the batch."""
-    written = [part for part in spec.parts if part.name not in DIRECT and part.name not in PLAIN]
-    numeric = any(not isinstance(p.term.domains[name], Choice) for p in written for name in p.hyperparameters)
-    return numeric or any(part.reduction.kind == "cvar" for part in spec.parts)
+    """Whether ``forward`` turns a number into a tensor: one of a term, a reduction, a weighting or a balance."""
+    return any("number(" in line for line in _all_arguments(spec))
+
+
+def called_records(spec: LossSpec) -> tuple[Record, ...]:
+    """The weightings, reductions and schedules whose functions ``forward`` calls."""
+    found: list[Record] = [record for record in spec.records if isinstance(record, Schedule)]
+    for part in spec.parts:
+        called = [part.reduction.record] if part.term.per_sample and spec.batch_level else []
+        called += [part.weighting.record] if part.weighting.fixed is None else []
+        found += [record for record in called if record not in found]
+    return tuple(found)
+
+
+def _all_arguments(spec: LossSpec) -> list[str]:
+    found: list[str] = []
+    for part in spec.parts:
+        found += [] if direct_of(part) else _arguments(part, dict.fromkeys(part.term.learned, ""))
+        found += _settings(part.reduction.values, part.reduction.record)
+        found += [] if part.weighting.fixed is not None else _settings(part.weighting.values, part.weighting.record)
+    return found
 
 
 def _part(part: Part, name: str, own: dict[str, str], memory: str, each: bool) -> list[str]:
@@ -145,7 +164,7 @@ def _part(part: Part, name: str, own: dict[str, str], memory: str, each: bool) -
 
     ``own`` are its learned scalars, ``memory`` what it carries.
     """
-    direct = DIRECT.get(part.name)
+    direct = direct_of(part)
     arguments = _arguments(part, own)
     lines = _call("losses", part.name, arguments) if direct is None else [f"losses = {direct.source(part)}"]
     if part.term.memory:
@@ -160,22 +179,22 @@ def _part(part: Part, name: str, own: dict[str, str], memory: str, each: bool) -
         ]
     reduced = "losses"
     if not each and part.term.per_sample:
-        reduced = f"mean_of_worst(losses, number({part.reduction.share!r}), weight)"
-        if part.is_mean:
-            lines.append("mean = losses.mean() if weight is None else weighted_mean(losses, weight)")
-            reduced = "mean"
+        record = part.reduction.record
+        read = {"losses": "losses", "sample_weight": "weight", "progress": "progress"}
+        given = [*(read[name] for name in record.reads), *_settings(part.reduction.values, record)]
+        lines += _call("reduced", record.name, given)
+        reduced = "reduced"
     if part.scale != 1.0:
         reduced += f" / {part.scale!r}"
-    weighting = part.weighting
-    if weighting.kind == "uncertainty":
-        lines.append(f"log_variance = {own[UNCERTAINTY]}")
-        return [*lines, f"{name} = torch.exp(-log_variance) * {reduced} + log_variance / 2"]
-    if weighting.kind == "linear":
-        slope = weighting.end - weighting.start
-        lines.append(f"factor = {weighting.start!r} {'-' if slope < 0 else '+'} {abs(slope)!r} * progress")
-        return [*lines, f"{name} = factor * {reduced}"]
-    value = reduced if weighting.start == 1.0 else f"{weighting.start!r} * {reduced}"
-    return lines if value == name else [*lines, f"{name} = {value}"]
+    fixed = part.weighting.fixed
+    if fixed is not None:
+        value = reduced if fixed == 1.0 else f"{fixed!r} * {reduced}"
+        return lines if value == name else [*lines, f"{name} = {value}"]
+    record = part.weighting.record
+    read = {"value": reduced, "progress": "progress"}
+    given = [*(read[key] for key in record.reads), *_settings(part.weighting.values, record)]
+    given += [f"{key}={own[key]}" for key in record.states]
+    return [*lines, *_call(name, record.name, given)]
 
 
 def _arguments(part: Part, own: dict[str, str]) -> list[str]:
@@ -183,12 +202,22 @@ def _arguments(part: Part, own: dict[str, str]) -> list[str]:
     arguments = ["weighted_group" if name == "group" and term.weighs_group else name for name in term.reads]
     arguments += ["weight"] * term.reads_weight
     for key, value in part.hyperparameters.items():
-        if isinstance(term.domains[key], Choice):
-            text = f'"{value}"'
-        else:
-            text = f"{float(value)!r}" if part.name in PLAIN else f"number({float(value)!r})"
+        text = f'"{value}"' if isinstance(value, str) else _number(value, plain=takes_floats(part))
         arguments.append(f"{key}={text}")
     return arguments + [f"{key}={own[key]}" for key in term.learned]
+
+
+def _settings(numbers: Mapping[str, Number], record: Record) -> list[str]:
+    """Numbers of a weighting, reduction or balance, as keyword arguments."""
+    return [f"{name}={_number(number, plain=record.plain)}" for name, number in numbers.items()]
+
+
+def _number(number: Number, *, plain: bool) -> str:
+    """A number as source: a tensor, unless whoever takes it takes Python's numbers too; or the call of its schedule."""
+    if isinstance(number, Scheduled):
+        given = [f"{key}={_number(value, plain=number.record.plain)}" for key, value in number.numbers]
+        return f"{number.kind}({', '.join(['progress', *given])})"
+    return f"{float(number)!r}" if plain else f"number({float(number)!r})"
 
 
 def _call(bound: str, function: str, arguments: list[str], deeper: int = 0) -> list[str]:

@@ -10,12 +10,11 @@ from torch import Tensor
 from losssearch.export.definitions import Import, collect
 from losssearch.export.example import example_block
 from losssearch.export.facts import LossFacts, plain
-from losssearch.export.forward import WIDTH, broken, checked, forward_body, makes_numbers
+from losssearch.export.forward import WIDTH, broken, called_records, checked, forward_body, makes_numbers
 from losssearch.export.usage import usage_lines
 from losssearch.losses.arriving import class_labels
-from losssearch.losses.direct import DIRECT
+from losssearch.losses.direct import direct_of
 from losssearch.losses.inputs import pairwise_distance
-from losssearch.losses.part import learned_scalars
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.weights import checked_reduction, sample_weights, weighted_mean
 
@@ -31,22 +30,21 @@ def loss_source(facts: LossFacts) -> str:
     Deterministic: the same facts give the same text. Raises `SpecError` where a term's source cannot stand alone.
     """
     parts = facts.spec.parts
-    functions = [(part.term.function.__module__, part.name) for part in parts if part.name not in DIRECT]
+    functions = [(part.term.function.__module__, part.name) for part in parts if direct_of(part) is None]
     functions += [(update.__module__, update.__name__) for part in parts if (update := _update(part))]
     if "distance" in facts.spec.reads:
         functions.append((pairwise_distance.__module__, pairwise_distance.__name__))
-    if any(part.reduction.kind == "cvar" for part in parts):
-        functions.append((learned_scalars.__module__, "mean_of_worst"))
+    functions += [(record.function.__module__, record.function.__name__) for record in called_records(facts.spec)]
     needed = {
         sample_weights: all(part.term.takes_weights for part in parts),
         checked_reduction: True,
         class_labels: "labels" in facts.spec.reads,
-        weighted_mean: any(part.is_mean for part in parts),
+        weighted_mean: not facts.spec.batch_level,
     }
     functions += [(function.__module__, function.__name__) for function, taken in needed.items() if taken]
     sources = collect(functions)
     own = {Import("functools", "partial", "partial")} if makes_numbers(facts.spec) else set()
-    if any(part.name in DIRECT for part in parts):
+    if any(direct_of(part) for part in parts):
         own.add(Import("torch.nn.functional", None, "F"))
     blocks = [
         _module_docstring(facts),

@@ -12,17 +12,20 @@ from torch import Tensor, nn
 from losssearch.data.batch import Sizes, sensitive
 from losssearch.errors import SpecError
 from losssearch.losses.arriving import class_labels
-from losssearch.losses.direct import DIRECT, PLAIN
-from losssearch.losses.domains import CLASSES, GROUPS, MOST_MEMORY, Choice
+from losssearch.losses.direct import direct_of, takes_floats
+from losssearch.losses.domains import CLASSES, GROUPS, MOST_MEMORY
 from losssearch.losses.inputs import STANDARD, require_two_classes
 from losssearch.losses.offer import Offer
 from losssearch.losses.part import (
-    UNCERTAINTY,
     learned_scalars,
-    mean_of_worst,
     memory_rows,
+    part_numbers,
+    reduce,
+    term_arguments,
     term_inputs,
+    weighted,
 )
+from losssearch.losses.schedule import Scheduled
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.term import SAMPLE_WEIGHT, TermReduction
 from losssearch.losses.weights import checked_reduction, sample_weights, weighted_mean
@@ -39,22 +42,36 @@ class _Prepared:
 
     def __init__(self, part: Part) -> None:
         self.part, self.term = part, part.term
-        direct = DIRECT.get(part.name)
-        self.direct = direct.of(part) if direct else None
+        direct = direct_of(part)
+        self.direct = direct.of(part) if direct and part.reduction.is_mean else None
         self.direct_each = direct.each(part) if direct else None
         self.learned = tuple(learned_scalars(part))
-        domains = part.term.domains
-        self.choices = {k: str(v) for k, v in part.hyperparameters.items() if isinstance(domains[k], Choice)}
-        numeric = {k: float(v) for k, v in part.hyperparameters.items() if k not in self.choices}
-        self.numbers = {} if self.direct or part.name in PLAIN else numeric
-        self.given: dict[str, Any] = self.choices if self.numbers else self.choices | numeric
-        self.share = (part.reduction.share,) if part.reduction.kind == "cvar" else ()
+        self.mean = part.reduction.is_mean
+        fixed = part.weighting.fixed
+        self.factor = None if fixed is None else fixed / part.scale
+        numbers = part_numbers(part)
+        as_floats = {"scale", *(name for name in numbers if self._is_float(name))}
+        self.floats: dict[str, Any] = {name: value for name, value in numbers.items() if name in as_floats}
+        unused = {name for name in numbers if direct and name.startswith("hyper.")}
+        self.tensors = {name: value for name, value in numbers.items() if name not in as_floats | unused}
+        self.moves = bool(part.scheduled or part.term.learned or any(n.startswith("hyper.") for n in self.tensors))
+        choices = {k: v for k, v in part.hyperparameters.items() if isinstance(v, str)}
+        plain = {k: float(v) for k, v in part.hyperparameters.items() if isinstance(v, int | float)}
+        self.given: dict[str, Any] = choices | plain
+        """What the term takes by keyword, where nothing of it moves."""
+
+    def _is_float(self, name: str) -> bool:
+        """Whether the function that takes a number computes the same where it is Python's."""
+        if name.startswith("hyper."):
+            return takes_floats(self.part)
+        own = self.part.weighting
+        schedules = [number.record for _, number in own.numbers if isinstance(number, Scheduled)]
+        return name.startswith("weight.") and own.record.plain and all(record.plain for record in schedules)
 
     def value(
         self,
         named: Mapping[str, Tensor],
         numbers: Iterator[Tensor],
-        progress: Tensor,
         learned: Mapping[str, Tensor],
         remember: Callable[[Tensor], None] | None,
         each: bool = False,
@@ -63,37 +80,34 @@ class _Prepared:
 
         Where the term has a memory, ``remember`` is told the next. With ``each`` the samples are not reduced, [batch].
         """
-        part, weighting, scale = self.part, self.part.weighting, self.part.scale
-        value = self._reduced(named, numbers, learned, remember, each)
-        if weighting.kind == "uncertainty":
-            return torch.exp(-learned[UNCERTAINTY]) * (value / scale) + learned[UNCERTAINTY] / 2
-        if weighting.kind == "linear":
-            return (weighting.start + (weighting.end - weighting.start) * progress) * (value / part.scale)
-        factor = weighting.start / scale
-        return value if factor == 1.0 else factor * value
+        own = self.floats | {name: next(numbers) for name in self.tensors} if self.tensors else self.floats
+        value = self._reduced(named, own, learned, remember, each)
+        if self.factor is None:
+            return weighted(self.part, value, named["progress"], own, learned)
+        return value if self.factor == 1.0 else self.factor * value
 
     def _reduced(
         self,
         named: Mapping[str, Tensor],
-        numbers: Iterator[Tensor],
+        numbers: Mapping[str, Any],
         learned: Mapping[str, Tensor],
         remember: Callable[[Tensor], None] | None,
         each: bool,
     ) -> Tensor:
         weight = named.get(SAMPLE_WEIGHT)
-        if self.direct and weight is None and not (each or self.share):
+        if self.direct and weight is None and not each:
             return self.direct(*(named[name] for name in self.term.reads))
         losses = self._losses(named, numbers, learned, remember)
         if each or not self.term.per_sample:
             return losses
-        if self.share:
-            return mean_of_worst(losses, next(numbers), weight)
-        return losses.mean() if weight is None else weighted_mean(losses, weight)
+        if self.mean:
+            return losses.mean() if weight is None else weighted_mean(losses, weight)
+        return reduce(self.part, losses, weight, numbers, named["progress"])
 
     def _losses(
         self,
         named: Mapping[str, Tensor],
-        numbers: Iterator[Tensor],
+        numbers: Mapping[str, Any],
         learned: Mapping[str, Tensor],
         remember: Callable[[Tensor], None] | None,
     ) -> Tensor:
@@ -102,9 +116,7 @@ class _Prepared:
         read = term_inputs(term, named)
         if self.direct_each:
             return self.direct_each(*read)
-        given = self.given
-        if self.numbers or term.learned:
-            given = given | {name: next(numbers) for name in self.numbers} | {n: learned[n] for n in term.learned}
+        given = term_arguments(self.part, named, numbers, learned) if self.moves else self.given
         losses = term(*read, **given)
         if remember and term.memory:
             with torch.no_grad():
@@ -159,7 +171,7 @@ class ComposedLoss(nn.Module):
         self.register_buffer("zero", None if kept is None else torch.tensor(float(kept)))
         self._parts = [_Prepared(part) for part in spec.parts]
         # One tensor of all numbers that terms compute with: each small tensor made in `forward` costs a step dearly.
-        numbers = [value for part in self._parts for value in (*part.numbers.values(), *part.share)]
+        numbers = [value for part in self._parts for value in part.tensors.values()]
         self._numbers = torch.tensor(numbers, dtype=torch.float64)
         if "memory" in self._reads and not groups:
             raise SpecError("a term of this loss carries statistics of groups: give their number, groups=")
@@ -201,7 +213,7 @@ class ComposedLoss(nn.Module):
         where all weights are 0), the sum ``Σ w ℓ``, and with the reduction "none" each loss is ``w ℓ``. ``reduction``
         takes the place of the loss's own.
 
-        ``progress`` in [0, 1] is the share of training done; only scheduled weights read it. Fairness terms read
+        ``progress`` in [0, 1] is the share of training done; what follows a schedule reads it. Fairness terms read
         ``group``, ids ``[batch]`` or memberships ``[batch, groups]``, and some ``features`` ``[batch, ...]``. Where
         ``zero`` is given, a scalar, it takes the place of the loss's own.
         """
@@ -213,7 +225,7 @@ class ComposedLoss(nn.Module):
         facts = self._facts(done, class_prior, zero)
         given = {"target": target, "weight": weight, "group": group, "features": features}
         batch = {name: value for name, value in given.items() if value is not None}
-        named = self._reading.named(output, self._shared(output, batch), facts)
+        named = self._reading.named(output, self._shared(output, batch), facts) | {"progress": done}
         numbers = iter(self._numbers_like(output))
         total: Tensor | None = None
         for index, part in enumerate(self._parts):
@@ -222,7 +234,7 @@ class ComposedLoss(nn.Module):
             if part.term.memory:
                 named["memory"] = self.get_buffer(f"memory_{index}").to(output.dtype)
                 remember = partial(self._remember, f"memory_{index}") if self.training else None
-            value = part.value(named, numbers, done, learned, remember, reduced != "mean")
+            value = part.value(named, numbers, learned, remember, reduced != "mean")
             total = value if total is None else total + value
         assert total is not None  # noqa: S101  (a spec has at least one part)
         if reduced == "mean":

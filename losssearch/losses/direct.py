@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from losssearch.losses.spec import Part
+from losssearch.losses.term import Setting
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Direct:
 
     def arguments(self, part: Part) -> dict[str, float]:
         """The part's numbers by the function's own names."""
-        return {keyword: float(part.hyperparameters[name]) for name, keyword in self.keywords.items()}
+        return {keyword: _plain(part.hyperparameters[name]) for name, keyword in self.keywords.items()}
 
     def of(self, part: Part) -> Callable[..., Tensor]:
         """From what the term reads to the mean of the part's losses, or each of them where its reduction is another."""
@@ -47,9 +48,24 @@ class Direct:
         return f"F.{self.function.__name__}({', '.join(arguments)})"
 
 
+def _plain(setting: Setting) -> float:
+    assert isinstance(setting, int | float)  # noqa: S101  (a direct function has plain numbers alone)
+    return float(setting)
+
+
 def reduction(part: Part) -> str:
     """What a direct function is told: the mean is its own, all else is left to the caller."""
-    return "mean" if part.reduction.kind == "mean" else "none"
+    return "mean" if part.reduction.is_mean else "none"
+
+
+def direct_of(part: Part) -> Direct | None:
+    """The function that stands for the part's term, where there is one and all of its numbers are known."""
+    return None if part.scheduled else DIRECT.get(part.name)
+
+
+def takes_floats(part: Part) -> bool:
+    """Whether the part's term is called with numbers of Python's, and none of them follows a schedule."""
+    return part.name in PLAIN and not part.scheduled
 
 
 DIRECT: Mapping[str, Direct] = MappingProxyType(

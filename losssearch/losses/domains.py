@@ -134,15 +134,8 @@ class Choice:
         return str(value)
 
 
-@dataclass(frozen=True)
-class Learned:
-    """A scalar that the term learns together with the model, starting at ``initial``."""
-
-    initial: float = 0.0
-
-
 Domain: TypeAlias = Float | Int | Choice
-"""What a search may tune. `Learned` is not one: the optimiser moves it, not the search."""
+"""What a search may tune. A `State` is not one: training moves it, not the search."""
 
 WEIGHT = Float(0.0, 1e6, default=1.0)
 

@@ -1,27 +1,34 @@
-"""The value of one part of a loss: term, reduction, weighting, scale. Works under ``torch.func.vmap``."""
+"""The value of one part of a loss: term, reduction, scale, weighting. Works under ``torch.func.vmap``.
+
+The one evaluator of a part: a population maps it over its members, a composed loss calls its pieces with all that can
+be looked up beforehand, and an exported loss is made of the text of the same functions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from losssearch.errors import InputError, ModelError, stops
 from losssearch.losses.domains import Choice
+from losssearch.losses.schedule import Number, Scheduled, flat_numbers, number_at
 from losssearch.losses.spec import Part
+from losssearch.losses.state import State, ascending
 from losssearch.losses.term import SAMPLE_WEIGHT, LossTerm, weighed_inputs
-from losssearch.losses.weights import weighted_mean
 
-UNCERTAINTY = "log_variance"
-"""The learned scalar of an uncertainty weighting."""
+
+def part_states(part: Part) -> dict[str, State]:
+    """What the part keeps, by name: the term's states and those of its weighting."""
+    return {**part.term.learned, **part.weighting.record.states}
 
 
 def learned_scalars(part: Part) -> dict[str, float]:
     """Name and initial value of every scalar that the part learns with the model."""
-    scalars = {name: domain.initial for name, domain in part.term.learned.items()}
-    return {**scalars, UNCERTAINTY: 0.0} if part.weighting.kind == "uncertainty" else scalars
+    found = {name: state for name, state in part_states(part).items() if state.optimised}
+    return {name: state.init if isinstance(state.init, float) else 0.0 for name, state in found.items()}
 
 
 def learned_alone(learned: Mapping[str, float | Tensor], *places: int) -> dict[str, float | Tensor]:
@@ -39,40 +46,30 @@ def learned_alone(learned: Mapping[str, float | Tensor], *places: int) -> dict[s
 
 def part_numbers(part: Part) -> dict[str, float]:
     """Every number of the part that may differ between members of a population."""
-    domains = part.term.domains
-    numeric = {k: float(v) for k, v in part.hyperparameters.items() if not isinstance(domains[k], Choice)}
-    return {
-        **{f"hyper.{name}": value for name, value in numeric.items()},
-        "share": part.reduction.share,
-        "start": part.weighting.start,
-        "end": part.weighting.end,
-        "scale": part.scale,
-    }
+    found: dict[str, float] = {}
+    for name, value in _numeric(part).items():
+        found |= flat_numbers(f"hyper.{name}", value)
+    for place, settings in (("reduction", part.reduction), ("weight", part.weighting)):
+        for name, number in settings.numbers:
+            found |= flat_numbers(f"{place}.{name}", number)
+    return {**found, "scale": part.scale}
 
 
 def part_kind(part: Part) -> tuple[object, ...]:
     """What must be equal for two parts to be evaluated together: all of the part but its numbers."""
     choices = [(k, v) for k, v in part.hyperparameters.items() if isinstance(part.term.domains[k], Choice)]
-    return part.name, tuple(sorted(choices)), part.reduction.kind, part.weighting.kind
+    places = {"hyper": _numeric(part), "reduction": part.reduction.values, "weight": part.weighting.values}
+    schedules = [
+        (place, name, number.kind)
+        for place, numbers in places.items()
+        for name, number in numbers.items()
+        if isinstance(number, Scheduled)
+    ]
+    return part.name, tuple(sorted(choices)), part.reduction.kind, part.weighting.kind, tuple(schedules)
 
 
-def mean_of_worst(losses: Tensor, share: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-    """Mean of the ``share`` of ``losses`` ``[batch]`` that is largest (CVaR); the last one counts in part.
-
-    With weights ``[batch]`` the share is one of their sum, and a sample counts as much as its weight.
-    """
-    if sample_weight is not None:
-        ordered, order = losses.sort(descending=True)
-        weight = sample_weight.gather(0, order)
-        before = weight.cumsum(0) - weight
-        kept = torch.minimum((share * weight.sum() - before).clamp_min(0), weight)
-        total = kept.sum()
-        return (kept * ordered).sum() / torch.where(total > 0, total, 1.0)
-    ordered = losses.sort(descending=True).values
-    count = share * losses.shape[0]
-    rank = torch.arange(losses.shape[0], dtype=losses.dtype, device=losses.device)
-    kept = (count - rank).clamp(0, 1)
-    return (kept * ordered).sum() / kept.sum()
+def _numeric(part: Part) -> dict[str, Number]:
+    return {k: v for k, v in part.hyperparameters.items() if not isinstance(v, str)}
 
 
 def part_value(
@@ -91,12 +88,20 @@ def reduced(
     """The term over one batch, reduced to a scalar, before scale and weight."""
     term, weight = part.term, named.get(SAMPLE_WEIGHT)
     with _blamed(term):
-        losses = term(*term_inputs(term, named), **_hyperparameters(part, numbers, learned))
+        losses = term(*term_inputs(term, named), **term_arguments(part, named, numbers, learned))
     if not term.per_sample:
         return losses
-    if part.reduction.kind == "cvar":
-        return mean_of_worst(losses, numbers["share"], weight)
-    return losses.mean() if weight is None else weighted_mean(losses, weight)
+    return reduce(part, losses, weight, numbers, named["progress"])
+
+
+def reduce(
+    part: Part, losses: Tensor, sample_weight: Tensor | None, numbers: Mapping[str, Any], progress: Tensor
+) -> Tensor:
+    """The losses of samples ``[batch]`` under the part's reduction, a scalar."""
+    own = part.reduction
+    given = {name: number_at(f"reduction.{name}", number, numbers, progress) for name, number in own.numbers}
+    read = {"losses": losses, "sample_weight": sample_weight, "progress": progress}
+    return own.record.function(*(read[name] for name in own.record.reads), **given)
 
 
 def term_inputs(term: LossTerm, named: Mapping[str, Tensor]) -> list[Tensor | None]:
@@ -111,7 +116,7 @@ def next_memory(
     term = part.term
     assert term.memory is not None  # noqa: S101  (asked of parts that have one)
     with _blamed(term):
-        return term.memory.update(*term_inputs(term, named), **_hyperparameters(part, numbers, learned))
+        return term.memory.update(*term_inputs(term, named), **term_arguments(part, named, numbers, learned))
 
 
 @contextmanager
@@ -133,24 +138,35 @@ def memory_rows(part: Part, classes: int) -> int:
     return part.term.memory_rows(classes, part.hyperparameters)
 
 
-def _hyperparameters(
-    part: Part, numbers: Mapping[str, Tensor], learned: Mapping[str, Tensor]
-) -> dict[str, Tensor | str]:
-    term = part.term
-    given: dict[str, Tensor | str] = {
-        name: str(value) if isinstance(term.domains[name], Choice) else numbers[f"hyper.{name}"]
+def term_arguments(
+    part: Part, named: Mapping[str, Tensor], numbers: Mapping[str, Any], states: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """What the term's function takes by keyword: hyperparameters at the present progress, and states."""
+    term, progress = part.term, named["progress"]
+    given: dict[str, Any] = {
+        name: value if isinstance(value, str) else number_at(f"hyper.{name}", value, numbers, progress)
         for name, value in part.hyperparameters.items()
     }
-    return {**given, **{name: learned[name] for name in term.learned}}
+    return {**given, **received(term.learned, states)}
+
+
+def received(declared: Mapping[str, State], states: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The states as a function takes them: one that climbs the loss with its gradient reversed."""
+    return {
+        name: ascending(states[name]) if state.moved_by == "ascent" else states[name]
+        for name, state in declared.items()
+    }
 
 
 def weighted(
-    part: Part, value: Tensor, progress: Tensor, numbers: Mapping[str, Tensor], learned: Mapping[str, Tensor]
+    part: Part, value: Tensor, progress: Tensor, numbers: Mapping[str, Any], states: Mapping[str, Tensor]
 ) -> Tensor:
-    """A reduced ``value`` under scale and weight; elementwise, so it serves one part or all of a kind."""
-    value = value / numbers["scale"]
-    if part.weighting.kind == "uncertainty":
-        return torch.exp(-learned[UNCERTAINTY]) * value + learned[UNCERTAINTY] / 2
-    if part.weighting.kind == "linear":
-        return (numbers["start"] + (numbers["end"] - numbers["start"]) * progress) * value
-    return numbers["start"] * value
+    """A reduced ``value`` under scale and weight.
+
+    Where the weighting is elementwise, ``value`` may be one part's or those of all that are of its kind.
+    """
+    own = part.weighting
+    given = {name: number_at(f"weight.{name}", number, numbers, progress) for name, number in own.numbers}
+    read = {"value": value / numbers["scale"], "progress": progress}
+    arguments = (read[name] for name in own.record.reads)
+    return own.record.function(*arguments, **given, **received(own.record.states, states))

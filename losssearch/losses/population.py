@@ -141,7 +141,8 @@ class PopulationLoss:
             numbers = {name: value.to(outputs.dtype) for name, value in kind.numbers.items()}
             scalars = {name: learned[kind.rows, columns] for name, columns in kind.learned.items()}
             values = kind.evaluate(chosen, kind.batch(read), kind.facts(facts), done, numbers, scalars)
-            values = weighted(kind.part, values, done, numbers, scalars)
+            if kind.part.weighting.record.elementwise:
+                values = weighted(kind.part, values, done, numbers, scalars)
             total = total.index_add(0, kind.rows, values)
         return total.view(shape)
 

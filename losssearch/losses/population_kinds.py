@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from losssearch.losses.offer import Offer, Reading
-from losssearch.losses.part import learned_scalars, memory_rows, next_memory, part_numbers, reduced
+from losssearch.losses.part import learned_scalars, memory_rows, next_memory, part_numbers, part_value, reduced
 from losssearch.losses.spec import Part
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ class Kind:
 
     part: Part
     evaluate: Callable[..., Tensor]
-    """Reduced values [entries] of outputs, batch and facts [entries, ...], progress, numbers and scalars."""
+    """Reduced values [entries] of outputs, batch and facts [entries, ...], progress, numbers and scalars.
+
+    They are weighted too where the weighting is not elementwise."""
     remember: Callable[..., Tensor]
     """The next memory [entries, rows, groups] of the same."""
     rows: Tensor
@@ -106,13 +108,14 @@ def kind_of(entries: list[Entry], replicas: int, members: int, sizes: Sizes, off
             numbers: dict[str, Tensor],
             learned: dict[str, Tensor],
         ) -> Tensor:
-            return function(part, reading.named(output, batch, {**facts, "progress": progress}), numbers, learned)
+            named = reading.named(output, batch, {**facts, "progress": progress}) | {"progress": progress}
+            return function(part, named, numbers, learned)
 
         return vmap(one, in_dims=(0, 0, 0, None, 0, 0))
 
     return Kind(
         part=part,
-        evaluate=over(reduced),
+        evaluate=over(reduced if part.weighting.record.elementwise else part_value),
         remember=over(next_memory),
         rows=(replica[:, None] * members + own).flatten(),
         whole=[member for member, *_ in entries] == list(range(members)),

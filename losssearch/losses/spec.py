@@ -5,10 +5,12 @@ JSON form::
     {"parts": [{"term": "focal", "gamma": 1.5, "weight": 0.7, "reduction": "mean", "scale": 0.41}],
      "decision": "tuned"}
 
-A ``weight`` is a number, ``{"schedule": "linear", "start": 1.0, "end": 0.0}`` over training progress, or
-``{"learned": "uncertainty"}``. A ``reduction`` is ``"mean"`` or ``{"cvar": 0.5}``, the mean of that share of
-the batch with the largest losses. ``scale`` divides the part, so that unit weights mean gradients of
-equal size at initialisation; it is measured, not searched, and takes no part in identity.
+A ``weight`` is a number or a weighting, such as ``{"learned": "uncertainty"}``. A ``reduction`` is ``"mean"`` or
+``{"cvar": 0.5}``, the mean of that share of the batch with the largest losses. Each of these numbers, and each real
+hyperparameter, may follow a schedule: ``{"schedule": "linear", "start": 1.0, "end": 0.0}``. A ``balance``, beside
+``parts``, says how the parts become the loss; it is left out where that is their sum. ``scale`` divides the part, so
+that unit weights mean gradients of equal size at initialisation; it is measured, not searched, and takes no part in
+identity.
 """
 
 from __future__ import annotations
@@ -16,15 +18,28 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
 from losssearch.errors import SpecError, UnknownNameError, shown
-from losssearch.losses import adaptive, fairness, primitives  # noqa: F401  (fills the registry)
-from losssearch.losses.domains import SCALE, SHARE, WEIGHT
-from losssearch.losses.term import LossTerm, registry
+from losssearch.losses import (  # noqa: F401  (fills the registries)
+    adaptive,
+    balances,
+    fairness,
+    primitives,
+    reductions,
+    schedules,
+    weightings,
+)
+from losssearch.losses.balance import SUM, Balance, require_sum
+from losssearch.losses.domains import SCALE
+from losssearch.losses.record import Record
+from losssearch.losses.reduction import Reduction
+from losssearch.losses.schedule import Scheduled, number_json, number_text
+from losssearch.losses.term import LossTerm, Setting, registry
+from losssearch.losses.weighting import Weighting
 
 Decision = Literal["tuned", "fixed"]
 
@@ -35,77 +50,11 @@ _TELLING = frozenset({"statistic", "violation"})
 """Shown always."""
 
 
-def _canonical_number(value: object) -> object:
+def _canonical(value: object) -> object:
+    """JSON with its real numbers to six digits."""
+    if isinstance(value, Mapping):
+        return {key: _canonical(item) for key, item in value.items()}
     return _six_digits(value) + 0.0 if isinstance(value, float) else value  # + 0.0 makes one of -0.0 and 0.0
-
-
-@dataclass(frozen=True)
-class Weighting:
-    """How much a part counts: constant, linear in training progress, or learned.
-
-    ``uncertainty`` is Kendall et al. 2018, eq. 10: ``exp(-s) * loss + s / 2`` with a learned ``s``, from 0.
-    """
-
-    kind: Literal["constant", "linear", "uncertainty"] = "constant"
-    start: float = 1.0
-    end: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("constant", "linear", "uncertainty"):
-            raise SpecError(f"a weighting is constant, linear or uncertainty, got {shown(self.kind)}")
-        for name in ("start", "end"):
-            object.__setattr__(self, name, WEIGHT.check(f"weight.{name}", getattr(self, name)))
-        if self.kind == "constant" and not 0 < self.start == self.end:
-            raise SpecError(f"a constant weight must be one number above 0, got {self.start:g} and {self.end:g}")
-        if self.start == self.end == 0:
-            raise SpecError("a linear weight must not start and end at 0")
-
-    @classmethod
-    def from_json(cls, data: object) -> Weighting:
-        """Read a weighting; raise `SpecError` for any other form."""
-        if isinstance(data, Mapping):
-            if set(data) == {"schedule", "start", "end"} and data["schedule"] == "linear":
-                start, end = (WEIGHT.check(f"weight.{key}", data[key]) for key in ("start", "end"))
-                return cls("linear", start, end)
-            if dict(data) == {"learned": "uncertainty"}:
-                return cls("uncertainty")
-            raise SpecError(f"a weight is a number, a linear schedule or learned uncertainty, got {shown(dict(data))}")
-        value = WEIGHT.check("weight", data)
-        return cls("constant", value, value)
-
-    def to_json(self) -> object:
-        """The inverse of `from_json`."""
-        if self.kind == "constant":
-            return self.start
-        if self.kind == "linear":
-            return {"schedule": "linear", "start": self.start, "end": self.end}
-        return {"learned": "uncertainty"}
-
-
-@dataclass(frozen=True)
-class Reduction:
-    """From per-sample losses to one number: the mean, or the mean of the largest ``share`` (CVaR)."""
-
-    kind: Literal["mean", "cvar"] = "mean"
-    share: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("mean", "cvar"):
-            raise SpecError(f"a reduction is mean or cvar, got {shown(self.kind)}")
-        object.__setattr__(self, "share", SHARE.check("reduction.cvar", self.share))
-
-    @classmethod
-    def from_json(cls, data: object) -> Reduction:
-        """Read a reduction; raise `SpecError` for any other form."""
-        if isinstance(data, str) and data == "mean":
-            return cls()
-        if isinstance(data, Mapping) and set(data) == {"cvar"}:
-            return cls("cvar", SHARE.check("reduction.cvar", data["cvar"]))
-        raise SpecError(f'a reduction is "mean" or {{"cvar": share}}, got {shown(data)}')
-
-    def to_json(self) -> object:
-        """The inverse of `from_json`."""
-        return "mean" if self.kind == "mean" else {"cvar": self.share}
 
 
 @dataclass(frozen=True)
@@ -113,19 +62,22 @@ class Part:
     """One weighted term of a loss."""
 
     name: str
-    hyperparameters: Mapping[str, float | int | str] = field(default_factory=dict)
-    weighting: Weighting = Weighting()
-    reduction: Reduction = Reduction()
+    hyperparameters: Mapping[str, Setting] = field(default_factory=dict)
+    weighting: Weighting = field(default_factory=Weighting)
+    reduction: Reduction = field(default_factory=Reduction)
     scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.name not in registry:
             raise UnknownNameError("term", self.name, registry)
-        checked = registry[self.name].check(self.hyperparameters)
+        checked = registry[self.name].check_settings(self.hyperparameters)
         object.__setattr__(self, "hyperparameters", MappingProxyType(checked))
         object.__setattr__(self, "scale", SCALE.check("scale", self.scale))
-        if self.reduction.kind == "cvar" and not self.term.per_sample:
-            raise SpecError(f"{self.name} gives one value a batch, so its reduction must be mean")
+        if not (self.reduction.is_mean or self.term.per_sample):
+            raise SpecError(f"{self.name} gives one value per batch, so its reduction must be mean")
+
+        if twice := set(self.term.learned) & set(self.weighting.record.states):
+            raise SpecError(f"{self.name} and the weighting {self.weighting.kind} both have a state {min(twice)!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _part, (self.name, dict(self.hyperparameters), self.weighting, self.reduction, self.scale)
@@ -138,7 +90,19 @@ class Part:
     @property
     def is_mean(self) -> bool:
         """Whether the part is a mean over samples, so that each of them has a loss of its own."""
-        return self.term.per_sample and self.reduction.kind == "mean"
+        return self.term.per_sample and self.reduction.is_mean and self.weighting.record.affine
+
+    @property
+    def scheduled(self) -> dict[str, Scheduled]:
+        """The hyperparameters that follow a schedule."""
+        return {name: value for name, value in self.hyperparameters.items() if isinstance(value, Scheduled)}
+
+    @property
+    def reads_progress(self) -> bool:
+        """Whether its value depends on how much of the training is done."""
+        numbers = [*self.hyperparameters.values(), *self.weighting.values.values(), *self.reduction.values.values()]
+        records = (self.weighting.record, self.reduction.record)
+        return any(isinstance(n, Scheduled) for n in numbers) or any(record.reads_progress for record in records)
 
     @classmethod
     def from_json(cls, data: object) -> Part:
@@ -158,7 +122,7 @@ class Part:
         """The inverse of `from_json`."""
         return {
             "term": self.name,
-            **self.hyperparameters,
+            **{name: _setting_json(value) for name, value in self.hyperparameters.items()},
             "weight": self.weighting.to_json(),
             "reduction": self.reduction.to_json(),
             "scale": self.scale,
@@ -166,13 +130,16 @@ class Part:
 
     def identity(self) -> str:
         """What makes this part what it is, leaving out weight and scale; parts are ordered by it."""
-        hyper = {key: _canonical_number(value) for key, value in sorted(self.hyperparameters.items())}
-        reduction = replace(self.reduction, share=_six_digits(self.reduction.share))
-        return json.dumps([self.name, hyper, reduction.to_json()])
+        hyper = {key: _canonical(_setting_json(value)) for key, value in sorted(self.hyperparameters.items())}
+        return json.dumps([self.name, hyper, _canonical(self.reduction.to_json())])
 
 
 def _part(*arguments: Any) -> Part:
     return Part(*arguments)
+
+
+def _setting_json(value: Setting) -> object:
+    return value if isinstance(value, str) else number_json(value)
 
 
 @dataclass(frozen=True)
@@ -185,6 +152,7 @@ class LossSpec:
 
     parts: tuple[Part, ...]
     decision: Decision = "tuned"
+    balance: Balance = field(default_factory=Balance)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.parts) <= 8:
@@ -198,13 +166,9 @@ class LossSpec:
         if "target" in read and "labels" in read:
             names = ", ".join(part.name for part in ordered)
             raise SpecError(f"the terms of one loss must fit one kind of task, got {names}")
-        total = math.fsum(part.weighting.start for part in ordered)
-        constant = all(part.weighting.kind == "constant" for part in ordered)
-        if constant and not math.isclose(total, 1, rel_tol=1e-12):  # else reading what was written would move it
-            ordered = [
-                replace(part, weighting=Weighting("constant", w, w))
-                for part, w in ((part, part.weighting.start / total) for part in ordered)
-            ]
+        total = _total_weight(ordered)
+        if total is not None and not math.isclose(total, 1, rel_tol=1e-12):  # else reading what was written moves it
+            ordered = [replace(part, weighting=part.weighting.divided(total)) for part in ordered]
         object.__setattr__(self, "parts", tuple(ordered))
 
     @classmethod
@@ -212,19 +176,25 @@ class LossSpec:
         """Read a spec from parsed JSON; raise `SpecError` with the rule that it breaks."""
         if not isinstance(data, Mapping) or not isinstance(data.get("parts"), list):
             raise SpecError(f'a loss spec is an object with a list "parts", got {shown(data)}')
-        if unknown := set(data) - {"parts", "decision"}:
-            raise SpecError(f"a loss spec has the keys parts and decision, got {', '.join(sorted(map(str, unknown)))}")
-        return cls(tuple(Part.from_json(part) for part in data["parts"]), data.get("decision", "tuned"))
+        if unknown := set(data) - {"parts", "decision", "balance"}:
+            found = ", ".join(sorted(map(str, unknown)))
+            raise SpecError(f"a loss spec has the keys parts, decision and balance, got {found}")
+        balance = Balance.from_json(data.get("balance", SUM))
+        return cls(tuple(Part.from_json(part) for part in data["parts"]), data.get("decision", "tuned"), balance)
 
     def to_json(self) -> dict[str, Any]:
         """The inverse of `from_json`."""
-        return {"parts": [part.to_json() for part in self.parts], "decision": self.decision}
+        data = {"parts": [part.to_json() for part in self.parts], "decision": self.decision}
+        return data if self.balance.is_sum else {**data, "balance": self.balance.to_json()}
 
     @property
     def key(self) -> str:
         """Sixteen hexadecimal digits that stay the same between runs, platforms and versions."""
         weights = [json.loads(json.dumps(part.weighting.to_json()), parse_float=_six_digits) for part in self.parts]
-        text = json.dumps([[part.identity() for part in self.parts], weights, self.decision], sort_keys=True)
+        identity = [[part.identity() for part in self.parts], weights, self.decision]
+        if not self.balance.is_sum:
+            identity.append(_canonical(self.balance.to_json()))
+        text = json.dumps(identity, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def __eq__(self, other: object) -> bool:
@@ -235,17 +205,32 @@ class LossSpec:
 
     @property
     def reads(self) -> frozenset[str]:
-        """The tensors that its terms read, and ``progress`` where a weight follows a schedule."""
+        """The tensors that its terms read, and ``progress`` where a number follows a schedule."""
         named = {name for part in self.parts for name in part.term.reads}
-        return frozenset(named | {"progress"} if any(p.weighting.kind == "linear" for p in self.parts) else named)
+        moving = any(part.reads_progress for part in self.parts) or self.balance.reads_progress
+        return frozenset(named | {"progress"} if moving else named)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The weightings, reductions, schedules and the balance that it is made with, each once."""
+        found: list[Record] = []
+        for part in self.parts:
+            settings = [
+                *part.hyperparameters.values(),
+                *part.weighting.values.values(),
+                *part.reduction.values.values(),
+            ]
+            found += [part.weighting.record, part.reduction.record, *_schedules(settings)]
+        found += [self.balance.record, *_schedules(self.balance.values.values())]
+        return tuple(record for place, record in enumerate(found) if record not in found[:place])
 
     @property
     def batch_level(self) -> str:
         """The first part that is no mean over samples, in words; empty where all are, and samples have losses."""
         for part in self.parts:
             if not part.is_mean:
-                return f"the worst share of {part.name}" if part.term.per_sample else part.name
-        return ""
+                return part.name if not part.term.per_sample else _level(part)
+        return "" if self.balance.is_sum else f"the balance {self.balance.kind}"
 
     @property
     def needs_ids(self) -> str:
@@ -259,48 +244,54 @@ class LossSpec:
         goes into the scales instead. The values of ``alone(0)``, ``alone(1)``, … add up to the value of the loss.
 
         Raises:
-            SpecError: without a place.
+            SpecError: without a place, or where the loss is not the sum of its parts.
         """
+        if len(set(places)) < len(self.parts):
+            require_sum(self.balance, "what looks at the parts one by one")
         parts = [self.parts[place] for place in sorted(places)]
-        if parts and all(part.weighting.kind == "constant" for part in parts):
-            total = math.fsum(part.weighting.start for part in parts)
+        total = _total_weight(parts)
+        if total is not None:
             parts = [replace(part, scale=min(part.scale / total, SCALE.high)) for part in parts]
         return replace(self, parts=tuple(parts))
 
     def formula(self, *, latex: bool = False) -> str:
         """The loss as a sum, for people: plain text, or LaTeX."""
-        return " + ".join(_part_formula(part, len(self.parts) == 1, latex) for part in self.parts)
+        total = " + ".join(_part_formula(part, len(self.parts) == 1, latex) for part in self.parts)
+        return self.balance.formula(total, latex=latex)
 
 
 def _six_digits(number: str | float) -> float:
     return float(f"{float(number):.6g}")
 
 
+def _schedules(settings: Iterable[Setting]) -> list[Record]:
+    return [setting.record for setting in settings if isinstance(setting, Scheduled)]
+
+
+def _total_weight(parts: Sequence[Part]) -> float | None:
+    """What the weights of ``parts`` sum to, None where there are none or one of them is not a constant."""
+    weights = [weight for part in parts if (weight := part.weighting.fixed) is not None]
+    return math.fsum(weights) if parts and len(weights) == len(parts) else None
+
+
+def _level(part: Part) -> str:
+    if part.reduction.is_mean:
+        return f"{part.name} with the weighting {part.weighting.kind}"
+    return f"{part.reduction.record.meaning or f'the {part.reduction.kind}'} of {part.name}"
+
+
 def _part_formula(part: Part, alone: bool, latex: bool) -> str:
     defaults = part.term.defaults if len(part.hyperparameters) > FEW else {}
     values = [
-        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
+        f"{name}={value}" if isinstance(value, str) else f"{name}={number_text(value, latex=latex)}"
         for name, value in part.hyperparameters.items()
         if defaults.get(name) != value or name in _TELLING
     ]
-    weighting = part.weighting
     if latex:
         name = rf"\mathrm{{{part.name}}}".replace("_", r"\_")
         body = name + (rf"_{{{', '.join(values)}}}".replace("_", r"\_").replace(r"\_{", "_{", 1) if values else "")
-        if part.reduction.kind == "cvar":
-            body = rf"\mathrm{{CVaR}}_{{{part.reduction.share:.3g}}}\left[{body}\right]"
-        weight = {
-            "constant": "" if alone else rf"{weighting.start:.3g}\,",
-            "linear": rf"({weighting.start:.3g} \to {weighting.end:.3g})\,",
-            "uncertainty": r"e^{-s}\,",
-        }[weighting.kind]
-        return weight + body
-    body = part.name + (f"({', '.join(values)})" if values else "")
-    if part.reduction.kind == "cvar":
-        body = f"CVaR[{part.reduction.share:.3g}]({body})"
-    weight = {
-        "constant": "" if alone else f"{weighting.start:.3g}·",
-        "linear": f"({weighting.start:.3g}→{weighting.end:.3g})·",
-        "uncertainty": "exp(-s)·",
-    }[weighting.kind]
-    return weight + body
+    else:
+        body = part.name + (f"({', '.join(values)})" if values else "")
+    body = part.reduction.formula(body, latex=latex)
+    single = alone and part.weighting.fixed is not None
+    return body if single else part.weighting.formula(body, latex=latex)

@@ -10,14 +10,15 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, cast
 
-import torch
 from torch import Tensor, nn
 
 from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses.arriving import term_tensors
-from losssearch.losses.domains import Choice, Domain, Float, Int, Learned
+from losssearch.losses.domains import Choice, Domain, Float, Int
+from losssearch.losses.schedule import Number, Scheduled, read_number
+from losssearch.losses.state import Sizes, State
 from losssearch.losses.weights import sample_weights, weighted_mean
 
 READABLE: Mapping[str, str] = MappingProxyType(
@@ -44,6 +45,9 @@ RESERVED = frozenset({"term", "weight", "reduction", "scale"})
 """Keys of a part in a spec's JSON, so no hyperparameter may have these names."""
 
 TermReduction = Literal["mean", "sum", "none"]
+
+Setting: TypeAlias = Number | str
+"""What a hyperparameter is set to: a number, the schedule that it follows, or a choice."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class LossTerm:
     family: str
     reads: tuple[str, ...]
     domains: Mapping[str, Domain]
-    learned: Mapping[str, Learned]
+    learned: Mapping[str, State]
     reference: str
     per_sample: bool = True
     nonnegative: bool = True
@@ -141,12 +145,19 @@ class LossTerm:
 
         Raises `SpecError` for an unknown name or a value outside its range.
         """
+        checked = self.check_settings(hyperparameters)
+        if moving := [name for name, value in checked.items() if isinstance(value, Scheduled)]:
+            raise SpecError(f"{self.name}.{moving[0]} must be one value here and can follow no schedule")
+        return cast("dict[str, float | int | str]", checked)
+
+    def check_settings(self, hyperparameters: Mapping[str, object]) -> dict[str, Setting]:
+        """As `check`, where a real number may also follow a schedule."""
         for name in hyperparameters:
             if name not in self.domains:
                 known = ", ".join(self.domains) or "none"
                 raise SpecError(f"{self.name} has no hyperparameter {name!r}; it has: {known}")
         return {
-            name: domain.check(f"{self.name}.{name}", hyperparameters.get(name, domain.default))
+            name: _checked(f"{self.name}.{name}", hyperparameters.get(name, domain.default), domain)
             for name, domain in self.domains.items()
         }
 
@@ -164,6 +175,10 @@ class LossTerm:
         return TermModule(self, self.check(hyperparameters), reduction)
 
 
+def _checked(name: str, value: object, domain: Domain) -> Setting:
+    return domain.check(name, value) if isinstance(domain, Choice) else read_number(name, value, domain)
+
+
 class TermModule(nn.Module):
     """A term with its hyperparameters fixed and its learned scalars as parameters; made by `LossTerm.module`.
 
@@ -175,7 +190,7 @@ class TermModule(nn.Module):
         super().__init__()
         self.term, self.hyperparameters, self.reduction = term, dict(hyperparameters), reduction
         for name, learned in term.learned.items():
-            self.register_parameter(name, nn.Parameter(torch.tensor(float(learned.initial))))
+            self.register_parameter(name, nn.Parameter(learned.start(Sizes(), name)))
 
     def forward(self, *tensors: Tensor, weight: Tensor | None = None) -> Tensor:
         """The loss of a batch: a scalar, or ``[batch]`` where the reduction is "none".
@@ -243,7 +258,7 @@ def loss_term(
     memory: Memory | None = None,
     weighs_group: bool = False,
     soft_labels: bool = False,
-    **declared: Float | Int | Choice | Learned,
+    **declared: Float | Int | Choice | State,
 ) -> Callable[[Callable[..., Tensor]], LossTerm]:
     """Declare a term: positional parameters are what it reads, keyword-only ones are ``declared``.
 
@@ -271,8 +286,8 @@ def loss_term(
             raise SpecError(f"{name}'s keyword-only parameters {keywords} must equal the declared {sorted(declared)}")
         if reserved := RESERVED & set(declared):
             raise SpecError(f"{name} may not name a hyperparameter {', '.join(sorted(reserved))}")
-        if wrong := [k for k, v in declared.items() if not isinstance(v, Float | Int | Choice | Learned)]:
-            raise SpecError(f"{name} must declare each of {', '.join(wrong)} as Float, Int, Choice or Learned")
+        if wrong := [k for k, v in declared.items() if not isinstance(v, Float | Int | Choice | State)]:
+            raise SpecError(f"{name} must declare each of {', '.join(wrong)} as Float, Int, Choice or State")
         if not (function.__doc__ and reference):
             raise SpecError(f"{name} needs a docstring and a reference")
         if weighs_group and ("group" not in reads or positional != reads):
@@ -283,8 +298,8 @@ def loss_term(
             function=function,
             family=function.__module__.rsplit(".", 1)[-1],
             reads=reads,
-            domains=MappingProxyType({k: v for k, v in declared.items() if not isinstance(v, Learned)}),
-            learned=MappingProxyType({k: v for k, v in declared.items() if isinstance(v, Learned)}),
+            domains=MappingProxyType({k: v for k, v in declared.items() if not isinstance(v, State)}),
+            learned=MappingProxyType({k: v for k, v in declared.items() if isinstance(v, State)}),
             reference=reference,
             per_sample=per_sample,
             nonnegative=nonnegative,

@@ -5,23 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from losssearch.errors import InputError, UnknownNameError
-from losssearch.losses.domains import Domain, Float
+from losssearch.losses.domains import Domain
+from losssearch.losses.reduction import MEAN, reductions
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import LossTerm, registry
+from losssearch.losses.weighting import CONSTANT, weightings
 from losssearch.space.portfolio import filled, names_metric
 from losssearch.space.ranges import constrained_by, narrow
 from losssearch.space.source import Node, RuleError
 from losssearch.space.space import (
     BASE,
-    SHARE,
     WEIGHT,
-    WEIGHTINGS,
     Constrained,
     SearchSpace,
     Slot,
+    weighting_names,
 )
 from losssearch.tasks import TASKS, Task
 
@@ -29,7 +30,6 @@ MAX_PARTS = 8
 """The most slots, and the most parts, that a space may have: as many as a spec may have parts."""
 _KEYS = ("task", "max_parts", "slots", "conditions", "portfolio")
 _SLOT_KEYS = ("terms", "reductions", "weight", "weighting", "required")
-_REDUCTIONS: tuple[Literal["mean"], Literal["cvar"]] = ("mean", "cvar")
 D = TypeVar("D", bound=Domain)
 
 
@@ -108,14 +108,16 @@ class _Builder:
                 self._fail(slot, f"a slot's name is made of a-z, 0-9 and _, got {name!r}")
         slots = [self._slot(name, slot, task) for name, slot in found.items()]
         slots.sort(key=lambda slot: slot.name != BASE)
-        if any("uncertainty" in slot.weightings for slot in slots):
-            self._check_signs(node, slots)
+        for kind in sorted({kind for slot in slots for kind in slot.weightings if kind in weightings}):
+            if weightings[kind].needs_nonnegative:
+                self._check_signs(node, slots, kind)
         return slots
 
-    def _check_signs(self, node: Node, slots: list[Slot]) -> None:
-        learned = [slot for slot in slots if slot.name == BASE or "uncertainty" in slot.weightings]
+    def _check_signs(self, node: Node, slots: list[Slot], kind: str) -> None:
+        compares = weightings[kind].compares
+        learned = [slot for slot in slots if kind in slot.weightings or (compares and slot.name == BASE)]
         for term in sorted({term for slot in learned for term in slot.terms if not registry[term].nonnegative}):
-            self._fail(node, f"uncertainty weighting needs terms that are never below zero, got {term}")
+            self._fail(node, f"{kind} weighting needs terms that are never below zero, got {term}")
 
     def _slot(self, name: str, node: Node, task: Task | None) -> Slot:
         keys = _SLOT_KEYS[:2] if name == BASE else _SLOT_KEYS
@@ -133,12 +135,12 @@ class _Builder:
                 self._fail(ranges, f"{term} reads {missing}, which task {task.kind} does not offer")
             else:
                 terms[term], constrained[term] = self._ranges(registry[term], ranges)
-        reductions, share = self._reductions(entries, terms)
+        reductions = self._reductions(entries, terms)
         if name == BASE:
-            return Slot(name, terms, reductions=reductions, share=share)
+            return Slot(name, terms, reductions=reductions)
         weight = self._narrow(WEIGHT, entries.get("weight"), "weight")
         bound = {term: found for term, found in constrained.items() if found}
-        return Slot(name, terms, weight, self._weighting(entries), reductions, share, self._required(entries), bound)
+        return Slot(name, terms, weight, self._weighting(entries), reductions, self._required(entries), bound)
 
     def _required(self, entries: Mapping[str, Node]) -> bool:
         node = entries.get("required")
@@ -166,24 +168,29 @@ class _Builder:
 
     def _weighting(self, entries: Mapping[str, Node]) -> tuple[str, ...]:
         if "weighting" not in entries:
-            return ("constant",)
-        return self._names(entries["weighting"], "weighting", WEIGHTINGS) or ("constant",)
+            return (CONSTANT,)
+        return self._names(entries["weighting"], "weighting", weighting_names()) or (CONSTANT,)
 
-    def _reductions(
-        self, entries: Mapping[str, Node], terms: Iterable[str]
-    ) -> tuple[tuple[Literal["mean", "cvar"], ...], Float]:
+    def _reductions(self, entries: Mapping[str, Node], terms: Iterable[str]) -> dict[str, Mapping[str, Domain]]:
         if "reductions" not in entries:
-            return ("mean",), SHARE
-        node = entries["reductions"]
-        found = self._map(node, "reductions", _REDUCTIONS)
+            return {MEAN: {}}
+        node, known = entries["reductions"], (MEAN, *sorted(set(reductions) - {MEAN}))
+        found = self._map(node, "reductions", known)
         if not found:
-            self._fail(node, f"reductions has at least one of {', '.join(_REDUCTIONS)}, got none")
-        if "mean" in found and found["mean"].value is not None:
-            self._fail(found["mean"], f"mean takes no range, got {found['mean'].plain()!r}")
-        if "mean" not in found and (whole := [term for term in terms if not registry[term].per_sample]):
+            self._fail(node, f"reductions has at least one of {', '.join(known)}, got none")
+        if MEAN not in found and (whole := [term for term in terms if not registry[term].per_sample]):
             self._fail(node, f"{whole[0]} gives one value per batch, so its reductions must be mean")
-        share = self._narrow(SHARE, found.get("cvar"), "cvar")
-        return tuple(kind for kind in _REDUCTIONS if kind in found) or ("mean",), share
+        return {kind: self._reduction(kind, found[kind]) for kind in known if kind in found} or {MEAN: {}}
+
+    def _reduction(self, kind: str, node: Node) -> dict[str, Domain]:
+        """The ranges of a reduction's numbers: of a single one as it is, of several by name."""
+        domains = reductions[kind].domains
+        if not domains and node.value is not None:
+            self._fail(node, f"{kind} takes no range, got {node.plain()!r}")
+        if len(domains) == 1:
+            return {name: self._narrow(domain, node, kind) for name, domain in domains.items()}
+        given = {} if node.value is None or not domains else self._map(node, kind, tuple(domains))
+        return {name: self._narrow(domain, given.get(name), f"{kind}.{name}") for name, domain in domains.items()}
 
     def _names(self, node: Node, what: str, known: Iterable[str]) -> tuple[str, ...]:
         """A list of distinct names out of ``known``."""

@@ -8,12 +8,13 @@ The parameters of a trial, for slots ``base`` and ``auxiliary``::
 
     base.term            "focal"                a term of the slot; asked only where there is a choice
     base.focal.gamma     1.5                    one for each hyperparameter whose range is not a single value
-    base.reduction       "mean" | "cvar"        with base.share for the latter
+    base.reduction       "mean" | "cvar"        with a parameter for each of its numbers, base.share for the latter
     auxiliary            "absent" | "present"   whether the slot is used, not asked where it always is; the following
                                                 only where it is
     auxiliary.term, auxiliary.<term>.<hyperparameter>, auxiliary.reduction, auxiliary.share
-    auxiliary.weighting  one of `WEIGHTINGS`
-    auxiliary.weight     0.3                    relative to base's 1
+    auxiliary.weighting  one of `weighting_names`
+    auxiliary.weight     0.3                    relative to base's 1; other numbers of a weighting are
+                                                auxiliary.<weighting>.<number>
 """
 
 from __future__ import annotations
@@ -22,27 +23,38 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from losssearch.errors import SpecError
 from losssearch.losses.domains import Choice, Domain, Float, Int
-from losssearch.losses.spec import LossSpec, Part, Reduction, Weighting
+from losssearch.losses.reduction import MEAN, Reduction
+from losssearch.losses.schedule import Scheduled
+from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.term import registry
+from losssearch.losses.weighting import CONSTANT, Weighting, weightings
 from losssearch.space.trials import Replay, Trial
 
 BASE = "base"
-WEIGHTINGS = ("constant", "warm_in", "fade_out", "uncertainty")
-"""``warm_in`` grows from 0 to the weight over training, ``fade_out`` shrinks from it to 0; ``uncertainty`` learns a
-weight for this part and for base."""
+RAMPS: Mapping[str, Callable[[float], Scheduled]] = MappingProxyType(
+    {
+        "warm_in": lambda weight: Scheduled.of("linear", start=0.0, end=weight),
+        "fade_out": lambda weight: Scheduled.of("linear", start=weight, end=0.0),
+    }
+)
+"""Constant weightings of a weight that grows from 0 over training, or shrinks to 0."""
 WEIGHT = Float(1e-3, 1e3, default=0.3, log=True)
 """The widest range that a slot's weight may have, relative to base's 1."""
-SHARE = Float(0.01, 1.0, default=0.5)
-"""The widest range that the share of a CVaR reduction may have."""
 UNIT = Float(1.0, 1.0, default=1.0)
 """Base's weight, to which the others are relative."""
 USE = ("absent", "present")
+
+
+def weighting_names() -> tuple[str, ...]:
+    """What a slot's weighting may be: constant, one of `RAMPS`, or a weighting that has been declared."""
+    return CONSTANT, *RAMPS, *sorted(set(weightings) - {CONSTANT})
 
 
 CONSTRAINT = "$constraint."
@@ -60,9 +72,9 @@ class Slot:
     name: str
     terms: Mapping[str, Mapping[str, Domain]]
     weight: Float = UNIT
-    weightings: tuple[str, ...] = ("constant",)
-    reductions: tuple[Literal["mean", "cvar"], ...] = ("mean",)
-    share: Float = SHARE
+    weightings: tuple[str, ...] = (CONSTANT,)
+    reductions: Mapping[str, Mapping[str, Domain]] = field(default_factory=lambda: {MEAN: {}})
+    """Each with the ranges of its numbers."""
     required: bool = False
     constrained: Mapping[str, Mapping[str, Constrained]] = field(default_factory=dict)
     repeats: bool = False
@@ -73,39 +85,42 @@ class Slot:
         prefix = f"{self.name}.{term}"
         values = {key: _ask(trial, f"{prefix}.{key}", domain) for key, domain in self.terms[term].items()}
         part = Part(term, values)
-        reductions = self.reductions if part.term.per_sample else ("mean",)
-        reduction = Reduction()
-        if _choose(trial, f"{self.name}.reduction", reductions) == "cvar":
-            reduction = Reduction("cvar", _ask(trial, f"{self.name}.share", self.share))
-        return replace(part, weighting=self._weighting(trial), reduction=reduction)
+        kind = _choose(trial, f"{self.name}.reduction", tuple(self.reductions) if part.term.per_sample else (MEAN,))
+        numbers = {key: _ask(trial, f"{self.name}.{key}", domain) for key, domain in self.reductions[kind].items()}
+        return replace(part, weighting=self._weighting(trial), reduction=Reduction(kind, **numbers))
 
     def _weighting(self, trial: Trial) -> Weighting:
         kind = _choose(trial, f"{self.name}.weighting", self.weightings)
-        if kind == "uncertainty":
-            return Weighting("uncertainty")
-        weight = _ask(trial, f"{self.name}.weight", self.weight)
-        if kind == "constant":
-            return Weighting("constant", weight, weight)
-        return Weighting("linear", 0.0, weight) if kind == "warm_in" else Weighting("linear", weight, 0.0)
+        if kind in RAMPS:
+            return Weighting(weight=RAMPS[kind](_ask(trial, f"{self.name}.weight", self.weight)))
+        numbers = {
+            key: _ask(trial, f"{self.name}.weight", self.weight)
+            if key == "weight"
+            else _ask(trial, f"{self.name}.{kind}.{key}", domain)
+            for key, domain in weightings[kind].domains.items()
+        }
+        return Weighting(kind, **numbers)
 
     def params(self, part: Part, unit: float) -> dict[str, Any]:
         """The answers that give ``part``, where base weighs ``unit``; names that were not asked may be among them."""
         weighting = part.weighting
-        kind: str = weighting.kind
-        if kind == "linear":
-            kind = "warm_in" if weighting.start == 0 else "fade_out"
+        weight, kind = weighting.values.get("weight"), weighting.kind
+        if isinstance(weight, Scheduled):
+            ramps = (name for name, made in RAMPS.items() if made(max(weight.levels)) == weight)
+            kind = next(ramps, kind)
+            weight = max(weight.levels)
         params: dict[str, Any] = {
             self.name: "present",
             f"{self.name}.term": part.name,
             f"{self.name}.reduction": part.reduction.kind,
             f"{self.name}.weighting": kind,
             **{f"{self.name}.{part.name}.{key}": value for key, value in part.hyperparameters.items()},
+            **{f"{self.name}.{key}": number for key, number in part.reduction.numbers},
+            **{f"{self.name}.{kind}.{key}": number for key, number in weighting.numbers if key != "weight"},
         }
-        if part.reduction.kind == "cvar":
-            params[f"{self.name}.share"] = part.reduction.share
-        if kind != "uncertainty":
+        if weight is not None:
             # Dividing normalised weights leaves a rounding error, which must not step over the end of a range.
-            weight = float(f"{max(weighting.start, weighting.end) / unit:.12g}")
+            weight = float(f"{weight / unit:.12g}")
             ends = (end for end in (self.weight.low, self.weight.high) if math.isclose(weight, end, rel_tol=1e-11))
             params[f"{self.name}.weight"] = next(ends, weight)
         return params
@@ -116,7 +131,7 @@ class Slot:
             term: {k: _domain_json(d, self.constrained.get(term, {}).get(k)) for k, d in sorted(ranges.items())}
             for term, ranges in self.terms.items()
         }
-        reductions = {kind: _domain_json(self.share) if kind == "cvar" else None for kind in self.reductions}
+        reductions = {kind: _ranges_json(ranges) for kind, ranges in self.reductions.items()}
         data = {"terms": dict(sorted(terms.items())), "reductions": reductions}
         if self.name != BASE:
             data |= {"weight": _domain_json(self.weight), "weighting": list(self.weightings)}
@@ -167,8 +182,8 @@ class SearchSpace:
             term = _choose(trial, f"{slot.name}.term", tuple(sorted(slot.terms)))
             if self._allows(slot, term, parts):
                 parts.append(slot.part(trial, term))
-        if any(part.weighting.kind == "uncertainty" for part in parts):
-            parts[0] = replace(parts[0], weighting=Weighting("uncertainty"))
+        if comparing := [part.weighting for part in parts if part.weighting.record.compares]:
+            parts[0] = replace(parts[0], weighting=comparing[0])
         return LossSpec(tuple(parts), "tuned")
 
     def _allows(self, slot: Slot, term: str, parts: Sequence[Part]) -> bool:
@@ -194,7 +209,7 @@ class SearchSpace:
             params: dict[str, Any] = {slot.name: "absent" for slot in self.slots[1:]}
             for slot in self.slots:
                 if slot.name in placed:
-                    params |= slot.params(placed[slot.name], base.start if base.kind == "constant" else 1.0)
+                    params |= slot.params(placed[slot.name], base.fixed or 1.0)
             replay = Replay(params)
             try:
                 if self.sample(replay) == spec:
@@ -256,6 +271,12 @@ def _domain_json(domain: Domain, constrained: Constrained | None = None) -> obje
     if isinstance(domain, Int):
         return {"low": domain.low, "high": domain.high}
     return {"low": domain.low, "high": domain.high, "log": domain.log}
+
+
+def _ranges_json(ranges: Mapping[str, Domain]) -> object:
+    """One range as it is, several by name, None where there is none."""
+    written = {name: _domain_json(domain) for name, domain in ranges.items()}
+    return written if len(written) > 1 else next(iter(written.values()), None)
 
 
 def _without_scale(data: dict[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Baseline:
         """The baseline as a spec, with ``hyperparameters`` in place of its defaults."""
         values = {**self.fixed, **(hyperparameters or {})}
         weight = float(values.pop("weight", self.weight.default))
-        beside = tuple(replace(part, weighting=Weighting("constant", weight, weight)) for part in self.penalties)
+        beside = tuple(replace(part, weighting=Weighting(weight=weight)) for part in self.penalties)
         return LossSpec((Part(self.term, values), *beside), self.decision)
 
     def domain(self, name: str) -> Domain:

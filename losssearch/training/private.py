@@ -20,7 +20,7 @@ from losssearch.data.batch import Batch, each
 from losssearch.errors import OptionError
 from losssearch.losses.inputs import STANDARD
 from losssearch.losses.offer import Offer
-from losssearch.losses.part import learned_scalars, part_numbers, part_value
+from losssearch.losses.part import part_numbers, part_states, part_value
 from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
 
@@ -61,6 +61,8 @@ def check_private(privacy: Privacy) -> None:
 
 def require_per_sample(spec: LossSpec, offer: Offer = STANDARD) -> None:
     """Raise `OptionError` where a loss is not a mean over samples, so that no gradient belongs to one sample."""
+    if not spec.balance.is_sum:
+        raise OptionError(f"private training needs a loss that is the sum of its parts, not their {spec.balance.kind}")
     for part in spec.parts:
         shared = offer.of_other_samples(part.term.reads)
         reason = (
@@ -68,10 +70,12 @@ def require_per_sample(spec: LossSpec, offer: Offer = STANDARD) -> None:
             if not part.term.per_sample
             else f"{part.name} reads {', '.join(shared)}"
             if shared
-            else f"{part.name} is averaged over the worst samples of a batch"
-            if part.reduction.kind != "mean"
-            else f"{part.name} learns scalars of its own"
-            if learned_scalars(part)
+            else f"{part.name} is reduced by {part.reduction.kind}"
+            if not part.reduction.is_mean
+            else f"{part.name} has the weighting {part.weighting.kind}"
+            if not part.is_mean
+            else f"{part.name} keeps states of its own"
+            if part_states(part)
             else ""
         )
         if reason:

@@ -20,12 +20,20 @@ from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.domains import Choice
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.population import PopulationLoss
-from losssearch.losses.spec import LossSpec, Part, Reduction, Weighting
+from losssearch.losses.reduction import Reduction
+from losssearch.losses.schedule import Scheduled
+from losssearch.losses.spec import LossSpec, Part
+from losssearch.losses.weighting import Weighting
 from losssearch.tasks import TASKS
 
 REPLICAS, BATCH, CLASSES, GROUPS = 2, 14, 4, 3
 PROGRESS = 0.3
 WIDTH = {"binary": 1, "multiclass": CLASSES, "regression": 1}
+
+
+def linear(start: float, end: float) -> Scheduled:
+    return Scheduled.of("linear", start=start, end=end)
+
 
 every_task = pytest.mark.parametrize("task", list(TASKS))
 
@@ -140,10 +148,12 @@ def drawn_part(name: str, source: torch.Generator, *, plain: bool = False) -> Pa
     return Part(
         name,
         hyper,
-        (Weighting("constant", weight, weight), Weighting("linear", weight, uniform(0, 2)), Weighting("uncertainty"))[
-            pick(3)
-        ],
-        Reduction("cvar", uniform(0.1, 1)) if terms[name].per_sample and pick(2) else Reduction(),
+        (
+            Weighting(weight=weight),
+            Weighting(weight=linear(weight, uniform(0, 2))),
+            Weighting("uncertainty"),
+        )[pick(3)],
+        Reduction("cvar", share=uniform(0.1, 1)) if terms[name].per_sample and pick(2) else Reduction(),
         uniform(0.3, 3),
     )
 
@@ -173,7 +183,7 @@ def test_mixed_specs_equal_themselves_alone(task: str, seed: int) -> None:
 def test_the_draws_cover_every_weighting_and_reduction() -> None:
     source = torch.Generator().manual_seed(0)
     drawn = [drawn_part("huber", source) for _ in range(48)]
-    assert len({(part.weighting.kind, part.reduction.kind) for part in drawn}) == 6
+    assert len({(p.weighting.kind, p.reads_progress, p.reduction.kind) for p in drawn}) == 6
 
 
 @pytest.mark.parametrize("members", [1, 2])
@@ -208,7 +218,8 @@ def test_initial_scalars_are_padded_to_the_longest() -> None:
 @pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
 def test_progress_reaches_every_member(progress: float) -> None:
     specs = [
-        LossSpec((Part("squared", {}, Weighting("linear", start, end)),)) for start, end in [(1.0, 0.0), (0.5, 2.0)]
+        LossSpec((Part("squared", {}, Weighting(weight=linear(start, end))),))
+        for start, end in [(1.0, 0.0), (0.5, 2.0)]
     ]
     population = PopulationLoss(specs)
     given = inputs("regression", population, torch.Generator().manual_seed(0))

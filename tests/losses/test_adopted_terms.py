@@ -11,7 +11,8 @@ from torch import Tensor
 from losssearch.errors import SpecError
 from losssearch.execution.portable import PortableTerm
 from losssearch.losses import loss_term, term
-from losssearch.losses.domains import Float, Learned
+from losssearch.losses.domains import Float
+from losssearch.losses.state import Learned
 
 
 def scaled_hinge(logit: Tensor, labels: Tensor, *, size: Tensor, bias: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ def test_constant_weights_count_by_their_ratio(data: dict[str, Any], factor: flo
     """Powers of two, so that the product is exact."""
     other = {**data, "parts": [{**part, "weight": part["weight"] * factor} for part in data["parts"]]}
     assert read(other) == read(data)
-    assert sum(part.weighting.start for part in read(data).parts) == pytest.approx(1)
+    assert sum(part.weighting.largest for part in read(data).parts) == pytest.approx(1)
 
 
 def test_reading_again_and_again_changes_no_bit() -> None:

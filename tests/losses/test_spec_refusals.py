@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 
 from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses import terms
-from losssearch.losses.spec import LossSpec, Part, Reduction, Weighting
+from losssearch.losses.balance import Balance
+from losssearch.losses.reduction import Reduction
+from losssearch.losses.schedule import Scheduled
+from losssearch.losses.spec import LossSpec, Part
+from losssearch.losses.weighting import Weighting
 
 CLASSIFICATION = sorted(name for name, term in terms.items() if "target" not in term.reads)
 HUGE = 10**400
@@ -34,8 +38,8 @@ BAD: list[tuple[object, str]] = [
     ({"parts": "focal"}, "an object with a list"),
     ({"parts": []}, "1 to 8 parts, got 0"),
     ({"parts": [{"term": name} for name in CLASSIFICATION[:9]]}, "1 to 8 parts, got 9"),
-    ({**one(), "decison": "tuned"}, "keys parts and decision, got decison"),
-    ({**one(), 1: 2, "a": 3}, "keys parts and decision"),
+    ({**one(), "decison": "tuned"}, "keys parts, decision and balance, got decison"),
+    ({**one(), 1: 2, "a": 3}, "keys parts, decision and balance"),
     ({**one(), "decision": "maybe"}, '"tuned" or "fixed", got \'maybe\''),
     ({**one(), "decision": ["tuned"]}, '"tuned" or "fixed"'),
     ({"parts": ["focal"]}, 'an object with a "term"'),
@@ -57,12 +61,12 @@ BAD: list[tuple[object, str]] = [
     (one(weight=UNPRINTABLE), "weight must"),
     (one(weight=True), "weight must"),
     (one(weight=[1]), "weight must"),
-    (one(weight={"learned": "loss"}), "a weight is a number, a linear schedule or learned"),
-    (one(weight={"schedule": "cosine", "start": 1, "end": 0}), "a weight is a number, a linear schedule"),
-    (one(weight={"schedule": "linear", "start": 1}), "a weight is a number, a linear schedule"),
+    (one(weight={"learned": "loss"}), r"a weight is a number, a schedule or a weighting \(constant, uncertainty"),
+    (one(weight={"schedule": "cosine", "start": 1, "end": 0}), r"weight is a number or follows a schedule \(linear"),
+    (one(weight={"schedule": "linear", "start": 1}), "the schedule linear has the numbers start, end; got start"),
     (one(weight={"schedule": "linear", "start": 1, "end": -1}), "weight.end must lie in"),
     (one(weight={"schedule": "linear", "start": 0, "end": 0}), "must not start and end at 0"),
-    (one(reduction="max"), 'a reduction is "mean" or'),
+    (one(reduction="max"), 'a reduction is {"cvar": share} or "mean"'),
     (one(reduction={"cvar": 0.001}), r"reduction.cvar must lie in \[0.01, 1\]"),
     (one(reduction={"cvar": math.nan}), "reduction.cvar must lie in"),
     (one(scale=0), "scale must"),
@@ -70,7 +74,7 @@ BAD: list[tuple[object, str]] = [
     (one(scale=math.nan), "scale must"),
     (one(scale="1"), "scale must"),
     (one(scale=HUGE), "scale must"),
-    ({"parts": [{"term": "soft_f1", "reduction": {"cvar": 0.5}}]}, "soft_f1 gives one value a batch"),
+    ({"parts": [{"term": "soft_f1", "reduction": {"cvar": 0.5}}]}, "soft_f1 gives one value per batch"),
 ]
 
 
@@ -88,20 +92,25 @@ def test_an_unknown_term_gets_the_nearest_names() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Weighting("constant", -1.0, -1.0),
-        lambda: Weighting("constant", 0.0, 0.0),
-        lambda: Weighting("linear", 0.0, 0.0),
-        lambda: Weighting("linear", 1.0, math.nan),
-        lambda: Weighting("cosine", 1.0, 1.0),  # type: ignore[arg-type]
-        lambda: Reduction("cvar", 7.0),
-        lambda: Reduction("max"),  # type: ignore[arg-type]
+        lambda: Weighting(weight=-1.0),
+        lambda: Weighting(weight=0.0),
+        lambda: Weighting(weight=Scheduled.of("linear", start=0.0, end=0.0)),
+        lambda: Weighting(weight=Scheduled.of("linear", start=1.0, end=math.nan)),
+        lambda: Weighting("cosine"),
+        lambda: Reduction("cvar", share=7.0),
+        lambda: Reduction("max"),
+        lambda: Balance("product"),
+        lambda: Weighting(start=1.0),
+        lambda: Part("focal", {"gamma": Scheduled.of("cosine", start=1.0)}),
+        lambda: Part("focal", {"gamma": Scheduled.of("linear", start=1.0, end=9.0)}),
+        lambda: Part("pairwise_auc", {"surrogate": Scheduled.of("linear", start=1.0, end=0.0)}),
         lambda: Part("focal", scale=-1.0),
         lambda: Part("focal", {"gamma": 9.0}),
         lambda: LossSpec(()),
     ],
 )
 def test_values_made_in_python_obey_the_same_rules(make: Any) -> None:
-    with pytest.raises(SpecError):
+    with pytest.raises((SpecError, UnknownNameError)):
         make()
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses import term as term_module
 from losssearch.losses import terms
-from losssearch.losses.domains import Choice, Float, Learned
+from losssearch.losses.domains import Choice, Float
+from losssearch.losses.state import Learned
 from losssearch.losses.term import Memory, loss_term
 
 
@@ -87,7 +88,7 @@ POWER = {"power": Float(0, 1, default=1)}
         (unknown_tensor, {}, "unknown_tensor may read logits, .*; got predictions"),
         (undeclared, {}, r"keyword-only parameters \['power'\] must equal the declared \[\]"),
         (undocumented, POWER, r"keyword-only parameters \[\] must equal the declared \['power'\]"),
-        (undeclared, {"power": 2.0}, "must declare each of power as Float, Int, Choice or Learned"),
+        (undeclared, {"power": 2.0}, "must declare each of power as Float, Int, Choice or State"),
         (reads_weight, {"weight": Float(0, 1, default=1)}, "may not name a hyperparameter weight"),
         (has_default, {}, "must be named one by one, without defaults; got target"),
         (open_ended, {}, "must be named one by one, without defaults; got others"),

@@ -223,7 +223,7 @@ def test_the_shape_keeps_weights_and_learned_scalars_where_parts_of_groups_are_l
     ]
     spec = LossSpec.from_json({"parts": parts})
     (shown,) = curves(spec, "binary", "x", half)
-    weights = {part.name: part.weighting.start for part in spec.parts}
+    weights = {part.name: part.weighting.largest for part in spec.parts}
     expected = np.zeros(len(shown.slope))
     for name in ("binary_cross_entropy", "focal"):
         (alone,) = curves(LossSpec.from_json({"parts": [{"term": name}]}), "binary", "x", half)

@@ -30,7 +30,7 @@ def test_a_number_has_a_menu_of_its_own(kind: str) -> None:
         for part in baseline.spec().parts:
             assert registry[part.name].fits(task.offers)
     weights = {
-        part.weighting.start
+        part.weighting.largest
         for entry in menu_entries(task, 64, 0)
         if entry.name == "correlation_penalty"
         for part in entry.spec.parts
@@ -43,7 +43,7 @@ def test_a_number_has_a_menu_of_its_own(kind: str) -> None:
 def test_the_fixed_penalty_is_tuned_over_its_weight(kind: str) -> None:
     task = fair_task(TASKS[kind], [STATISTIC[kind]])
     tuned = [entry.spec for entry in menu_entries(task, 64, 0) if entry.name == "fixed_penalty"]
-    shares = [part.weighting.start for spec in tuned for part in spec.parts if "disparity" in part.name]
+    shares = [part.weighting.largest for spec in tuned for part in spec.parts if "disparity" in part.name]
     assert len(set(shares)) == len(tuned) > 3
     assert max(shares) > 2 * min(shares)
 

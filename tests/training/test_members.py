@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from losssearch.data.batch import at_rows
 from losssearch.data.replicas import Replicas
 from losssearch.losses.population import PopulationLoss
-from losssearch.losses.spec import LossSpec, Part, Weighting
+from losssearch.losses.spec import LossSpec, Part
+from losssearch.losses.weighting import Weighting
 from losssearch.models import build_model
 from losssearch.training.members import Members
 

@@ -12,7 +12,8 @@ from losssearch.data.batch import at_rows
 from losssearch.data.replicas import Replicas
 from losssearch.errors import SpecError
 from losssearch.losses.population import PopulationLoss
-from losssearch.losses.spec import LossSpec, Part, Weighting
+from losssearch.losses.spec import LossSpec, Part
+from losssearch.losses.weighting import Weighting
 from losssearch.models import build_model
 from losssearch.training import Candidate, TrainingPlan, train_population
 from losssearch.training.members import Members
@@ -99,7 +100,7 @@ def test_a_study_without_groups_refuses_terms_that_read_them(replicas: Replicas)
 
 def test_a_penalty_narrows_the_gap(grouped: Replicas) -> None:
     """On the rows that are trained on, against the plain loss, in both replicas."""
-    strong = Part("group_disparity_regression", {"limit": 0.0, "decay": 0.5}, Weighting("constant", 20.0, 20.0))
+    strong = Part("group_disparity_regression", {"limit": 0.0, "decay": 0.5}, Weighting(weight=20.0))
     population = Members(
         build_model("linear", grouped.width, 1),
         PopulationLoss([SPECS[1], LossSpec((Part("squared"), strong))], sizes=grouped.sizes),

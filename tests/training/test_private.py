@@ -80,8 +80,8 @@ def test_noise_differs_between_calls_without_a_seed() -> None:
     ("part", "reason"),
     [
         ({"term": "soft_f1"}, "one value per batch"),
-        ({"term": "binary_cross_entropy", "reduction": {"cvar": 0.5}}, "worst samples"),
-        ({"term": "binary_cross_entropy", "weight": {"learned": "uncertainty"}}, "learns scalars"),
+        ({"term": "binary_cross_entropy", "reduction": {"cvar": 0.5}}, "is reduced by cvar"),
+        ({"term": "binary_cross_entropy", "weight": {"learned": "uncertainty"}}, "keeps states of its own"),
     ],
 )
 def test_a_loss_over_batches_is_refused(part: dict[str, object], reason: str) -> None:

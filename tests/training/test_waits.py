@@ -19,8 +19,11 @@ from losssearch.errors import SpecError
 from losssearch.execution.job import Judge
 from losssearch.losses import terms
 from losssearch.losses.compose import ComposedLoss
-from losssearch.losses.spec import LossSpec, Part, Reduction, Weighting
+from losssearch.losses.reduction import Reduction
+from losssearch.losses.schedule import Scheduled
+from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.tape import Tape
+from losssearch.losses.weighting import Weighting
 from losssearch.models import build_model
 from losssearch.tasks import TASKS
 from losssearch.training import Candidate, TrainingPlan
@@ -66,9 +69,9 @@ def candidates(task: str, *, weighed: bool) -> list[Candidate]:
     specs = [LossSpec((Part(name),)) for name in fitting(task)]
     plain = TASKS[task].plain.term
     specs += [
-        LossSpec((Part(plain, {}, Weighting("linear", 1.0, 0.5)),)),
+        LossSpec((Part(plain, {}, Weighting(weight=Scheduled.of("linear", start=1.0, end=0.5))),)),
         LossSpec((Part(plain, {}, Weighting("uncertainty")),)),
-        LossSpec((Part(plain, {}, Weighting("constant"), Reduction("cvar", 0.5)),)),
+        LossSpec((Part(plain, {}, Weighting(), Reduction("cvar", share=0.5)),)),
     ]
     if weighed:
         specs = [spec for spec in specs if all(can_weigh(part) for part in spec.parts)]
@@ -141,7 +144,7 @@ def test_an_epoch_and_its_rung_read_the_device_once() -> None:
 def test_a_composed_loss_waits_for_nothing(task: str, name: str) -> None:
     """With a schedule, whose progress changes at every call."""
     given = grouped(task)
-    spec = LossSpec((Part(name, {}, Weighting("linear", 1.0, 0.5)),))
+    spec = LossSpec((Part(name, {}, Weighting(weight=Scheduled.of("linear", start=1.0, end=0.5))),))
     classes = given.class_prior.shape[1]
     with Pretended() as device:
         prior = given.class_prior[0].to(DEVICE) if classes else None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from losssearch.losses.domains import Learned
+from losssearch.losses.state import Learned
 from losssearch.losses.term import loss_term
 
 _SHAPE_LOW, _SHAPE_HIGH = 0.01, 1.99

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
-from losssearch.losses.spec import LossSpec, Part, Weighting
+from losssearch.losses.spec import LossSpec, Part
 from losssearch.storage.records import TrialRecord
 from losssearch.study.context import FRONT_LIMITS
 from losssearch.study.selecting.selection import Contender
@@ -85,13 +85,10 @@ def _strengthened(spec: LossSpec, strength: float) -> LossSpec:
     """The loss with the base parts' weights summing to 1, and the largest of its penalties' being ``strength``."""
 
     def scaled(part: Part, factor: float) -> Part:
-        own = part.weighting
-        if own.kind == "uncertainty":
-            return part
-        return replace(part, weighting=Weighting(own.kind, factor * own.start, factor * own.end))
+        return replace(part, weighting=part.weighting.scaled(factor))
 
     def largest(part: Part) -> float:
-        return 0.0 if part.weighting.kind == "uncertainty" else max(part.weighting.start, part.weighting.end)
+        return part.weighting.largest
 
     base = sum(largest(part) for part in spec.parts if part.term.scaled) or 1.0
     penalty = max((largest(part) for part in spec.parts if not part.term.scaled), default=0.0) or 1.0

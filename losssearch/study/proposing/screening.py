@@ -27,6 +27,7 @@ from losssearch.execution.job import Judge
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
+from losssearch.losses.weighting import Weighting
 from losssearch.models import StackedModel
 from losssearch.tasks import get_task
 
@@ -132,7 +133,7 @@ class Screen:
         """Scales and signatures; a reason where a gradient is of no use."""
         stopping.check()
         parts = [replace(part, scale=1.0) for spec in specs for part in spec.parts]
-        unit = [LossSpec((replace(p, weighting=type(p.weighting)()),), "fixed") for p in parts]
+        unit = [LossSpec((replace(p, weighting=Weighting()),), "fixed") for p in parts]
         sizes = iter(self._sizes(self._gradients(unit, self._initial)).tolist())
         scaled = [[(part, next(sizes)) for part in spec.parts] for spec in specs]
         drafts = [

@@ -35,7 +35,7 @@ TRIALS = [
 def _strengths(trials: list[TrialRecord]) -> list[float]:
     """Weights of penalties beside their base's, which a spec keeps as shares of one."""
     pairs = [LossSpec.from_json(one.trial.spec).parts for one in swept(trials)]
-    return sorted(float(f"{penalty.weighting.start / base.weighting.start:.3g}") for base, penalty in pairs)
+    return sorted(float(f"{penalty.weighting.largest / base.weighting.largest:.3g}") for base, penalty in pairs)
 
 
 def test_the_plain_loss_comes_first_and_then_what_adds_most() -> None:

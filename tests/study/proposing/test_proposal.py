@@ -35,7 +35,7 @@ def value_of(spec: LossSpec) -> float:
     value -= 0.0 if base.name == GOOD_BASE else 0.3
     value -= abs(base.hyperparameters.get("epsilon", 2.0) - 2.0) / 10
     second = next((part for part in spec.parts if part.name == GOOD_AUXILIARY), None)
-    value -= 0.3 if second is None else abs(math.log(max(second.weighting.start, second.weighting.end) + 0.1)) / 10
+    value -= 0.3 if second is None else abs(math.log(second.weighting.largest + 0.1)) / 10
     return value
 
 

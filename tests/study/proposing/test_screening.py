@@ -14,7 +14,8 @@ from losssearch.data import draws, load, make_replicas, partition
 from losssearch.data.replicas import Replicas
 from losssearch.losses import loss_term, term, terms
 from losssearch.losses.compose import ComposedLoss
-from losssearch.losses.spec import LossSpec, Part, Weighting
+from losssearch.losses.spec import LossSpec, Part
+from losssearch.losses.weighting import Weighting
 from losssearch.models import build_model
 from losssearch.study.proposing.screening import PROGRESS, ROWS, Screen
 from losssearch.tasks import TASKS, get_task

@@ -60,13 +60,13 @@ def test_the_weight_of_a_fairness_part_is_in_units_of_the_base(weight: float) ->
     """The base's gradient has size one, and the violation counts ``weight`` times, whatever its own gradient is."""
     (found,) = screen()([spec(BASE, {"term": "group_disparity", "limit": 0.01, "weight": weight})])
     base, fair = sorted(found.spec.parts, key=lambda part: part.name)
-    assert fair.weighting.start / fair.scale == pytest.approx(weight, rel=1e-4)
+    assert fair.weighting.largest / fair.scale == pytest.approx(weight, rel=1e-4)
     given = replicas()
     start = build_model("linear", given.width, 1).initial(given.seeds[0])
     outputs = (given.features[0, :ROWS] @ start["weight0"] + start["bias0"]).requires_grad_()
     alone = ComposedLoss(LossSpec((base,), "fixed"))(outputs, given.target[0, :ROWS])
     (gradient,) = torch.autograd.grad(alone, outputs)
-    assert float(gradient.abs().sum()) * base.weighting.start == pytest.approx(1, rel=1e-3)
+    assert float(gradient.abs().sum()) * base.weighting.largest == pytest.approx(1, rel=1e-3)
 
 
 def test_a_fairness_part_alone_leads_nowhere() -> None:

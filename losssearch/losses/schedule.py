@@ -1,0 +1,162 @@
+"""Schedules: a number of a loss as a function of how much of the training is done.
+
+A schedule may stand wherever a loss has a real number: at a weight, a hyperparameter or a number of a reduction. In a
+spec's JSON it is ``{"schedule": "linear", "start": 2.0, "end": 0.0}`` in place of the number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+from torch import Tensor
+
+from losssearch.errors import SpecError, UnknownNameError, shown
+from losssearch.losses.domains import Float, Int
+from losssearch.losses.record import Record, enter, facts_of, filled
+
+
+@dataclass(frozen=True)
+class Level:
+    """A number of a schedule that is a value of the scheduled number, in whose range it must lie."""
+
+
+LEVEL: Final = Level()
+
+
+@dataclass(frozen=True)
+class Schedule(Record):
+    """The record of a schedule; ``levels`` are the numbers that must lie in the range of what is scheduled."""
+
+    levels: frozenset[str] = frozenset()
+
+
+_registry: dict[str, Schedule] = {}
+schedules: Mapping[str, Schedule] = MappingProxyType(_registry)
+"""Every schedule by name."""
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """A number that follows the schedule ``kind``, with the schedule's numbers by name."""
+
+    kind: str
+    numbers: tuple[tuple[str, float], ...]
+
+    @classmethod
+    def of(cls, kind: str, **numbers: float) -> Scheduled:
+        """A schedule by its numbers; they are checked where a loss is made of it."""
+        return cls(kind, tuple(numbers.items()))
+
+    @property
+    def record(self) -> Schedule:
+        """The schedule; raises `UnknownNameError` where nobody declared it."""
+        if self.kind not in _registry:
+            raise UnknownNameError("schedule", self.kind, _registry)
+        return _registry[self.kind]
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The schedule's numbers by name."""
+        return dict(self.numbers)
+
+    @property
+    def levels(self) -> list[float]:
+        """The values that the scheduled number is given."""
+        return [value for name, value in self.numbers if name in self.record.levels]
+
+    def scaled(self, factor: float) -> Scheduled:
+        """The same with ``factor`` times each level."""
+        own = self.record.levels
+        return Scheduled(self.kind, tuple((k, factor * v if k in own else v) for k, v in self.numbers))
+
+
+Number: TypeAlias = float | int | Scheduled
+"""A number of a loss, or the schedule that it follows."""
+
+
+def schedule(
+    *, formula: str, latex: str = "", reference: str = "", plain: bool = False, **declared: Float | Int | Level
+) -> Callable[[Callable[..., Tensor]], Schedule]:
+    """Declare a schedule: a function of ``progress``, a scalar in [0, 1], and of the ``declared`` numbers.
+
+    Args:
+        formula: How it is printed, with ``{NAME}`` for each number.
+        latex: The same as LaTeX; ``formula`` where left out.
+        reference: Where it comes from.
+        plain: Whether it computes the same with Python's numbers in place of tensors.
+        **declared: The domain of each number; `LEVEL` for values of the scheduled number itself.
+
+    Raises:
+        SpecError: where the name is taken, or the signature does not fit the declaration.
+    """
+
+    def register(function: Callable[..., Tensor]) -> Schedule:
+        own = {name: Float(-1e30, 1e30, default=0.0) if isinstance(d, Level) else d for name, d in declared.items()}
+        facts = facts_of("schedule", function, ("progress",), own)
+        if facts["states"]:
+            raise SpecError(f"the schedule {facts['name']} may keep no state")
+        levels = frozenset(name for name, domain in declared.items() if isinstance(domain, Level))
+        if not levels:
+            raise SpecError(f"the schedule {facts['name']} must declare a LEVEL, a value of the number that it moves")
+        record = Schedule(
+            formula=formula, latex=latex or formula, reference=reference, plain=plain, levels=levels, **facts
+        )
+        return enter(_registry, record, "schedule")
+
+    return register
+
+
+def is_schedule(data: object) -> bool:
+    """Whether ``data`` is the JSON form of a schedule, of whatever kind."""
+    return isinstance(data, Scheduled) or (isinstance(data, Mapping) and "schedule" in data)
+
+
+def read_number(name: str, data: object, domain: Float | Int) -> Number:
+    """A number in its domain, or a schedule of values in it, from its JSON form; raises `SpecError` otherwise."""
+    if not is_schedule(data):
+        return domain.check(name, data)
+    if not isinstance(domain, Float):
+        raise SpecError(f"{name} must be a whole number and can follow no schedule")
+    given = {"schedule": data.kind, **data.values} if isinstance(data, Scheduled) else dict(data)  # type: ignore[call-overload]
+    kind = given.pop("schedule")
+    if not isinstance(kind, str) or kind not in _registry:
+        raise SpecError(f"{name} is a number or follows a schedule ({', '.join(sorted(_registry))}), got {shown(kind)}")
+    record = _registry[kind]
+    if set(given) != set(record.domains):
+        wanted, found = ", ".join(record.domains), ", ".join(sorted(map(str, given))) or "nothing"
+        raise SpecError(f"{name}: the schedule {kind} has the numbers {wanted}; got {found}")
+    checked = (
+        (key, (domain if key in record.levels else own).check(f"{name}.{key}", given[key]))
+        for key, own in record.domains.items()
+    )
+    return Scheduled(kind, tuple(checked))
+
+
+def number_json(number: Number) -> object:
+    """The inverse of `read_number`."""
+    return {"schedule": number.kind, **number.values} if isinstance(number, Scheduled) else number
+
+
+def number_text(number: Number, *, latex: bool = False) -> str:
+    """A number for people, to three digits, or the schedule that it follows."""
+    if not isinstance(number, Scheduled):
+        return f"{number:.3g}" if isinstance(number, float) else f"{number}"
+    record = number.record
+    return filled(record.latex if latex else record.formula, {k: f"{v:.3g}" for k, v in number.numbers})
+
+
+def flat_numbers(name: str, number: Number) -> dict[str, float]:
+    """The floats that give a number: itself, or those of its schedule as ``NAME.KEY``."""
+    if isinstance(number, Scheduled):
+        return {f"{name}.{key}": float(value) for key, value in number.numbers}
+    return {name: float(number)}
+
+
+def number_at(name: str, number: Number, numbers: Mapping[str, Any], progress: Any) -> Any:
+    """The value of a number, from the tensors (or floats) that `flat_numbers` names, at ``progress``."""
+    if isinstance(number, Scheduled):
+        return number.record.function(progress, **{key: numbers[f"{name}.{key}"] for key, _ in number.numbers})
+    return numbers[name]
