@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from losssearch.losses.state import Sizes
 from losssearch.losses.term import LossTerm
 
 RARE_SHARE = 0.2
@@ -79,7 +80,7 @@ def _at(term: LossTerm, point: Tensor) -> Tensor:
         name: value if isinstance(value, str) else torch.tensor(float(value), dtype=point.dtype)
         for name, value in term.defaults.items()
     }
-    learned = {name: torch.tensor(state.initial, dtype=point.dtype) for name, state in term.learned.items()}
+    learned = {name: state.start(Sizes(), name).to(point.dtype) for name, state in term.learned.items()}
     return term(*(offered[name] for name in term.reads), **tuned, **learned).reshape(-1)
 
 

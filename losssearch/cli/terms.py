@@ -16,6 +16,7 @@ from losssearch.cli.output import console, note, range_text, write_json
 from losssearch.errors import OptionError, UnknownNameError
 
 if TYPE_CHECKING:
+    from losssearch.losses.state import State
     from losssearch.losses.term import LossTerm
 
 _ROOMY = 100
@@ -131,7 +132,16 @@ def _plain(text: str) -> str:
 
 
 def _learned(term: LossTerm) -> list[str]:
-    return [f"{name}: learned with the model, from {value.initial:g}" for name, value in term.learned.items()]
+    return [f"{name}: learned with the model, from {_text(state)}" for name, state in term.learned.items()]
+
+
+def _text(state: State) -> str:
+    initial = _init(state)
+    return f"{initial:g}" if isinstance(initial, float) else initial
+
+
+def _init(state: State) -> float | str:
+    return state.init if isinstance(state.init, float) else "an array" if state.moved_by == "frozen" else "a draw"
 
 
 def _record(term: LossTerm) -> dict[str, Any]:
@@ -144,7 +154,7 @@ def _record(term: LossTerm) -> dict[str, Any]:
         "hyperparameters": {
             name: {"kind": type(domain).__name__.lower(), **asdict(domain)} for name, domain in term.domains.items()
         },
-        "learned": {name: asdict(value) for name, value in term.learned.items()},
+        "learned": {name: {"initial": _init(state)} for name, state in term.learned.items()},
         "per_sample": term.per_sample,
         "nonnegative": term.nonnegative,
         "memory": term.memory is not None,

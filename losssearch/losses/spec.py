@@ -191,7 +191,7 @@ class LossSpec:
     def key(self) -> str:
         """Sixteen hexadecimal digits that stay the same between runs, platforms and versions."""
         weights = [json.loads(json.dumps(part.weighting.to_json()), parse_float=_six_digits) for part in self.parts]
-        identity = [[part.identity() for part in self.parts], weights, self.decision]
+        identity: list[object] = [[part.identity() for part in self.parts], weights, self.decision]
         if not self.balance.is_sum:
             identity.append(_canonical(self.balance.to_json()))
         text = json.dumps(identity, sort_keys=True)

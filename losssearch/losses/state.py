@@ -78,7 +78,7 @@ class State:
     update: Callable[..., Tensor] | None = None
 
     def __post_init__(self) -> None:
-        if self.moved_by == "validation":
+        if str(self.moved_by) == "validation":
             raise SpecError("a state cannot be moved by the validation loss yet; choose another mover")
         if self.moved_by not in MOVERS:
             raise SpecError(f"a state is moved by one of {', '.join(MOVERS)}; got {shown(self.moved_by)}")

@@ -130,7 +130,7 @@ class LossTerm:
                 f"declare the term with a last positional parameter {SAMPLE_WEIGHT}"
             )
 
-    def memory_rows(self, classes: int, hyperparameters: Mapping[str, float | int | str]) -> int:
+    def memory_rows(self, classes: int, hyperparameters: Mapping[str, Setting]) -> int:
         """How many rows of memory the term has at these choices; 0 where it carries nothing."""
         choices = {name: value for name, value in hyperparameters.items() if isinstance(value, str)}
         return self.memory.rows(classes, choices) if self.memory else 0

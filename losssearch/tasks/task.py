@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from losssearch.losses.domains import Domain, Float
-from losssearch.losses.spec import Decision, LossSpec, Part, Weighting
+from losssearch.losses.spec import Decision, LossSpec, Part
 from losssearch.losses.term import registry
+from losssearch.losses.weighting import Weighting
 from losssearch.tasks.heads import Heads
 from losssearch.tasks.view import View
 
