@@ -12,8 +12,8 @@ from losssearch.losses.population import PopulationLoss
 from losssearch.models import StackedModel
 from losssearch.models.allocation import is_out_of_memory, let_go
 from losssearch.training.adam import StackedAdam
-from losssearch.training.memory import give_back
-from losssearch.training.parts import Part, joined, parts
+from losssearch.training.capacity import give_back
+from losssearch.training.slices import Slice, joined, slices
 
 
 class Members:
@@ -50,7 +50,7 @@ class Members:
         decay = [weight_decay if name in model.decayed else 0.0 for name in model.shapes]
         columns = torch.tensor([*decay, 0.0]).repeat_interleave(torch.tensor([*self.sizes, learned.shape[-1]]))
         self._at_once, self._gradient = at_once or count, torch.empty_like(self.flat)
-        self._parts = parts(model, loss, self._at_once)
+        self._slices = slices(model, loss, self._at_once)
         self.optimiser = StackedAdam(self.flat, rates.to(device), columns, clip)
         held = [model.buffers(seed) for seed in seeds]
         self.buffers = {
@@ -82,18 +82,18 @@ class Members:
         """
         features, weight = batch["features"], batch.get("weight")
 
-        def gradients(part: Part) -> Tensor:
-            own = part.members
+        def gradients(one: Slice) -> Tensor:
+            own = one.members
             parameters, learned = self.split(self.flat[:, own])
             buffers = {name: value[:, own] for name, value in self.buffers.items()}
-            outputs = part.passage.forward(parameters, buffers, features, training=True, seed=seed)
+            outputs = one.passage.forward(parameters, buffers, features, training=True, seed=seed)
             memory = self.memory[:, own]
-            slope, rest, after = part.loss.slopes(outputs, batch, facts, learned, progress, memory=memory)
+            slope, rest, after = one.loss.slopes(outputs, batch, facts, learned, progress, memory=memory)
             if weight is not None:
                 # Losses are means over a batch's weight; over all batches, samples must count by their own.
                 share = weight.mean(-1)[:, None, None]
                 slope, rest = slope * (share if slope.dim() == 3 else share[..., None]), rest * share
-            by_name = part.passage.backward(slope)
+            by_name = one.passage.backward(slope)
             # detached: before PyTorch 2.13 an empty rest may come with a graph, which `out=` refuses
             pieces = [*(by_name[name].flatten(2) for name in self.model.shapes), rest.detach()]
             torch.cat(pieces, dim=-1, out=self._gradient[:, own])
@@ -102,7 +102,7 @@ class Members:
         before = {name: value.clone() for name, value in self.buffers.items()}
         while True:
             try:
-                memory = [gradients(part) for part in self._parts]
+                memory = [gradients(one) for one in self._slices]
                 break
             except (RuntimeError, MemoryError) as error:
                 self._halve(error)
@@ -117,18 +117,18 @@ class Members:
         """Outputs ``[R, K, N(, C)]`` of the present or the best parameters, computed ``rows`` at a time."""
         flat, buffers = (self.best_flat, self.best_buffers) if best else (self.flat, self.buffers)
 
-        def of(part: Part) -> Tensor:
-            parameters, _ = self.split(flat[:, part.members])
-            held = {name: value[:, part.members] for name, value in buffers.items()}
+        def of(one: Slice) -> Tensor:
+            parameters, _ = self.split(flat[:, one.members])
+            held = {name: value[:, one.members] for name, value in buffers.items()}
             found = [
-                part.passage.forward(parameters, held, piece, training=False, seed=0).clone()
+                one.passage.forward(parameters, held, piece, training=False, seed=0).clone()
                 for piece in features.split(rows, dim=1)
             ]
             return torch.cat(found, dim=2)
 
         while True:
             try:
-                return joined([of(part) for part in self._parts])
+                return joined([of(one) for one in self._slices])
             except (RuntimeError, MemoryError) as error:
                 self._halve(error)
             self._make_room()
@@ -137,14 +137,14 @@ class Members:
         """Take half as many members at once from here on; raises ``error`` where that would not help."""
         if self._at_once == 1 or not is_out_of_memory(error):
             raise error
-        self._parts = []  # with the memory that their passes hold
+        self._slices = []  # with the memory that their passes hold
         self._at_once = -(-min(self._at_once, len(self.candidate)) // 2)
         let_go(error)
 
     def _make_room(self) -> None:
         """Once the error is gone, and with it what it kept alive."""
         give_back(self.flat.device)
-        self._parts = parts(self.model, self.loss, self._at_once)
+        self._slices = slices(self.model, self.loss, self._at_once)
 
     def record(self, utility: Tensor, epoch: int, patience: int, details: Tensor | None = None) -> None:
         """Take in the validation utilities ``[R, K]`` of an epoch, and a judge's details ``[R, K, F]``.
@@ -179,7 +179,7 @@ class Members:
         self.loss = self.loss.like([self.loss.specs[member] for member in chosen])
         self.memory = self.memory[:, members]
         self.flat = self.flat[:, members]
-        self._parts, self._gradient = parts(self.model, self.loss, self._at_once), torch.empty_like(self.flat)
+        self._slices, self._gradient = slices(self.model, self.loss, self._at_once), torch.empty_like(self.flat)
         self.optimiser.keep(self.flat, members)
         self.best_flat = self.best_flat[:, members]
         self.buffers = {name: value[:, members] for name, value in self.buffers.items()}

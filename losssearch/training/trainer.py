@@ -21,8 +21,8 @@ from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
 from losssearch.models.allocation import is_out_of_memory, let_go
+from losssearch.training.capacity import give_back, members_at_once
 from losssearch.training.members import Members
-from losssearch.training.memory import give_back, members_at_once
 from losssearch.training.outcome import CUT, HALVED, Course, Detailed, Evaluate, Outcome, ended, kept
 from losssearch.training.plan import TrainingPlan
 from losssearch.training.products import quick_products

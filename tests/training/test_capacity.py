@@ -1,4 +1,4 @@
-"""A population that memory does not hold at once: in parts, with the same result."""
+"""A population that memory does not hold at once: in slices, with the same result."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
 from losssearch.models.allocation import is_out_of_memory
-from losssearch.training import Candidate, Outcome, TrainingPlan, members, memory, train_population, trainer
+from losssearch.training import Candidate, Outcome, TrainingPlan, capacity, members, train_population, trainer
 from losssearch.training.adam import StackedAdam
-from losssearch.training.memory import free_memory, members_at_once
+from losssearch.training.capacity import free_memory, members_at_once
 from losssearch.training.outcome import HALVED
-from losssearch.training.parts import parts
+from losssearch.training.slices import slices
 
 REFUSALS = {
     "CPU": lambda: RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
@@ -262,16 +262,16 @@ def test_a_split_on_a_device_depends_on_nothing_but_the_device_and_the_share(mon
     for name in ("mem_get_info", "memory_reserved", "memory_allocated"):
         monkeypatch.setattr(torch.cuda, name, momentary)
     place = torch.device("cuda")
-    found = [memory.step_memory(place, share) for share in (1.0, 0.25, 0.125, 0.05, 0.01)]
+    found = [capacity.step_memory(place, share) for share in (1.0, 0.25, 0.125, 0.05, 0.01)]
     gib = 1 << 30
-    assert found == [memory.MOST, memory.MOST, memory.MOST, 2 * gib, int(0.4 * gib)]
+    assert found == [capacity.MOST, capacity.MOST, capacity.MOST, 2 * gib, int(0.4 * gib)]
     assert members_at_once({"weight0": (8, 64)}, 10_000, 3, 256, place, 0.01) == int(0.4 * gib) // (16 * 3 * 256 * 64)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4, 8, 64])
 def test_steps_of_all_workers_fit_the_machine_together(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "free_memory", lambda: 1 << 36)
-    assert workers * memory.step_memory(torch.device("cpu"), 1 / workers) <= (1 << 36) // 2
+    monkeypatch.setattr(capacity, "free_memory", lambda: 1 << 36)
+    assert workers * capacity.step_memory(torch.device("cpu"), 1 / workers) <= (1 << 36) // 2
 
 
 def test_more_memory_takes_more_members(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +279,7 @@ def test_more_memory_takes_more_members(monkeypatch: pytest.MonkeyPatch) -> None
     shapes = {"weight0": (8, 64), "bias0": (64,), "weight1": (64, 10), "bias1": (10,)}
     found = []
     for free in (0, 4 * 37_888 * 3, 4 * 37_888 * 3 - 1, 1 << 40):
-        monkeypatch.setattr(memory, "free_memory", lambda free=free: free)
+        monkeypatch.setattr(capacity, "free_memory", lambda free=free: free)
         found.append(members_at_once(shapes, 100, 1, 32, torch.device("cpu")))
     assert found == [1, 3, 2, 100]
 
@@ -291,15 +291,15 @@ def test_this_machine_has_memory() -> None:
 def test_a_control_group_limits_it(tmp_path: Path) -> None:
     (tmp_path / "memory.current").write_text("300\n")
     (tmp_path / "memory.max").write_text("1000\n")
-    assert memory._group(tmp_path) == 700
+    assert capacity._group(tmp_path) == 700
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory._group(tmp_path) is None
-    assert memory._group(tmp_path / "absent") is None
+    assert capacity._group(tmp_path) is None
+    assert capacity._group(tmp_path / "absent") is None
 
 
 @pytest.mark.parametrize(("most", "sizes"), [(9, [7]), (7, [7]), (6, [4, 3]), (3, [3, 3, 1]), (1, [1] * 7)])
 def test_parts_cover_all_members_in_order(most: int, sizes: list[int]) -> None:
     loss = PopulationLoss([LossSpec.from_json({"parts": [{"term": "squared"}]})] * 7)
-    found = parts(build_model("linear", 3, 1), loss, most)
+    found = slices(build_model("linear", 3, 1), loss, most)
     assert [len(part.loss.specs) for part in found] == sizes
     assert [m for part in found for m in range(7)[part.members]] == list(range(7))
