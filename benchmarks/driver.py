@@ -1,12 +1,11 @@
-"""The driver alone: completed trials a second where training takes no time.
+"""The driver alone: completed trials per second when training takes no time.
 
     python -m benchmarks.driver [--quick] [--json FILE]
 
 A study with all its parts (menu, proposals, screening, dispatch, store, tracker) over an executor that answers at
-once: what the driver can do at most, and so how many devices one driver can feed. It runs with SQLite; with MLflow
-beside it; and with PostgreSQL where ``LOSSSEARCH_TEST_POSTGRES`` names a database. Rates are per CPU second of the
-driver's process, which hardly move with what else the machine does, and per second. ``docs/performance-benchmarks.md``
-tells more.
+once: the most that the driver can do, and so how many devices one driver can feed. It runs with SQLite; with MLflow in
+addition; and with PostgreSQL if ``LOSSSEARCH_TEST_POSTGRES`` names a database. Rates are per CPU second of the driver's
+process, which hardly depend on other work of the machine, and per second. ``docs/performance-benchmarks.md`` has more.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ def devices_fed(trials_per_second: float) -> dict[str, float]:
     """How many devices one driver keeps busy, by the seconds that a population of `MEMBERS` takes on one of them.
 
     A population holds as many trials as there are rates times replicas in `MEMBERS`; a device completes that many in
-    so many seconds.
+    that time.
     """
     from losssearch.training import RATES
 

@@ -62,7 +62,7 @@ def _processes() -> Iterator[_Process]:
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             with suppress(OSError):  # it ended meanwhile
-                # After the name, which stands in brackets and may hold blanks: field 3 of proc(5) and on.
+                # After the name, which is in brackets and may contain blanks: field 3 of proc(5) and on.
                 fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
                 seconds = (int(fields[11]) + int(fields[12])) / _TICKS
                 yield _Process(int(entry.name), int(fields[1]), int(fields[19]), seconds)

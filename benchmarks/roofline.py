@@ -148,7 +148,7 @@ def _clock(device: str) -> Callable[[Callable[[], None]], float]:
 
 
 def _trainer(shape: Shape, members: int, steps: int, device: str) -> Callable[[int], None]:
-    """Train focal losses, each with a γ of its own, for so many epochs of ``steps`` steps."""
+    """Train focal losses, each with its own γ, for a number of epochs of ``steps`` steps."""
     from losssearch.losses.spec import LossSpec, Part
     from losssearch.models import build_model
     from losssearch.training import Candidate, TrainingPlan, train_population

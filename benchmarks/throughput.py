@@ -36,7 +36,7 @@ QUICK_LIMIT = 38.0
 
 @dataclass(frozen=True)
 class Entry:
-    """A contestant: where its function stands, and whom its figures are compared with (nobody: itself is ours)."""
+    """A contestant: where its function is, and what its figures are compared with (nothing: it is ours)."""
 
     label: str
     function: str

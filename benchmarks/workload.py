@@ -91,7 +91,7 @@ def load_workload(name: str, epochs: int) -> Workload:
     if name == "digits":
         dataset, batch_size = load("builtin:digits", target="target"), 64
     else:
-        # The convention of the tests: a folder of larger data sets, by default beside the repository.
+        # The convention of the tests: a folder of larger data sets, by default next to the repository.
         folder = os.environ.get("LOSSSEARCH_DATA") or Path(__file__).parents[2] / "shared" / "data"
         path = Path(folder, "parquet", "adult.parquet")
         if not path.exists():

@@ -1,4 +1,4 @@
-"""Search a loss for a segmentation network of your own, in a training loop of your own.
+"""Search for a loss for your own segmentation network, in your own training loop.
 
 The data are discs on noise: few pixels belong to them, so plain cross-entropy finds little. Run it with
 
@@ -17,7 +17,7 @@ import losssearch as ls
 
 
 def images(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noisy pictures [count, 1, 12, 12] and the masks [count, 12, 12] of the discs on them."""
+    """Noisy images [count, 1, 12, 12] and the masks [count, 12, 12] of the discs on them."""
     generator = torch.Generator().manual_seed(seed)
     centre = torch.randint(3, 9, (count, 2, 1, 1), generator=generator)
     y, x = torch.meshgrid(torch.arange(12), torch.arange(12), indexing="ij")
@@ -31,7 +31,7 @@ def network() -> nn.Module:
 
 
 def dice(model: nn.Module, pictures: torch.Tensor, masks: torch.Tensor) -> float:
-    """Overlap of found and true discs, from 0 to 1."""
+    """Overlap of predicted and true discs, from 0 to 1."""
     with torch.no_grad():
         found = model(pictures)[:, 0] > 0
     true = masks > 0
@@ -39,15 +39,15 @@ def dice(model: nn.Module, pictures: torch.Tensor, masks: torch.Tensor) -> float
 
 
 def train(loss: nn.Module, trial: ls.TrialHandle) -> None:
-    """One training. PyTorch is seeded with ``trial.seed`` already; data are drawn by it here."""
+    """One training. PyTorch is already seeded with ``trial.seed``; the data are drawn with it here."""
     pictures, masks = (part.to(trial.device) for part in images(128, trial.seed))
     model = network().to(trial.device)
-    # A loss may learn scalars of its own: they go into the optimiser beside the model's.
+    # A loss may have parameters of its own: pass them to the optimiser in addition to the model's.
     optimiser = torch.optim.Adam([*model.parameters(), *loss.parameters()], lr=trial.rate or 0.02)
     for epoch in range(trial.epochs):
         for batch in torch.randperm(96).split(16):
             output, target = model(pictures[batch]), masks[batch]
-            # The loss takes one logit a sample: here each pixel is one.
+            # The loss takes one logit per sample: here each pixel is a sample.
             value = loss(output.flatten(), target.flatten(), progress=trial.progress)
             optimiser.zero_grad()
             value.backward()
@@ -57,7 +57,7 @@ def train(loss: nn.Module, trial: ls.TrialHandle) -> None:
             break
 
 
-train.num_cpus = 1  # what a worker is given for one training; also num_gpus and memory
+train.num_cpus = 1  # the resources of a worker for one training; also num_gpus and memory
 
 
 def main() -> None:

@@ -5,7 +5,7 @@
 
 Scenario by scenario and repeat by repeat, every method chooses its loss on an outer training part within the same
 processor time; then all are trained alike and read the outer test part once. Everything is kept in ``--out``: a run
-that was stopped goes on, ``--again losssearch`` measures a changed product against the rivals as they were, and
+that was stopped continues, ``--again losssearch`` measures a changed product against the rivals as they were, and
 ``--report-only`` makes the report again. ``docs/quality.md`` tells how it is measured.
 """
 
@@ -42,7 +42,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="outer splits (default: 5)")
     parser.add_argument("--first-repeat", type=int, default=0, metavar="N", help="number of the first outer split")
     parser.add_argument("--budget", type=float, default=60.0, metavar="SECONDS", help="of each study (default: 60)")
-    parser.add_argument("--trials", type=int, metavar="N", help="studies of so many trials, however long they take")
+    parser.add_argument("--trials", type=int, metavar="N", help="studies of N trials, however long they take")
     parser.add_argument("--own-budget", action="store_true", help="each known loss is tuned for the whole budget")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds of the final training (default: 3)")
     parser.add_argument("--time-budget", metavar="TIME", help="begin nothing that would not end by then, such as 30m")
@@ -68,7 +68,7 @@ def main(given: Sequence[str] | None = None) -> int:
     except LossSearchError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
+        print("stopped; the same command continues", file=sys.stderr)
         return 130
 
 
@@ -115,7 +115,7 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
     if found["reliability"]:
         print_table("Verdicts on the outer test", RELIABILITY_HEADINGS, reliability_rows(found["reliability"]))
     if left:
-        print(f"{left} units are left: the same command goes on")
+        print(f"{left} units are left: the same command continues")
     for line in results.failed:
         print(f"failed: {line['scenario']} repeat {line['repeat']}: {line['reason'].strip().splitlines()[-1]}")
     ratios = {

@@ -18,7 +18,7 @@ class Family:
     tuned: tuple[str, ...] = ()
     fixed: Mapping[str, float] = field(default_factory=dict)
     penalties: tuple[Part, ...] = ()
-    """What stands beside the term, at a ``weight`` that may be tuned."""
+    """The parts in addition to the term, at a ``weight`` that may be tuned."""
 
     def spec(self, values: Mapping[str, float] | None = None) -> LossSpec:
         """The loss at ``values``, else at its defaults; threshold, temperature or shift are tuned after training."""
@@ -84,7 +84,7 @@ EVERYWHERE = (PLAIN, PLAIN_TUNED, MENU, OPTUNA, OURS)
 
 
 FAIR = ("fixed_penalty", "reweighing", "group_dro")
-"""Known losses of a scenario with a limit on a gap between groups, beside those of its task."""
+"""Known losses of a scenario with a constraint between groups, in addition to those of its task."""
 
 
 def methods_for(task: str, *, fair: bool = False) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ class Fitted:
 
 
 def plan_for(replicas: Replicas) -> TrainingPlan:
-    """The product's default plan for so many rows."""
+    """The product's default plan for a number of rows."""
     return default_plan(replicas.features.shape[1], classes=replicas.classes)
 
 

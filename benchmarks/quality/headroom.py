@@ -117,7 +117,7 @@ def gained(losses: Sequence[Line]) -> dict[str, float]:
     above = (test - test[plain]) / error  # [losses, seeds]
 
     def by_draws(places: Sequence[int], count: int) -> float:
-        """The mean over all choices of so many of the draws."""
+        """The mean over all choices of a number of the draws."""
         subsets = map(list, itertools.combinations(range(SEEDS), count))
         chosen = [places[_best(validation[places][:, draws])] for draws in subsets]
         return statistics.fmean(_clipped(above[place]) for place in chosen)

@@ -28,7 +28,7 @@ SCENARIOS = frozenset({"diabetes-rmse", "california-rmse", "california-mae", "in
 HIDDEN, META_RATE, INNER_RATE, RESTART = 40, 1e-3, 1e-1, 100
 """Width of the learned loss, rates of meta-training and of the step it goes through, steps of one inner training."""
 SHARE, STEPS = 0.5, 3_000
-"""Meta-training ends after this share of the budget, or so many steps."""
+"""Meta-training ends after this share of the budget, or this number of steps."""
 
 
 class LearnedLoss(nn.Module):

@@ -126,7 +126,7 @@ def _cost(results: Results) -> dict[str, dict[str, float]]:
 
 
 def scenario_rows(results: Results) -> Rows:
-    """A row a scenario: the metric's mean on test by method, and how ours stands to the menu."""
+    """One row per scenario: the metric's mean on test by method, and ours compared with the menu."""
     rows = []
     for name in results.scenarios:
         facts = results.facts[name]

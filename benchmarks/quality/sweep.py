@@ -1,6 +1,6 @@
-"""What the measurements beside the benchmark share: scenarios in processes of one thread each, a file for each.
+"""Shared by the measurements around the benchmark: scenarios in processes with one thread, one file for each.
 
-A file of JSON lines that is there already is not measured again, so a run that was stopped goes on.
+A file of JSON lines that is there already is not measured again, so a run that was stopped continues.
 """
 
 from __future__ import annotations

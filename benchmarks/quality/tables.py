@@ -19,7 +19,7 @@ from benchmarks.quality.scenarios import Scenario, SkippedScenarioError
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 POOL = 2
-"""Images are averaged over squares of so many pixels: a small network is to train in seconds."""
+"""Images are averaged over squares of this many pixels, so that a small network trains in seconds."""
 WORDS = 256
 """Columns that the words of a text are hashed into."""
 
@@ -42,7 +42,7 @@ class Table:
 
 
 def data_folder() -> Path:
-    """Where the catalogue lies: ``LOSSSEARCH_DATA``, else beside the repository."""
+    """The folder of the catalogue: ``LOSSSEARCH_DATA``, else next to the repository."""
     return Path(os.environ.get("LOSSSEARCH_DATA", SHARED))
 
 

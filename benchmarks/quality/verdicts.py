@@ -23,7 +23,7 @@ RESAMPLES = 5_000
 
 @dataclass(frozen=True)
 class Statement:
-    """A verdict beside the truth as the outer test part shows it: searched less best baseline, in utility."""
+    """A verdict and the truth on the outer test part: searched minus best baseline, in utility."""
 
     scenario: str
     repeat: int
@@ -117,12 +117,12 @@ def calibration(found: list[Statement]) -> dict[str, float | int | None]:
 
 
 def records(found: Sequence[Statement]) -> list[dict[str, Any]]:
-    """Every verdict beside the outer test, for the JSON file."""
+    """Every verdict with the outer test's result, for the JSON file."""
     return [asdict(one) for one in found]
 
 
 def reliability(found: Sequence[Statement], sources: Mapping[str, str]) -> list[dict[str, Any]]:
-    """By stated probability: how often the outer test has the searched loss better, beside what to expect.
+    """By stated probability: how often the outer test has the searched loss better, and the expected share.
 
     What to expect allows for the outer test's own error, which draws shares towards a half. The interval is of the
     share less that, datasets (`sources` by scenario) being resampled; None where a bin has one dataset.

@@ -17,7 +17,7 @@ from benchmarks.stops.studies import Study
 
 @dataclass(frozen=True)
 class Scene:
-    """A running study and what stands around it."""
+    """A running study and what surrounds it."""
 
     process: subprocess.Popen[str]
     draw: random.Random
