@@ -19,7 +19,7 @@ from losssearch.data.splits import SMALL, trained_share
 from losssearch.data.weights import effective_rows
 from losssearch.errors import OptionError
 from losssearch.evaluation import Metric, get_metric
-from losssearch.evaluation.metric import kinds_of
+from losssearch.evaluation.registry import kinds_of
 from losssearch.execution.resources import parse_memory
 from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted, resolve_model
 from losssearch.space import SearchSpace, aim, load_space

@@ -18,7 +18,8 @@ from torch import Tensor
 from losssearch.errors import OptionError
 from losssearch.evaluation.members import map_members
 from losssearch.evaluation.prior_shift import log_prior
-from losssearch.evaluation.record import AdjustmentKind, Fit, Metric
+from losssearch.evaluation.record import Fit, Metric
+from losssearch.tasks.view import AdjustmentKind
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def fit_adjustment(
         metric.check_weights()
         others.append(weight)
         fit = partial(_with_weights, metric.fit)
-    parameter = map_members(fit, outputs, *others, class_axis=class_axis, only=only)
+    columns = frozenset({0} if metric.function.target_columns else ())
+    parameter = map_members(fit, outputs, *others, class_axis=class_axis, only=only, columns=columns)
     return Adjustment(metric.adjustment, parameter.nan_to_num(untouched), prior)
 
 

@@ -28,9 +28,10 @@ from torch import Tensor
 from losssearch.errors import DataError, OptionError
 from losssearch.evaluation.adjustment import Adjustment, fit_adjustment
 from losssearch.evaluation.fairness import evaluate_fairly, parse_constraints, promise_z
-from losssearch.evaluation.metric import get_metric
-from losssearch.evaluation.record import AdjustmentKind, Metric
+from losssearch.evaluation.record import Metric
+from losssearch.evaluation.registry import get_metric, kinds_of
 from losssearch.evaluation.worst_cell import cells
+from losssearch.tasks import TASKS, AdjustmentKind, View, get_task
 
 Values: TypeAlias = Tensor | npt.NDArray[Any] | Sequence[Any]
 
@@ -112,9 +113,7 @@ class Decision:
     def decide(self, outputs: Values) -> Tensor:
         """Return the decisions ``[N]``: 0 or 1, the number of a class, or a prediction."""
         moved = self.decision.apply(_outputs(outputs))
-        if self.task == "regression":
-            return moved
-        return moved.argmax(-1) if self.task == "multiclass" else (moved > 0).long()
+        return get_task(self.task).view.decide(moved)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data that ``json.dumps`` accepts and `from_json` reads."""
@@ -162,7 +161,7 @@ def tune_decision(
             target's own unit.
         target: ``[N]``: 0 or 1, numbers of classes, or values.
         metric: What is to be good, such as ``"f1"`` or ``"cost(fp=1,fn=5)"``.
-        task: ``"binary"``, ``"multiclass"`` or ``"regression"``; by default what the metric and the shape say.
+        task: Kind of task, such as ``"binary"``; by default what the metric and the shape say.
         group: The sensitive group of each row ``[N]``, labels of any kind; numbers for a constraint on a correlation.
             A metric of the worst cell or group reads it too.
         constraints: Such as ``"demographic_parity_difference <= 0.05"``; they need ``group``.
@@ -203,7 +202,7 @@ def tune_decision(
     if judged.cells and (group is None or len(group) != len(labels) or constraints):
         found = "constraints" if constraints else "none" if group is None else f"those of {len(group)}"
         raise OptionError(f"{judged.name} needs the group of each of the {len(labels)} rows and no more, got {found}")
-    labels = _labels(labels, task, shown.shape[-1] if shown.dim() == 2 else 2)
+    labels = _labels(labels, judged.view, shown.shape[-1] if shown.dim() == 2 else 2)
     often = None if weight is None else _weights(weight, len(labels), bool(constraints))
     ids = _ids(group, numeric=False)[0] if judged.cells and group is not None else None
     if often is not None:
@@ -235,9 +234,9 @@ def _weights(weight: Values, rows: int, constrained: bool) -> Tensor:
     return found
 
 
-def _labels(target: Tensor, task: str, classes: int) -> Tensor:
+def _labels(target: Tensor, view: View, classes: int) -> Tensor:
     """Values, or numbers of classes in ``[0, classes)``."""
-    if task == "regression":
+    if not view.labels:
         if not bool(target.isfinite().all()):
             raise OptionError("target must be finite numbers")
         return target.double()
@@ -286,14 +285,10 @@ def _within(
 
 
 def _task_of(metric: str, outputs: Tensor) -> str:
-    """The kind of task that the shape and the metric say; the metric's own error where it fits none."""
-    if outputs.dim() == 2:
-        return "multiclass"
-    try:
-        get_metric(metric, "binary")
-    except OptionError:
-        return "regression"
-    return "binary"
+    """The kind of task that the shape and the metric say; one whose error tells where it fits none."""
+    shaped = [kind for kind, task in TASKS.items() if task.view.columns is (outputs.dim() == 2)]
+    fitting = kinds_of(metric)
+    return next((kind for kind in shaped if kind in fitting), shaped[-1])
 
 
 def _outputs(outputs: Values) -> Tensor:

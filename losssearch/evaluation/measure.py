@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,11 +21,28 @@ Resampled: TypeAlias = Callable[[Tensor], Tensor]
 """From how often each row was drawn, ``[N, B]`` float64, to the metric of each of ``B`` resamples, ``[B]``."""
 
 
+class Quality(Protocol):
+    """A metric of yes-or-no decisions: from counts, float64 tensors that broadcast, to its value."""
+
+    def __call__(self, rows: int, hits: Tensor, predicted: Tensor, positives: Tensor, /) -> Tensor:
+        """The value, by the rows, the true positives, the rows predicted positive and the positive rows."""
+
+
 @dataclass(frozen=True)
 class Measure(ABC):
     """A metric's computation. ``class_axis``: outputs end in a class dimension."""
 
     class_axis: bool
+
+    @property
+    def target_columns(self) -> bool:
+        """Whether a target ends in an axis of columns, ``[..., N, T]``."""
+        return False
+
+    @property
+    def weighs(self) -> bool:
+        """Whether it can be computed for weighted rows."""
+        return True
 
     @abstractmethod
     def plain(self, outputs: Tensor, target: Tensor) -> Tensor:
@@ -56,12 +73,14 @@ class Measure(ABC):
             OptionError: Where the shapes do not fit each other, or there are no rows.
         """
         rows = outputs.shape[-2 if self.class_axis else -1] if outputs.dim() > self.class_axis else 0
-        if rows == 0 or target.dim() == 0 or target.shape[-1] != rows:
+        of_target = target.shape[-2 if self.target_columns else -1] if target.dim() > self.target_columns else 0
+        if rows == 0 or of_target != rows:
             found = f"{list(outputs.shape)} and {list(target.shape)}"
             raise OptionError(f"outputs and target must have the same rows, at least one; got {found}")
+        columns = frozenset({0} if self.target_columns else ())
         if weight is not None:
-            return map_members(self.weighed, outputs, target, weight, class_axis=self.class_axis)
-        return map_members(self.plain, outputs, target, class_axis=self.class_axis)
+            return map_members(self.weighed, outputs, target, weight, class_axis=self.class_axis, columns=columns)
+        return map_members(self.plain, outputs, target, class_axis=self.class_axis, columns=columns)
 
 
 @dataclass(frozen=True)

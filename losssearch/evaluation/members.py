@@ -23,15 +23,18 @@ def map_members(
     *others: Tensor,
     class_axis: bool,
     only: Tensor | None = None,
+    columns: frozenset[int] = frozenset(),
 ) -> Tensor:
     """Apply ``function`` to every member of a population and give one number a member.
 
     Args:
         function: From outputs ``[M, N]`` or ``[M, N, C]`` and ``others`` ``[M, ...]`` to ``[M]``.
         outputs: ``[..., N]``, or ``[..., N, C]`` where ``class_axis``.
-        others: Tensors with one trailing dimension whose leading ones broadcast to those of ``outputs``.
+        others: Tensors with one trailing dimension whose leading ones broadcast to those of ``outputs``; those at the
+            positions ``columns`` have two.
         class_axis: Whether the last dimension of ``outputs`` is the class.
         only: Members to work on, boolean, broadcastable to the leading dimensions; all by default.
+        columns: Which of ``others`` end in an axis of columns.
 
     Returns:
         ``[...]``, float64: nan for a member with a non-finite output, and for one left out by ``only``.
@@ -49,7 +52,10 @@ def map_members(
     if only is not None:
         usable &= _expand(only.to(flat.device), lead).reshape(-1)
     members = usable.nonzero().squeeze(1)
-    rows = [_member_rows(other.detach(), lead, flat.device) for other in others]
+    rows = [
+        _member_rows(other.detach(), lead, flat.device, 2 if place in columns else 1)
+        for place, other in enumerate(others)
+    ]
     values = torch.full((len(flat),), math.nan, dtype=torch.float64, device=flat.device)
     size = CHUNK if flat.device.type == "cpu" else WIDER * CHUNK
     step = max(1, size // max(1, math.prod(flat.shape[1:])))
@@ -59,10 +65,10 @@ def map_members(
     return values.reshape(lead)
 
 
-def _member_rows(tensor: Tensor, lead: torch.Size, device: torch.device) -> tuple[Tensor, Tensor]:
+def _member_rows(tensor: Tensor, lead: torch.Size, device: torch.device, trailing: int) -> tuple[Tensor, Tensor]:
     """``tensor`` as a table of rows, and the row that each member reads: broadcasting without a copy."""
-    table = tensor.to(device).reshape(-1, tensor.shape[-1])
-    index = torch.arange(len(table), device=device).reshape(tensor.shape[:-1])
+    table = tensor.to(device).reshape(-1, *tensor.shape[-trailing:])
+    index = torch.arange(len(table), device=device).reshape(tensor.shape[:-trailing])
     return table, _expand(index, lead).reshape(-1)
 
 

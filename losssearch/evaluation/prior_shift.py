@@ -5,18 +5,21 @@ At ``tau = 0`` the most likely class is predicted, at ``tau = 1`` the one that g
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from losssearch.evaluation.multiclass import balanced_accuracy, macro_f1, worst_class_recall
 from losssearch.evaluation.ordering import central_best
 
 LOW, HIGH, STEP = -0.5, 2.5, 0.025
 POINTS = round((HIGH - LOW) / STEP) + 1
 """The grid of ``tau``."""
+
+ClassQuality: TypeAlias = Callable[..., Tensor]
+"""From the number of rows and counts by class ``[..., C]`` to a value ``[...]``, the higher the better."""
 
 
 def log_prior(class_prior: Tensor) -> Tensor:
@@ -26,22 +29,20 @@ def log_prior(class_prior: Tensor) -> Tensor:
     return torch.maximum(prior, rarest).log()
 
 
-def fit_balanced_accuracy(
-    logits: Tensor, target: Tensor, class_prior: Tensor, *, weight: Tensor | None = None
+def fit_by_recalls(
+    logits: Tensor, target: Tensor, class_prior: Tensor, *, quality: ClassQuality, weight: Tensor | None = None
 ) -> Tensor:
-    """The ``tau`` ``[M]`` with the highest mean recall of logits ``[M, N, C]``."""
-    return best_tau(balanced_accuracy(0, *_recalls(logits, target, class_prior, weight)))
+    """The ``tau`` ``[M]`` that is best for a function of rows, right predictions and rows of each class.
+
+    Logits are ``[M, N, C]``.
+    """
+    return best_tau(quality(0, *_recalls(logits, target, class_prior, weight)))
 
 
-def fit_worst_class_recall(
-    logits: Tensor, target: Tensor, class_prior: Tensor, *, weight: Tensor | None = None
+def fit_by_predictions(
+    logits: Tensor, target: Tensor, class_prior: Tensor, *, quality: ClassQuality, weight: Tensor | None = None
 ) -> Tensor:
-    """The ``tau`` ``[M]`` with the highest recall of the worst class of logits ``[M, N, C]``."""
-    return best_tau(worst_class_recall(0, *_recalls(logits, target, class_prior, weight)))
-
-
-def fit_macro_f1(logits: Tensor, target: Tensor, class_prior: Tensor, *, weight: Tensor | None = None) -> Tensor:
-    """The ``tau`` ``[M]`` with the highest macro F1 of logits ``[M, N, C]``."""
+    """The same for a function that also takes the rows predicted to be of each class."""
     classes, target = logits.shape[-1], target.long()
     # At every tau: rows predicted to be of the class, and those of them that are.
     predicted, hits = [], []
@@ -50,7 +51,7 @@ def fit_macro_f1(logits: Tensor, target: Tensor, class_prior: Tensor, *, weight:
         predicted.append(_points_in(first, last, held, weight))
         hits.append(_points_in(first, last, held & (target == index), weight))
     support = _support(target, classes, weight)
-    return best_tau(macro_f1(0, torch.stack(hits, -1), support, torch.stack(predicted, -1)))
+    return best_tau(quality(0, torch.stack(hits, -1), support, torch.stack(predicted, -1)))
 
 
 def best_tau(quality: Tensor) -> Tensor:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from losssearch.errors import DataError, OptionError
 from losssearch.evaluation.measure import Measure
+from losssearch.tasks.view import AdjustmentKind, View
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
-AdjustmentKind: TypeAlias = Literal["none", "threshold", "temperature", "prior_shift", "shift"]
 Fit: TypeAlias = Callable[..., Tensor]
 """From outputs ``[M, N]`` or ``[M, N, C]``, target ``[M, N]`` and, for a prior shift, the class prior ``[M, C]``
 to the parameter ``[M]`` of the adjustment that is best for a metric. ``weight=`` ``[M, N]``: how often a row counts."""
@@ -26,20 +26,23 @@ _Value = TypeVar("_Value", float, Tensor)
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric and its facts.
+    """A metric of one kind of task, with its numbers, and its facts.
 
-    ``function(outputs, target)`` gives ``[...]`` for outputs ``[..., N]`` (binary logits, positive above 0;
-    predictions in the target's own unit) or ``[..., N, C]`` (multiclass logits), target ``[..., N]``. ``fit``
-    finds what ``adjustment`` tunes.
+    ``view`` is how it reads the outputs of that kind. ``function(outputs, target)`` gives ``[...]`` for outputs
+    ``[..., N]`` (binary logits, positive above 0; predictions in the target's own unit) or ``[..., N, C]`` (multiclass
+    logits), target ``[..., N]``. ``fit`` finds what ``adjustment`` tunes.
     """
 
     name: str
     direction: Direction
-    tasks: frozenset[str]
+    view: View
     unit: str
     adjustment: AdjustmentKind
     function: Measure
     fit: Fit | None = None
+    low: float = -math.inf
+    high: float = math.inf
+    """The ends of what it can be."""
     lowest: float = -math.inf
     """The smallest target that it can judge."""
     nonzero: bool = False
@@ -50,13 +53,24 @@ class Metric:
     """Numbers of its own that a loss can be aimed at, by name; a space file writes them ``$metric.NAME``."""
     cells: bool = False
     """Whether ``target`` is the cell of label and group, as `losssearch.evaluation.worst_cell.cells` makes it."""
+    statistic: str = "mean_loss"
+    """The statistic of the fairness losses that pushes on the worst group by this metric."""
+    weighs: bool = True
+    """Whether it can be computed with sample weights."""
+    source: str = ""
+    """Where it was defined, with a hash of its text; empty for a metric of losssearch itself."""
 
     def __call__(self, outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """The value of every member; see `Measure.__call__`."""
         return self.function(outputs, target, weight)
 
     def check_weights(self) -> None:
-        """Raise `OptionError` where it cannot be tuned for weighted rows."""
+        """Raise `OptionError` where it cannot be computed, or tuned, for weighted rows."""
+        if not self.weighs:
+            raise OptionError(
+                f"metric {self.name} has no parameter named weight, so it cannot be computed with sample weights: give "
+                "it one, leave out --weight, or give another --metric"
+            )
         if self.fit is not None and "weight" not in inspect.signature(self.fit).parameters:
             raise OptionError(
                 f"metric {self.name} cannot be tuned for weighted rows: leave out --weight, or give another --metric"
@@ -91,14 +105,3 @@ class Metric:
     def utility(self, values: _Value) -> _Value:
         """``values`` with the sign at which higher is better."""
         return values if self.direction == "maximize" else -values
-
-
-@dataclass(frozen=True)
-class MetricFamily:
-    """Metrics that differ in numbers: ``make`` builds one from ``parameters``, ``example`` is the name of one."""
-
-    name: str
-    parameters: tuple[str, ...]
-    example: str
-    tasks: frozenset[str]
-    make: Callable[..., Metric]

@@ -10,13 +10,21 @@ import torch
 from torch import Tensor
 
 from losssearch.evaluation.ordering import argsort, sort
-from losssearch.evaluation.regression import LEAST_COUNT, relative_weight
+
+LEAST_COUNT = 1e-6
+"""What a predicted count is at the least: a deviance needs it above zero."""
 
 PLACES = 17
 """Shifts at which a deviance is read: so many quantiles of the residuals, then as many around the best of them."""
 
 STEPS = 8
 """Newton steps from the best of these."""
+
+
+def relative_weight(target: Tensor) -> Tensor:
+    """What an absolute error is multiplied by to make it relative."""
+    size = target.double().abs()
+    return 1 / torch.where(size == 0, torch.finfo(torch.float64).eps, size)
 
 
 def fit_mean(predictions: Tensor, target: Tensor, *, weight: Tensor | None = None) -> Tensor:

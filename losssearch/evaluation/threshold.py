@@ -5,9 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from losssearch.evaluation.confusion import Quality
+from losssearch.evaluation.measure import Quality
 from losssearch.evaluation.ordering import argsort, central_best
-from losssearch.evaluation.ranking import ranked
+
+
+def ranked(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores ``[..., N]`` from high to low, and whether the row of each is positive."""
+    order = argsort(-scores)
+    return scores.gather(-1, order), target.gather(-1, order) > 0
 
 
 def fit_threshold(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from losssearch.errors import OptionError
-from losssearch.evaluation.measure import Column, Measure, Resampled, Summed, divide
+from losssearch.evaluation.measure import Column, Measure, Resampled, divide
+from losssearch.evaluation.metrics.thresholded import quality_of
 from losssearch.evaluation.ordering import argsort
 from losssearch.evaluation.prior_shift import best_tau, hits_by_cell
 from losssearch.evaluation.record import Metric
@@ -48,41 +49,45 @@ def nested(name: str) -> tuple[str, str] | None:
     return found[1], found[2].strip()
 
 
-def worst_metric(head: str, inner: Metric, task: str) -> Metric:
-    """The metric of the worst cell or group by ``inner``, a metric of decisions of this kind of task.
+def inner_name(head: str, inner: str) -> str:
+    """The name of the metric that a worst cell or group is made of: recall is the accuracy of a cell."""
+    return "accuracy" if (head, inner) == (CELL, "recall") else inner
+
+
+def worst_metric(head: str, inner: Metric) -> Metric:
+    """The metric of the worst cell or group by ``inner``, a metric of decisions between classes.
 
     Raises `OptionError` for an inner metric that says nothing of a cell or group.
     """
-    values, by_group, classes = _values(inner, task, head), head == GROUP, 2 if task == "binary" else None
+    thresholded = inner.view.thresholded
     sign = 1.0 if inner.direction == "maximize" else -1.0
-    function = Worst(task == "multiclass", values, by_group, sign)
-    return Metric(
+    function = Worst(inner.view.columns, _values(inner, head), head == GROUP, sign)
+    return replace(
+        inner,
         name=f"{head}({inner.name})",
-        direction=inner.direction,
-        tasks=frozenset({task}),
-        unit=inner.unit,
-        adjustment="threshold" if classes else "prior_shift",
+        adjustment="threshold" if thresholded else "prior_shift",
         function=function,
-        fit=partial(_fit_threshold if classes else _fit_prior_shift, worst=function),
+        fit=partial(_fit_threshold if thresholded else _fit_prior_shift, worst=function),
         cells=True,
+        aims=(),
     )
 
 
-def _values(inner: Metric, task: str, head: str) -> Values:
-    if inner.name == "accuracy":
+def _values(inner: Metric, head: str) -> Values:
+    if inner.name == "accuracy" and not inner.source:
         return _recall if head == CELL else _accuracy
     if head == CELL:
         raise OptionError(
             f"{CELL} takes accuracy: the rows of a cell have one label, so the share of right answers is all there is "
             f"to measure; got {inner.name}. {GROUP} takes other metrics of decisions too"
         )
-    if inner.name == "balanced_accuracy":
+    if inner.name == "balanced_accuracy" and not inner.source:
         return _balanced
-    if task == "binary" and inner.adjustment == "threshold" and not inner.cells:
-        assert isinstance(inner.function, Summed)  # noqa: S101  (binary metrics of decisions are functions of counts)
-        return partial(_decided, quality=inner.function.value)
-    fitting = "accuracy, balanced_accuracy" + (", f1, mcc or cost(fp=…,fn=…)" if task == "binary" else "")
-    raise OptionError(f"{GROUP} takes a metric of decisions, {fitting}; got {inner.name}")
+    quality = quality_of(inner)
+    if quality is not None and not inner.cells:
+        return partial(_decided, quality=quality)
+    counted = ", f1, mcc or cost(fp=…,fn=…)" if inner.view.thresholded else ""
+    raise OptionError(f"{GROUP} takes a metric of decisions, accuracy, balanced_accuracy{counted}; got {inner.name}")
 
 
 def _recall(hits: Tensor, rows: Tensor) -> Tensor:

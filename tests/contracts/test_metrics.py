@@ -12,11 +12,12 @@ from torch import Tensor
 
 from losssearch.errors import OptionError
 from losssearch.evaluation import Adjustment, Metric, evaluate, fit_adjustment, get_metric, members, metrics_for
-from losssearch.evaluation.catalogue import FAMILIES, METRICS
+from losssearch.evaluation.declaring import is_own, records
 from losssearch.evaluation.worst_cell import EXAMPLES
+from losssearch.tasks import TASKS
 
-CASES = [(task, name) for task in ("binary", "multiclass", "regression") for name in metrics_for(task)]
-CASES += [(task, name) for task in ("binary", "multiclass") for name in EXAMPLES]
+CASES = [(kind, name) for kind in ("binary", "multiclass", "regression") for name in metrics_for(kind)]
+CASES += [(kind, name) for kind in ("binary", "multiclass") for name in EXAMPLES]
 REPLICAS, MEMBERS, ROWS, CLASSES = 2, 3, 41, 4
 
 
@@ -132,9 +133,9 @@ def test_a_resample_equals_the_metric_on_repeated_rows(population: Population) -
 def test_direction_says_what_is_better(population: Population) -> None:
     metric = population.metric
     noise = torch.randn(population.outputs.shape, generator=torch.Generator().manual_seed(1))
-    if "multiclass" in metric.tasks:
+    if metric.view.labels and metric.view.columns:
         perfect = torch.nn.functional.one_hot(population.target, CLASSES) * 20.0
-    elif "binary" in metric.tasks:
+    elif metric.view.labels:
         perfect = population.target * 40.0 - 20.0
     else:
         perfect = population.target
@@ -177,7 +178,8 @@ def test_shapes_that_do_not_fit_are_refused(population: Population) -> None:
 
 
 def test_a_name_is_unique_in_its_task() -> None:
-    named = [(task, entry.name) for entry in (*METRICS, *FAMILIES) for task in entry.tasks]
+    own = [record for record in records() if is_own(record.function)]
+    named = [(kind, one.name) for one in own for kind, task in TASKS.items() if one.fits(kind, task.view)]
     assert len(named) == len(set(named))
-    assert {name for _, name in CASES} == {m.name for m in METRICS} | {f.example for f in FAMILIES} | set(EXAMPLES)
-    assert all(get_metric(name, task).name == name for task, name in CASES)
+    assert {name for _, name in CASES} == {record.example for record in own} | set(EXAMPLES)
+    assert all(get_metric(name, kind).name == name for kind, name in CASES)

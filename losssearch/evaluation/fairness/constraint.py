@@ -11,6 +11,7 @@ from torch import Tensor
 
 from losssearch.errors import OptionError, shown
 from losssearch.evaluation.fairness.gaps import Gap, Operator, get_gap
+from losssearch.tasks import get_task
 
 SMALLEST_SCALE = 0.01
 """What an excess is measured in at a limit of zero."""
@@ -31,7 +32,7 @@ class Constraint:
     @property
     def class_axis(self) -> bool:
         """Whether outputs end in a class dimension."""
-        return self.task == "multiclass"
+        return get_task(self.task).view.columns
 
     def __str__(self) -> str:
         return f"{self.name} {self.op} {self.limit:g}"

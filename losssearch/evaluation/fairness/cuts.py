@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from losssearch.evaluation.confusion import Quality
 from losssearch.evaluation.fairness.counts import Counts
+from losssearch.evaluation.measure import Quality
 from losssearch.evaluation.ordering import argsort
 
 CHUNK = 2**18

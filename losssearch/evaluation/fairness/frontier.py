@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from losssearch.errors import OptionError
-from losssearch.evaluation.confusion import Quality
 from losssearch.evaluation.fairness.bound import gap_bound
 from losssearch.evaluation.fairness.constraint import Constraint
 from losssearch.evaluation.fairness.counts import check_groups
 from losssearch.evaluation.fairness.cuts import Cuts, all_cuts, map_cuts
 from losssearch.evaluation.fairness.rates import gap_value, rates_of_counts
+from losssearch.evaluation.measure import Quality
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from torch import Tensor
 from losssearch.evaluation.adjustment import Adjustment
 from losssearch.evaluation.fairness.bound import bound
 from losssearch.evaluation.fairness.constraint import Constraint
-from losssearch.evaluation.metric import Metric
 from losssearch.evaluation.prior_shift import HIGH, LOW
+from losssearch.evaluation.record import Metric
 
 POINTS = 13
 """How many values of the adjustment are tried, besides its unconstrained optimum."""

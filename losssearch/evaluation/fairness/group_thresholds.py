@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from losssearch.errors import OptionError
-from losssearch.evaluation.confusion import Quality
 from losssearch.evaluation.fairness.bound import gap_bound
 from losssearch.evaluation.fairness.constraint import Constraint
 from losssearch.evaluation.fairness.counts import Counts, check_groups
 from losssearch.evaluation.fairness.rates import gap_value, rates_of_counts
-from losssearch.evaluation.ranking import ranked
+from losssearch.evaluation.measure import Quality
+from losssearch.evaluation.threshold import ranked
 
 GRID = 384
 """Cuts of each of two groups that are first tried together, and levels that several groups are set to together."""

@@ -8,22 +8,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from losssearch.errors import OptionError
 from losssearch.evaluation.adjustment import Adjustment, fit_adjustment
-from losssearch.evaluation.confusion import Quality, accuracy, balanced_accuracy
 from losssearch.evaluation.fairness.bound import bound
 from losssearch.evaluation.fairness.constraint import Constraint
 from losssearch.evaluation.fairness.counts import check_groups
-from losssearch.evaluation.fairness.gaps import quality_of
 from losssearch.evaluation.fairness.grid import choose_on_grid
 from losssearch.evaluation.fairness.rates import value
 from losssearch.evaluation.fairness.threshold import fit_fair_threshold
+from losssearch.evaluation.measure import Quality
 from losssearch.evaluation.members import map_members
-from losssearch.evaluation.metric import Metric
+from losssearch.evaluation.metrics.thresholded import accuracy, balanced_accuracy, quality_of
+from losssearch.evaluation.record import Metric
 
 CONSTANT = 1e3
 """Excess of a model that decides all rows alike: it has no gap, and no use."""
-_BOUNDED = {"share": -2.0, "correlation": -2.0, "probability": -2.0, "squared probability": -2.0}
-_FLOOR = -1e6
+_FLOOR, _FAR_FLOOR = -2.0, -1e6
+"""Utilities below all that a metric within [-1, 1] can have, and below nearly all that another can."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,6 @@ class FairAdjustment:
 
     def read(self, constraint: Constraint, outputs: Tensor) -> Tensor:
         """Outputs as the constraint's gap reads them."""
-        if constraint.task == "regression":
-            return self.apply(outputs)
         return self.decide(outputs) if constraint.gap.reads == "decision" else self.scores(outputs)
 
     def where(self, mask: Tensor, other: FairAdjustment) -> FairAdjustment:
@@ -137,7 +136,7 @@ def evaluate_fairly(
 
 def utility_floor(metric: Metric) -> float:
     """A utility below all that the metric can have, or nearly all where it has no bound."""
-    return _BOUNDED.get(metric.unit, _FLOOR)
+    return _FLOOR if metric.low >= -1 and metric.high <= 1 else _FAR_FLOOR
 
 
 def constrained_utility(metric: Metric, values: Tensor, excess: Tensor) -> Tensor:
@@ -157,10 +156,19 @@ def decision_quality(metric: Metric) -> tuple[Quality, float]:
 
     The metric itself where it is one of decisions; balanced accuracy for one of ranks, and accuracy for one of
     probabilities, for these say nothing of a threshold.
+
+    Raises:
+        OptionError: For a metric of decisions that is not known as a function of counts.
     """
     quality = quality_of(metric)
     if quality is not None:
         return quality, 1.0 if metric.direction == "maximize" else -1.0
+    if metric.adjustment == "threshold":
+        raise OptionError(
+            f"{metric.name} cannot be held to constraints on decisions: a threshold within limits is found by counts "
+            "of decisions, which a metric of your own does not give; give another metric, such as f1 or "
+            'cost(fp=1,fn=5), or declare it with tuned="none"'
+        )
     return (balanced_accuracy if metric.adjustment == "none" else accuracy), 1.0
 
 
@@ -180,10 +188,11 @@ class _Rule:
 
 def _fit(rule: _Rule, class_prior: Tensor | None) -> FairAdjustment:
     metric, outputs, target, tuned = rule.metric, rule.outputs, rule.target, rule.tuned
-    if "binary" not in metric.tasks:
+    if not metric.view.thresholded:
         plain = fit_adjustment(metric, outputs, target, tuned=tuned, class_prior=class_prior)
-        moved = [c for c in rule.constraints if c.gap.reads == "decision" or c.task == "regression"]
-        if metric.fit is not None and plain.kind in ("prior_shift", "shift") and moved:
+        # A shift moves whatever a gap reads of predictions, a prior shift decisions alone.
+        moved = [c for c in rule.constraints if c.gap.reads == "decision" or plain.kind == "shift"]
+        if plain.kind in ("prior_shift", "shift") and moved:
             plain = choose_on_grid(metric, moved, plain, outputs, target, rule.group, rule.groups, tuned, rule.z)
         return FairAdjustment(plain, plain)
     limiting = [constraint for constraint in rule.constraints if constraint.gap.counted]

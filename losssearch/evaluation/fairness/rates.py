@@ -15,13 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from losssearch.evaluation.confusion import Quality
 from losssearch.evaluation.fairness.constraint import Constraint
 from losssearch.evaluation.fairness.counts import Counts, check_groups, group_counts
 from losssearch.evaluation.fairness.gaps import Gap
-from losssearch.evaluation.measure import divide
+from losssearch.evaluation.measure import Quality, divide
 from losssearch.evaluation.members import map_members
-from losssearch.evaluation.metric import Metric
+from losssearch.evaluation.record import Metric
 
 RESAMPLES = 40
 """Resamples of a group's rows for the variance of a metric that has no closed form for it."""

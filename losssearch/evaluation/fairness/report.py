@@ -12,9 +12,10 @@ from torch import Tensor
 from losssearch.evaluation.fairness.bound import z_value
 from losssearch.evaluation.fairness.counts import check_groups, group_counts
 from losssearch.evaluation.fairness.gaps import Gap, RowValues
-from losssearch.evaluation.fairness.gaps import accuracy as right
+from losssearch.evaluation.fairness.gaps.decisions import accuracy as right
+from losssearch.evaluation.fairness.gaps.means import absolute_error, calibration_error, error, squared_error
 from losssearch.evaluation.fairness.rates import rates
-from losssearch.evaluation.fairness.row_values import absolute_error, calibration_error, error, squared_error
+from losssearch.tasks import get_task
 
 Estimate = dict[str, float | None]
 """``value``, ``low`` and ``high``; None where the group has no row to tell."""
@@ -57,13 +58,14 @@ def group_table(
     groups = len(names)
     check_groups(group, groups, target.shape[-1])
     z = z_value((1 + level) / 2)
-    axes = 2 if task == "multiclass" else 1
+    view = get_task(task).view
+    axes = 2 if view.columns else 1
     outputs = decisions.reshape(-1, *decisions.shape[-axes:])
     shown = outputs if scores is None else scores.reshape(outputs.shape)
     labels, ids = (tensor.expand(len(outputs), -1) for tensor in (target, group))
     sizes = torch.bincount(group, minlength=groups).tolist()
     table: list[dict[str, Any]] = [{"group": name, "rows": size} for name, size in zip(names, sizes, strict=True)]
-    if task == "regression":
+    if not view.labels:
         columns = {
             "mean_target": _means(lambda _, target: target.double(), shown, labels, ids, groups, z),
             "mean_prediction": _means(lambda scores, _: scores.double(), shown, labels, ids, groups, z),
@@ -71,7 +73,7 @@ def group_table(
             "mae": _means(absolute_error, shown, labels, ids, groups, z),
             "rmse": _means(squared_error, shown, labels, ids, groups, z, root=True),
         }
-    elif task == "multiclass":
+    elif view.columns:
         columns = _by_class(outputs, labels, ids, groups, classes, z)
     else:
         columns = _binary(outputs, labels, ids, groups, z)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from losssearch.evaluation.confusion import Quality
 from losssearch.evaluation.fairness.bound import gap_bound
 from losssearch.evaluation.fairness.constraint import Constraint
 from losssearch.evaluation.fairness.cuts import Cuts, map_cuts
 from losssearch.evaluation.fairness.rates import rates_of_counts
+from losssearch.evaluation.measure import Quality
 from losssearch.evaluation.ordering import central_best
 
 SACRIFICE = 0.1

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from losssearch.errors import OptionError
 from losssearch.evaluation import Metric, get_metric
-from losssearch.evaluation.confusion import accuracy
 from losssearch.evaluation.fairness import (
     Constraint,
     bound,
@@ -28,6 +27,7 @@ from losssearch.evaluation.fairness import (
 from losssearch.evaluation.fairness import cuts as cuts_module
 from losssearch.evaluation.fairness.gaps import quality_of
 from losssearch.evaluation.fairness.threshold import SACRIFICE, fit_fair_threshold
+from losssearch.evaluation.metrics.thresholded import accuracy
 
 Make = Callable[..., Any]
 CONSTRAINTS = [

@@ -2,39 +2,89 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from losssearch.evaluation.measure import Column
+from losssearch.evaluation.declaring import Columns, Oracle, always, mean_of, metric
+from losssearch.evaluation.measure import Column, Summed
+from losssearch.evaluation.temperature import fit_binary_log_loss, fit_brier, fit_multiclass_log_loss
+from losssearch.tasks.view import LOGIT, LOGITS, View
 
 BINS = 15
 """Bins of equal width of the expected calibration error (Guo et al. 2017)."""
 
 
+def _error_of(bins: Columns, view: View) -> Summed:
+    return Summed(view.columns, bins, calibration_error)
+
+
+_loss = partial(metric, name="log_loss", direction="minimize", unit="nats", low=0.0, computed=mean_of)
+_ece = partial(metric, name="ece", direction="minimize", unit="probability", low=0.0, high=1.0, computed=_error_of)
+_TORCHMETRICS = "torchmetrics.functional.classification"
+
+
+@_loss(
+    task=LOGIT,
+    tuned=always("temperature", fit_binary_log_loss),
+    oracle=Oracle("torch.nn.functional.binary_cross_entropy_with_logits", "scores"),
+)
 def binary_log_loss(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
     """Minus the logarithm of the probability of the label, exact at any logit."""
     logits = outputs.double()
     return (Column(softplus(torch.where(target > 0, -logits, logits))),)
 
 
+@metric(
+    direction="minimize",
+    task=LOGIT,
+    unit="squared probability",
+    low=0.0,
+    high=1.0,
+    computed=mean_of,
+    tuned=always("temperature", fit_brier),
+    oracle=Oracle("sklearn.metrics.brier_score_loss", "probabilities", {"labels": (0, 1)}),
+)
 def brier(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
     """Squared difference of the probability of the positive class and the label."""
     return (Column((outputs.double().sigmoid() - (target > 0).double()).square()),)
 
 
+@_loss(
+    task=LOGITS,
+    tuned=always("temperature", fit_multiclass_log_loss),
+    oracle=Oracle("torch.nn.functional.cross_entropy", "scores"),
+)
 def multiclass_log_loss(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
     """Minus the logarithm of the probability of the label, exact at any logits."""
     logits = outputs.double()
     return (Column(logits.logsumexp(-1) - logits.gather(-1, target.long().unsqueeze(-1)).squeeze(-1)),)
 
 
+@_ece(
+    task=LOGIT,
+    tuned=always("temperature", fit_binary_log_loss),
+    oracle=Oracle(f"{_TORCHMETRICS}.binary_calibration_error", "probabilities", {"n_bins": BINS, "norm": "l1"}),
+)
 def binary_bins(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
     """Probability minus label, by bin of the probability of the positive class."""
     probability = outputs.double().sigmoid()
     return _bins(probability, target > 0)
 
 
+@_ece(
+    task=LOGITS,
+    tuned=always("temperature", fit_multiclass_log_loss),
+    # torchmetrics computes it in float32
+    oracle=Oracle(
+        f"{_TORCHMETRICS}.multiclass_calibration_error",
+        "probabilities",
+        {"n_bins": BINS, "norm": "l1"},
+        tolerance=1e-6,
+    ),
+)
 def top_label_bins(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
     """Confidence minus correctness, by bin of the probability of the predicted class."""
     confidence, label = outputs.double().softmax(-1).max(-1)

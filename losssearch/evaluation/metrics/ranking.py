@@ -8,18 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from losssearch.evaluation.declaring import Oracle, metric
 from losssearch.evaluation.measure import Measure, Resampled, divide
 from losssearch.evaluation.ordering import argsort
-
-
-def ranked(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores ``[..., N]`` from high to low, and whether the row of each is positive."""
-    order = argsort(-scores)
-    return scores.gather(-1, order), target.gather(-1, order) > 0
+from losssearch.evaluation.threshold import ranked
+from losssearch.tasks.view import LOGIT, View
 
 
 def _ends(scores: Tensor) -> Tensor:
@@ -74,18 +72,30 @@ class Ranked(Measure):
         return value
 
 
+def of_ranking(area: Callable[[Tensor, Tensor], Tensor], view: View) -> Ranked:
+    """The measure of an area under a curve of counts."""
+    return Ranked(view.columns, area)
+
+
+_ranking = partial(
+    metric, direction="maximize", task=LOGIT, unit="share", low=0.0, high=1.0, computed=of_ranking, tuned="none"
+)
+
+
 def _steps(counts: Tensor) -> Tensor:
     return torch.diff(counts, dim=-1, prepend=torch.zeros_like(counts[..., :1]))
 
 
-def roc_area(hits: Tensor, misses: Tensor) -> Tensor:
+@_ranking(oracle=Oracle("sklearn.metrics.roc_auc_score", "scores"))
+def roc_auc(hits: Tensor, misses: Tensor) -> Tensor:
     """Chance that a positive row is ranked above a negative one, a tie counting half."""
     passed = misses - _steps(misses) / 2
     won = (_steps(hits) * (misses[..., -1:] - passed)).sum(-1)
     return divide(won, hits[..., -1] * misses[..., -1], math.nan)
 
 
-def precision_area(hits: Tensor, misses: Tensor) -> Tensor:
+@_ranking(oracle=Oracle("sklearn.metrics.average_precision_score", "scores"))
+def average_precision(hits: Tensor, misses: Tensor) -> Tensor:
     """Average precision: precision at each threshold, weighted by the recall gained there."""
     total = (_steps(hits) * divide(hits, hits + misses)).sum(-1)
     return torch.where(misses[..., -1] == 0, math.nan, divide(total, hits[..., -1], math.nan))

@@ -1,0 +1,299 @@
+"""``@metric``: a metric is declared beside the function that computes it, as a term is by ``@loss_term``.
+
+One declaration is one `MetricRecord`. It makes the `Metric` of a kind of task; with numbers, such as
+``cost(fp=1,fn=5)``, a metric for each choice of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias, TypeVar, cast
+
+from losssearch.errors import OptionError, SpecError
+from losssearch.evaluation.grid import OnGrid
+from losssearch.evaluation.measure import Column, Measure, Summed, mean
+from losssearch.evaluation.per_member import PerMember, per_member
+from losssearch.evaluation.record import Direction, Fit, Metric
+from losssearch.evaluation.source import source_of
+from losssearch.losses.domains import Float
+from losssearch.tasks.view import AdjustmentKind, View
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+Computed: TypeAlias = Callable[[Callable[..., Any], View], Measure]
+"""From the declared function, with its numbers, and a view to the measure that computes the metric."""
+
+
+Columns: TypeAlias = Callable[..., tuple[Column, ...]]
+"""From outputs and target to numbers for each row, of which only the sums count."""
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """The field's own function for a metric, which the contract tests compare it with.
+
+    ``path`` is imported and called with the target and what it ``reads`` of the outputs, by a name of the view;
+    functions of torch and torchmetrics take these the other way round. ``options`` are its keywords, ``numbers`` those
+    that are numbers of the metric.
+    """
+
+    path: str
+    reads: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    tolerance: float = 1e-9
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a metric's fit is made of: its function with numbers, its measure, and 1 or -1 where lower is better."""
+
+    function: Callable[..., Any]
+    measure: Measure
+    sign: float
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is tuned after training, and how the best value is found on validation outputs."""
+
+    kind: AdjustmentKind
+    fit: Callable[[Made], Fit]
+
+
+def always(kind: AdjustmentKind, fit: Fit) -> Tuning:
+    """Tuning by a fit that depends on nothing of the metric."""
+    return Tuning(kind, lambda made: fit)
+
+
+@dataclass(frozen=True)
+class MetricRecord:
+    """One ``@metric``: the function and its facts. ``tasks`` names kinds of task, or views of kinds."""
+
+    name: str
+    function: Callable[..., Any]
+    direction: Direction
+    tasks: frozenset[str]
+    unit: str
+    computed: Computed
+    tuned: Tuning | AdjustmentKind | None
+    numbers: Mapping[str, Float]
+    oracle: Oracle | None
+    facts: Mapping[str, Any]
+    aims: Callable[..., Mapping[str, float]] | None
+    check: Callable[..., None] | None
+    summary: str
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of its numbers, in order."""
+        return tuple(self.numbers)
+
+    @property
+    def example(self) -> str:
+        """Its name, with the default numbers where it has some."""
+        return self.called({name: domain.default for name, domain in self.numbers.items()})
+
+    def called(self, numbers: Mapping[str, float]) -> str:
+        """Its name with ``numbers``."""
+        listed = ",".join(f"{name}={value:g}" for name, value in numbers.items())
+        return f"{self.name}({listed})" if numbers else self.name
+
+    def fits(self, kind: str, view: View) -> bool:
+        """Whether it is for this kind of task, or for all of this view."""
+        return kind in self.tasks or view.name in self.tasks
+
+    def make(self, view: View, numbers: Mapping[str, float] | None = None) -> Metric:
+        """The metric for outputs that are read by ``view``; raises `OptionError` for numbers out of range."""
+        given = {name: (numbers or {}).get(name, domain.default) for name, domain in self.numbers.items()}
+        if self.check is not None:
+            self.check(**given)
+        try:
+            given = {name: domain.check(f"{self.name}'s {name}", given[name]) for name, domain in self.numbers.items()}
+        except SpecError as error:
+            raise OptionError(f"metric {error}") from None
+        function = partial(self.function, **given) if given else self.function
+        measure = self.computed(function, view)
+        made = Made(function, measure, 1.0 if self.direction == "maximize" else -1.0, given)
+        kind, fit = self._tuned(made, view)
+        return Metric(
+            name=self.called(given),
+            direction=self.direction,
+            view=view,
+            unit=self.unit,
+            adjustment=kind,
+            function=measure,
+            fit=fit,
+            aims=tuple((self.aims(**given) if self.aims else {}).items()),
+            weighs=measure.weighs,
+            source="" if is_own(self.function) else source_of(self.function),
+            **self.facts,
+        )
+
+    def _tuned(self, made: Made, view: View) -> tuple[AdjustmentKind, Fit | None]:
+        tuned = self.tuned
+        if tuned is None:
+            read = made.measure.reads if isinstance(made.measure, PerMember) else ()
+            tuned = next((view.tunes[name] for name in read if name in view.tunes), "none")
+        if isinstance(tuned, Tuning):
+            return tuned.kind, tuned.fit(made)
+        if tuned == "none":
+            return "none", None
+        if tuned not in view.tunes.values():
+            fitting = ", ".join(("none", *dict.fromkeys(view.tunes.values())))
+            raise OptionError(f"metric {self.name} may be tuned by {fitting} in this kind of task, got {tuned!r}")
+        return tuned, OnGrid(tuned, made.measure, made.sign)
+
+
+def mean_of(columns: Columns, view: View) -> Summed:
+    """Of a function that gives a column of numbers, one per row: their mean."""
+    return Summed(view.columns, columns, mean)
+
+
+def of_sums(columns: Columns) -> Computed:
+    """Of a function of the number of rows and of the sums of ``columns``: its value."""
+    return lambda value, view: Summed(view.columns, columns, value)
+
+
+def is_own(function: Callable[..., Any]) -> bool:
+    """Whether a metric's function is one of losssearch itself."""
+    return (getattr(function, "__module__", None) or "").partition(".")[0] == "losssearch"
+
+
+_records: list[MetricRecord] = []
+
+
+def records() -> tuple[MetricRecord, ...]:
+    """Every declared metric, in the order of declaration."""
+    return tuple(_records)
+
+
+def record_of(function: object) -> MetricRecord | None:
+    """The declaration of a function by ``@metric``; None where there is none."""
+    return next((record for record in reversed(_records) if record.function is function), None)
+
+
+def metric(
+    *,
+    direction: Direction,
+    task: str | View | Iterable[str | View],
+    name: str = "",
+    unit: str = "",
+    tuned: Tuning | AdjustmentKind | None = None,
+    computed: Computed = per_member,
+    oracle: Oracle | None = None,
+    check: Callable[..., None] | None = None,
+    aims: Callable[..., Mapping[str, float]] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    lowest: float | None = None,
+    nonzero: bool = False,
+    grain: float = 0.0,
+    statistic: str = "mean_loss",
+    **numbers: Float,
+) -> Callable[[_Function], _Function]:
+    """Declare a metric. The decorated function stays what it is.
+
+    The function is called with the outputs and the target of one model and returns one number. Its positional
+    parameters say what it reads: ``outputs``, ``target``, or a name of the task's view such as ``decisions``,
+    ``probabilities``, ``scores`` or ``predictions``; ``batch`` is a mapping with all of them. A parameter ``weight``
+    takes one weight per row, or None. Keyword-only parameters are its ``numbers``.
+
+    Args:
+        direction: ``"maximize"`` or ``"minimize"``.
+        task: The kinds of task that it is for.
+        name: How it is called; the function's own name where left out.
+        unit: Of its values, for reports.
+        tuned: What is tuned after training: ``"none"``, ``"threshold"``, ``"temperature"``, ``"prior_shift"`` or
+            ``"shift"``. Where left out, what goes with what it reads: for decisions a threshold or prior shift, for
+            probabilities a temperature, for predictions a shift. It is searched on a grid.
+        computed: How the function becomes a measure; by default it is called for one model at a time.
+        oracle: The function of another library that it must equal.
+        check: Raises `OptionError` for numbers that do not go together.
+        aims: From the numbers to those that a loss can be aimed at.
+        low: The least that it can be.
+        high: The most that it can be.
+        lowest: The smallest target that it can judge.
+        nonzero: Whether it divides by the target.
+        grain: What predictions count as at the least.
+        statistic: The statistic of the fairness losses that pushes on the worst group by this metric.
+        numbers: The range and default of each keyword-only parameter.
+
+    Raises:
+        SpecError: For a declaration that contradicts the function, or a second metric of a name and kind of task.
+
+    Example:
+        >>> import losssearch as ls
+        >>> @ls.metric(direction="maximize", task="binary")
+        ... def recall(decisions, target):
+        ...     return (decisions * target).sum() / target.sum()
+        >>> ls.search(..., metric=recall)  # doctest: +SKIP
+    """
+    kinds = [task] if isinstance(task, str | View) else list(task)
+    tasks = frozenset(one.name if isinstance(one, View) else one for one in kinds)
+    spans = {"low": low, "high": high, "lowest": lowest}
+    facts: dict[str, Any] = {key: value for key, value in spans.items() if value is not None} | {"nonzero": nonzero}
+    facts |= {"grain": grain, "statistic": statistic}
+    if direction not in ("maximize", "minimize"):
+        raise SpecError(f"a metric's direction must be maximize or minimize, got {direction!r}")
+
+    def declare(function: _Function) -> _Function:
+        called = name or getattr(function, "__name__", type(function).__name__)
+        if not called.isidentifier():
+            raise SpecError(f"a metric needs a name, letters, digits and _ alone, got {called!r}: give name=")
+        keywords = [] if inspect.isclass(function) else _keywords(function)
+        if sorted(keywords) != sorted(numbers):
+            raise SpecError(
+                f"metric {called}'s keyword-only parameters {keywords} must be declared, each as a Float, got "
+                f"{sorted(numbers)}"
+            )
+        if wrong := [key for key, value in numbers.items() if not isinstance(value, Float)]:
+            raise SpecError(f"metric {called} must declare {', '.join(wrong)} as Float")
+        record = MetricRecord(
+            name=called,
+            function=function,
+            direction=direction,
+            tasks=tasks,
+            unit=unit,
+            computed=computed,
+            tuned=tuned,
+            numbers=dict(numbers),
+            oracle=oracle,
+            facts=facts,
+            aims=aims,
+            check=check,
+            summary=(function.__doc__ or "").strip().partition("\n")[0],
+        )
+        if computed is per_member:
+            per_member(function, None)  # raises where its parameters cannot be read
+        _enter(record)
+        return function
+
+    return declare
+
+
+def _keywords(function: Callable[..., Any]) -> list[str]:
+    return [one.name for one in inspect.signature(function).parameters.values() if one.kind is one.KEYWORD_ONLY]
+
+
+def _enter(record: MetricRecord) -> None:
+    """Keep a record; one of the same function, declared again, takes the place of the first."""
+    for place, known in enumerate(_records):
+        if known.name == record.name and known.tasks & record.tasks:
+            if _home(known) != _home(record) or is_own(record.function):
+                raise SpecError(
+                    f"a metric's name must be unique in its kind of task, got a second {record.name!r}; the first is "
+                    f"that of {known.function.__module__}"
+                )
+            _records[place] = record
+            return
+    _records.append(record)
+
+
+def _home(record: MetricRecord) -> tuple[str, str]:
+    function = cast("Any", record.function)
+    return getattr(function, "__module__", ""), getattr(function, "__qualname__", "")

@@ -1,0 +1,11 @@
+"""The metrics, one family per module; importing this package declares them all."""
+
+# In this order they are listed wherever the metrics of a kind of task are.
+# isort: off
+from losssearch.evaluation.metrics import thresholded
+from losssearch.evaluation.metrics import ranking
+from losssearch.evaluation.metrics import multiclass
+from losssearch.evaluation.metrics import calibration
+from losssearch.evaluation.metrics import regression
+
+__all__ = ["calibration", "multiclass", "ranking", "regression", "thresholded"]
