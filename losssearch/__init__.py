@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from losssearch.api import SearchResult, search
     from losssearch.errors import LossSearchError
     from losssearch.evaluation.decision import Decision, tune_decision
+    from losssearch.evaluation.declaring import metric
     from losssearch.export.bundle import load_loss
     from losssearch.losses import loss_term, terms
     from losssearch.losses.compose import compose
@@ -42,6 +43,7 @@ __all__ = [
     "load_loss",
     "load_result",
     "loss_term",
+    "metric",
     "search",
     "terms",
     "tune_decision",
@@ -59,6 +61,7 @@ _HOME = {
     "load_loss": "losssearch.export.bundle",
     "load_result": "losssearch.study_result",
     "loss_term": "losssearch.losses",
+    "metric": "losssearch.evaluation.declaring",
     "search": "losssearch.api",
     "terms": "losssearch.losses",
     "tune_decision": "losssearch.evaluation.decision",

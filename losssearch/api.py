@@ -15,6 +15,7 @@ from losssearch.data import Data
 from losssearch.data.given_splits import Named
 from losssearch.data.groups import Sensitive
 from losssearch.errors import ConnectionLostError, ConstraintUnmetError, InterruptedStudyError, LossSearchError
+from losssearch.evaluation.record import MetricFunction
 from losssearch.execution import one_thread
 from losssearch.export.writing import FULL
 from losssearch.models import ModelFactory
@@ -39,7 +40,7 @@ def search(
     *,
     train: TrainFunction | None = None,
     target: str | Sequence[str] | None = None,
-    metric: str | None = None,
+    metric: str | MetricFunction | None = None,
     direction: str | None = None,
     task: str | None = None,
     classes: int | None = None,
@@ -100,8 +101,10 @@ def search(
             and gives the metric; ``trial`` is a `losssearch.training.handle.TrialHandle`. Needs ``metric``, any name,
             and ``task``.
         target: the column to predict; not needed for a pair. A list of columns for a task that reads several.
-        metric: the metric that matters; the task's own where left out.
-        direction: whether a training function's metric is to ``maximize`` (where left out) or to ``minimize``.
+        metric: the metric that matters; the task's own where left out. A name, or a function of (outputs, target) or
+            (outputs, batch) of one model, which may be declared with `losssearch.metric`.
+        direction: whether a metric of your own is to ``maximize`` or to ``minimize``; for a training function's metric
+            ``maximize`` where left out.
         task: ``binary``, ``multiclass`` or ``regression``; inferred from the target where left out.
         classes: how many classes a training function's data have.
         class_prior: the share of each class in a training function's data; equal shares where left out.

@@ -25,6 +25,7 @@ PUBLIC = {
     "load_loss",
     "load_result",
     "loss_term",
+    "metric",
     "search",
     "terms",
     "tune_decision",

@@ -70,7 +70,10 @@ _TYPES: dict[str, tuple[str, Check]] = {
     "data": ("a path, builtin:NAME, openml:ID, a data frame or a pair (X, y)", _is_data),
     "train": ("a function of (loss, trial)", callable),
     "target": ("the name of a column, or a list of them", _is_names),
-    "metric": ("the name of a metric, such as 'roc_auc', 'rmse' or 'cost(fp=1,fn=5)'", _is_text),
+    "metric": (
+        "the name of a metric, such as 'roc_auc', 'rmse' or 'cost(fp=1,fn=5)', or a function of (outputs, target)",
+        lambda v: _is_text(v) or callable(v),
+    ),
     "direction": ("'maximize' or 'minimize'", _is_text),
     "task": ("'binary', 'multiclass' or 'regression'", _is_text),
     "classes": _WHOLE,
@@ -135,7 +138,7 @@ _NEVER_NONE = frozenset({"model", "drop", "constraints", "objectives", "confiden
 
 def check_types(arguments: Mapping[str, Any]) -> None:
     """Raise `OptionError` for the first of ``arguments``, by name, that is of the wrong type."""
-    _refuse_objects(arguments.get("model"), arguments.get("metric"))
+    _refuse_model(arguments.get("model"))
     for name, value in arguments.items():
         if name not in _TYPES or (value is None and name not in _NEVER_NONE):
             continue
@@ -150,19 +153,13 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _refuse_objects(model: Any, metric: Any) -> None:
-    """A model in place of its factory, and a function in place of a metric's name, come with advice."""
+def _refuse_model(model: Any) -> None:
+    """A model in place of its factory comes with advice."""
     if isinstance(model, nn.Module):
         name = type(model).__name__
         raise OptionError(
             "model must be a factory that makes a new model for each training, called with (features, outputs); got a "
             f"model, {name}(…): give a function, such as lambda features, outputs: {name}(…)"
-        )
-    if callable(metric):
-        name = getattr(metric, "__name__", type(metric).__name__)
-        raise OptionError(
-            f"metric must be the name of a metric, such as 'roc_auc' or 'rmse', got the callable {name}: a metric of "
-            "your own is computed by a training function, which is given as train="
         )
 
 

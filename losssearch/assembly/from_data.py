@@ -18,8 +18,10 @@ from losssearch.data.sources import Data
 from losssearch.data.splits import SMALL, trained_share
 from losssearch.data.weights import effective_rows
 from losssearch.errors import OptionError
-from losssearch.evaluation import Metric, get_metric
-from losssearch.evaluation.registry import kinds_of
+from losssearch.evaluation import Metric
+from losssearch.evaluation.fairness import decision_quality
+from losssearch.evaluation.record import MetricFunction
+from losssearch.evaluation.registry import asked_metric, kinds_of
 from losssearch.execution.resources import parse_memory
 from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted, resolve_model
 from losssearch.space import SearchSpace, aim, load_space
@@ -37,7 +39,7 @@ SMALL_JOB = 6e11
 """Floating-point operations below which a cluster's start would cost more than it saves (about 20 s of one core)."""
 
 FUNCTION_ONLY = ("direction", "classes", "class_prior")
-"""Options that say of a training function what a dataset says itself."""
+"""Options that say of a training function what a dataset, or the name of a metric, says itself."""
 
 FRONT_RATES = (2e-3, 6e-3)
 """Learning rates of a front: its models differ by strength of penalty, and hardly gain from more rates."""
@@ -68,7 +70,8 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     """Check everything, and only then write more than a claim; raise `InputError` for what cannot be used."""
     options, data = place.options, place.options.data
     assert data is not None  # noqa: S101  (a study without them has a function)
-    if given := [name for name in FUNCTION_ONLY if getattr(options, name) is not None]:
+    said_elsewhere = FUNCTION_ONLY[1:] if callable(options.metric) else FUNCTION_ONLY
+    if given := [name for name in said_elsewhere if getattr(options, name) is not None]:
         raise OptionError(f"{', '.join(given)} must be given with train=FUNCTION alone: a dataset says it itself")
     said = Recorder(observer)  # of this run, workers and devices included
     told = Recorder(said)  # of the study alone
@@ -158,8 +161,10 @@ def _kinds(options: Options) -> tuple[str, ...]:
 def _question(options: Options, dataset: Dataset) -> Question:
     task = get_task(dataset.task)
     fairness = read_fairness(options, task, dataset.attribute)
-    metric = _metric(options.metric or fairness.metric or task.metric, task.kind)
+    metric = _metric(options.metric or fairness.metric or task.metric, task.kind, options.direction)
     check_cells(metric, fairness, dataset)
+    if metric.view.thresholded and (fairness.demanded or options.group_thresholds):
+        decision_quality(metric)  # raises where no threshold can be found for it within limits
     if fairness.demanded and dataset.attribute is not None:
         task = attribute_task(task)
     elif fairness.demanded:
@@ -175,11 +180,11 @@ def _question(options: Options, dataset: Dataset) -> Question:
     return Question(task.aimed(numbers), metric, aim(bound_space(space, fairness, task), numbers), fairness)
 
 
-def _metric(name: str, task: str) -> Metric:
+def _metric(name: str | MetricFunction, task: str, direction: str | None) -> Metric:
     try:
-        return get_metric(name, task)
+        return asked_metric(name, task, direction)
     except OptionError as error:
-        if fitting := kinds_of(name):
+        if isinstance(name, str) and (fitting := kinds_of(name)):
             raise OptionError(f"{error}; or read the target as {' or '.join(fitting)}, by --task") from None
         raise
 
@@ -205,6 +210,7 @@ def _settings(options: Options, dataset: Dataset, question: Question, study: str
         study=study,
         task=question.task.kind,
         metric=question.metric.name,
+        metric_source=question.metric.source,
         space=question.space.to_json(),
         model=_model_name(options.model),
         plan=boosted_plan(trained, options.epochs)

@@ -11,6 +11,7 @@ from losssearch.data.groups import Sensitive
 from losssearch.data.sources import Data
 from losssearch.data.target_columns import TargetName
 from losssearch.errors import OptionError
+from losssearch.evaluation.record import MetricFunction
 from losssearch.models import ModelFactory
 from losssearch.training.user_function import TrainFunction
 
@@ -25,7 +26,7 @@ class Options:
     data: Data | None = None
     train: TrainFunction | None = None
     target: TargetName | None = None
-    metric: str | None = None
+    metric: str | MetricFunction | None = None
     direction: str | None = None
     task: str | None = None
     classes: int | None = None

@@ -31,6 +31,7 @@ _FLAGS = {
     "replicas": "--draws",
     "front": "--objective",
     "data": "direction or class_prior",
+    "metric_source": "the source of --metric",
     "splits": "--test, --group, --time, --split, --weight or --drop",
 }
 

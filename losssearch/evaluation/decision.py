@@ -16,7 +16,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias, get_args
 
@@ -29,7 +29,7 @@ from losssearch.errors import DataError, OptionError
 from losssearch.evaluation.adjustment import Adjustment, fit_adjustment
 from losssearch.evaluation.fairness import evaluate_fairly, parse_constraints, promise_z
 from losssearch.evaluation.record import Metric
-from losssearch.evaluation.registry import get_metric, kinds_of
+from losssearch.evaluation.registry import asked_metric, kinds_of
 from losssearch.evaluation.worst_cell import cells
 from losssearch.tasks import TASKS, AdjustmentKind, View, get_task
 
@@ -143,8 +143,9 @@ def tune_decision(
     outputs: Values,
     target: Values,
     *,
-    metric: str,
+    metric: str | Callable[..., Any],
     task: str | None = None,
+    direction: str | None = None,
     group: Values | None = None,
     constraints: Sequence[str] = (),
     confidence: float = 0.95,
@@ -160,8 +161,10 @@ def tune_decision(
         outputs: Binary logits ``[N]`` or ``[N, 1]``, multiclass logits ``[N, C]``, or predictions ``[N]`` in the
             target's own unit.
         target: ``[N]``: 0 or 1, numbers of classes, or values.
-        metric: What is to be good, such as ``"f1"`` or ``"cost(fp=1,fn=5)"``.
+        metric: What is to be good, such as ``"f1"`` or ``"cost(fp=1,fn=5)"``, or a function that `losssearch.search`
+            takes as its metric.
         task: Kind of task, such as ``"binary"``; by default what the metric and the shape say.
+        direction: ``"maximize"`` or ``"minimize"``, of a function that was not declared with `losssearch.metric`.
         group: The sensitive group of each row ``[N]``, labels of any kind; numbers for a constraint on a correlation.
             A metric of the worst cell or group reads it too.
         constraints: Such as ``"demographic_parity_difference <= 0.05"``; they need ``group``.
@@ -197,7 +200,8 @@ def tune_decision(
             f"got {list(shown.shape)} and {list(labels.shape)}"
         )
     task = task or _task_of(metric, shown)
-    judged = get_metric(metric, task)
+    judged = asked_metric(metric, task, direction)
+    name = metric if isinstance(metric, str) else judged.name
     judged.check_target(labels.numpy())
     if judged.cells and (group is None or len(group) != len(labels) or constraints):
         found = "constraints" if constraints else "none" if group is None else f"those of {len(group)}"
@@ -208,7 +212,8 @@ def tune_decision(
     if often is not None:
         ids = None if ids is None else ids[often > 0]
         shown, labels, often = shown[often > 0], labels[often > 0], often[often > 0]
-    prior = torch.bincount(labels, often, minlength=shown.shape[-1]).double() if shown.dim() == 2 else None
+    by_class = shown.dim() == 2 and judged.view.labels
+    prior = torch.bincount(labels, often, minlength=shown.shape[-1]).double() if by_class else None
     prior = None if prior is None else prior.clamp(min=0.5) / prior.clamp(min=0.5).sum()
     if ids is not None:
         labels = cells(labels, ids, 2 if prior is None else len(prior))
@@ -217,7 +222,7 @@ def tune_decision(
         undecided = Adjustment("none", torch.zeros((), dtype=torch.float64))
         decision = undecided if plain.kind == "temperature" else plain
         return Decision(
-            task, metric, Tuned.of(plain), Tuned.of(decision), float(judged(plain.apply(shown), labels, often))
+            task, name, Tuned.of(plain), Tuned.of(decision), float(judged(plain.apply(shown), labels, often))
         )
     return _within(judged, task, shown, labels, prior, group, constraints, confidence, new_rows)
 
@@ -284,7 +289,7 @@ def _within(
     return Decision(task, metric.name, score, decision, float(fitted.values), limits)
 
 
-def _task_of(metric: str, outputs: Tensor) -> str:
+def _task_of(metric: str | Callable[..., Any], outputs: Tensor) -> str:
     """The kind of task that the shape and the metric say; one whose error tells where it fits none."""
     shaped = [kind for kind, task in TASKS.items() if task.view.columns is (outputs.dim() == 2)]
     fitting = kinds_of(metric)

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast, get_args
 
 from losssearch.errors import OptionError, SpecError
 from losssearch.evaluation.grid import OnGrid
@@ -19,6 +19,7 @@ from losssearch.evaluation.per_member import PerMember, per_member
 from losssearch.evaluation.record import Direction, Fit, Metric
 from losssearch.evaluation.source import source_of
 from losssearch.losses.domains import Float
+from losssearch.tasks import TASKS
 from losssearch.tasks.view import AdjustmentKind, View
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -135,12 +136,11 @@ class MetricRecord:
         )
 
     def _tuned(self, made: Made, view: View) -> tuple[AdjustmentKind, Fit | None]:
-        tuned = self.tuned
-        if tuned is None:
-            read = made.measure.reads if isinstance(made.measure, PerMember) else ()
-            tuned = next((view.tunes[name] for name in read if name in view.tunes), "none")
-        if isinstance(tuned, Tuning):
-            return tuned.kind, tuned.fit(made)
+        if isinstance(self.tuned, Tuning):
+            return self.tuned.kind, self.tuned.fit(made)
+        read = made.measure.reads if isinstance(made.measure, PerMember) else ()
+        by_what_it_reads = next((view.tunes[name] for name in read if name in view.tunes), None)
+        tuned = self.tuned or by_what_it_reads or "none"
         if tuned == "none":
             return "none", None
         if tuned not in view.tunes.values():
@@ -238,11 +238,11 @@ def metric(
     spans = {"low": low, "high": high, "lowest": lowest}
     facts: dict[str, Any] = {key: value for key, value in spans.items() if value is not None} | {"nonzero": nonzero}
     facts |= {"grain": grain, "statistic": statistic}
-    if direction not in ("maximize", "minimize"):
+    if direction not in get_args(Direction):
         raise SpecError(f"a metric's direction must be maximize or minimize, got {direction!r}")
 
     def declare(function: _Function) -> _Function:
-        called = name or getattr(function, "__name__", type(function).__name__)
+        called = name or name_of(function)
         if not called.isidentifier():
             raise SpecError(f"a metric needs a name, letters, digits and _ alone, got {called!r}: give name=")
         keywords = [] if inspect.isclass(function) else _keywords(function)
@@ -276,6 +276,38 @@ def metric(
     return declare
 
 
+def undeclared(function: Callable[..., Any], direction: Direction, task: str) -> MetricRecord:
+    """A record of a function that was given as it is; it enters no registry.
+
+    Raises:
+        OptionError: For a function without a name, or whose parameters cannot be read.
+    """
+    called = name_of(function)
+    if not called.isidentifier():
+        raise OptionError(
+            f"a metric needs a name, which {called} is not: define it with def, or declare it with ls.metric(name=…)"
+        )
+    try:
+        per_member(function, None)
+    except SpecError as error:
+        raise OptionError(str(error)) from None
+    if keywords := _keywords(function):
+        raise OptionError(
+            f"metric {called} has keyword-only parameters, {', '.join(keywords)}: declare it with ls.metric, which "
+            "gives each its range"
+        )
+    return MetricRecord(
+        called, function, direction, frozenset({task}), "", per_member, None, {}, None, {}, None, None, ""
+    )
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What a function is called."""
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
 def _keywords(function: Callable[..., Any]) -> list[str]:
     return [one.name for one in inspect.signature(function).parameters.values() if one.kind is one.KEYWORD_ONLY]
 
@@ -283,7 +315,7 @@ def _keywords(function: Callable[..., Any]) -> list[str]:
 def _enter(record: MetricRecord) -> None:
     """Keep a record; one of the same function, declared again, takes the place of the first."""
     for place, known in enumerate(_records):
-        if known.name == record.name and known.tasks & record.tasks:
+        if known.name == record.name and _overlap(known, record):
             if _home(known) != _home(record) or is_own(record.function):
                 raise SpecError(
                     f"a metric's name must be unique in its kind of task, got a second {record.name!r}; the first is "
@@ -292,6 +324,12 @@ def _enter(record: MetricRecord) -> None:
             _records[place] = record
             return
     _records.append(record)
+
+
+def _overlap(a: MetricRecord, b: MetricRecord) -> bool:
+    """Whether two metrics are for one kind of task."""
+    kinds = (kind for kind, one in TASKS.items() if a.fits(kind, one.view) and b.fits(kind, one.view))
+    return bool(a.tasks & b.tasks) or next(kinds, None) is not None
 
 
 def _home(record: MetricRecord) -> tuple[str, str]:

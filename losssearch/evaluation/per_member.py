@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from losssearch.errors import OptionError, SpecError
 from losssearch.evaluation.measure import Measure, Resampled
+from losssearch.evaluation.record import Metric
 from losssearch.tasks.view import View
 
 WEIGHT, BATCH, OUTPUTS = "weight", "batch", "outputs"
@@ -89,6 +91,12 @@ class PerMember(Measure):
         return given if weight is None else given | {WEIGHT: weight}
 
 
+def function_of(metric: Metric) -> Callable[..., Any] | None:
+    """The user's function that computes a metric; None where there is none."""
+    measure = metric.function
+    return measure.function if isinstance(measure, PerMember) else None
+
+
 def per_member(function: Callable[..., Any], view: View | None) -> PerMember:
     """The measure that calls ``function``; without a view, only its parameters are looked at.
 
@@ -97,11 +105,12 @@ def per_member(function: Callable[..., Any], view: View | None) -> PerMember:
         OptionError: For one that this kind of task has nothing for.
     """
     name = getattr(getattr(function, "func", function), "__name__", type(function).__name__)
+    fixed = function.keywords if isinstance(function, functools.partial) else {}
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
         raise SpecError(f"metric {name} must have named parameters, such as (outputs, target)") from None
-    parameters = list(signature.parameters.values())
+    parameters = [one for one in signature.parameters.values() if one.name not in fixed]
     if odd := [one.name for one in parameters if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]:
         raise SpecError(f"metric {name}'s parameters must be named one by one, got {', '.join(odd)}")
     positional = [one for one in parameters if one.kind is not one.KEYWORD_ONLY and one.name != WEIGHT]

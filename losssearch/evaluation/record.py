@@ -21,6 +21,9 @@ Fit: TypeAlias = Callable[..., Tensor]
 """From outputs ``[M, N]`` or ``[M, N, C]``, target ``[M, N]`` and, for a prior shift, the class prior ``[M, C]``
 to the parameter ``[M]`` of the adjustment that is best for a metric. ``weight=`` ``[M, N]``: how often a row counts."""
 
+MetricFunction: TypeAlias = Callable[..., Any]
+"""A user's own: a function of (outputs, target) or (outputs, batch), or one that was declared with ``@metric``."""
+
 _Value = TypeVar("_Value", float, Tensor)
 
 

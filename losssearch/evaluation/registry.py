@@ -6,11 +6,13 @@ A metric with numbers in it is named like a call: ``cost(fp=1,fn=5)``, ``pinball
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any, cast, get_args
 
 from losssearch.errors import InputError, OptionError, UnknownNameError, shown
 from losssearch.evaluation import metrics  # noqa: F401  (declares the metrics)
-from losssearch.evaluation.declaring import MetricRecord, records
-from losssearch.evaluation.record import Metric
+from losssearch.evaluation.declaring import MetricRecord, name_of, record_of, records, undeclared
+from losssearch.evaluation.record import Direction, Metric
 from losssearch.evaluation.worst_cell import CELL, EXAMPLES, GROUP, inner_name, nested, worst_metric
 from losssearch.tasks import TASKS, get_task
 
@@ -55,13 +57,64 @@ def get_metric(name: str | Metric, task: str) -> Metric:
     raise OptionError(f"metric {head} fits {others or 'no kind of task'}, not {task}; metrics for {task}: {fitting}")
 
 
+def asked_metric(asked: str | Metric | Callable[..., Any], task: str, direction: str | None = None) -> Metric:
+    """The metric that a caller asked for: by its name, or by a function of outputs and target.
+
+    Args:
+        asked: A name as `get_metric` takes it; a function that was declared with ``@metric``; or any function of
+            (outputs, target) or (outputs, batch).
+        task: Kind of task.
+        direction: ``"maximize"`` or ``"minimize"``; of a function that was not declared, unless it has an attribute
+            of this name.
+
+    Raises:
+        UnknownNameError: As `get_metric`.
+        OptionError: As `get_metric`, or for a function without a direction, or with two.
+    """
+    if direction not in (None, *get_args(Direction)):
+        raise OptionError(f"direction must be maximize or minimize, got {shown(direction)}")
+    if isinstance(asked, str | Metric):
+        found = get_metric(asked, task)
+    elif (record := record_of(asked)) is not None:
+        view = get_task(task).view
+        if not record.fits(task, view):
+            fitting = " and ".join(_kinds(record)) or ", ".join(sorted(record.tasks))
+            raise OptionError(f"metric {record.name} is declared for {fitting}, not for {task}")
+        found = record.make(view)
+    else:
+        return _undeclared(asked, task, direction)
+    if direction not in (None, found.direction):
+        raise OptionError(f"{found.name} is a metric to {found.direction}, got direction={direction}")
+    return found
+
+
+def _undeclared(function: Callable[..., Any], task: str, direction: str | None) -> Metric:
+    given = direction or getattr(function, "direction", None)
+    if given not in get_args(Direction):
+        raise OptionError(
+            f"the metric {name_of(function)} needs a direction, which says whether it is to be maximized or minimized: "
+            'give direction="maximize" or direction="minimize", or declare it with ls.metric'
+        )
+    view = get_task(task).view
+    record = undeclared(function, cast("Direction", given), task)
+    if any(one.name == record.name and one.fits(task, view) for one in records()):
+        raise OptionError(f"{record.name} is the name of a metric for {task}: give your function another name")
+    return record.make(view)
+
+
 def _kinds(record: MetricRecord) -> list[str]:
     """The kinds of task that a metric is for."""
     return [kind for kind, task in TASKS.items() if record.fits(kind, task.view)]
 
 
-def kinds_of(name: str) -> tuple[str, ...]:
-    """The kinds of task that a metric of this name, with its numbers, fits; none for a name that is no metric's."""
+def kinds_of(name: str | Callable[..., Any]) -> tuple[str, ...]:
+    """The kinds of task that a metric of this name, with its numbers, fits; none for a name that is no metric's.
+
+    A function fits the kinds that it was declared for; one that was not declared, all.
+    """
+    if not isinstance(name, str):
+        record = record_of(name)
+        return tuple(TASKS) if record is None else tuple(sorted(_kinds(record)))
     return tuple(kind for kind in sorted(TASKS) if _fits(name, kind))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def source_of(function: Callable[..., Any]) -> str:
-    """``module:qualified.name#hash`` of a function.
+    """``hash module:qualified.name`` of a function.
 
     The hash is that of its source text; of its bytecode and constants where there is no text, as in an interactive
     session; of the name alone for what has neither, such as a callable of a compiled module.
@@ -24,4 +24,4 @@ def source_of(function: Callable[..., Any]) -> str:
     except (OSError, TypeError):
         code = getattr(function, "__code__", None)
         text = name if code is None else repr((code.co_code, code.co_names, [str(one) for one in code.co_consts]))
-    return f"{name}#{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return f"{hashlib.sha256(text.encode()).hexdigest()[:12]} {name}"

@@ -31,7 +31,7 @@ class Worker:
 
         torch.set_num_threads(1)
         self._held: OrderedDict[tuple[str, bool, str], Any] = OrderedDict()
-        self._model: tuple[str, Any] = "", None
+        self._own: dict[str, tuple[str, Any]] = {}
         self._terms: set[str] = set()
 
     def ready(self) -> int:
@@ -39,23 +39,42 @@ class Worker:
         return os.getpid()
 
     def run(
-        self, job: Job, replicas: Sequence[Any], model: Sequence[Any], folders: Sequence[str], terms: Sequence[Any]
+        self,
+        job: Job,
+        replicas: Sequence[Any],
+        model: Sequence[Any],
+        folders: Sequence[str],
+        terms: Sequence[Any],
+        metric: Sequence[Any] = (),
     ) -> list[Outcome]:
         """Train the population of ``job`` on the shared ``replicas``.
 
-        ``model`` holds a user's factory or training function, or nothing; ``terms`` those that are the user's own.
+        ``model`` holds a user's factory or training function, or nothing; ``terms`` those that are the user's own, and
+        ``metric`` one that is.
         """
-        return ended(self._course(job, replicas, model, folders, terms))
+        return ended(self._course(job, replicas, model, folders, terms, metric))
 
     def stream(
-        self, job: Job, replicas: Sequence[Any], model: Sequence[Any], folders: Sequence[str], terms: Sequence[Any]
+        self,
+        job: Job,
+        replicas: Sequence[Any],
+        model: Sequence[Any],
+        folders: Sequence[str],
+        terms: Sequence[Any],
+        metric: Sequence[Any] = (),
     ) -> Iterator[float | list[Outcome]]:
         """The same, with what `job_course` gives on the way before the outcomes."""
-        outcomes = yield from self._course(job, replicas, model, folders, terms)
+        outcomes = yield from self._course(job, replicas, model, folders, terms, metric)
         yield outcomes
 
     def _course(
-        self, job: Job, replicas: Sequence[Any], model: Sequence[Any], folders: Sequence[str], terms: Sequence[Any]
+        self,
+        job: Job,
+        replicas: Sequence[Any],
+        model: Sequence[Any],
+        folders: Sequence[str],
+        terms: Sequence[Any],
+        metric: Sequence[Any] = (),
     ) -> Course:
         for folder in folders:
             # On this machine, what a user's code imports only when it runs is in the same folder.
@@ -65,25 +84,26 @@ class Worker:
         for plugin in job.imports:
             plugin.load()
         self._enter(terms)
-        factory = self._factory(model[0]) if model else job.model
+        factory = self._loaded(model[0], "model or training function") if model else job.model
+        if metric:
+            job = replace(job, metric=self._loaded(metric[0], "metric"))
         if job.rules is None:  # a user's training function keeps house itself
             keep_to_share(job.share, job.device)
         # A user's module may write to its input, so it gets a copy; the built-in ones read the object store itself.
         data = self._replicas(replicas[0], bool(model), job.device)
         return (yield from job_course(replace(job, model=factory), data))
 
-    def _factory(self, reference: Any) -> Any:
+    def _loaded(self, reference: Any, what: str) -> Any:
+        """Something of a user's, loaded once."""
         import ray
 
-        if self._model[0] != reference.hex():
+        if self._own.get(what, ("", None))[0] != reference.hex():
             try:
-                self._model = reference.hex(), ray.get(reference)
+                self._own[what] = reference.hex(), ray.get(reference)
             except Exception as error:
                 said = " ".join(str(error).split())[-300:]
-                raise ModelError(
-                    f"a user's model or training function must load in a worker, where it raised: {said}"
-                ) from error
-        return self._model[1]
+                raise ModelError(f"a user's {what} must load in a worker, where it raised: {said}") from error
+        return self._own[what][1]
 
     def _enter(self, terms: Sequence[Any]) -> None:
         import ray

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from losssearch import stopping
 from losssearch.data.replicas import Replicas
-from losssearch.evaluation import evaluate, get_metric
+from losssearch.evaluation import Metric, evaluate, get_metric
 from losssearch.judging.fair import Demands, fair_judge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import ModelFactory, build_model, is_boosted
@@ -46,7 +46,7 @@ class Job:
     replicas: str
     candidates: tuple[tuple[dict[str, Any], tuple[float, ...], bool], ...]
     task: str
-    metric: str
+    metric: str | Metric
     model: str | ModelFactory | TrainFunction
     plan: TrainingPlan
     hold: bool = False
@@ -142,7 +142,7 @@ class Judge:
     """The metric of a study, as a trainer asks for it: outputs in, utilities and adjustment out."""
 
     def __init__(
-        self, metric: str, task: str, replicas: Replicas, device: str = "cpu", *, weight: Tensor | None = None
+        self, metric: str | Metric, task: str, replicas: Replicas, device: str = "cpu", *, weight: Tensor | None = None
     ) -> None:
         """Judge by the priors and scales of ``replicas``; ``weight`` ``[R, N]``: of the rows that will be judged."""
         self._weight = None if weight is None else weight.to(device)[:, None]

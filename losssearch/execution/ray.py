@@ -14,6 +14,8 @@ from typing import Any
 
 from losssearch import stopping
 from losssearch.errors import ConnectionLostError, OptionError, WorkersLostError
+from losssearch.evaluation import Metric
+from losssearch.evaluation.per_member import function_of
 from losssearch.execution.actor import Worker
 from losssearch.execution.arrays import pack
 from losssearch.execution.cluster import INTERVAL, SAVED, Pulse, connect, disconnect, quieten
@@ -79,6 +81,7 @@ class RayExecutor:
         self._replicas: dict[str, Any] = {}
         self._draws: dict[str, int] = {}
         self._model: tuple[Any, list[Any], list[str]] = None, [], []
+        self._metric: tuple[Any, list[Any], list[str]] = None, [], []
         self._terms: dict[str, tuple[list[Any], list[str]]] = {}
         self._alive: list[Any] = []
         self._idle: list[Any] = []
@@ -208,14 +211,21 @@ class RayExecutor:
         call = worker.stream if self._streamed(heard) else worker.run
         replicas = [self._replicas[job.replicas]]
         terms, folders = self._needed_terms(job)
+        metric: list[Any] = []
+        if isinstance(job.metric, Metric):
+            if self._metric[0] is not job.metric:
+                what = f"the metric {job.metric.name}"
+                self._metric = job.metric, *self._ship(job.metric, function_of(job.metric), what)
+            metric, folders = self._metric[1], [*folders, *self._metric[2]]
+            job = replace(job, metric="")
         job = replace(job, share=self.resources.share(job.device, self.workers), imports=self._imports)
         if isinstance(job.model, str):
-            return call.remote(job, replicas, [], folders, terms)
+            return call.remote(job, replicas, [], folders, terms, metric)
         if self._model[0] is not job.model:
             what = "a model factory" if job.rules is None else "a training function"
             self._model = job.model, *self._ship(job.model, job.model, what)
         _, model, beside = self._model
-        return call.remote(replace(job, model=""), replicas, model, [*beside, *folders], terms)
+        return call.remote(replace(job, model=""), replicas, model, [*beside, *folders], terms, metric)
 
     def _needed_terms(self, job: Job) -> tuple[list[Any], list[str]]:
         """The terms of a job's losses that are not ours, so that no worker knows them."""

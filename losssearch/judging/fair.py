@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from losssearch.data.replicas import Replicas
-from losssearch.evaluation import evaluate, get_metric
+from losssearch.evaluation import Metric, evaluate, get_metric
 from losssearch.evaluation.fairness import (
     Constraint,
     FairAdjustment,
@@ -67,7 +67,7 @@ class Grouped:
 
 
 def fair_judge(
-    metric: str, task: str, demands: Demands, replicas: Replicas, own_unit: OwnUnit, device: str = "cpu"
+    metric: str | Metric, task: str, demands: Demands, replicas: Replicas, own_unit: OwnUnit, device: str = "cpu"
 ) -> ConstrainedJudge | FrontJudge:
     """The judge of these demands, for the validation rows of ``replicas``, which have groups."""
     assert replicas.validation_group is not None  # noqa: S101  (the assembly demands a sensitive attribute)
@@ -94,7 +94,7 @@ class ConstrainedJudge:
     with fewer to spare (`SPARED`), below all that spare more; and only where there are none by the least excess.
     """
 
-    def __init__(self, metric: str, task: str, demands: Demands, rows: Grouped) -> None:
+    def __init__(self, metric: str | Metric, task: str, demands: Demands, rows: Grouped) -> None:
         self.metric, self.rows, self.z = get_metric(metric, task), rows, demands.z
         self.constraints = parse_constraints(demands.constraints, task)
 
@@ -154,7 +154,7 @@ class FrontJudge:
     keeps no limit counts as the better constant decision does.
     """
 
-    def __init__(self, metric: str, task: str, demands: Demands, rows: Grouped) -> None:
+    def __init__(self, metric: str | Metric, task: str, demands: Demands, rows: Grouped) -> None:
         self.metric, self.rows, self.limits, self.z = get_metric(metric, task), rows, demands.limits, demands.z
         self.constraint = front_constraint(demands.front, task)
         self._by_thresholds = get_kind(task).view.thresholded and self.constraint.gap.counted

@@ -73,6 +73,11 @@ class Context(StudyContext):
         groups = len(self.dataset.groups) if self.dataset.attribute is None else 1
         return promise_z(self.settings.confidence, groups, rows, len(self.partition.test))
 
+    @property
+    def judged_by(self) -> str | Metric:
+        """The metric as a job takes it: by its name, or itself where it is the user's own."""
+        return self.metric if self.metric.source else self.settings.metric
+
     def clusters(self, part: str) -> torch.Tensor | None:
         """The group that each row of a part must stay together with ``[rows]``; None where rows are independent."""
         given = self.dataset.given
@@ -122,7 +127,7 @@ class Context(StudyContext):
         if self.keeper:
             self.keeper.rows, self.keeper.chunk = self.rows["train"], self.chunk
         # On the few rows of a probe the worst cell is one of a handful of rows: it tells nothing of a loss.
-        return Screen(model, replicas, None if self.metric.cells else settings.metric, settings.task, self.device)
+        return Screen(model, replicas, None if self.metric.cells else self.judged_by, settings.task, self.device)
 
     def share(self, purpose: str, count: int, *, hold: bool = False) -> None:
         """See `StudyContext.share`."""
@@ -164,7 +169,7 @@ class Context(StudyContext):
             replicas=replicas,
             candidates=tuple((spec.to_json(), rates, protected) for spec, rates, protected in candidates),
             task=self.settings.task,
-            metric=self.settings.metric,
+            metric=self.judged_by,
             model=self.model,
             plan=plan,
             hold=hold,

@@ -65,7 +65,7 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
             with torch.no_grad():
                 return model.forward(stacked, {}, features, training=False, seed=0)
 
-        judge = Judge(settings.metric, settings.task, replicas)
+        judge = Judge(context.judged_by, settings.task, replicas)
         tuned = torch.tensor([spec.decision == "tuned"])
         _, adjust = judge(outputs(replicas.validation_features), replicas.validation_target, tuned)
         features, target = replicas.held["test"]

@@ -50,6 +50,8 @@ class StudySettings:
     group_thresholds: bool = False
     data: dict[str, Any] = field(default_factory=dict)
     """What a training function's user says of its data and metric; empty for a dataset."""
+    metric_source: str = ""
+    """Where a metric of the user's own was defined, with a hash of its text: see `losssearch.evaluation.source`."""
     splits: dict[str, Any] = field(default_factory=dict)
     """The user's own splits, and columns of the data that are no features; empty where there are none."""
 
@@ -80,7 +82,7 @@ class StudySettings:
     def fixed(self) -> dict[str, Any]:
         """What a resume must find unchanged, as JSON."""
         values = asdict(self)
-        unset = [name for name in ("data", "splits") if not values[name]]
+        unset = [name for name in ("data", "metric_source", "splits") if not values[name]]
         for name in ("trials", "time_budget", *unset):
             del values[name]
         if not self.prefer_known:

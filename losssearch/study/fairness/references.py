@@ -16,7 +16,7 @@ from torch import Tensor
 
 from losssearch.data.encoding import Encoder
 from losssearch.evaluation.fairness import Constraint, parse_constraint, value
-from losssearch.evaluation.fairness.gaps import quality_of
+from losssearch.evaluation.metrics.thresholded import quality_of
 from losssearch.study.context import Context
 from losssearch.study.settings import derived_seed
 from losssearch.training.mitigations import (

@@ -20,8 +20,8 @@ from losssearch.evaluation.fairness import (
     value,
 )
 from losssearch.evaluation.fairness.counts import Counts
-from losssearch.evaluation.fairness.gaps import quality_of
 from losssearch.evaluation.fairness.rates import gap_value, rates_of_counts
+from losssearch.evaluation.metrics.thresholded import quality_of
 from losssearch.tasks import get_kind
 
 LIMITS = (0.005, 0.01, 0.02, 0.03, 0.045, 0.065, 0.09, 0.12, 0.16, 0.22, 0.3)

@@ -23,6 +23,7 @@ from torch import Tensor
 from losssearch import stopping
 from losssearch.data.probing import banded, joint, probe_order, representative
 from losssearch.data.replicas import Replicas
+from losssearch.evaluation import Metric
 from losssearch.execution.job import Judge
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.population import PopulationLoss
@@ -69,7 +70,7 @@ class Screen:
     """
 
     def __init__(
-        self, model: StackedModel, replicas: Replicas, metric: str | None, task: str, device: str = "cpu"
+        self, model: StackedModel, replicas: Replicas, metric: str | Metric | None, task: str, device: str = "cpu"
     ) -> None:
         """The untrained ``model`` runs on ``device``, where it will be trained."""
         probe, self._weights = _representatives(replicas.take([0]))
@@ -95,7 +96,7 @@ class Screen:
         self._judge = None if metric is None else Judge(metric, task, probe)
         if self._judge is not None:
             self._before, _ = self._judge(self._initial[:, :, :FREE], self._free, torch.ones(1, dtype=torch.bool))
-        self._metric = metric or ""
+        self._metric = "" if self._judge is None else self._judge.metric.name
         self.judges = self._judge is not None and self._can_judge(get_task(task).plain.spec())
         """Whether the metric can tell on the probe where a loss leads; if not, none is rejected for leading nowhere."""
 

@@ -25,9 +25,8 @@ from losssearch.evaluation.fairness import (
     value,
 )
 from losssearch.evaluation.fairness import cuts as cuts_module
-from losssearch.evaluation.fairness.gaps import quality_of
 from losssearch.evaluation.fairness.threshold import SACRIFICE, fit_fair_threshold
-from losssearch.evaluation.metrics.thresholded import accuracy
+from losssearch.evaluation.metrics.thresholded import accuracy, quality_of
 
 Make = Callable[..., Any]
 CONSTRAINTS = [

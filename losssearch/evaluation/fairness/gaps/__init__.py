@@ -30,7 +30,6 @@ __all__ = [
     "gaps_for",
     "get_gap",
     "means",
-    "quality_of",
 ]
 
 WORST = "worst_group_"
