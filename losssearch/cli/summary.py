@@ -110,7 +110,7 @@ def print_groups(result: Mapping[str, Any]) -> None:
     rows = group_rows(result)
     if not rows:
         return
-    columns = columns_of(rows, str(result["task"]), most_classes=3)
+    columns = columns_of(rows, most_classes=3)
     if screen.width < _WIDE:
         columns = columns[:6]
     table = Table(title="Groups on test, recommended loss", title_justify="left")

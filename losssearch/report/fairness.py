@@ -8,6 +8,7 @@ from typing import Any
 
 from losssearch.report.leaderboard import higher_is_better
 from losssearch.report.standing import Standing, figure, standings
+from losssearch.tasks import get_task
 
 _ALIKE = 0.02
 """Share of rows below which a decision is hardly ever taken."""
@@ -90,7 +91,7 @@ def warnings(result: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing the verdict."""
     found = [held.warning for held in standings(result["best"]) if held.warning]
     rows = group_rows(result)
-    if result["task"] == "binary" and rows and result.get("constraints"):
+    if get_task(str(result["task"])).view.thresholded and rows and result.get("constraints"):
         selected, base = (_overall(rows, name) for name in ("selection_rate", "base_rate"))
         if min(selected, 1 - selected) < _ALIKE < min(base, 1 - base):
             fewest = min(int(row["rows"]) for row in rows)
@@ -168,11 +169,12 @@ _NOT_SHOWN = (
 
 def _decision(result: Mapping[str, Any]) -> str:
     fixed = (result["best"].get("spec") or {}).get("decision") == "fixed"
-    if result["task"] == "regression":
+    view = get_task(str(result["task"])).view
+    if not view.labels:
         return "Judged are the model's predictions" + (
             "." if fixed else ", shifted as tuned on rows that did not train the model."
         )
-    if result["task"] == "multiclass":
+    if view.columns:
         how = "the class with the largest score" + (
             "" if fixed else ", after the tuning on rows that did not train the model"
         )

@@ -17,6 +17,7 @@ from losssearch.report.leaderboard import higher_is_better
 from losssearch.report.references import references
 from losssearch.report.standing import Standing, standings
 from losssearch.storage.records import TrialRecord
+from losssearch.tasks import get_task
 
 _MOST = 3
 """Constraints that are drawn side by side."""
@@ -32,8 +33,8 @@ _BESIDE: Mapping[str, Mapping[str, Any]] = {
 }
 """How mitigations of other libraries look, by kind."""
 
-_BINARY = ("selection_rate", "true_positive_rate", "false_positive_rate", "precision", "accuracy", "calibration")
-_REGRESSION = ("mean_prediction", "mean_error", "mae")
+_NOT_DRAWN = ("base_rate", "mean_target", "rmse")
+"""Figures of groups that the table has and the picture leaves out."""
 
 
 def fairness_figures(result: Mapping[str, Any], trials: Sequence[TrialRecord]) -> dict[str, bytes]:
@@ -77,7 +78,7 @@ def trade_off_figure(result: Mapping[str, Any], trials: Sequence[TrialRecord]) -
         handles |= _bounds(axis, one)
         axis.set_xlabel(drawable(one.title), color=INK, size=9)
     _metric_axis(axes[0], f"{result['metric']['name']}, {_sense(result)} is better")
-    tuned = "shift" if result["task"] == "regression" else "decision"
+    tuned = "decision" if get_task(str(result["task"])).view.labels else "shift"
     subtitle = (
         f"Each mark is a trial on validation rows, its {tuned} tuned within the limits; plain losses are not tuned."
     )
@@ -192,9 +193,8 @@ def front_figure(result: Mapping[str, Any]) -> bytes:
 
 def groups_figure(result: Mapping[str, Any]) -> bytes:
     """Each group's figures on test with their intervals, one panel a figure."""
-    rows, task = group_rows(result), str(result["task"])
-    wanted = {"binary": _BINARY, "regression": _REGRESSION}.get(task, ())
-    columns = [column for column in columns_of(rows, task, most_classes=4) if not wanted or column.field in wanted]
+    rows = group_rows(result)
+    columns = [column for column in columns_of(rows, most_classes=4) if column.field not in _NOT_DRAWN]
     columns = [column for column in columns if column.of_class is None or column.field == "recall"][:6]
     height = 1.5 + 0.42 * max(2, len(rows))
     figure, axes = blank(9.0, height, panels=len(columns))

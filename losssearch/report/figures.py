@@ -23,6 +23,7 @@ from losssearch.report.leaderboard import SEARCHED, Row, higher_is_better, leade
 from losssearch.report.shape import shape_figure
 from losssearch.report.spoken import spoken
 from losssearch.storage.records import TrialRecord, TrialState
+from losssearch.tasks import get_kind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,10 +70,13 @@ def draw_figures(
     zero: float = 0.0,
 ) -> dict[str, bytes]:
     """The figures that `write_figures` writes, as PNG files by name."""
+    shapes = {}
+    if get_kind(str(result["task"])).picture is not None:
+        shapes["loss_shape"] = shape_figure(result, spec, class_prior=class_prior, learned=learned, zero=zero)
     return {
         "leaderboard": leaderboard_figure(result),
         "history": history_figure(result, trials),
-        "loss_shape": shape_figure(result, spec, class_prior=class_prior, learned=learned, zero=zero),
+        **shapes,
         **fairness_figures(result, trials),
     }
 

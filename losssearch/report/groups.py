@@ -7,24 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 _KNOWN = {
-    "binary": {
-        "base_rate": "base rate",
-        "selection_rate": "selection rate",
-        "true_positive_rate": "true positive rate",
-        "false_positive_rate": "false positive rate",
-        "precision": "precision",
-        "accuracy": "accuracy",
-        "calibration": "calibration error",
-    },
-    "regression": {
-        "mean_target": "mean target",
-        "mean_prediction": "mean prediction",
-        "mean_error": "mean error",
-        "mae": "mean absolute error",
-        "rmse": "root mean squared error",
-    },
-    "multiclass": {"accuracy": "accuracy"},
+    "base_rate": "base rate",
+    "selection_rate": "selection rate",
+    "true_positive_rate": "true positive rate",
+    "false_positive_rate": "false positive rate",
+    "precision": "precision",
+    "accuracy": "accuracy",
+    "calibration": "calibration error",
+    "mean_target": "mean target",
+    "mean_prediction": "mean prediction",
+    "mean_error": "mean error",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
 }
+"""Figures with one value per group, whatever the kind of task, in the order to show them."""
 
 _BY_CLASS = {"selection_rate": "decided", "recall": "recall of"}
 
@@ -49,16 +45,20 @@ class Column:
     of_class: str | None = None
 
 
-def columns_of(rows: Sequence[Mapping[str, Any]], task: str, *, most_classes: int = 6) -> tuple[Column, ...]:
+def columns_of(rows: Sequence[Mapping[str, Any]], *, most_classes: int = 6) -> tuple[Column, ...]:
     """What the rows of ``best.groups.test`` hold, in the order to show it; of more than ``most_classes``, none."""
     first = rows[0]
-    found = [Column(name, title) for name, title in _KNOWN.get(task, {}).items() if name in first]
-    if task == "multiclass":
-        for name, title in _BY_CLASS.items():
-            classes = list(first.get(name) or {})
-            if len(classes) <= most_classes:
-                found += [Column(name, f"{title} {one}", one) for one in classes]
+    found = [Column(name, title) for name, title in _KNOWN.items() if name in first and not _by_class(first[name])]
+    for name, title in _BY_CLASS.items():
+        classes = list(first[name]) if _by_class(first.get(name)) else []
+        if len(classes) <= most_classes:
+            found += [Column(name, f"{title} {one}", one) for one in classes]
     return tuple(found)
+
+
+def _by_class(entry: Mapping[str, Any] | None) -> bool:
+    """Whether a row's entry holds an estimate for each class, rather than one."""
+    return any(isinstance(value, Mapping) for value in (entry or {}).values())
 
 
 def estimate(row: Mapping[str, Any], column: Column) -> tuple[float | None, float | None, float | None]:

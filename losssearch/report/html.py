@@ -162,7 +162,7 @@ def _fair(result: Mapping[str, Any]) -> dict[str, Any] | None:
     thresholds = group_thresholds(result)
     if not rows and not held and not result.get("front"):
         return None
-    columns = columns_of(rows, str(result["task"])) if rows else ()
+    columns = columns_of(rows) if rows else ()
     shown, not_shown = promise(result)
     return {
         "constraints": [(one, meaning(one.name)) for one in held],

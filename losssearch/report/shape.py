@@ -9,23 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from losssearch.errors import OptionError
 from losssearch.losses.compose import ComposedLoss, compose
 from losssearch.losses.part import learned_alone
 from losssearch.losses.spec import LossSpec
 from losssearch.report.canvas import BLUE, GREY, INK, blank, drawable, headline, legend, png
 from losssearch.report.leaderboard import searched_entry
+from losssearch.tasks import get_kind
+from losssearch.tasks.picture import Picture
 from losssearch.tasks.task import GROUPED
 
 _POINTS = 121
-_REACH = {"regression": 4.0}
 _REFERENCE = 64
 """Additional samples in the batch, for terms over the whole batch."""
-
-_AXIS = {
-    "binary": "margin: logit of the true class",
-    "multiclass": "margin: logit of the true class less the others (all equal)",
-    "regression": "residual: prediction less target, in standard deviations",
-}
 
 
 @dataclass(frozen=True)
@@ -53,6 +49,7 @@ def shape_figure(
     target's own zero lies.
     """
     task = str(result["task"])
+    picture = picture_of(task)
     name = "the searched loss"
     plain_name, plain = _plain(result)
     if plain is not None and spec.formula() == plain.formula() and (found := searched_entry(result)):
@@ -68,9 +65,9 @@ def shape_figure(
             look: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": width}
             handles += left.plot(curve.position, curve.value, label=drawable(curve.label), **look)
             right.plot(curve.position, curve.slope, **look)
-    slope = f"slope over the {'residual' if task == 'regression' else 'margin'}"
+    slope = f"slope over the {picture.over}"
     for axis, label in ((left, "loss of one sample (least = 0)"), (right, slope)):
-        axis.set_xlabel(_AXIS[task], color=INK, size=9)
+        axis.set_xlabel(picture.axis, color=INK, size=9)
         axis.set_ylabel(label, color=INK, size=9)
         axis.axvline(0, color=GREY, linewidth=0.8, zorder=1)
     formula = f"{name.removeprefix('the ')} = {spec.formula()}"
@@ -85,6 +82,14 @@ def shape_figure(
     figure.subplots_adjust(left=0.08, right=0.98, top=top, bottom=bottom, wspace=0.26)
     legend(figure, handles, loc="lower center", ncols=columns, handlelength=2.6)
     return png(figure)
+
+
+def picture_of(task: str) -> Picture:
+    """How the loss of one sample is drawn; raises `OptionError` for a kind of task that says nothing of it."""
+    picture = get_kind(task).picture
+    if picture is None:
+        raise OptionError(f"the loss of one sample is drawn for kinds of task that declare a picture; {task} has none")
+    return picture
 
 
 def curves(
@@ -108,7 +113,7 @@ def curves(
     with torch.no_grad():
         for name, value in (learned or {}).items():
             loss.learned[name.removeprefix("learned.")].fill_(torch.as_tensor(value).detach().item())
-    if task == "regression":
+    if not get_kind(task).nominal:
         shown = [(label, 0)]
     else:
         rare, common = int(prior.argmin()), int(prior.argmax())
@@ -140,30 +145,18 @@ def curves(
 
 
 def _curve(loss: ComposedLoss, task: str, label: str, class_: int, classes: int, progress: float) -> Curve:
-    reach = _REACH.get(task, 6.0)
+    picture = picture_of(task)
+    reach, others = picture.reach, torch.linspace(-2.0, 2.5, _REFERENCE, dtype=torch.float64)
     position = torch.linspace(-reach, reach, _POINTS, dtype=torch.float64, requires_grad=True)
     whole_batch = any(not part.term.per_sample for part in loss.spec.parts)
     values = []
     for place in position:
-        output, target = _batch(task, place, class_, classes, _REFERENCE if whole_batch else 0)
+        output, target = picture.batch(place, class_, classes, others if whole_batch else others[:0])
         values.append(loss(output, target, progress=progress) * target.shape[0])
     value = torch.stack(values)
     (slope,) = torch.autograd.grad(value.sum(), position)
     value = value.detach() - value.detach().min()
     return Curve(label, position.tolist(), value.tolist(), slope.tolist())
-
-
-def _batch(task: str, place: Tensor, class_: int, classes: int, others: int) -> tuple[Tensor, Tensor]:
-    """The sample at ``place``, followed by ``others`` that stay where they are, from bad to good."""
-    spread = torch.linspace(-2.0, 2.5, others, dtype=torch.float64)
-    if task == "regression":
-        output = torch.cat([place[None], spread])
-        return output, torch.zeros_like(output)
-    labels = torch.cat([torch.tensor([class_]), torch.arange(others) % classes])
-    margin = torch.cat([place[None], spread])
-    if task == "binary":
-        return torch.where(labels == 1, margin, -margin), labels
-    return margin[:, None] * torch.nn.functional.one_hot(labels, classes), labels
 
 
 def _plain(result: Mapping[str, Any]) -> tuple[str, LossSpec | None]:
