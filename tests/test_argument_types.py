@@ -49,7 +49,7 @@ def test_defaults_are_of_the_right_type() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("target", 4), ("target", ("y",)), ("metric", 7), ("task", 1), ("seed", None), ("seed", 1.5),
+        ("target", 4), ("target", (1,)), ("metric", 7), ("task", 1), ("seed", None), ("seed", 1.5),
         ("trials", "many"),
         ("trials", True), ("epochs", 2.5), ("rates", 0.01), ("rates", ["fast"]), ("drop", 3), ("drop", [3]),
         ("drop", None),

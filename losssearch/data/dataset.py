@@ -103,7 +103,7 @@ class Dataset:
         if size[repeated].sum() < COARSE * len(key):
             return False
         target = pd.DataFrame(self.target).groupby(key)
-        differ = np.asarray(target.max() != target.min()).any(axis=1)
+        differ = np.asarray(np.any(target.max() != target.min(), axis=1))
         return bool(differ[repeated].mean() >= COARSE)
 
 
