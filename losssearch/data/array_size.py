@@ -16,7 +16,7 @@ ELEMENT, CHARACTERS = 16, 64
 
 
 def require_room(path: Path, room: Room) -> None:
-    """Raise `DataError` where the arrays do not fit, or where a header promises more than the file holds."""
+    """Raise `DataError` if the arrays do not fit, or where a header promises more than the file holds."""
     with ZipFile(path) as archive:
         total = 0
         for member in archive.infolist():

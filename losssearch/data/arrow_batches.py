@@ -44,7 +44,7 @@ def sound(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 def largest_batch(source: pa.NativeFile) -> int:
     """Bytes that the largest batch of a file or stream unpacks to; 0 where none is compressed, as they are mapped then.
 
-    Raises `DataError` where a header cannot be read.
+    Raises `DataError` if a header cannot be read.
     """
     import pyarrow as pa
 

@@ -80,14 +80,14 @@ _known: dict[str, Field] = {}
 
 
 def declare_field(field: Field) -> Field:
-    """Make a field known; raises `DataError` where its name is taken by another."""
+    """Make a field known; raises `DataError` if its name is taken by another."""
     if _known.setdefault(field.name, field) != field:
         raise DataError(f"a batch has one field of each name, got a second {field.name!r}")
     return field
 
 
 def field_of(name: str) -> Field:
-    """The declaration of a field; raises `DataError` where there is none."""
+    """The declaration of a field; raises `DataError` if there is none."""
     if name not in _known:
         raise DataError(f"a batch may hold declared fields, {', '.join(_known)}; got {name!r}: declare it first")
     return _known[name]
@@ -131,7 +131,7 @@ def at_rows(batch: Batch, rows: slice | Tensor) -> Batch:
 
 
 def require_known(batch: Batch, *, facts: bool = False) -> None:
-    """Raise `DataError` where a field is not declared, or where there is an axis among ``facts``."""
+    """Raise `DataError` if a field is not declared, or where there is an axis among ``facts``."""
     for name in batch:
         if (field_of(name).axis is None) is not facts:
             what = "a fact has no axis" if facts else "a field has an entry per row, query or pair"

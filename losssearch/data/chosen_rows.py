@@ -49,7 +49,7 @@ def chosen_rows(
 
 
 def check_classes(goal: Target, held: int, where: str) -> None:
-    """Raise `DataError` where one of the last ``held`` rows has a class that none of the others has."""
+    """Raise `DataError` if one of the last ``held`` rows has a class that none of the others has."""
     if not held or not goal.classes:
         return
     known = np.unique(goal.values[:-held])

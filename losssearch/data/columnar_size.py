@@ -32,7 +32,7 @@ _ADVICE = ", leave long texts and nested columns out of it, or use --max-rows fo
 
 
 def require_room(path: Path, suffix: str, room: Room, rows: int, most: int) -> None:
-    """Raise `DataError` where texts and nested columns do not fit, of all ``rows`` or of ``most`` and of each batch."""
+    """Raise `DataError` if texts and nested columns do not fit, of all ``rows`` or of ``most`` and of each batch."""
     total, share = 0, min(1.0, most / max(1, rows))
     at_once, held = 0, 0
     with _measured(path, suffix, room) as pieces:
@@ -43,7 +43,7 @@ def require_room(path: Path, suffix: str, room: Room, rows: int, most: int) -> N
 
 
 def require_batches(path: Path, suffix: str, room: Room) -> None:
-    """Raise `DataError` where a single batch or page is larger than what data may take, packed or not."""
+    """Raise `DataError` if a single batch or page is larger than what data may take, packed or not."""
     import pyarrow as pa
     from pyarrow import parquet
 

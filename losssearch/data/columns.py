@@ -1,4 +1,4 @@
-"""Reading the columns of a table: each gets a kind, one form for its values, and NaN where it has none.
+"""Reading the columns of a table: each gets a kind, one form for its values, and NaN if it has none.
 
 The same table gives the same columns whatever held it, so text that spells numbers, booleans or dates
 throughout is read as such, as it would be from a CSV file.
@@ -77,7 +77,7 @@ def read_columns(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, Schema,
 
 
 def read_column(values: pd.Series, where: str) -> tuple[pd.Series, ColumnKind]:
-    """One column in its form and its kind; raise `DataError` where it holds no plain values."""
+    """One column in its form and its kind; raise `DataError` if it holds no plain values."""
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return read_text(values), "categorical"
@@ -175,7 +175,7 @@ def row_of(column: pd.Series, place: int) -> int:
 
 
 def read_text(values: pd.Series) -> pd.Series:
-    """Values as text without surrounding blanks; NaN where missing, empty or a question mark."""
+    """Values as text without surrounding blanks; NaN if missing, empty or a question mark."""
     text = values.astype("object").where(values.notna(), None).astype("str").str.strip()
     return text.mask(text.isin(MISSING_TEXT))
 

@@ -67,7 +67,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     stored: Stored | None = None
     given: GivenSplit | None = None
-    """How the user wants the rows split; None where that is left to chance."""
+    """How the user wants the rows split; None if that is left to chance."""
     cells: NDArray[np.int64] | None = None
 
     @property

@@ -77,7 +77,7 @@ def parse_dates(text: pd.Series, form: str) -> pd.Series:
 
 
 def parse_seconds(text: pd.Series, form: str) -> pd.Series:
-    """Times of day as seconds since midnight, durations as seconds; NaN where a cell is neither."""
+    """Times of day as seconds since midnight, durations as seconds; NaN if a cell is neither."""
     if form == DURATION:
         whole = text.where(text.str.match(_DURATION_CELL).fillna(False))
         return pd.to_timedelta(whole, errors="coerce").dt.total_seconds()

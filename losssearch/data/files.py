@@ -30,7 +30,7 @@ ARRAY_SUFFIXES = (".npz",)
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix that decides how the file is read; raise `DataError` where there is no file to read."""
+    """The suffix that decides how the file is read; raise `DataError` if there is no file to read."""
     try:
         if path.is_dir():
             raise DataError(f"{path} is a directory; give one file: {', '.join(TABLE_SUFFIXES + ARRAY_SUFFIXES)}")
@@ -74,7 +74,7 @@ def read_large_table(
 
     A sample comes with a note, or with the file if all rows are to be read in pieces later (``stream``).
 
-    Raises `DataError` where the file holds no table, or takes more memory than there is room for.
+    Raises `DataError` if the file holds no table, or takes more memory than there is room for.
     """
     if suffix not in columnar_files.STREAMED:
         return read_table(path, suffix, room), (), None
@@ -116,7 +116,7 @@ def unreadable_told(path: Path, what: str = "a table") -> Iterator[None]:
 
 
 def read_table(path: Path, suffix: str, room: Room) -> pd.DataFrame:
-    """The table in a file of one of `TABLE_SUFFIXES`; raise `DataError` where it holds none."""
+    """The table in a file of one of `TABLE_SUFFIXES`; raise `DataError` if it holds none."""
     with unreadable_told(path):
         if suffix.startswith((".csv", ".tsv")):
             return _read_text_table(path, room)
@@ -139,7 +139,7 @@ def read_arrays(path: Path, room: Room) -> dict[str, NDArray[Any]]:
 
 
 def refuse_duplicate_names(names: Iterable[str], where: str) -> None:
-    """Raise `DataError` where two columns have one name."""
+    """Raise `DataError` if two columns have one name."""
     seen: set[str] = set()
     for name in names:
         if name in seen:

@@ -82,7 +82,7 @@ class Given:
         return [name for role, name in self.columns.items() if role != "time" or not self.time_as_feature]
 
     def described(self) -> dict[str, Any]:
-        """What a resumed study must find unchanged; empty where nothing was given."""
+        """What a resumed study must find unchanged; empty if nothing was given."""
         told: dict[str, Any] = {
             role: value if isinstance(value, str) else "an array" for role, value in self.roles.items()
         }
@@ -144,7 +144,7 @@ def _values(source: Source, role: str, value: Named, rows: slice | None) -> pd.S
 
 
 def split_arrays(roles: Mapping[str, Named], rows: int, held: int) -> None:
-    """Raise `OptionError` where an array does not hold ``rows`` values, and then those of ``held`` test rows."""
+    """Raise `OptionError` if an array does not hold ``rows`` values, and then those of ``held`` test rows."""
     for role, value in roles.items():
         if not isinstance(value, str) and len(value) != rows + held:
             raise OptionError(

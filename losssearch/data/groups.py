@@ -70,7 +70,7 @@ class Groups:
 
 
 def sensitive_columns(sensitive: Sensitive | None) -> tuple[str, ...]:
-    """The columns that ``sensitive`` names; none where it is an array of labels."""
+    """The columns that ``sensitive`` names; none if it is an array of labels."""
     if sensitive is None or isinstance(sensitive, np.ndarray | pd.Series):
         return ()
     listed = (sensitive,) if isinstance(sensitive, str) else tuple(sensitive)

@@ -90,7 +90,7 @@ def unseen_class(label: object, where: str) -> str:
 
 
 def _alike(first: pd.Series, second: pd.Series, role: str, where: str) -> list[pd.Series]:
-    """Both columns in forms that make one column; raise `DataError` where their kinds do not go together."""
+    """Both columns in forms that make one column; raise `DataError` if their kinds do not go together."""
     first, second = first.reset_index(drop=True), second.reset_index(drop=True)
     if _missing(first) or _missing(second):
         return [first, second] if not _missing(second) else [first, pd.Series(np.nan, second.index, dtype="object")]

@@ -10,7 +10,7 @@ from losssearch.errors import DataError
 def with_index(frame: pd.DataFrame, where: str = "") -> pd.DataFrame:
     """The frame with the named levels of its index as its last columns; numbers of rows and unnamed levels are dropped.
 
-    Raises `DataError` where a level is named as a column is, or as another level.
+    Raises `DataError` if a level is named as a column is, or as another level.
     """
     index = frame.index
     places = {} if isinstance(index, pd.RangeIndex) else dict(enumerate(index.names))

@@ -72,7 +72,7 @@ def plainly_numbers(column: pd.Series, missing: Sequence[str]) -> pd.Series | No
 
 
 def parse_numbers(text: pd.Series, style: str) -> pd.Series:
-    """Each cell as float64, written with a decimal point or comma; NaN where it is no number. Percent stays percent."""
+    """Each cell as float64, written with a decimal point or comma; NaN if it is no number. Percent stays percent."""
     found = np.full(len(text), np.nan)
     plain = text.str.fullmatch(_PLAIN if style == POINT else r"[-+]?\d+").fillna(False).to_numpy(dtype=bool)
     found[plain] = _plain(text[plain])

@@ -22,7 +22,7 @@ def boundaries(time: NDArray[np.int64]) -> NDArray[np.int64]:
 def cut_in_order(time: NDArray[np.int64], shares: Sequence[float]) -> NDArray[np.int64] | None:
     """The part of each row ``[N]``, later times in later parts, cut as near to the cumulated ``shares`` as ties allow.
 
-    None where there are fewer distinct times than parts.
+    None if there are fewer distinct times than parts.
     """
     order = np.argsort(time, kind="stable")
     places = boundaries(time[order])

@@ -52,7 +52,7 @@ class Replicas:
     target_scale: Tensor
     """[R], float64, above zero."""
     seeds: tuple[int, ...]
-    """R seeds, one a draw."""
+    """R seeds, one per draw."""
     held: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     """Named parts that no training or validation row is in: features [R, H, D] and target [R, H], as of validation.
 

@@ -28,7 +28,7 @@ class Room:
         return cls(int(SHARE * memory()) if limit is None else limit)
 
     def require(self, needed: float, where: object, advice: str = "") -> None:
-        """Raise `DataError` where ``needed`` bytes, or more than that, do not fit."""
+        """Raise `DataError` if ``needed`` bytes, or more than that, do not fit."""
         if needed > self.limit:
             self.refuse(needed, where, advice)
 

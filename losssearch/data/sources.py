@@ -78,7 +78,7 @@ def read_source(
 ) -> Source:
     """Find the data and separate the target from the features; columns in ``drop`` are left out.
 
-    A file may take ``memory`` bytes (a quarter of the machine's where left out). A Parquet or Arrow file with more rows
+    A file may take ``memory`` bytes (a quarter of the machine's by default). A Parquet or Arrow file with more rows
     than ``max_rows``, or than fit, is sampled; with ``stream``, such a sample of a file that does not fit names the
     file.
 

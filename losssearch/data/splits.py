@@ -56,7 +56,7 @@ class Draw:
 def partition(dataset: Dataset, seed: int) -> Partition:
     """Split the rows 60 : 20 : 20, or as given by the user.
 
-    Raises `DataError` where equal rows, groups or times leave a part without one of the classes, or leave no draws of
+    Raises `DataError` if equal rows, groups or times leave a part without one of the classes, or leave no draws of
     training and validation rows; `OptionError` for a negative seed.
     """
     if dataset.given is not None:
@@ -239,7 +239,7 @@ def _window(dataset: Dataset, time: NDArray[np.int64], rows: Rows, seed: int, pu
 
 
 def _require_kinds(dataset: Dataset, members: Rows, name: str, least: int) -> None:
-    """Raise `DataError` where a part is empty, or holds fewer classes than it needs."""
+    """Raise `DataError` if a part is empty, or holds fewer classes than it needs."""
     if not len(members):
         raise DataError(f"every part of the data must have rows; the {name} part of {dataset.name} has none")
     held = set(dataset.target[members].tolist()) if dataset.classes else set()

@@ -15,7 +15,7 @@ TargetName: TypeAlias = str | Sequence[str]
 
 
 def target_columns(target: TargetName | None, known: Iterable[str] | None) -> tuple[str, ...]:
-    """The names of the target's columns; ``known`` are the columns that there are, or None where they are not known.
+    """The names of the target's columns; ``known`` are the columns that there are, or None if they are not known.
 
     Raises `OptionError` for a list without names, or with one twice.
     """

@@ -22,7 +22,7 @@ def number_text(column: pd.Series, name: str, kind: TargetKind | None, form: Tex
     ``kind``: what the target is to be read as, where that is known. ``form``: how its numbers are written, where a
     sample has told. Rows are named by the column's index.
 
-    Raises `DataError` where nearly all cells are numbers and one is none.
+    Raises `DataError` if nearly all cells are numbers and one is none.
     """
     if kind is not None and kind.nominal:
         return column

@@ -60,7 +60,7 @@ def read_target(
     5 % of the rows are classes; anything else is regression. A binary target has id 1 for the positive
     class: ``positive`` if given, else 1 or true, else a word for yes, else the rarer one.
 
-    Raises `DataError` where the values cannot be that target, `OptionError` for an unfitting ``positive``
+    Raises `DataError` if the values cannot be that target, `OptionError` for an unfitting ``positive``
     and `UnknownNameError` for an unknown task.
     """
     name = f"target {str(column.name)!r} of {where}"
@@ -138,7 +138,7 @@ def _of_classes(kinds: Sequence[str]) -> str:
 
 
 def _check_columns(task: str | None, kind: TargetKind | None, columns: Sequence[pd.Series], where: str) -> None:
-    """Raise `DataError` where a task reads another number of target columns than were named."""
+    """Raise `DataError` if a task reads another number of target columns than were named."""
     wanted = 1 if kind is None else kind.columns
     if len(columns) == wanted:
         return

@@ -63,7 +63,7 @@ class TextForm:
 
 
 def find_form(text: pd.Series) -> TextForm | None:
-    """What stripped text spells, missing cells left out of account; None where it is just text."""
+    """What stripped text spells, missing cells left out of account; None if it is just text."""
     counts = text.value_counts()
     if counts.empty:
         return None

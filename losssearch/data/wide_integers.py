@@ -33,7 +33,7 @@ def origin_of(values: pd.Series) -> int:
 
 
 def whole_numbers(values: pd.Series) -> pd.Series:
-    """The values as Python's whole numbers, None where they are none."""
+    """The values as Python's whole numbers, None if they are none."""
     if pd.api.types.is_integer_dtype(values.dtype):
         return values.astype("object").map(lambda value: None if pd.isna(value) else int(value))
     text = _text(values)
@@ -44,7 +44,7 @@ def whole_numbers(values: pd.Series) -> pd.Series:
 
 
 def distances(values: pd.Series, origin: int) -> pd.Series:
-    """``value - origin`` as float64, computed exactly; NaN where the value is no whole number."""
+    """``value - origin`` as float64, computed exactly; NaN if the value is no whole number."""
     whole = whole_numbers(values)
     return pd.Series(
         [np.nan if value is None else float(value - origin) for value in whole], index=values.index, dtype="float64"

@@ -34,7 +34,7 @@ SAVED = "the study is saved; --resume continues it"
 
 
 def connect(address: str | None, workers: int, resources: WorkerResources) -> None:
-    """Join the cluster at ``address``, or start one on this machine; raise `ConnectionLostError` where that fails."""
+    """Join the cluster at ``address``, or start one on this machine; raise `ConnectionLostError` if that fails."""
     import ray
 
     mask = os.umask(0o077)  # Ray writes its token file with the process's mask
@@ -151,7 +151,7 @@ class Pulse:
 
 
 def _knock(address: str | None) -> None:
-    """Raise `OSError` where nobody listens: Ray itself would keep trying for minutes."""
+    """Raise `OSError` if nobody listens: Ray itself would keep trying for minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=5).close()

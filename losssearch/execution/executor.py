@@ -23,7 +23,7 @@ class Executor(Protocol):
         ...
 
     def run(self, jobs: Iterable[Job], heard: Heard | None = None) -> Iterator[tuple[Job, list[Outcome]]]:
-        """Train all jobs; yield each as it ends. Raises `ConnectionLostError` where workers keep dying.
+        """Train all jobs; yield each as it ends. Raises `ConnectionLostError` if workers keep dying.
 
         Jobs are taken as workers need them, and a few ahead. ``heard`` is for who cannot wait for the outcomes;
         what it is told depends on time, and may never come.

@@ -51,9 +51,9 @@ class RayExecutor:
     Jobs go to actors that have started and are free. One that dies is replaced and its population trained
     again, ``ATTEMPTS`` times at most. Actors for which the cluster has no room join when there is some;
     ``note`` is told in one line. ``imports``: modules of the user's that the workers load. ``resources``: what each is
-    given; one core where left out.
+    given; one core by default.
 
-    Raises `ConnectionLostError` where the cluster cannot be reached.
+    Raises `ConnectionLostError` if the cluster cannot be reached.
     """
 
     def __init__(

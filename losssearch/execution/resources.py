@@ -62,7 +62,7 @@ LEAST = 1 << 30
 def device_share(workers: int) -> float:
     """The share of the CUDA devices that each worker gets, spread over them evenly.
 
-    Raises `OptionError` where that is less than `LEAST`.
+    Raises `OptionError` if that is less than `LEAST`.
     """
     import torch
 

@@ -14,7 +14,7 @@ QUESTION = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 
 
 def check_token(address: str) -> None:
-    """Raise `ConnectionLostError` where the head at ``address`` (``host:port``) refuses our token, or the lack of one.
+    """Raise `ConnectionLostError` if the head at ``address`` (``host:port``) refuses our token, or the lack of one.
 
     Any other answer, or none, is left to Ray.
     """

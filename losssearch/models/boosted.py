@@ -16,6 +16,6 @@ def is_boosted(model: object) -> bool:
 
 
 def require_package(name: str) -> None:
-    """Raise `OptionError` where the package of a boosted model is not installed."""
+    """Raise `OptionError` if the package of a boosted model is not installed."""
     if find_spec(name) is None:
         raise OptionError(f"{name} must be installed, and is not: pip install 'losssearch[{name}]'")

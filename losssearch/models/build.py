@@ -31,7 +31,7 @@ MODELS: Mapping[str, Callable[[int, int], StackedModel]] = MappingProxyType(
 def resolve_model(model: str | ModelFactory) -> str | ModelFactory:
     """Check a model's name, or import ``package.module:factory`` (also from the working directory).
 
-    Raises `UnknownNameError` with the nearest names, or `OptionError` where the import fails or boosted trees
+    Raises `UnknownNameError` with the nearest names, or `OptionError` if the import fails or boosted trees
     lack their package.
     """
     if isinstance(model, str) and is_boosted(model):

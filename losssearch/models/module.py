@@ -154,7 +154,7 @@ def from_module(
     It is tried out on ``device``, where it will be trained. ``heads``: how many columns each head has, by its name, or
     the columns of a model that puts out one tensor.
 
-    Raises `OptionError` where the factory or the shape of the module's output is wrong.
+    Raises `OptionError` if the factory or the shape of the module's output is wrong.
     """
     heads = {"output": heads} if isinstance(heads, int) else heads
     width = sum(heads.values())

@@ -36,7 +36,7 @@ class Stage:
         return f"{self.done:,}/{self.total:,}" if self.total else f"{self.done:,}"
 
     def left(self, now: float) -> float | None:
-        """Seconds until all is done at the pace so far; None where that cannot be told."""
+        """Seconds until all is done at the pace so far; None if that cannot be told."""
         if not self.total or not self.done or self.done >= self.total:
             return None
         return (now - self.began) * (self.total - self.done) / self.done
@@ -89,7 +89,7 @@ class StagedProgress(ABC):
         self._advance(1)
 
     def remaining(self) -> str:
-        """What is left of the time budget, or of the last stage; empty where neither can be told."""
+        """What is left of the time budget, or of the last stage; empty if neither can be told."""
         now, last = self.clock(), self.stages[-1]
         if last.ended is not None:
             return ""

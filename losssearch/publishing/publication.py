@@ -103,7 +103,7 @@ def keep_publication(store: Store, study: str, publication: Publication) -> Publ
 
 
 def kept_publication(store: Store, study: str) -> Publication | None:
-    """What the store keeps; None where the study has not finished, or an older version finished it."""
+    """What the store keeps; None if the study has not finished, or an older version finished it."""
     found = store.stage(study, FINISHED)
     if found is None:
         return None
@@ -136,7 +136,7 @@ def intact(out: Path, digests: Mapping[str, str]) -> bool:
 def write_files(out: Path, publication: Publication, trials: Sequence[TrialRecord]) -> dict[str, str]:
     """Write every file of a study that is missing or differs, each as a whole and none through a link; their digests.
 
-    ``result.json`` is the last. Raises `ConnectionLostError` where the folder cannot be written, as on a full disk.
+    ``result.json`` is the last. Raises `ConnectionLostError` if the folder cannot be written, as on a full disk.
     """
     with _writable(out):
         remove_left(out)
@@ -243,7 +243,7 @@ def _holds(folder: Path, files: Mapping[str, bytes], digests: Mapping[str, str])
 
 
 def _digest_of(path: Path) -> str:
-    """The digest of a plain file; empty where there is none."""
+    """The digest of a plain file; empty if there is none."""
     if path.is_symlink() or not path.is_file():
         return ""
     with path.open("rb") as stream:

@@ -104,7 +104,7 @@ def warnings(result: Mapping[str, Any]) -> list[str]:
 
 
 def price(result: Mapping[str, Any]) -> Price | None:
-    """What the limits cost; None where nothing was measured on test."""
+    """What the limits cost; None if nothing was measured on test."""
     higher = higher_is_better(result["metric"])
     measured = [entry for entry in result.get("baselines") or [] if _test(entry) is not None]
     own = _test(result["best"])

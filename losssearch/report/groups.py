@@ -62,7 +62,7 @@ def _by_class(entry: Mapping[str, Any] | None) -> bool:
 
 
 def estimate(row: Mapping[str, Any], column: Column) -> tuple[float | None, float | None, float | None]:
-    """Value and the ends of its interval; None where the group has no row to tell."""
+    """Value and the ends of its interval; None if the group has no row to tell."""
     found = row.get(column.field) or {}
     if column.of_class is not None:
         found = found.get(column.of_class) or {}

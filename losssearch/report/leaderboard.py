@@ -19,7 +19,7 @@ SEARCHED = "searched"
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a leaderboard. Values are in the metric's own unit; None where nothing was measured.
+    """One line of a leaderboard. Values are in the metric's own unit; None if nothing was measured.
 
     ``difference`` is this row's test mean less that of the first row (0 for the first row). Where a study has no test
     part, ``std``, ``values`` and ``difference`` are of what validation says of each loss. ``interval`` is
@@ -40,7 +40,7 @@ class Row:
     constraints: tuple[Standing, ...] = ()
     """Whether and how far the loss satisfies each constraint, in the order of the study's."""
     best_epoch: int | None = None
-    """The epoch that counts, the median over the final trainings; None where a function of the user's trained."""
+    """The epoch that counts, the median over the final trainings; None if a function of the user's trained."""
     most_epochs: int | None = None
     """How many epochs there could have been."""
 

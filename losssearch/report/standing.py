@@ -15,7 +15,7 @@ SIGNS = {"<=": "≤", ">=": "≥"}
 
 @dataclass(frozen=True)
 class Standing:
-    """One loss and one constraint. Gaps are means over seeds; None where nothing was measured.
+    """One loss and one constraint. Gaps are means over seeds; None if nothing was measured.
 
     ``bound`` and ``status`` are what ``rows`` rows certify at ``level``, each decided by what others tuned.
     ``promised``: whether the limit is kept with the room that new rows need. ``floor`` is the gap that groups treated
@@ -66,7 +66,7 @@ class Standing:
 
     @property
     def chance(self) -> str:
-        """What chance alone would show, in words; empty where that was not computed."""
+        """What chance alone would show, in words; empty if that was not computed."""
         if self.floor is None:
             return ""
         reach = "up to" if self.op == "<=" else "down to"

@@ -19,8 +19,8 @@ def bind(space: SearchSpace, constraints: Sequence[Values]) -> SearchSpace:
     """The space with a slot for each constraint in place of one whose ranges name a constraint.
 
     Whatever else a constraint has, such as ``violation``, fixes that hyperparameter of the slot's terms. Slots for
-    a second and further constraint are named ``fairness_2`` and so on. Raises `SpaceError` where a value that the space
-    names is not given, and `SpecError` where it lies outside the term's range.
+    a second and further constraint are named ``fairness_2`` and so on. Raises `SpaceError` if a value that the space
+    names is not given, and `SpecError` if it lies outside the term's range.
     """
     if not constraints or not space.constrained:
         return space

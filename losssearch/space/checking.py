@@ -34,7 +34,7 @@ D = TypeVar("D", bound=Domain)
 
 
 def build(root: Node, problems: list[RuleError], *, name: str, question: str) -> SearchSpace | None:
-    """The space of a file's nodes; adds what is wrong to ``problems`` and gives None where a part cannot be built."""
+    """The space of a file's nodes; adds what is wrong to ``problems`` and gives None if a part cannot be built."""
     return _Builder(problems).space(root, name, question)
 
 

@@ -46,7 +46,7 @@ class Node:
 
 
 def read_text(path: Path) -> str:
-    """The text of a space file; raises `RuleError` where there is none, or it is too large or not UTF-8."""
+    """The text of a space file; raises `RuleError` if there is none, or it is too large or not UTF-8."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

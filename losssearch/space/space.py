@@ -145,7 +145,7 @@ class SearchSpace:
     """What a study may try. ``slots`` begins with base; of each set in ``never_together`` a loss has one term at most.
 
     ``portfolio`` holds the specs that a study tries first; ``aimed``, in the form of the file, those that name a number
-    of the metric, which `losssearch.space.portfolio.aim` fills in. A slot stays empty where its term would break a
+    of the metric, which `losssearch.space.portfolio.aim` fills in. A slot stays empty if its term would break a
     condition, repeat a term of an earlier slot, or be one part too many; such answers give the spec of simpler ones.
     """
 
@@ -200,7 +200,7 @@ class SearchSpace:
         return self.sample(Replay(params))
 
     def encode(self, spec: LossSpec) -> dict[str, Any] | None:
-        """The parameters that give ``spec``, or None where the space cannot express it.
+        """The parameters that give ``spec``, or None if the space cannot express it.
 
         ``space.spec(space.encode(spec)) == spec``; of several sets of parameters with one spec it gives one.
         """
@@ -274,7 +274,7 @@ def _domain_json(domain: Domain, constrained: Constrained | None = None) -> obje
 
 
 def _ranges_json(ranges: Mapping[str, Domain]) -> object:
-    """One range as it is, several by name, None where there is none."""
+    """One range as it is, several by name, None if there is none."""
     written = {name: _domain_json(domain) for name, domain in ranges.items()}
     return written if len(written) > 1 else next(iter(written.values()), None)
 

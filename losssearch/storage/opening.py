@@ -104,7 +104,7 @@ def knock(url: str) -> None:
 
 
 def check_driver(url: str) -> None:
-    """Raise `ModuleNotFoundError` where the driver of a database URL is not installed; nothing is connected."""
+    """Raise `ModuleNotFoundError` if the driver of a database URL is not installed; nothing is connected."""
     _driven(url).dispose()
 
 

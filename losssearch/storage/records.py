@@ -27,7 +27,7 @@ class TrialRecord:
 
     ``params`` and ``distributions`` are the sampler's view (distributions as its JSON strings), empty for
     a baseline that the space cannot express. ``value`` is the metric on validation, in the metric's own
-    unit, averaged over ``values``, one a replica. ``rungs`` are pairs (epoch, value). ``twin`` is the number
+    unit, averaged over ``values``, one per replica. ``rungs`` are pairs (epoch, value). ``twin`` is the number
     of the trial whose value a duplicate or equivalent one took over.
     """
 
@@ -52,7 +52,7 @@ class TrialRecord:
     each constraint. For a front: the best utility within each limit."""
     reason: str = ""
     best_epochs: tuple[int, ...] = ()
-    """The epoch whose weights count, one per replica; empty where a user's function trains, or in older stores."""
+    """The epoch whose weights count, one per replica; empty if a user's function trains, or in older stores."""
     trained: int | None = None
     """Epochs until training ended, and below: how many there could have been."""
     most: int | None = None

@@ -23,7 +23,7 @@ def sealed(value: Mapping[str, Any], *names: object) -> dict[str, Any]:
 
 
 def unsealed(found: Any, *names: object, must: bool = False) -> dict[str, Any]:
-    """The content again; raise `ValueError` where it is not what was sealed, or has no seal though it ``must``."""
+    """The content again; raise `ValueError` if it is not what was sealed, or has no seal though it ``must``."""
     if not isinstance(found, dict):
         raise TypeError(f"{names[0]} must be a JSON object, found {found!r:.40}")
     content = {key: value for key, value in found.items() if key != SEAL}

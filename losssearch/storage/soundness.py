@@ -13,7 +13,7 @@ from losssearch.storage.records import TrialRecord
 
 
 def check_sound(file: Path) -> None:
-    """Raise `DataError` where an SQLite file is damaged, or has tables of our names that are not ours.
+    """Raise `DataError` if an SQLite file is damaged, or has tables of our names that are not ours.
 
     The file is not written. One that cannot be opened is left to whoever opens it for good.
     """

@@ -54,7 +54,7 @@ class SqlStore:
             raise
 
     def create_study(self, study: StudyRecord) -> None:
-        """Enter a new study; raise `OptionError` where the name is taken or no name."""
+        """Enter a new study; raise `OptionError` if the name is taken or no name."""
         _check_name(study.name)
         row = schema.study_row(study)
         ours = schema.study_record(codec.loads(codec.dumps(row)))
@@ -115,7 +115,7 @@ class SqlStore:
         return self._database.run(read, reads=True)
 
     def check(self, study: str) -> None:
-        """Raise `DataError` where the trials of a study are not what losssearch wrote; see `Store.check`."""
+        """Raise `DataError` if the trials of a study are not what losssearch wrote; see `Store.check`."""
         if problem := missing_from(self.trials(study)):
             self._database.refuse(problem)
 
@@ -125,7 +125,7 @@ class SqlStore:
         self._write(study, lambda connection: self._upsert(connection, schema.stage, [row]))
 
     def stage(self, study: str, stage: str) -> dict[str, Any] | None:
-        """What a stage found; None where it has not ended yet."""
+        """What a stage found; None if it has not ended yet."""
 
         def read(connection: Connection) -> dict[str, Any] | None:
             must = self._seals(connection, study)

@@ -12,14 +12,14 @@ class Store(Protocol):
     """Keeps studies, their trials and the stages of their selection.
 
     Each method is one transaction: it is kept whole, or not at all. Records come back equal to what went
-    in, non-finite numbers included. Every method raises `ConnectionLostError` where the database cannot be
+    in, non-finite numbers included. Every method raises `ConnectionLostError` if the database cannot be
     reached or written after a while, and those that take a study raise `UnknownNameError` with the
     nearest names where there is none of that name. What comes back was written by losssearch: anything else is a
     `DataError`.
     """
 
     def create_study(self, study: StudyRecord) -> None:
-        """Enter a new study; raise `OptionError` where the name is taken."""
+        """Enter a new study; raise `OptionError` if the name is taken."""
         ...
 
     def study(self, name: str) -> StudyRecord:
@@ -47,7 +47,7 @@ class Store(Protocol):
         ...
 
     def stage(self, study: str, stage: str) -> dict[str, Any] | None:
-        """What a stage found; None where it has not ended yet."""
+        """What a stage found; None if it has not ended yet."""
         ...
 
     def save_tracking(self, study: str, tracking: Mapping[str, str]) -> None:

@@ -190,7 +190,7 @@ class Timekeeper:
         return affords
 
     def notes(self) -> list[str]:
-        """What the budget did not hold, in sentences; empty where it held all."""
+        """What the budget did not hold, in sentences; empty if it held all."""
         notes = []
         if self.effort != self.efforts[0]:
             notes.append(

@@ -79,14 +79,14 @@ class Context(StudyContext):
         return self.metric if self.metric.source else self.settings.metric
 
     def clusters(self, part: str) -> torch.Tensor | None:
-        """The group that each row of a part must stay together with ``[rows]``; None where rows are independent."""
+        """The group that each row of a part must stay together with ``[rows]``; None if rows are independent."""
         given = self.dataset.given
         if given is None or given.cluster is None:
             return None
         return torch.as_tensor(given.cluster[getattr(self.partition, part)])
 
     def weights(self, part: str) -> torch.Tensor | None:
-        """The sample weights of a part ``[rows]``; None where all rows count alike."""
+        """The sample weights of a part ``[rows]``; None if all rows count alike."""
         weight = self.dataset.weight
         return None if weight is None else torch.as_tensor(weight[getattr(self.partition, part)])
 
@@ -236,7 +236,7 @@ class Context(StudyContext):
 
     @property
     def _columns(self) -> int:
-        """Columns of what losses read as the group: one a group, or one for an attribute that is a number."""
+        """Columns of what losses read as the group: one per group, or one for an attribute that is a number."""
         return len(self.dataset.groups) if self.dataset.attribute is None else 1
 
 

@@ -23,7 +23,7 @@ _CODES = {state: code for code, state in enumerate(TrialState, start=1)}
 class Ledger:
     """All trials of a study; what is told here is stored first.
 
-    It keeps a few bytes a trial and the observations that proposals need; the store keeps the rest.
+    It keeps a few bytes per trial and the observations that proposals need; the store keeps the rest.
     """
 
     def __init__(self, context: StudyContext) -> None:

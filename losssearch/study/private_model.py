@@ -37,7 +37,7 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
 
     Test says how good the model is; a threshold or temperature is tuned on the confirmation part.
 
-    Raises `OptionError` where no loss is a mean over samples, or the model keeps statistics of batches.
+    Raises `OptionError` if no loss is a mean over samples, or the model keeps statistics of batches.
     """
     entry = _first_private(entries)
     spec, settings, parts = LossSpec.from_json(entry["spec"]), context.settings, context.partition

@@ -53,7 +53,7 @@ class StudySettings:
     metric_source: str = ""
     """Where a metric of the user's own was defined, with a hash of its text: see `losssearch.evaluation.source`."""
     splits: dict[str, Any] = field(default_factory=dict)
-    """The user's own splits, and columns of the data that are no features; empty where there are none."""
+    """The user's own splits, and columns of the data that are no features; empty if there are none."""
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1:

@@ -28,7 +28,7 @@ from losssearch.study.study_context import StudyContext
 def run_study(context: Context) -> Finished:
     """Search, re-evaluate, confirm, read test once, and say what came of it.
 
-    Raises `ModelError` where not even the plain loss could be trained.
+    Raises `ModelError` if not even the plain loss could be trained.
     """
     reserve(context)
     if context.settings.front:

@@ -49,7 +49,7 @@ class RankedBy(Protocol):
 
     @property
     def unit(self) -> str:
-        """The unit of its values; empty where there is none."""
+        """The unit of its values; empty if there is none."""
         ...
 
     def utility(self, values: float) -> float:
@@ -172,7 +172,7 @@ class StudyContext(ABC):
         return [line for line in self.run_notes if line not in known]
 
     def remark(self, line: str) -> None:
-        """Tell the observer and the result; nothing where there is nothing to say."""
+        """Tell the observer and the result; nothing if there is nothing to say."""
         if line and line not in self.notes:
             self.notes.append(line)
             self.observer.note(line)
@@ -187,11 +187,11 @@ class StudyContext(ABC):
         return utility if self.metric.direction == "maximize" else -utility
 
     def values(self, outcome: Outcome) -> tuple[float, ...]:
-        """The metric that the outcome reached, one value a replica, in its own unit."""
+        """The metric that the outcome reached, one value per replica, in its own unit."""
         return tuple(self.value(utility) for utility in outcome.utilities)
 
     def utilities(self, outcome: Outcome) -> tuple[float, ...]:
-        """What contenders are ranked by, one number a replica, larger is better."""
+        """What contenders are ranked by, one number per replica, larger is better."""
         return outcome.utilities
 
     @property

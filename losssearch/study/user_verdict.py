@@ -115,7 +115,7 @@ class SeedReferee:
 def run_function_study(context: FunctionContext) -> Finished:
     """Search, re-evaluate, confirm, and say what came of it.
 
-    Raises `ModelError` where the function could train no loss at all.
+    Raises `ModelError` if the function could train no loss at all.
     """
     finished = judged_study(context, SeedReferee(context))
     # What is decided after training is the function's own: the bundle promises nothing of ours.

@@ -189,7 +189,7 @@ class ClientRuns:
 
 
 def import_mlflow() -> None:
-    """Import MLflow, silent; raise `OptionError` where it is not installed."""
+    """Import MLflow, silent; raise `OptionError` if it is not installed."""
     # MLflow reads these at import, and sets its loggers to talk.
     os.environ.update(_ENVIRONMENT)
     for name, value in _PATIENCE.items():
@@ -203,7 +203,7 @@ def import_mlflow() -> None:
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client of the store at ``uri``, which is not asked yet; raise `OptionError` where MLflow takes no such URI."""
+    """A client of the store at ``uri``, which is not asked yet; raise `OptionError` if MLflow takes no such URI."""
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 

@@ -24,7 +24,7 @@ def file_of(tracking_uri: str) -> Path | None:
 
 
 def check(tracking_uri: str) -> Path | None:
-    """Refuse at once a file that MLflow would try for minutes; return it where it is still to be made.
+    """Refuse at once per file that MLflow would try for minutes; return it where it is still to be made.
 
     Raises:
         DataError: it is something else than an SQLite database.

@@ -152,7 +152,7 @@ class MlflowTracker:
             ) from redacted_cause(error)
 
     def _tables(self, fresh: Path | None) -> Runs | None:
-        """A study's own store, written by SQL; None where that cannot be."""
+        """A study's own store, written by SQL; None if that cannot be."""
         file = file_of(self._uri)
         if file is None or self._artifacts is None or not self._direct:
             return None

@@ -28,7 +28,7 @@ def flat(value: Any, prefix: str = "") -> dict[str, str]:
 
 
 def curve(record: TrialRecord) -> list[tuple[int, float]]:
-    """The metric of a trial as (epoch, value), one value an epoch, non-finite ones left out.
+    """The metric of a trial as (epoch, value), one value per epoch, non-finite ones left out.
 
     The final value is the last point: at the epoch where training ended, never before the last rung.
     """

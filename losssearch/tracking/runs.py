@@ -49,7 +49,7 @@ class Runs(Protocol):
         ...
 
     def resume(self, run_id: str) -> Mapping[str, str] | None:
-        """Open a run again and tell the parameters that it has; None where it is gone."""
+        """Open a run again and tell the parameters that it has; None if it is gone."""
         ...
 
     def add(self, run_id: str, params: Mapping[str, str], metrics: Mapping[str, float]) -> None:

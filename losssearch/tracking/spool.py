@@ -73,7 +73,7 @@ class Spool:
         self._lock = threading.Lock()
 
     def add(self, run_id: str, entry: Entry) -> None:
-        """Append an entry; raise `OSError` where the file cannot be written."""
+        """Append an entry; raise `OSError` if the file cannot be written."""
         kind = "trials" if isinstance(entry, Trials) else "result"
         line = codec.dumps(redacted({"run_id": run_id, kind: entry.to_json()}))
         with self._lock, self.path.open("a", encoding="ascii") as file:

@@ -1,6 +1,6 @@
 """Runs straight into the tables of a study's own MLflow store: one transaction for many trials, and no MLflow.
 
-MLflow's client needs its import (seconds, at the start of every search) and some five milliseconds a trial. A store in
+MLflow's client needs its import (seconds, at the start of every search) and about 5 ms per trial. A store in
 a file of our own whose tables are those that we know is written by SQL instead, as the client would have written it;
 any other store goes through the client. Ids of children follow from the parent's id and the trial's number, so the
 table's own key keeps a trial from being recorded twice, even by a driver that is about to die.
@@ -182,7 +182,7 @@ class TableRuns:
     def _create(
         self, connection: sqlite3.Connection, run_id: str, name: str, status: str, start: int, end: int | None
     ) -> bool:
-        """Enter a run; False where it is there."""
+        """Enter a run; False if it is there."""
         artifacts = f"{self._root}/{run_id}/artifacts"
         created = connection.execute(
             "INSERT OR IGNORE INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, "

@@ -24,8 +24,8 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def place_empty_store(file: Path, artifacts: Path) -> bool:
     """Put an empty store at ``file``, which must not be there; ``artifacts`` is for files of its default experiment.
 
-    False where that cannot be done: the cache cannot be written, or this MLflow has other tables than we know.
-    Raises `OptionError` where MLflow is not installed.
+    False if that cannot be done: the cache cannot be written, or this MLflow has other tables than we know.
+    Raises `OptionError` if MLflow is not installed.
     """
     try:
         version = importlib.metadata.version("mlflow")

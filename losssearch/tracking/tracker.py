@@ -32,7 +32,7 @@ class Tracker(Protocol):
     """Records a study for people to look at. The study itself never reads it back.
 
     Calls come in the order `prepare`, `start`, then `log_trials` and `log_result`, then `close`. Each raises
-    `ConnectionLostError` where the tracking store cannot be reached. Logging is idempotent: a trial that was
+    `ConnectionLostError` if the tracking store cannot be reached. Logging is idempotent: a trial that was
     recorded already, in this process or an earlier one, is not recorded again.
     """
 
@@ -57,7 +57,7 @@ class Tracker(Protocol):
         """Open the record of a study, or continue the one that ``run_id`` names.
 
         Returns:
-            ``tracking_uri``, ``experiment`` and ``run_id``; empty where nothing is recorded.
+            ``tracking_uri``, ``experiment`` and ``run_id``; empty if nothing is recorded.
         """
         ...
 

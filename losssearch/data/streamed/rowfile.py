@@ -91,7 +91,7 @@ class RowFile:
         return self.rows * self.layout.record.itemsize
 
     def open(self) -> int:
-        """A file descriptor to read from; raise `OptionError` where this machine does not have the file."""
+        """A file descriptor to read from; raise `OptionError` if this machine does not have the file."""
         try:
             return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -121,7 +121,7 @@ def write_rows(path: Path, layout: Layout, pieces: Iterable[Records], most: int)
 
     The room is claimed before the first piece is asked for, so that a full disk is told at once.
 
-    Raises `DataError` where the disk has not that room, or has it no more; the file is then gone.
+    Raises `DataError` if the disk has not that room, or has it no more; the file is then gone.
     """
     needed, rows = most * layout.record.itemsize, 0
     try:

@@ -26,7 +26,7 @@ class Scratch:
 
     Its owner holds a lock on it. One whose owner was killed is removed when the next is made.
 
-    Raises `DataError` where no folder can be made there.
+    Raises `DataError` if no folder can be made there.
     """
 
     def __init__(self) -> None:

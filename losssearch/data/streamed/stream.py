@@ -37,7 +37,7 @@ class Stream:
     """[R, keys + 1], bool: whether rows whose key has this place train this replica; the last is for all other rows."""
     seeds: tuple[int, ...]
     means: tuple[float, ...]
-    """Of the target, one a replica; with ``scales``, what the target is standardised by."""
+    """Of the target, one per replica; with ``scales``, what the target is standardised by."""
     scales: tuple[float, ...]
     classes: int
     """C; 0 for regression."""
@@ -63,9 +63,9 @@ class Stream:
         Every row comes once, but for a rest below ``size``. A row of no known group has the id -1; without a sensitive
         attribute there are no ids.
 
-        Which rows a replica gets depends on its seed and on ``epoch``, on nothing else.
+        Which rows per replica gets depends on its seed and on ``epoch``, on nothing else.
 
-        Raises `OptionError` where this machine does not have the file.
+        Raises `OptionError` if this machine does not have the file.
         """
         size = min(size, self.rows)
         descriptor = self.file.open()

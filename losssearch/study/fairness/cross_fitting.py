@@ -53,7 +53,7 @@ LESS = (1.0, 0.0)
 class Scored:
     """The outputs of one loss, double precision: of the pool ``[N(, C)]``, and of all its trainings ``[R, rows(, C)]``.
 
-    ``scale``: that which binary scores were put on; None where they are as the models gave them.
+    ``scale``: that which binary scores were put on; None if they are as the models gave them.
     """
 
     pool: Tensor
@@ -140,7 +140,7 @@ class CrossFitting:
 
     @property
     def _clusters(self) -> Tensor | None:
-        """Which rows of the pool belong together, such as those of one patient; None where all are independent."""
+        """Which rows of the pool belong together, such as those of one patient; None if all are independent."""
         given = self.context.dataset.given
         return None if given is None or given.cluster is None else torch.as_tensor(given.cluster)[self.pool.rows]
 

@@ -50,7 +50,7 @@ def group_pull(
         zero: Where the target's own zero lies in that unit.
 
     Returns:
-        Rows with ``part`` (a formula, ``whole`` or ``plain``) and ``pull``: by the name of a group, None where the part
+        Rows with ``part`` (a formula, ``whole`` or ``plain``) and ``pull``: by the name of a group, None if the part
         is at rest, as a penalty is whose limit is kept, or the group has no row.
     """
     rows = torch.randperm(len(target), generator=torch.Generator().manual_seed(seed))[:MOST_ROWS]

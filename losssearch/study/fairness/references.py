@@ -64,7 +64,7 @@ _PARTS = ("confirmation", "test")
 
 
 def rule_of(constraint: Constraint, share: float = 1.0) -> Rule | None:
-    """A constraint as fairlearn knows it, its limit tightened to a ``share``; None where it knows none such."""
+    """A constraint as fairlearn knows it, its limit tightened to a ``share``; None if it knows none such."""
     name, _, compare = constraint.name.rpartition("_")
     parity = _PARITIES.get(name)
     if parity is None or compare not in ("difference", "ratio"):
@@ -196,7 +196,7 @@ class _Case:
         self.group = {part: dataset.group[getattr(context.partition, part)] for part in _PARTS}
 
     def post_processed(self, scores: dict[str, NDArray[np.float32]]) -> list[dict[str, Any]]:
-        """Thresholds of each group over the plain model's scores; none where fairlearn has none for the gap."""
+        """Thresholds of each group over the plain model's scores; none if fairlearn has none for the gap."""
         rule = rule_of(self.kept)
         labels, group = self.labels["confirmation"], self.group["confirmation"]
         both = all(len(np.unique(labels[group == one])) == 2 for one in np.unique(group))

@@ -30,7 +30,7 @@ LIMITS = (0.005, 0.01, 0.02, 0.03, 0.045, 0.065, 0.09, 0.12, 0.16, 0.22, 0.3)
 
 @dataclass(frozen=True)
 class Place:
-    """One model at one threshold a group: which candidate, which training of it, and what it reaches."""
+    """One model at one threshold per group: which candidate, which training of it, and what it reaches."""
 
     candidate: int
     training: int

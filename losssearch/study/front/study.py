@@ -71,7 +71,7 @@ class Trained:
 def run_front_study(context: Context) -> Finished:
     """Search, train the leading candidates again, choose the front on confirmation, read test once.
 
-    Raises `ModelError` where no candidate could be trained.
+    Raises `ModelError` if no candidate could be trained.
     """
     trials = Loop(context).run()
     begun = time.monotonic()

@@ -111,7 +111,7 @@ def propose(
 
     The order of ``history`` does not matter: trials count by their number. ``tried`` are the keys of trials that
     `losssearch.study.proposing.history` left out of it. Trials that failed or were rejected count as
-    worse than all others. Raises `SpecError` where the history's parameters are not of this space.
+    worse than all others. Raises `SpecError` if the history's parameters are not of this space.
     """
     told = sorted((trial for trial in history if trial.params), key=lambda trial: trial.number)
     ranked = _ranked(told, maximize)
@@ -141,7 +141,7 @@ def propose(
 def encode_observation(space: SearchSpace, spec: LossSpec) -> tuple[dict[str, Any], dict[str, str]] | None:
     """Parameters and distributions of a spec that the space did not propose, such as a baseline's.
 
-    None where the space cannot express the spec.
+    None if the space cannot express the spec.
     """
     params = space.encode(spec)
     return None if params is None else (params, _distributions(space, params))

@@ -54,7 +54,7 @@ NOWHERE = "descending it on free outputs does not improve the metric"
 
 @dataclass(frozen=True)
 class Screened:
-    """A candidate with its scales measured; ``reason`` says why it was rejected, empty where it was not."""
+    """A candidate with its scales measured; ``reason`` says why it was rejected, empty if it was not."""
 
     spec: LossSpec
     signature: str
@@ -102,7 +102,7 @@ class Screen:
 
     @property
     def note(self) -> str:
-        """What a user should know of the screening; empty where it works as usual."""
+        """What a user should know of the screening; empty if it works as usual."""
         if self.judges or self._judge is None:
             return ""
         why = "it is not defined" if not bool(torch.isfinite(self._before)) else "not even the plain loss improves it"

@@ -113,7 +113,7 @@ def stated(found: Difference) -> str:
 
 
 def alike(first: Tensor, second: Tensor, task: str) -> str:
-    """What two models' outputs ``[S, N(, C)]`` have in common on all rows, in words; empty where they differ."""
+    """What two models' outputs ``[S, N(, C)]`` have in common on all rows, in words; empty if they differ."""
     seeds, rows = first.shape[:2]
     kind = get_kind(task)
     decided = [kind.view.decide(out) for out in (first, second)]

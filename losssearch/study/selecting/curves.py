@@ -23,7 +23,7 @@ def late(best_epochs: Sequence[int], most: int) -> bool:
 
 
 def epochs_of(outcome: Outcome, before: Sequence[int] = ()) -> dict[str, Any] | None:
-    """The ``epochs`` of an entry in ``result.json``; None where a user's function trains, which says nothing of them.
+    """The ``epochs`` of an entry in ``result.json``; None if a user's function trains, which says nothing of them.
 
     Args:
         outcome: the final trainings.
@@ -44,7 +44,7 @@ def epochs_of(outcome: Outcome, before: Sequence[int] = ()) -> dict[str, Any] | 
 
 
 def train_longer(entries: Sequence[Mapping[str, Any]]) -> str:
-    """A sentence where final trainings were still improving when they ended, with what to do; empty where none was."""
+    """A sentence where final trainings were still improving when they ended, with what to do; empty if none was."""
     named = {str(entry["name"]): entry["epochs"] for entry in entries if entry.get("epochs")}
     rising = [name for name, epochs in named.items() if epochs["late"]]
     if not rising:

@@ -213,7 +213,7 @@ class Referee:
         return Evidence(found.difference, found.standard_error)
 
     def _by_seed(self, first: Reading, second: Reading) -> tuple[Tensor, Tensor] | None:
-        """Differences by seed on confirmation and on test; None where the two were trained on unlike seeds."""
+        """Differences by seed on confirmation and on test; None if the two were trained on unlike seeds."""
         found = []
         for part in ("confirmation", "test"):
             one, other = (torch.tensor(self.values(r, part), dtype=torch.float64) for r in (first, second))
@@ -223,7 +223,7 @@ class Referee:
         return found[0], found[1]
 
     def values(self, reading: Reading, part: str) -> list[float]:
-        """The metric on a held-out part, one value a seed, in its own unit."""
+        """The metric on a held-out part, one value per seed, in its own unit."""
         outputs = torch.tensor(reading.outcome.held[part])
         target = self._target(part).expand(outputs.shape[0], -1)
         return [float(value) for value in self.context.metric(outputs, target, self.context.weights(part))]
