@@ -14,8 +14,10 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 import losssearch
+from losssearch.evaluation.registry import get_metric, metrics_for, records
 from losssearch.losses import terms
 from losssearch.losses.term import LossTerm
+from losssearch.tasks import TASKS
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -90,6 +92,25 @@ def _family(name: str, members: list[LossTerm]) -> list[str]:
     return lines
 
 
+class MetricCatalogue(SphinxDirective):
+    """The metrics of every kind of task, from the records of the registry."""
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the catalogue as reStructuredText."""
+        summaries = {record.example: record.summary for record in records()}
+        lines: list[str] = []
+        for kind in TASKS:
+            lines += [kind.capitalize(), "-" * len(kind), "", ".. list-table::", "   :widths: 30 15 15 40", ""]
+            rows = [("metric", "better", "tuned", "")]
+            for name in metrics_for(kind):
+                found = get_metric(name, kind)
+                better = "higher" if found.direction == "maximize" else "lower"
+                rows.append((f"``{name}``", better, found.adjustment.replace("_", " "), summaries.get(name, "")))
+            lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for row in rows for i, cell in enumerate(row)]
+            lines += [""]
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+
 def _domain(domain: object) -> str:
     if hasattr(domain, "options"):
         return f"one of {', '.join(f'``{option}``' for option in domain.options)}; default ``{domain.default}``"
@@ -98,6 +119,7 @@ def _domain(domain: object) -> str:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the menu and the directive."""
+    """Register the menu and the directives."""
     app.connect("source-read", add_menu)
     app.add_directive("term-catalogue", TermCatalogue)
+    app.add_directive("metric-catalogue", MetricCatalogue)
