@@ -32,8 +32,9 @@ from losssearch.losses.spec import LossSpec, Part
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.study.context import Context
 from losssearch.study.effort import BASELINES, FIELDS, SEARCHED
+from losssearch.study.selecting.referee import MetricReferee
 from losssearch.study.selecting.selection import SETTINGS, SIDES, Contender, incumbent_name, kept_places, rank_field
-from losssearch.study.selecting.verdict import Reading, Referee, Verdict
+from losssearch.study.selecting.verdict import Reading, Verdict
 from losssearch.tasks import get_task
 from losssearch.training import Outcome
 
@@ -75,7 +76,7 @@ class Told:
     test_error: float
 
 
-class _Drawn(Referee):
+class _Drawn(MetricReferee):
     """A referee whose finalists were drawn instead of trained."""
 
     def take(self, readings: Sequence[Reading]) -> None:

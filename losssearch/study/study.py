@@ -11,8 +11,8 @@ from typing import Any
 from losssearch.errors import ModelError
 from losssearch.study.context import Context
 from losssearch.study.effort import BASELINES, SEARCHED
+from losssearch.study.fairness.referee import FairReferee
 from losssearch.study.fairness.references import add_references, reserve
-from losssearch.study.fairness.verdict import FairReferee
 from losssearch.study.front.study import run_front_study
 from losssearch.study.loop import Loop
 from losssearch.study.result import Finished, entry_of, result_of
@@ -20,8 +20,9 @@ from losssearch.study.selecting.ablation import ablate
 from losssearch.study.selecting.claim import untrained
 from losssearch.study.selecting.curves import train_longer
 from losssearch.study.selecting.placing import placed, searching
+from losssearch.study.selecting.referee import MetricReferee
 from losssearch.study.selecting.selection import Contender, incumbent_name, reevaluate
-from losssearch.study.selecting.verdict import Judgement, Reading, Referee, learned_state
+from losssearch.study.selecting.verdict import Reading, Referee, learned_state
 from losssearch.study.study_context import StudyContext
 
 
@@ -39,12 +40,10 @@ def run_study(context: Context) -> Finished:
         finished = judged_study(context, referee, baselines=len(context.task.menu))
         result = finished.result | {"finalists": referee.finalists()}
         return replace(finished, result=add_references(context, result, referee.plain_scores()))
-    return judged_study(context, Referee(context), searched=SEARCHED)
+    return judged_study(context, MetricReferee(context), searched=SEARCHED)
 
 
-def judged_study(
-    context: StudyContext, referee: Judgement, *, searched: int = 1, baselines: int = BASELINES
-) -> Finished:
+def judged_study(context: StudyContext, referee: Referee, *, searched: int = 1, baselines: int = BASELINES) -> Finished:
     """A study whose finalists ``referee`` compares: a number of searched losses and a number of the menu.
 
     See `run_study`.
@@ -116,5 +115,5 @@ def _fewer(finalists: dict[str, list[Contender]], count: int, needed: Sequence[s
     return finalists | {"baseline": [c for c in baselines if c.trial.number in chosen]}
 
 
-def _entry(referee: Judgement, reading: Reading) -> dict[str, Any]:
+def _entry(referee: Referee, reading: Reading) -> dict[str, Any]:
     return entry_of(reading.contender, reading.outcome) | referee.measured(reading)

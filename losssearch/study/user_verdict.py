@@ -35,7 +35,7 @@ class SeedReferee:
         self._finalists: list[Reading] = []
 
     def read(self, contenders: Sequence[Contender]) -> list[Reading]:
-        """See `losssearch.study.selecting.verdict.Judgement.read`."""
+        """See `Referee.read`."""
         keeper = self.context.keeper
         seeds = keeper.effort.seeds if keeper else self.context.settings.confirm_seeds
         outcomes = train(self.context, "confirmation", contenders, seeds)
@@ -44,19 +44,19 @@ class SeedReferee:
         return readings
 
     def measured(self, reading: Reading) -> dict[str, Any]:
-        """See `losssearch.study.selecting.verdict.Judgement.measured`."""
+        """See `Referee.measured`."""
         return {"validation": summary(self.context.values(reading.outcome)), "confirmation": None, "test": None}
 
     def explained(self, reading: Reading) -> dict[str, Any]:
-        """See `losssearch.study.selecting.verdict.Judgement.explained`."""
+        """See `Referee.explained`."""
         return {"groups": {}}
 
     def ranked(self, readings: Sequence[Reading]) -> list[Reading]:
-        """See `losssearch.study.selecting.verdict.Judgement.ranked`: re-evaluation has ranked them."""
+        """See `Referee.ranked`: re-evaluation has ranked them."""
         return list(readings)
 
     def difference(self, first: Reading, second: Reading, part: str) -> Difference:
-        """See `losssearch.study.selecting.verdict.Judgement.difference`; the same whatever the part."""
+        """See `Referee.difference`; the same whatever the part."""
         pairs = zip(first.outcome.utilities, second.outcome.utilities, strict=True)
         values = [a - b for a, b in pairs]
         low, high = mean_interval(torch.tensor(values, dtype=torch.float64))
@@ -73,7 +73,7 @@ class SeedReferee:
         return believed(spread, first.contender.above(second.contender), found[0])
 
     def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading, missing: str = "") -> Verdict:
-        """See `Judgement.verdict`; one reading serves for recommendation and claim."""
+        """See `Referee.verdict`; one reading serves for recommendation and claim."""
         name, seeds = self.context.settings.metric, len(baseline.outcome.utilities)
         theirs = f"the baseline {baseline.name}"
         if searched is None:

@@ -26,7 +26,7 @@ STAGES = {
     "menu": ("losssearch.training.members", "Members.step", 5),
     "search": ("losssearch.study.loop", "propose", 1),
     "selection": ("losssearch.study.study", "reevaluate", 1),
-    "verdict": ("losssearch.study.selecting.verdict", "Referee.read", 1),
+    "verdict": ("losssearch.study.selecting.referee", "MetricReferee.read", 1),
     "publishing": ("losssearch.publishing.publication", "render", 1),
 }
 """By stage, what is called in it, and at which of its calls the signal arrives."""

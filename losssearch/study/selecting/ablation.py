@@ -7,11 +7,11 @@ from typing import Any
 
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.study.selecting.selection import Contender
-from losssearch.study.selecting.verdict import Judgement, Reading
+from losssearch.study.selecting.verdict import Reading, Referee
 from losssearch.training.outcome import CUT
 
 
-def ablate(referee: Judgement, winner: Reading, plain: Reading) -> list[dict[str, Any]]:
+def ablate(referee: Referee, winner: Reading, plain: Reading) -> list[dict[str, Any]]:
     """What each part is worth: confirmation difference of the winner to itself without the part.
 
     A loss of a single part is set against the plain loss.

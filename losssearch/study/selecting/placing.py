@@ -7,14 +7,14 @@ from typing import Any
 
 from losssearch.storage.records import TrialRecord
 from losssearch.study.selecting.claim import stated
-from losssearch.study.selecting.verdict import Judgement, Reading
+from losssearch.study.selecting.verdict import Reading, Referee
 from losssearch.study.study_context import StudyContext
 
 Row = tuple[Reading, Mapping[str, Any]]
 """A finalist, and its entry in ``result.json``."""
 
 
-def placed(context: StudyContext, referee: Judgement, winner: Reading, table: Sequence[Row]) -> str:
+def placed(context: StudyContext, referee: Referee, winner: Reading, table: Sequence[Row]) -> str:
     """A sentence that names every loss ahead of ``winner`` in the table, and says why; empty if there is none.
 
     Under constraints, losses that satisfy them come first.

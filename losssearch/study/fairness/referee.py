@@ -24,8 +24,9 @@ from losssearch.study.fairness.group_thresholds import by_group
 from losssearch.study.fairness.held import Held
 from losssearch.study.selecting.claim import chance, stated
 from losssearch.study.selecting.evidence import paired, spread_of
+from losssearch.study.selecting.referee import MetricReferee
 from losssearch.study.selecting.selection import Contender, incumbent_name
-from losssearch.study.selecting.verdict import Reading, Referee, Verdict, learned_state
+from losssearch.study.selecting.verdict import Reading, Verdict, learned_state
 from losssearch.study.settings import derived_seed
 
 MORE_ROOM = "A looser limit, coarser groups, more rows, more --trials or a lower --confidence leave more room."
@@ -40,7 +41,7 @@ class FairReferee:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._metric = Referee(context, self._cross_fitted)
+        self._metric = MetricReferee(context, self._cross_fitted)
         self._fitting = CrossFitting(context, context.constraints)
         self._fitted: dict[str, CrossFitted] = {}
         self._held: dict[str, tuple[Held, ...]] = {}
@@ -48,11 +49,11 @@ class FairReferee:
         """The plain loss, known from the verdict on."""
 
     def read(self, contenders: Sequence[Contender]) -> list[Reading]:
-        """See `losssearch.study.selecting.verdict.Judgement.read`."""
+        """See `Referee.read`."""
         return self._metric.read(contenders)
 
     def measured(self, reading: Reading) -> dict[str, Any]:
-        """See `losssearch.study.selecting.verdict.Judgement.measured`."""
+        """See `Referee.measured`."""
         return self._metric.measured(reading) | {"constraints": [held.to_json() for held in self.held(reading)]}
 
     def finalists(self) -> list[dict[str, Any]]:
@@ -65,7 +66,7 @@ class FairReferee:
         ]
 
     def explained(self, reading: Reading) -> dict[str, Any]:
-        """See `Judgement.explained`: how each group fares, and what chance would show."""
+        """See `Referee.explained`: how each group fares, and what chance would show."""
         constraints = [held.to_json() | {"noise_floor": self._floor(reading, held)} for held in self.held(reading)]
         tables = group_table(
             torch.tensor(reading.outcome.held[f"test{DECISION}"]),
@@ -121,15 +122,15 @@ class FairReferee:
         )
 
     def ranked(self, readings: Sequence[Reading]) -> list[Reading]:
-        """See `Judgement.ranked`: whose limits are promised, then who is nearest to it."""
+        """See `Referee.ranked`: whose limits are promised, then who is nearest to it."""
         return sorted(self._metric.ranked(readings), key=self.shortfall)
 
     def difference(self, first: Reading, second: Reading, part: str) -> Difference:
-        """See `losssearch.study.selecting.verdict.Judgement.difference`."""
+        """See `Referee.difference`."""
         return self._metric.difference(first, second, part)
 
     def verdict(self, searched: Reading | None, baseline: Reading, plain: Reading, missing: str = "") -> Verdict:
-        """See `losssearch.study.selecting.verdict.Judgement.verdict`."""
+        """See `Referee.verdict`."""
         self.plain = plain
         found = self._metric.verdict(searched, baseline, plain, missing)
         if searched is None:
