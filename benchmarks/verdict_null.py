@@ -31,10 +31,10 @@ from losssearch.evaluation import get_metric
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.study.context import Context
-from losssearch.study.effort import BASELINES, FIELDS, SEARCHED
 from losssearch.study.selecting.referee import MetricReferee
 from losssearch.study.selecting.selection import SETTINGS, SIDES, Contender, incumbent_name, kept_places, rank_field
 from losssearch.study.selecting.verdict import Reading, Verdict
+from losssearch.study.settings import BASELINES, FIELDS, SEARCHED
 from losssearch.tasks import get_task
 from losssearch.training import Outcome
 

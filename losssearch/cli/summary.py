@@ -15,9 +15,8 @@ from rich.text import Text
 from losssearch.cli.output import console
 from losssearch.report.fairness import group_rows, group_thresholds, judged_by, shown_front, warnings
 from losssearch.report.groups import columns_of, estimate
-from losssearch.report.leaderboard import leaderboard
+from losssearch.report.leaderboard import leaderboard, spoken
 from losssearch.report.references import references
-from losssearch.report.spoken import spoken
 from losssearch.report.standing import standings
 
 _SHORT = {

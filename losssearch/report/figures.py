@@ -19,9 +19,8 @@ from losssearch.export.writing import write_whole
 from losssearch.report.canvas import BLUE, GREY, INK, ORANGE, RED, blank, drawable, headline, legend, number, png
 from losssearch.report.fairness import judged_by
 from losssearch.report.fairness_figures import fairness_figures
-from losssearch.report.leaderboard import SEARCHED, Row, higher_is_better, leaderboard
+from losssearch.report.leaderboard import SEARCHED, Row, higher_is_better, leaderboard, spoken
 from losssearch.report.shape import shape_figure
-from losssearch.report.spoken import spoken
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.tasks import get_kind
 

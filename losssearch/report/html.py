@@ -24,9 +24,8 @@ from losssearch.report.fairness import (
     warnings,
 )
 from losssearch.report.groups import MEANINGS, columns_of, estimate
-from losssearch.report.leaderboard import higher_is_better, leaderboard, searched_entry
+from losssearch.report.leaderboard import higher_is_better, leaderboard, searched_entry, spoken
 from losssearch.report.references import references
-from losssearch.report.spoken import spoken
 from losssearch.report.standing import standings
 from losssearch.storage.records import TrialRecord, TrialState
 

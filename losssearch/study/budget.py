@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from losssearch.execution import Executor, Heard, Job
-from losssearch.study.effort import Effort, ladder
+from losssearch.study.settings import Effort, ladder
 from losssearch.training import Outcome, TrainingPlan
 from losssearch.training.outcome import CUT
 

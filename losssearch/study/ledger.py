@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from losssearch import stopping
 from losssearch.losses.spec import LossSpec
 from losssearch.storage.records import TrialRecord, TrialState
-from losssearch.study.proposing.history import History
-from losssearch.study.proposing.proposal import Observation
+from losssearch.study.proposing.proposal import History, Observation
 from losssearch.study.study_context import StudyContext
 from losssearch.training import Outcome
 
@@ -189,3 +189,13 @@ def _observation(trial: TrialRecord, excess: float) -> Observation:
         key=trial.key,
         excess=excess,
     )
+
+
+def rejections(trials: Sequence[TrialRecord]) -> str:
+    """A sentence where screening rejected most of the searched losses, with the commonest reason; else empty."""
+    searched = [trial for trial in trials if trial.origin == "searched"]
+    rejected = [trial for trial in searched if trial.state is TrialState.REJECTED]
+    if not rejected or 2 * len(rejected) <= len(searched):
+        return ""
+    reason, _ = Counter(trial.reason for trial in rejected).most_common(1)[0]
+    return f"{len(rejected)} of {len(searched)} searched losses were rejected before training: {reason}"

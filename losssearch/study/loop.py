@@ -7,25 +7,19 @@ stood: trials stored as running are trained again, in the same populations.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate
 
-from losssearch.errors import WorkersLostError
-from losssearch.execution import Job
 from losssearch.losses.spec import LossSpec
 from losssearch.storage.records import TrialRecord, TrialState
-from losssearch.study.budget import UNLIMITED, Timekeeper, spread
-from losssearch.study.ledger import OWN, Ledger
-from losssearch.study.notes import rejections
-from losssearch.study.proposing.grouping import grouped
-from losssearch.study.proposing.menu import MenuEntry, menu_entries
+from losssearch.study.budget import UNLIMITED, Timekeeper
+from losssearch.study.ledger import OWN, Ledger, rejections
+from losssearch.study.populations import Populations
+from losssearch.study.proposing.menu import MenuEntry, grouped, menu_entries
 from losssearch.study.proposing.proposal import encode_observation, propose
 from losssearch.study.proposing.screening import Screened
-from losssearch.study.selecting.selection import incumbent_name
 from losssearch.study.settings import derived_seed
 from losssearch.study.study_context import StudyContext
-from losssearch.study.suspects import ATTEMPTS, Suspects
 
 LARGEST_ROUND = 256
 """Proposals in one round at most: more save no time, and learn less from what came before."""
@@ -53,7 +47,7 @@ class Loop:
         self.context = context
         self._screen = context.screen()
         self._ledger = Ledger(context)
-        self._suspects = Suspects(context)
+        self._populations = Populations(context, self._ledger)
         self._signatures: dict[str, int] = {}
         self._round = max(context.chunk, round_size(context.settings.trials))
 
@@ -80,7 +74,7 @@ class Loop:
     def _go_through(self) -> None:
         """The menu, and then rounds of proposals, up to the number of trials."""
         settings = self.context.settings
-        again = self._interrupted()
+        again = self._populations.interrupted()
         entries = menu_entries(self.context.task, settings.trials, derived_seed(settings.seed, "menu"))
         if self.context.store.stage(settings.study, MIXED) is None:
             missing = [(n, entry) for n, entry in enumerate(entries) if n not in self._ledger]
@@ -88,8 +82,8 @@ class Loop:
             again = [record for record in again if record.origin != "baseline"]
         else:
             missing, asked = list(enumerate(entries[self._ledger.menu_trials :], start=len(self._ledger))), []
-        self._go_through_menu(self._train_suspects(asked), missing)
-        self._train(self._train_suspects(again))
+        self._go_through_menu(self._populations.train_suspects(asked), missing)
+        self._populations.train(self._populations.train_suspects(again))
         while len(self._ledger) < settings.trials:
             self._propose(min(self._round, settings.trials - len(self._ledger)))
 
@@ -112,7 +106,7 @@ class Loop:
                 for record in found:
                     yield places.setdefault(record.number, len(places)), record
 
-        for _ in self._trained(grouped(fresh(), self.context.chunk)):
+        for _ in self._populations.trained(grouped(fresh(), self.context.chunk)):
             done = {record.number for record in twins if self._ledger.ended(record.twin)}
             self._ledger.tell(self._ledger.reused([record for record in twins if record.number in done]))
             twins[:] = [record for record in twins if record.number not in done]
@@ -128,7 +122,7 @@ class Loop:
         """
         context, settings = self.context, self.context.settings
         context.store.save_stage(settings.study, MIXED, {"time_budget": settings.time_budget})
-        self._train(self._train_suspects(self._interrupted()))
+        self._populations.train(self._populations.train_suspects(self._populations.interrupted()))
         idle, defaults = 0, len(context.task.menu)
         while len(self._ledger) < settings.trials:
             if settings.trials == UNLIMITED and idle >= IDLE_ROUNDS:
@@ -212,7 +206,7 @@ class Loop:
     def _admit(self, records: Sequence[TrialRecord], screened: Sequence[Screened]) -> int:
         """Sort out and train, with all that that entails; how many were trained."""
         fresh, reused = self._sort_out(records, screened)
-        self._train(fresh)
+        self._populations.train(fresh)
         self._ledger.tell(self._ledger.reused(reused))
         return len(fresh)
 
@@ -239,74 +233,6 @@ class Loop:
         self._ledger.tell([record for record in admitted if record.state is TrialState.REJECTED])
         fresh = [record for record in admitted if record.state is TrialState.RUNNING]
         return fresh, [record for record in admitted if record.state in REUSED]
-
-    def _interrupted(self) -> list[TrialRecord]:
-        """Trials that were running when the program ended, to train again; hopeless ones are settled."""
-        again, hopeless = self._suspects.judge(self._ledger.left_running)
-        self._ledger.left_running = []
-        self._ledger.tell(hopeless)
-        self._ledger.save(again)
-        self._suspects.note([])
-        return again
-
-    def _train_suspects(self, records: Sequence[TrialRecord]) -> list[TrialRecord]:
-        """Train those of ``records`` alone that were in training in too many kills; the others."""
-        for record in filter(self._suspects.suspected, records):
-            try:
-                self._train([record])
-            except WorkersLostError as error:
-                if not self._suspects.may_fail(record):
-                    raise
-                self._ledger.tell([self._suspects.given_up(record, str(error).partition(";")[0])])
-        return [record for record in records if not self._suspects.suspected(record)]
-
-    def _train(self, records: Sequence[TrialRecord]) -> None:
-        """Train ``records`` in populations of a fixed size; then twins among them take over what theirs reached."""
-        fresh = [record for record in records if record.twin is None]
-        context = self.context
-        sizes, until = [context.chunk] * -(-len(fresh) // context.chunk), None
-        if context.keeper:
-            sizes = spread(len(fresh), context.chunk, context.keeper.workers)
-            until = context.keeper.search_end
-        starts = accumulate(sizes, initial=0)
-        chunks = [fresh[start : start + size] for start, size in zip(starts, sizes, strict=False)]
-        for _ in self._trained(chunks, until):
-            pass
-        self._ledger.tell(self._ledger.reused([record for record in records if record.twin is not None]))
-
-    def _trained(self, populations: Iterable[Sequence[TrialRecord]], until: float | None = None) -> Iterator[None]:
-        """Train each population and tell its results at once; one step for each."""
-        context, settings = self.context, self.context.settings
-        owners: dict[int, Sequence[TrialRecord]] = {}
-
-        def jobs() -> Iterator[Job]:
-            for chunk in populations:
-                job = context.job(
-                    "search",
-                    [(LossSpec.from_json(r.spec), settings.rates, self._protects(r)) for r in chunk],
-                    settings.plan,
-                    trials=[record.number for record in chunk],
-                )
-                owners[job.number] = chunk
-                self._suspects.note([record.number for own in owners.values() for record in own])
-                yield job
-
-        begun = time.monotonic()
-        try:
-            for job, outcomes in context.run(jobs(), until, self._ledger.hear):
-                pairs = zip(owners.pop(job.number), outcomes, strict=True)
-                each = (time.monotonic() - begun) / len(outcomes)
-                self._ledger.tell([self._ledger.trained(record, outcome, each) for record, outcome in pairs])
-                begun = time.monotonic()
-                yield
-        except WorkersLostError as error:
-            lost = [record for own in owners.values() for record in own if record.number in error.trials]
-            self._ledger.save([replace(record, attempts=max(ATTEMPTS, record.attempts)) for record in lost])
-            raise
-
-    def _protects(self, record: TrialRecord) -> bool:
-        """Whether a trial is trained to its end: the plain loss, and the incumbent that all are compared with."""
-        return self.context.protects(record) or record.name == incumbent_name(self.context.task)
 
     def _remember(self) -> None:
         """Signatures are not stored: measure again those of the trials that were trained."""

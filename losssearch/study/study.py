@@ -10,7 +10,6 @@ from typing import Any
 
 from losssearch.errors import ModelError
 from losssearch.study.context import Context
-from losssearch.study.effort import BASELINES, SEARCHED
 from losssearch.study.fairness.referee import FairReferee
 from losssearch.study.fairness.references import add_references, reserve
 from losssearch.study.front.study import run_front_study
@@ -23,6 +22,7 @@ from losssearch.study.selecting.placing import placed, searching
 from losssearch.study.selecting.referee import MetricReferee
 from losssearch.study.selecting.selection import Contender, incumbent_name, reevaluate
 from losssearch.study.selecting.verdict import Reading, Referee, learned_state
+from losssearch.study.settings import BASELINES, SEARCHED
 from losssearch.study.study_context import StudyContext
 
 

@@ -18,10 +18,9 @@ from losssearch.space import SearchSpace
 from losssearch.storage.records import TrialRecord
 from losssearch.storage.store import Store
 from losssearch.study.budget import Budget, Timekeeper
-from losssearch.study.effort import FIELDS
 from losssearch.study.observer import Observer
 from losssearch.study.proposing.screening import Screen
-from losssearch.study.settings import StudySettings
+from losssearch.study.settings import FIELDS, StudySettings
 from losssearch.tasks import Task
 from losssearch.tracking.tracker import Tracker
 from losssearch.training import Outcome, TrainingPlan

@@ -20,10 +20,9 @@ from losssearch.storage.records import StudyRecord, TrialState
 from losssearch.storage.sql import SqlStore
 from losssearch.study.budget import TRIALS, UNLIMITED, Budget, Timekeeper, trials_of, work_of
 from losssearch.study.context import Context
-from losssearch.study.effort import ladder
 from losssearch.study.loop import Loop
 from losssearch.study.result import Finished
-from losssearch.study.settings import StudySettings
+from losssearch.study.settings import StudySettings, ladder
 from losssearch.study.study import run_study
 from losssearch.tasks import get_task
 from losssearch.tracking.tracker import SilentTracker

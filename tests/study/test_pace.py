@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from losssearch.study.budget import Budget, Pace, Timekeeper, Work, spread, work_of
-from losssearch.study.effort import FIELDS, ladder
+from losssearch.study.settings import FIELDS, ladder
 from losssearch.training import TrainingPlan
 
 PLAN = TrainingPlan(epochs=20, batch_size=32, rungs=(4, 10))

@@ -1,13 +1,15 @@
 """The menu: the losses that a good practitioner would try, each tuned with trials of its own.
 
 Half of a study's trials belong to the menu, so that the searched loss wins by what it is and not by how
-often it was tried.
+often it was tried. Which entries are trained together depends on their places among those that are trained, and on
+nothing else, so that a resumed study trains the rest in the same populations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from scipy.stats import qmc
 
@@ -15,6 +17,11 @@ from losssearch.losses.domains import Float, Int
 from losssearch.losses.spec import LossSpec
 from losssearch.tasks import Task
 from losssearch.tasks.task import Baseline
+
+T = TypeVar("T")
+
+EARLY = 4
+"""The first populations of a study are half as large, so the first values come sooner; this is their number."""
 
 
 @dataclass(frozen=True)
@@ -57,3 +64,31 @@ def _at(baseline: Baseline, point: list[float]) -> MenuEntry:
 
 def _rounded(values: Mapping[str, float | int]) -> dict[str, float | int]:
     return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in values.items()}
+
+
+def population_of(place: int, chunk: int) -> int:
+    """The number of the population that the loss at ``place`` (from 0) is trained in; ``chunk`` are in most."""
+    half = -(-chunk // 2)
+    early = EARLY * half
+    return place // half if place < early else EARLY + (place - early) // chunk
+
+
+def grouped(placed: Iterable[tuple[int, T]], chunk: int) -> Iterator[list[T]]:
+    """Items with their places, in populations of ``chunk``; each comes as soon as it is full.
+
+    Places ascend and may have gaps.
+    """
+    held: list[T] = []
+    current = -1
+    for place, item in placed:
+        population = population_of(place, chunk)
+        if held and population != current:
+            yield held
+            held = []
+        current = population
+        held.append(item)
+        if population_of(place + 1, chunk) != population:
+            yield held
+            held = []
+    if held:
+        yield held

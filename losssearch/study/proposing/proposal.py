@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -110,8 +111,8 @@ def propose(
     """The next ``count`` candidates; the same space, history and seed give the same ones.
 
     The order of ``history`` does not matter: trials count by their number. ``tried`` are the keys of trials that
-    `losssearch.study.proposing.history` left out of it. Trials that failed or were rejected count as
-    worse than all others. Raises `SpecError` if the history's parameters are not of this space.
+    `History` left out of it. Trials that failed or were rejected count as worse than all others.
+    Raises `SpecError` if the history's parameters are not of this space.
     """
     told = sorted((trial for trial in history if trial.params), key=lambda trial: trial.number)
     ranked = _ranked(told, maximize)
@@ -270,3 +271,39 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(verbosity)
+
+
+class History:
+    """The observations of a study that `propose` uses, and the keys of all, in bounded memory.
+
+    `propose` gives the same for these and ``tried`` as for all observations.
+    """
+
+    def __init__(self, *, maximize: bool) -> None:
+        self.tried: set[str] = set()
+        self._sign = -1.0 if maximize else 1.0
+        self._ranked: list[tuple[float, float, int]] = []
+        self._best: dict[int, Observation] = {}
+        self._latest: dict[int, Observation] = {}
+        self._first: dict[int, Observation] = {}
+
+    def add(self, seen: Observation) -> None:
+        """Take in a trial, or what became of one that was running."""
+        number = seen.number
+        self.tried.add(seen.key)
+        self._latest[number] = seen
+        if len(self._latest) > 2 * FITTED:
+            self._latest = dict(sorted(self._latest.items())[-FITTED:])
+        if len(self._first) < STARTUP and seen.state in ("completed", "pruned"):
+            self._first[number] = seen
+        if seen.score is not None and number not in self._best:
+            insort(self._ranked, seen.standing(self._sign))
+            self._best[number] = seen
+            if len(self._ranked) > FITTED // 2:
+                del self._best[self._ranked.pop()[2]]
+
+    @property
+    def observations(self) -> list[Observation]:
+        """Those that a proposal may depend on, by number."""
+        known = self._first | self._best | self._latest
+        return [known[number] for number in sorted(known)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from losssearch.study.proposing.grouping import EARLY, grouped, population_of
+from losssearch.study.proposing.menu import EARLY, grouped, population_of
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 5, 16])

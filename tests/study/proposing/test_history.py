@@ -7,8 +7,7 @@ import pytest
 
 from losssearch.space import SearchSpace, load_space
 from losssearch.space.trials import Draw
-from losssearch.study.proposing.history import History
-from losssearch.study.proposing.proposal import FITTED, STARTUP, Observation, encode_observation, propose
+from losssearch.study.proposing.proposal import FITTED, STARTUP, History, Observation, encode_observation, propose
 
 
 @pytest.fixture(scope="module")
