@@ -33,7 +33,9 @@ class _Context:
     def __init__(self, rows: int, task: str = "binary", seed: int = 0, metric: str = "accuracy") -> None:
         from losssearch.evaluation import get_metric
         from losssearch.evaluation.fairness import promise_z
+        from losssearch.tasks import get_task
 
+        self.task = get_task(task)
         generator = np.random.default_rng(seed)
         group = generator.integers(0, 2, rows)
         hidden = generator.normal(size=rows) + 0.6 * group
