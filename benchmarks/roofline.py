@@ -177,16 +177,16 @@ def _replicas(shape: Shape, steps: int) -> Replicas:
 
     rows, classes = shape.batch * steps, max(2, shape.outputs)
     generator = torch.Generator().manual_seed(0)
-    return Replicas(
-        features=torch.randn(1, rows, shape.features, generator=generator),
-        target=torch.randint(classes, (1, rows), generator=generator),
-        validation_features=torch.randn(1, 1, shape.features, generator=generator),
-        validation_target=torch.zeros(1, 1, dtype=torch.long),
-        class_prior=torch.full((1, classes), 1 / classes),
-        target_mean=torch.zeros(1),
-        target_scale=torch.ones(1),
-        seeds=(0,),
-    )
+    train = {
+        "features": torch.randn(1, rows, shape.features, generator=generator),
+        "target": torch.randint(classes, (1, rows), generator=generator),
+    }
+    validation = {
+        "features": torch.randn(1, 1, shape.features, generator=generator),
+        "target": torch.zeros(1, 1, dtype=torch.long),
+    }
+    prior = {"class_prior": torch.full((1, classes), 1 / classes)}
+    return Replicas(train, validation, prior, seeds=(0,), classes=classes)
 
 
 def show(result: Result) -> None:

@@ -64,7 +64,7 @@ class Fitted:
 
 def plan_for(replicas: Replicas) -> TrainingPlan:
     """The product's default plan for a number of rows."""
-    return default_plan(replicas.features.shape[1], classes=replicas.classes)
+    return default_plan(replicas.train["features"].shape[1], classes=replicas.classes)
 
 
 def scaled(problem: Problem, replicas: Replicas, specs: Sequence[LossSpec]) -> list[LossSpec]:

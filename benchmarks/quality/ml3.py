@@ -75,7 +75,7 @@ def _learn(replicas: Replicas, deadline: float) -> LearnedLoss:
     torch.manual_seed(0)
     loss, plan = LearnedLoss(), plan_for(replicas)
     optimiser = torch.optim.Adam(loss.parameters(), lr=META_RATE)
-    features, target = replicas.features[0], replicas.target[0]
+    features, target = replicas.train["features"][0], replicas.train["target"][0]
     model = network(replicas.width, 0)
     for step in range(STEPS):
         if time.process_time() > deadline:
@@ -100,25 +100,25 @@ def _train(problem: Problem, one: Replicas, loss: LearnedLoss, rate: float) -> t
     plan, judge = plan_for(one), Judge(problem.metric.name, problem.task.kind, one)
     model = network(one.width, one.seeds[0])
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=plan.weight_decay)
-    steps = max(1, one.features.shape[1] // plan.batch_size)
+    steps = max(1, one.train["features"].shape[1] // plan.batch_size)
     chance = torch.Generator().manual_seed(one.seeds[0])
     best, held, best_epoch = -np.inf, np.zeros(len(problem.test)), 0
     for epoch in range(1, plan.epochs + 1):
-        order = torch.randperm(one.features.shape[1], generator=chance)
+        order = torch.randperm(one.train["features"].shape[1], generator=chance)
         for step in range(steps):
             done = ((epoch - 1) * steps + step) / (plan.epochs * steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate * (1 - 0.9 * done)
             batch = order[step * plan.batch_size : (step + 1) * plan.batch_size]
             optimiser.zero_grad()
-            loss(model(one.features[0, batch]), one.target[0, batch]).backward()
+            loss(model(one.train["features"][0, batch]), one.train["target"][0, batch]).backward()
             optimiser.step()
         with torch.no_grad():
-            inner = model(one.validation_features[0])[None, None]
-            utility, adjust = judge(inner, one.validation_target, torch.ones(1, dtype=torch.bool))
+            inner = model(one.validation["features"][0])[None, None]
+            utility, adjust = judge(inner, one.validation["target"], torch.ones(1, dtype=torch.bool))
             if float(utility) > best:
                 best, best_epoch = float(utility), epoch
-                held = adjust(model(one.held["test"][0][0])[None, None])[0, 0].numpy()
+                held = adjust(model(one.held["test"]["features"][0])[None, None])[0, 0].numpy()
         if epoch - best_epoch >= plan.patience:
             break
     return best, held

@@ -26,7 +26,7 @@ def fit(problem: Problem, seeds: int) -> Fitted:
         one = replicas.take([index])
         inner, held = _boost(problem, one, index)
         judge = fairly.judge(problem.scenario, problem.metric, problem.task.kind, one)
-        utility, adjust = judge(_stacked(inner), one.validation_target, torch.ones(1, dtype=torch.bool))
+        utility, adjust = judge(_stacked(inner), one.validation["target"], torch.ones(1, dtype=torch.bool))
         outputs.append(adjust(_stacked(held))[0, 0].numpy())
         if problem.constraint and isinstance(adjust, Detailed):
             validation += fairly.of_details(problem.metric, problem.constraint, adjust.details[0].tolist())
@@ -43,11 +43,11 @@ def _boost(problem: Problem, one: Replicas, seed: int) -> tuple[NDArray[Any], ND
     """Logits or predictions on validation and test rows."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    features, target = one.features[0].numpy(), one.target[0].numpy()
-    parts = one.validation_features[0].numpy(), one.held["test"][0][0].numpy()
+    features, target = one.train["features"][0].numpy(), one.train["target"][0].numpy()
+    parts = one.validation["features"][0].numpy(), one.held["test"]["features"][0].numpy()
     options = {"max_iter": TREES, "early_stopping": True, "random_state": seed}
     if problem.task.kind == "regression":
-        mean, scale = float(one.target_mean[0]), float(one.target_scale[0])
+        mean, scale = float(one.facts["target_mean"][0]), float(one.facts["target_scale"][0])
         own = np.maximum(target * scale + mean, problem.metric.lowest)  # of counts, rounding may leave less than zero
         model = HistGradientBoostingRegressor(**_objective(problem.metric.name), **options).fit(features, own)
         return (model.predict(parts[0]) - mean) / scale, (model.predict(parts[1]) - mean) / scale

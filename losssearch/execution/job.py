@@ -132,7 +132,7 @@ def _grow_trees(job: Job, replicas: Replicas) -> list[Outcome]:
 
 
 def _judge(job: Job, replicas: Replicas, device: str) -> Evaluate:
-    plain = Judge(job.metric, job.task, replicas, device, weight=replicas.validation_weight)
+    plain = Judge(job.metric, job.task, replicas, device, weight=replicas.validation.get("weight"))
     if job.demands is None:
         return plain
     return fair_judge(job.metric, job.task, job.demands, replicas, plain.own_unit, device)
@@ -144,13 +144,12 @@ class Judge:
     def __init__(
         self, metric: str | Metric, task: str, replicas: Replicas, device: str = "cpu", *, weight: Tensor | None = None
     ) -> None:
-        """Judge by the priors and scales of ``replicas``; ``weight`` ``[R, N]``: of the rows that will be judged."""
+        """Judge by the facts of ``replicas``; ``weight`` ``[R, N]``: of the rows that will be judged."""
         self._weight = None if weight is None else weight.to(device)[:, None]
         self.metric = get_metric(metric, task)
-        unit = not get_kind(task).nominal
-        self._prior = replicas.class_prior.to(device)[:, None] if replicas.class_prior.shape[1] else None
-        self._mean = replicas.target_mean.to(device)[:, None, None] if unit else None
-        self._scale = replicas.target_scale.to(device)[:, None, None] if unit else None
+        facts = {name: value.to(device)[:, None] for name, value in replicas.facts.items()}
+        self._prior = facts.get("class_prior")
+        self._unit = (facts["target_mean"][:, None], facts["target_scale"][:, None]) if "target_mean" in facts else None
 
     def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """See `losssearch.training.Evaluate`; predictions are judged in the target's own unit."""
@@ -166,4 +165,7 @@ class Judge:
 
     def own_unit(self, values: Tensor) -> Tensor:
         """Outputs or targets in the unit of the target itself: float64, as a mean may be far larger than the spread."""
-        return values if self._scale is None or self._mean is None else values.double() * self._scale + self._mean
+        if self._unit is None:
+            return values
+        mean, scale = self._unit
+        return values.double() * scale + mean

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from losssearch.data.batch import Sizes, sensitive
 from losssearch.errors import OptionError
 from losssearch.export.boosting_text import CHECK, PARAMETERS, USE, WRAPPER
 from losssearch.export.facts import LossFacts, plain
@@ -105,7 +106,7 @@ def _pieces(facts: LossFacts, classes: int) -> str:
     if facts.reads_prior:
         lines.append("    prior = torch.bincount(target, minlength=CLASSES).double() / len(target)")
     lines.append("    return [")
-    found = pieces_of(facts.spec, _prior(facts), classes, facts.groups, facts.zero)
+    found = pieces_of(facts.spec, _facts(facts), Sizes(classes, sensitive(facts.groups)))
     for place, (single, piece) in enumerate(zip(_singles(facts), found, strict=True), start=1):
         given = {
             "class_prior=prior": single.reads_prior,
@@ -119,8 +120,11 @@ def _pieces(facts: LossFacts, classes: int) -> str:
     return "\n".join([*lines, "    ]"])
 
 
-def _prior(facts: LossFacts) -> torch.Tensor | None:
-    return None if facts.class_prior is None else torch.tensor(facts.class_prior, dtype=torch.float64)
+def _facts(facts: LossFacts) -> dict[str, torch.Tensor]:
+    found = {"zero": torch.tensor(float(facts.zero))}
+    if facts.class_prior is not None:
+        found["class_prior"] = torch.tensor(facts.class_prior, dtype=torch.float64)
+    return found
 
 
 def _check(facts: LossFacts, classes: int) -> str:
@@ -143,7 +147,7 @@ def _check(facts: LossFacts, classes: int) -> str:
     return CHECK.format(
         numbers=textwrap.fill(numbers, 112, break_on_hyphens=False, break_long_words=False),
         example="\n".join(lines),
-        beside="".join(f", {name}={name}" for name in facts.beside()),
+        batch=", ".join(f'"{name}": {name}' for name in ("target", *facts.beside())),
     )
 
 
@@ -157,11 +161,14 @@ def _example(facts: LossFacts, classes: int, rows: int, columns: int) -> list[fl
     scores = scores.reshape(rows, columns) if columns > 1 else scores
     order = torch.arange(rows)
     target = order % classes if classes else 1.5 * order.double().cos()
-    prior = torch.bincount(target, minlength=classes).double() / rows if classes else None
-    group = torch.eye(facts.groups, dtype=torch.float64)[order // 2 % facts.groups] if facts.groups else None
-    features = torch.arange(2.0 * rows).cos().reshape(rows, 2)
-    pieces = pieces_of(facts.spec, prior, classes, facts.groups, facts.zero)
-    made = Objective(pieces, target, classes=classes, rounds=10, group=group, features=features)
+    known = _facts(facts)
+    if classes:
+        known["class_prior"] = torch.bincount(target, minlength=classes).double() / rows
+    batch = {"target": target, "features": torch.arange(2.0 * rows).cos().reshape(rows, 2)}
+    if facts.groups:
+        batch["group"] = torch.eye(facts.groups, dtype=torch.float64)[order // 2 % facts.groups]
+    pieces = pieces_of(facts.spec, known, Sizes(classes, sensitive(facts.groups)))
+    made = Objective(pieces, batch, classes=classes, rounds=10)
     made(scores)  # twice, for what a loss remembers
     return [float(number) for number in np.ravel(made(scores))]
 

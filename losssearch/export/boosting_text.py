@@ -85,15 +85,14 @@ class TreeObjective:
         self._mean, self._scale = standard(labels)
         self._often = 1.0 if weight is None else float(weight.mean())
         target = torch.as_tensor(labels.astype(np.int64) if CLASSES else (labels - self._mean) / self._scale)
+        often = None if weight is None else torch.as_tensor(weight / self._often)
+        batch = {"target": target, "group": self.group, "features": self.features, "weight": often}
         return Objective(
             pieces(target, 0 if self.group is None else self.group.shape[1], 0 - self._mean / self._scale),
-            target,
+            {name: value for name, value in batch.items() if value is not None},
             classes=CLASSES,
             rounds=self.rounds,
             seed=self.seed,
-            group=self.group,
-            features=self.features,
-            weight=None if weight is None else torch.as_tensor(weight / self._often),
         )
 
 
@@ -138,7 +137,7 @@ EXPECTED = """
 def check() -> float:
     """The largest difference from the searched objective on a small example, relative to the largest number."""
 {example}
-    objective = Objective(pieces(target, GROUPS), target, classes=CLASSES, rounds=10{beside})
+    objective = Objective(pieces(target, GROUPS), {{{batch}}}, classes=CLASSES, rounds=10)
     objective(scores)  # twice, for what a loss remembers
     found = objective(scores)
     expected = np.array([float(number) for number in EXPECTED.split()])

@@ -70,12 +70,13 @@ def fair_judge(
     metric: str | Metric, task: str, demands: Demands, replicas: Replicas, own_unit: OwnUnit, device: str = "cpu"
 ) -> ConstrainedJudge | FrontJudge:
     """The judge of these demands, for the validation rows of ``replicas``, which have groups."""
-    assert replicas.validation_group is not None  # noqa: S101  (the assembly demands a sensitive attribute)
-    prior = replicas.class_prior.to(device)[:, None] if replicas.class_prior.shape[1] else None
-    group = replicas.validation_group.to(device)
+    prior = replicas.facts.get("class_prior")
+    group = replicas.validation["group"].to(device)
     if group.is_floating_point():  # an attribute that is a number: one column
         group = group.squeeze(-1)
-    rows = Grouped(group[:, None], replicas.groups, prior, own_unit)
+    rows = Grouped(
+        group[:, None], replicas.sizes.groups, None if prior is None else prior.to(device)[:, None], own_unit
+    )
     if demands.front:
         return FrontJudge(metric, task, demands, rows)
     return ConstrainedJudge(metric, task, demands, rows)

@@ -135,11 +135,8 @@ class ComposedLoss(nn.Module):
 
     ``reduction`` is "mean", "sum" or "none" over samples, as in PyTorch; a loss with a part that gives one value per
     batch, or the mean of the worst share of one, has "mean" alone. ``offer`` says how the tensors that terms read are
-    made; a kind of task that offers tensors of its own has its own.
+    made; a kind of task that offers tensors of its own has its own, and its terms may read further ``facts``.
     """
-
-    class_prior: Tensor | None
-    zero: Tensor | None
 
     def __init__(
         self,
@@ -150,6 +147,7 @@ class ComposedLoss(nn.Module):
         classes: int | None = None,
         zero: float | None = None,
         reduction: TermReduction = "mean",
+        facts: Batch | None = None,
         offer: Offer = STANDARD,
     ) -> None:
         super().__init__()
@@ -157,7 +155,6 @@ class ComposedLoss(nn.Module):
         self.spec, self.groups = spec, groups
         self.reduction = self._checked(reduction)
         self._ids_for = spec.needs_ids
-        self.register_buffer("class_prior", class_prior)
         self.learned = nn.ParameterDict(
             {
                 f"{index}_{name}": nn.Parameter(torch.tensor(initial))
@@ -167,8 +164,10 @@ class ComposedLoss(nn.Module):
         )
         self._reads = spec.reads
         self._reading = offer.reading(self._reads - {"memory"})  # each part has a memory of its own
-        kept = zero if "zero" in self._reads else None
-        self.register_buffer("zero", None if kept is None else torch.tensor(float(kept)))
+        own = {"class_prior": class_prior, "zero": None if zero is None else torch.tensor(float(zero)), **(facts or {})}
+        self.register_buffer("class_prior", own["class_prior"])
+        for name in self._reading.facts:
+            self.register_buffer(name, own.get(name))
         self._parts = [_Prepared(part) for part in spec.parts]
         # One tensor of all numbers that terms compute with: each small tensor made in `forward` costs a step dearly.
         numbers = [value for part in self._parts for value in part.tensors.values()]
@@ -176,7 +175,7 @@ class ComposedLoss(nn.Module):
         if "memory" in self._reads and not groups:
             raise SpecError("a term of this loss carries statistics of groups: give their number, groups=")
         if classes is None:
-            classes = 2 if class_prior is None else len(class_prior)
+            classes = 2 if own["class_prior"] is None else len(own["class_prior"])
         classes = CLASSES.check("classes", classes)
         if (carried := groups * sum(memory_rows(part, classes) for part in spec.parts)) > MOST_MEMORY:
             raise SpecError(
@@ -187,6 +186,11 @@ class ComposedLoss(nn.Module):
         for index, part in enumerate(spec.parts):
             if part.term.memory:
                 self.register_buffer(f"memory_{index}", torch.zeros(memory_rows(part, classes), groups))
+
+    @classmethod
+    def of_facts(cls, spec: LossSpec, facts: Batch, sizes: Sizes, offer: Offer = STANDARD) -> ComposedLoss:
+        """The loss of a spec on data with these facts and sizes."""
+        return cls(spec, groups=sizes.groups, classes=sizes.classes or None, facts=facts, offer=offer)
 
     def forward(
         self,
@@ -200,6 +204,8 @@ class ComposedLoss(nn.Module):
         group: Tensor | None = None,
         features: Tensor | None = None,
         zero: Tensor | None = None,
+        batch: Batch | None = None,
+        facts: Batch | None = None,
     ) -> Tensor:
         """The loss of a batch: ``output`` ``[batch]``, ``[batch, 1]`` or ``[batch, classes]``; a scalar.
 
@@ -215,17 +221,23 @@ class ComposedLoss(nn.Module):
 
         ``progress`` in [0, 1] is the share of training done; what follows a schedule reads it. Fairness terms read
         ``group``, ids ``[batch]`` or memberships ``[batch, groups]``, and some ``features`` ``[batch, ...]``. Where
-        ``zero`` is given, a scalar, it takes the place of the loss's own.
+        ``zero`` is given, a scalar, it takes the place of the loss's own. ``batch`` holds further fields
+        ``[batch, ...]``, and ``facts`` further facts, that terms of a kind of task read.
         """
         reduced = self.reduction if reduction is None else self._checked(reduction)
         output, target, weight = self._arrived(output, target, weight)
         done = _UNREAD
         if "progress" in self._reads:
             done = progress.to(output) if isinstance(progress, Tensor) else output.new_full((), progress)
-        facts = self._facts(done, class_prior, zero)
-        given = {"target": target, "weight": weight, "group": group, "features": features}
-        batch = {name: value for name, value in given.items() if value is not None}
-        named = self._reading.named(output, self._shared(output, batch), facts) | {"progress": done}
+        now, known = {"class_prior": class_prior, "zero": zero, **(facts or {})}, {"progress": done}
+        for name in self._reading.facts:
+            value = now.get(name)
+            if (value := getattr(self, name) if value is None else value) is not None:
+                known[name] = value
+        fields = {"target": target, "weight": weight, "group": group, "features": features, **(batch or {})}
+        held = {name: value for name, value in fields.items() if value is not None}
+        named = self._reading.named(output, self._shared(output, held), known)
+        named["progress"] = done
         numbers = iter(self._numbers_like(output))
         total: Tensor | None = None
         for index, part in enumerate(self._parts):
@@ -267,14 +279,6 @@ class ComposedLoss(nn.Module):
         except ValueError as error:
             raise SpecError(str(error)) from None
         return output, target, weight
-
-    def _facts(self, progress: Tensor, class_prior: Tensor | None, zero: Tensor | None) -> Batch:
-        """The facts that terms read: those given for this batch, or else the loss's own."""
-        facts = {"progress": progress}
-        for name, given in (("class_prior", class_prior), ("zero", zero)):
-            if name in self._reads and (value := getattr(self, name) if given is None else given) is not None:
-                facts[name] = value
-        return facts
 
     def _shared(self, output: Tensor, batch: Batch) -> Batch:
         """The batch with memberships and distances; raises `SpecError` where they have no row per sample."""

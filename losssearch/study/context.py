@@ -116,9 +116,8 @@ class Context(StudyContext):
         settings = self.settings
         replicas = self.replicas("search", settings.replicas)
         self.executor.share("search", replicas)
-        self.rows = {"train": replicas.rows, "validation": replicas.validation_features.shape[1]}
-        heads = self.task.widths(replicas.class_prior.shape[1])
-        model = build_model(self.model, replicas.features.shape[2], heads, self.device)
+        self.rows = {"train": replicas.rows, "validation": replicas.validation["features"].shape[1]}
+        model = build_model(self.model, replicas.width, self.task.widths(replicas.classes), self.device)
         weights = sum(torch.Size(shape).numel() for shape in model.shapes.values())
         size = settings.plan.batch_size * weights * len(settings.rates) * settings.replicas
         self.chunk = 1 if isinstance(model, LoopedModule) else max(4, min(16, STEP_SIZE // size))

@@ -46,7 +46,7 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
     model = build_model(context.model, replicas.width, context.task.widths(replicas.classes))
     if isinstance(model, LoopedModule):
         raise OptionError("private training needs a model of stacked layers: buffers see several samples at once")
-    rows = len(replicas.target[0])
+    rows = len(replicas.train["target"][0])
     batch_size = max(settings.plan.batch_size, rows // STEPS_AN_EPOCH)
     with one_thread():
         fit = train_privately(
@@ -67,9 +67,9 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
 
         judge = Judge(context.judged_by, settings.task, replicas)
         tuned = torch.tensor([spec.decision == "tuned"])
-        _, adjust = judge(outputs(replicas.validation_features), replicas.validation_target, tuned)
-        features, target = replicas.held["test"]
-        found = context.metric(adjust(outputs(features)), judge.own_unit(target[:, None]))
+        _, adjust = judge(outputs(replicas.validation["features"]), replicas.validation["target"], tuned)
+        test = replicas.held["test"]
+        found = context.metric(adjust(outputs(test["features"])), judge.own_unit(test["target"][:, None]))
     return PrivateModel(
         fit.parameters,
         {

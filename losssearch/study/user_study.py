@@ -170,20 +170,15 @@ def _probe(task: str, class_prior: tuple[float, ...], seed: int) -> Replicas:
     if not kind.nominal:
         shape = (1, rows) if kind.columns == 1 else (1, rows, kind.columns)
         target = torch.randn(shape, generator=generator)
+        blank = torch.zeros(shape[:1] + shape[2:], dtype=torch.float64)
+        facts = {"target_mean": blank, "target_scale": blank + 1, "zero": blank.float()}
     else:
+        facts = {"class_prior": torch.tensor([class_prior])}
         target = torch.multinomial(torch.tensor(class_prior), rows, replacement=True, generator=generator)
         least = min(LEAST, rows // (2 * len(class_prior)))
         missing = (least - target.bincount(minlength=len(class_prior))).clamp_min(0)
         rare = torch.arange(len(class_prior)).repeat_interleave(missing)
         target = torch.cat((target[: rows - len(rare)], rare))[None]
     features = torch.randn(1, rows, width, generator=generator)
-    return Replicas(
-        features=features,
-        target=target,
-        validation_features=features,
-        validation_target=target,
-        class_prior=torch.tensor([class_prior]),
-        target_mean=torch.zeros(1, dtype=torch.float64),
-        target_scale=torch.ones(1, dtype=torch.float64),
-        seeds=(seed,),
-    )
+    rows_made = {"features": features, "target": target}
+    return Replicas(rows_made, rows_made, facts, seeds=(seed,), classes=len(class_prior))

@@ -162,7 +162,7 @@ class _Training:
         for epoch in range(1, plan.epochs + 1):
             self.epoch = epoch
             self._train_epoch(epoch)
-            utility, adjust = self._evaluate(members.outputs(self.replicas.validation_features))
+            utility, adjust = self._evaluate(members.outputs(self.replicas.validation["features"]))
             details = adjust.details if isinstance(adjust, Detailed) else None
             members.record(utility, epoch, plan.patience, details)
             self.state = summary(members, epoch, plan.patience)
@@ -202,7 +202,7 @@ class _Training:
         if replicas.stream is not None:  # rows on disk are shuffled where they are read
             yield from replicas.stream.batches(epoch, size)
             return
-        rows, device = replicas.rows, replicas.features.device
+        rows, device = replicas.rows, self.members.flat.device
         index = torch.stack([_permutation(rows, seed, epoch) for seed in replicas.seeds])
         # All replicas' rows below one another: to select whole rows takes a third of what indexing takes.
         order = (index + rows * torch.arange(len(index))[:, None]).to(device)
@@ -218,7 +218,7 @@ class _Training:
         self.cut = f"{CUT} in epoch {epoch} of {self.plan.epochs}"
 
     def _evaluate(self, outputs: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        utility, adjust = self.evaluate(outputs, self.replicas.validation_target, self._tuned)
+        utility, adjust = self.evaluate(outputs, self.replicas.validation["target"], self._tuned)
         return torch.nan_to_num(utility.double(), nan=-torch.inf, neginf=-torch.inf), adjust
 
     def _mask(self) -> Tensor:
@@ -281,13 +281,13 @@ class _Training:
             )
 
     def _held(self) -> dict[str, Tensor]:
-        validated = self.members.outputs(self.replicas.validation_features, best=True)
+        validated = self.members.outputs(self.replicas.validation["features"], best=True)
         _, adjust = self._evaluate(validated)
         more = adjust.views if isinstance(adjust, Detailed) else {}
         held = {f"validation{suffix}": kept(view(validated), self.replicas.classes) for suffix, view in more.items()}
         views = {"": adjust, **more}
-        for name, (features, _) in self.replicas.held.items():
-            outputs = self.members.outputs(features, best=True)
+        for name, batch in self.replicas.held.items():
+            outputs = self.members.outputs(batch["features"], best=True)
             held |= {f"{name}{suffix}": kept(view(outputs), self.replicas.classes) for suffix, view in views.items()}
         return held
 

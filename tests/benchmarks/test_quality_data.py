@@ -123,8 +123,8 @@ def test_the_test_part_is_clean_and_apart():
 def test_replicas_leave_the_test_rows_out():
     problem = make_problem(LAPLACE, 1)
     replicas = problem.replicas("final", 2, hold=True)
-    assert replicas.features.shape[1] + replicas.validation_features.shape[1] <= len(problem.train)
-    assert replicas.held["test"][0].shape[1] == len(problem.test)
+    assert replicas.train["features"].shape[1] + replicas.validation["features"].shape[1] <= len(problem.train)
+    assert replicas.held["test"]["features"].shape[1] == len(problem.test)
 
 
 def test_repeats_differ_and_stay_the_same():

@@ -8,7 +8,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from losssearch.data.batch import Groups, Sizes, each, sensitive
 from losssearch.export.boosting import objective_source
 from losssearch.export.facts import LossFacts
 from losssearch.losses.compose import ComposedLoss
@@ -36,25 +38,27 @@ class Batch:
         )
         self.ids = torch.randint(0, 2, (BLOCK,), generator=draw)
         self.groups = 1 if attribute else 2
-        self.group = torch.randn(BLOCK, 1, generator=draw).double() if attribute else memberships(self.ids, 2).double()
+        self.group = (
+            torch.randn(BLOCK, 1, generator=draw).double() if attribute else memberships(self.ids, Groups(2)).double()
+        )
         self.features = torch.randn(BLOCK, 3, generator=draw)
         self.prior = torch.bincount(self.target, minlength=self.classes) / BLOCK if self.classes else None
         self.zero = 0.0 if self.classes else -0.6
+        self.facts = {"zero": torch.tensor(self.zero)} | ({} if self.prior is None else {"class_prior": self.prior})
+        self.sizes = Sizes(self.classes, sensitive(self.groups))
+        self.rows = {"target": self.target, "group": self.group, "features": self.features}
 
     def gradient(self, spec: LossSpec, progress: float = 0.0) -> np.ndarray:
         """Of the composed loss, times the number of rows."""
-        classes = self.classes or None
-        prior = None if self.prior is None else self.prior.double()
-        loss = ComposedLoss(spec, prior, groups=self.groups, classes=classes, zero=self.zero).double()
+        loss = ComposedLoss.of_facts(spec, each(self.facts, Tensor.double), self.sizes).double()
         leaf = self.scores.clone().requires_grad_()
         value = loss(leaf, self.target, group=self.group, features=self.features.double(), progress=progress)
         (slope,) = torch.autograd.grad(BLOCK * value, leaf)
         return slope.numpy()
 
     def objective(self, spec: LossSpec) -> Objective:
-        pieces = pieces_of(spec, self.prior, self.classes, self.groups, self.zero)
-        beside = {"group": self.group, "features": self.features}
-        return Objective(pieces, self.target, classes=self.classes, rounds=ROUNDS, **beside)
+        pieces = pieces_of(spec, self.facts, self.sizes)
+        return Objective(pieces, self.rows, classes=self.classes, rounds=ROUNDS)
 
 
 def module(text: str) -> ModuleType:
@@ -109,8 +113,7 @@ def test_the_exported_objective_has_the_same_gradient(space: SearchSpace, specs:
         facts = LossFacts(spec, space.task, classes=batch.classes or 2, class_prior=prior, groups=groups)
         made = module(objective_source(facts, "lightgbm"))
         pieces = made.pieces(batch.target, batch.groups, batch.zero)
-        beside = {"group": batch.group, "features": batch.features}
-        exported = made.Objective(pieces, batch.target, classes=batch.classes, rounds=ROUNDS, **beside)
+        exported = made.Objective(pieces, batch.rows, classes=batch.classes, rounds=ROUNDS)
         slope, _ = exported(batch.scores.numpy())
         close(exported.unit * slope, batch.gradient(spec), any(piece.kind == "pairs" for piece in exported.pieces))
 

@@ -270,14 +270,14 @@ def test_equals_a_plain_pytorch_loop(model: Any, task: str, number: int) -> None
     for r, seed in enumerate(data.seeds):
         judge = Judge(metric, task, data.take([r]))
         module = as_module(model, data.width, get_task(task).width(classes), seed)
-        loss = ComposedLoss(candidate.spec, data.class_prior[r] if classes else None, zero=float(data.zero[r]))
+        loss = ComposedLoss.of_facts(candidate.spec, {name: value[r] for name, value in data.facts.items()}, data.sizes)
         weights = [p for p in module.parameters() if p.dim() > 1]
         others = [*(p for p in module.parameters() if p.dim() <= 1), *loss.parameters()]
         groups = [{"params": weights, "weight_decay": PLAN.weight_decay}, {"params": others, "weight_decay": 0.0}]
         optimiser = torch.optim.AdamW(groups, lr=rate)
-        steps, utilities = len(data.target[r]) // PLAN.batch_size, []
+        steps, utilities = len(data.train["target"][r]) // PLAN.batch_size, []
         for epoch in range(1, PLAN.epochs + 1):
-            order = _permutation(len(data.target[r]), seed, epoch)
+            order = _permutation(len(data.train["target"][r]), seed, epoch)
             module.train()
             for step in range(steps):
                 rows = order[step * PLAN.batch_size : (step + 1) * PLAN.batch_size]
@@ -285,7 +285,7 @@ def test_equals_a_plain_pytorch_loop(model: Any, task: str, number: int) -> None
                 for group in optimiser.param_groups:
                     group["lr"] = rate * (1 - 0.9 * done)
                 optimiser.zero_grad()
-                loss(module(data.features[r, rows]), data.target[r, rows], progress=done).backward()
+                loss(module(data.train["features"][r, rows]), data.train["target"][r, rows], progress=done).backward()
                 nn.utils.clip_grad_norm_([*weights, *others], PLAN.clip)
                 optimiser.step()
             module.eval()

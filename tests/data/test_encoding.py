@@ -50,8 +50,8 @@ def test_validation_rows_do_not_move_the_encoding() -> None:
     poisoned.loc[validation, "joined"] += pd.Timedelta(days=9000)
     draw = Draw(train, validation, 0)
     before, after = (make_replicas(load(data, target="y"), [draw]) for data in (frame, poisoned))
-    assert (before.features == after.features).all()
-    assert (before.target == after.target).all()
+    assert (before.train["features"] == after.train["features"]).all()
+    assert (before.train["target"] == after.train["target"]).all()
     assert not (before.validation_features == after.validation_features).all()
 
 
@@ -62,11 +62,11 @@ def test_validation_pixels_and_targets_do_not_move_the_scale() -> None:
     before = make_replicas(load((images, values)), [draw])
     images[60:], values[60:] = 1 - images[60:] / 9, 50 + np.arange(30)
     after = make_replicas(load((images, values)), [draw])
-    assert (before.features == after.features).all()
-    assert (before.target == after.target).all()
-    assert (before.target_mean == after.target_mean).all()
-    np.testing.assert_allclose(before.features.mean(), 0, atol=1e-6)
-    np.testing.assert_allclose(before.features.std(correction=0), 1, rtol=1e-6)
+    assert (before.train["features"] == after.train["features"]).all()
+    assert (before.train["target"] == after.train["target"]).all()
+    assert (before.facts["target_mean"] == after.facts["target_mean"]).all()
+    np.testing.assert_allclose(before.train["features"].mean(), 0, atol=1e-6)
+    np.testing.assert_allclose(before.train["features"].std(correction=0), 1, rtol=1e-6)
 
 
 def test_constant_pixels_stay_finite() -> None:
@@ -183,5 +183,5 @@ def test_any_table_is_used_or_refused(values: list[np.ndarray], target: np.ndarr
         return
     drawn = draws(dataset, parts.search, seed=0, count=2, purpose="search")
     replicas = make_replicas(dataset, drawn, {"test": parts.test})
-    for tensor in (replicas.features, replicas.target, replicas.validation_target, *replicas.held["test"]):
+    for tensor in (*replicas.train.values(), *replicas.validation.values(), *replicas.held["test"].values()):
         assert tensor.isfinite().all()

@@ -93,12 +93,10 @@ def test_replicas_carry_a_number_as_it_is() -> None:
     assert data.attribute is not None
     drawn = draws(data, partition(data, 0).search, seed=0, count=2, purpose="search")
     replicas = make_replicas(data, drawn)
-    assert replicas.groups == 1
-    assert replicas.group is not None
-    assert replicas.validation_group is not None
+    assert replicas.sizes.groups == 1
     rows = replicas.rows
-    np.testing.assert_array_equal(replicas.group[1, :, 0], data.attribute.values[drawn[1].train[:rows]])
-    assert replicas.validation_group.shape == (2, replicas.validation_features.shape[1], 1)
+    np.testing.assert_array_equal(replicas.train["group"][1, :, 0], data.attribute.values[drawn[1].train[:rows]])
+    assert replicas.validation["group"].shape == (2, replicas.validation["features"].shape[1], 1)
 
 
 def test_numbers_may_come_beside_arrays() -> None:
@@ -155,10 +153,9 @@ def test_every_group_has_its_share_of_every_part() -> None:
         rows = getattr(parts, name)
         np.testing.assert_allclose(np.bincount(data.group[rows]) / np.bincount(data.group), share, atol=0.01)
     replicas = make_replicas(data, draws(data, parts.search, seed=0, count=2, purpose="search"))
-    assert replicas.groups == 2
-    assert replicas.group is not None
-    assert replicas.group.shape == replicas.target.shape
-    assert replicas.take([1]).group.shape == (1, replicas.target.shape[1])  # type: ignore[union-attr]
+    assert replicas.sizes.groups == 2
+    assert replicas.train["group"].shape == replicas.train["target"].shape
+    assert replicas.take([1]).train["group"].shape == (1, replicas.train["target"].shape[1])
 
 
 @pytest.mark.parametrize("counts", [{"a": 600, "b": 400, "c": 50}, {"a": 500, "b": 300, "c": 40, "d": 30}])

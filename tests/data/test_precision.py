@@ -67,12 +67,12 @@ def test_the_unit_of_a_target_plays_no_part(factor: float, offset: float) -> Non
     np.testing.assert_allclose(after.target, before.target, atol=2e-3 if offset > 1e12 else 1e-5)
     # A model that is off by half a standard deviation has that error in the target's own unit.
     utilities = [
-        judge((r.validation_target + 0.5).float()[:, None], r.validation_target, torch.tensor([False]))[0]
+        judge((r.validation["target"] + 0.5).float()[:, None], r.validation["target"], torch.tensor([False]))[0]
         for judge, r in zip(judges, replicas, strict=True)
     ]
     np.testing.assert_allclose(utilities[1] / factor, utilities[0], rtol=1e-3)
     dataset = load((PLAIN, SIGNAL * factor + offset), task="regression")
-    held = judges[1].own_unit(after.held["test"][1][:, None])[:, 0]
+    held = judges[1].own_unit(after.held["test"]["target"][:, None])[:, 0]
     wanted = np.broadcast_to(dataset.target[partition(dataset, 0).test], held.shape)
     np.testing.assert_allclose(held, wanted, rtol=1e-14, atol=1e-14 * factor * 60)
 

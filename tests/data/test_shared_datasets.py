@@ -35,5 +35,5 @@ def test_shared_datasets(name: str, target: str, drop: tuple[str, ...], task: st
     one = draws(dataset, parts.search, seed=0, count=1, purpose="search")
     replicas = make_replicas(dataset, one, {"test": parts.test})
     assert replicas.width == width
-    for features in (replicas.features, replicas.validation_features, replicas.held["test"][0]):
+    for features in (replicas.train["features"], replicas.validation["features"], replicas.held["test"]["features"]):
         assert features.isfinite().all()

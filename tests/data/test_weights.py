@@ -34,17 +34,17 @@ def test_weights_stay_with_their_rows() -> None:
     search = partition(dataset, 0).search
     drawn = draws(dataset, search, seed=0, count=3, purpose="search")
     replicas = make_replicas(dataset, drawn)
-    assert replicas.weight is not None
-    assert replicas.validation_weight is not None
     for index, draw in enumerate(drawn):
         unit = frame.w[draw.train].mean()
-        np.testing.assert_allclose(replicas.weight[index] * unit, frame.w[draw.train][: replicas.rows], rtol=1e-6)
-        held = frame.w[draw.validation][: replicas.validation_weight.shape[1]]
-        np.testing.assert_allclose(replicas.validation_weight[index] * unit, held, rtol=1e-6)
+        np.testing.assert_allclose(
+            replicas.train["weight"][index] * unit, frame.w[draw.train][: replicas.rows], rtol=1e-6
+        )
+        held = frame.w[draw.validation][: replicas.validation["weight"].shape[1]]
+        np.testing.assert_allclose(replicas.validation["weight"][index] * unit, held, rtol=1e-6)
         share = frame.w[draw.train].groupby(frame.y[draw.train]).sum() / frame.w[draw.train].sum()
-        np.testing.assert_allclose(replicas.class_prior[index], share, rtol=1e-6)
+        np.testing.assert_allclose(replicas.facts["class_prior"][index], share, rtol=1e-6)
     taken = replicas.take([2])
-    np.testing.assert_array_equal(taken.weight[0], replicas.weight[2])  # type: ignore[index]
+    np.testing.assert_array_equal(taken.train["weight"][0], replicas.train["weight"][2])
 
 
 def test_targets_are_standardised_by_weight() -> None:
@@ -54,8 +54,8 @@ def test_targets_are_standardised_by_weight() -> None:
     replicas = make_replicas(dataset, drawn)
     rows = drawn[0].train
     index = np.repeat(frame.y[rows].to_numpy(), frame.w[rows].to_numpy())
-    assert float(replicas.target_mean[0]) == pytest.approx(index.mean(), rel=1e-6)
-    assert float(replicas.target_scale[0]) == pytest.approx(index.std(), rel=1e-6)
+    assert float(replicas.facts["target_mean"][0]) == pytest.approx(index.mean(), rel=1e-6)
+    assert float(replicas.facts["target_scale"][0]) == pytest.approx(index.std(), rel=1e-6)
 
 
 def test_rows_of_weight_0_are_as_if_they_were_not_there() -> None:

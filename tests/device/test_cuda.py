@@ -19,6 +19,7 @@ from losssearch.models.allocation import is_out_of_memory
 from losssearch.tasks import TASKS
 from losssearch.training import Candidate, TrainingPlan
 from losssearch.training.trainer import _Training
+from tests.regrouped import regrouped
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device; none was found")
 
@@ -42,9 +43,10 @@ class OnCuda(nn.Module):
 def replicas(task: str) -> Replicas:
     dataset = load(f"builtin:{DATA[task]}")
     made = make_replicas(dataset, draws(dataset, partition(dataset, seed=0).search, seed=0, count=2, purpose="test"))
-    ids = [(own[..., 0] > 0).long() for own in (made.features, made.validation_features)]
-    weight = torch.rand(made.target.shape, generator=torch.Generator().manual_seed(0)) + 0.5
-    return replace(made, group=ids[0], validation_group=ids[1], groups=2, weight=weight)
+    ids = [(own["features"][..., 0] > 0).long() for own in (made.train, made.validation)]
+    weight = torch.rand(made.train["target"].shape, generator=torch.Generator().manual_seed(0)) + 0.5
+    found = regrouped(made, *ids, count=2)
+    return replace(found, train={**found.train, "weight": weight})
 
 
 def specs(task: str) -> list[LossSpec]:

@@ -25,9 +25,9 @@ from losssearch.execution.token import check_token
 
 
 def replicas(value: float = 1.0) -> Replicas:
-    part = torch.full((2, 5, 3), value), torch.zeros(2, 5)
-    numbers = torch.ones(2)
-    return Replicas(*part, *part, torch.empty(2, 0), numbers, numbers, seeds=(3, 4), held={"test": part})
+    part = {"features": torch.full((2, 5, 3), value), "target": torch.zeros(2, 5)}
+    facts = {"target_mean": torch.ones(2), "target_scale": torch.ones(2), "zero": -torch.ones(2)}
+    return Replicas(part, part, facts, seeds=(3, 4), held={"test": part})
 
 
 @pytest.mark.parametrize("copy", [True, False])
@@ -38,8 +38,8 @@ def test_what_is_packed_comes_back(copy: bool) -> None:
     found = unpack(packed, copy=copy)
     assert isinstance(found, Replicas)
     assert (found.seeds, found.count, found.width, found.classes) == ((3, 4), 2, 3, 0)
-    torch.testing.assert_close(found.features, source.features, rtol=0, atol=0)
-    torch.testing.assert_close(found.held["test"][1], source.held["test"][1], rtol=0, atol=0)
+    torch.testing.assert_close(found.train["features"], source.train["features"], rtol=0, atol=0)
+    torch.testing.assert_close(found.held["test"]["target"], source.held["test"]["target"], rtol=0, atol=0)
 
 
 def test_only_a_copy_has_memory_of_its_own() -> None:
@@ -70,7 +70,7 @@ def test_a_worker_keeps_few_sets_and_none_that_was_shared_anew(monkeypatch: pyte
     references = [Reference(f"set-{number}", pack(replicas(number))) for number in range(4)]
     for reference in (references[0], references[0], references[1], references[0], references[2], references[0]):
         found = worker._replicas(reference, False, "cpu")
-        assert float(found.features[0, 0, 0]) == float(reference.name[-1])
+        assert float(found.train["features"][0, 0, 0]) == float(reference.name[-1])
         assert len(worker._held) <= KEPT
     assert asked == ["set-0", "set-1", "set-2"]
 

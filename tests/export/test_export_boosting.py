@@ -86,19 +86,22 @@ def test_training_with_it_grows_the_trees_of_the_study(name: str, library: str, 
     made, spec = data(name), LossSpec.from_json({"parts": parts, "decision": "fixed"})
     weight = None
     if weighted:
-        weight = np.random.default_rng(0).uniform(0.1, 4, made.target.shape[1])
+        weight = np.random.default_rng(0).uniform(0.1, 4, made.train["target"].shape[1])
         weight /= weight.mean()
         # XGBoost places its bins by the weights, which the study does not give it: few values have a bin each.
-        made = replace(made, features=(4 * made.features).round() / 4, weight=torch.from_numpy(weight)[None])
+        rounded = (4 * made.train["features"]).round() / 4
+        train = {**made.train, "features": rounded, "weight": torch.from_numpy(weight)[None]}
+        made = replace(made, train=train)
     plan = TrainingPlan(epochs=3, batch_size=100)
     (expected,) = train_boosted(library, [Candidate(spec, (0.1,))], made, plan, last, hold=True)
-    prior = tuple(made.class_prior[0].tolist()) if made.classes else None
-    mean, scale = made.target_mean.item(), made.target_scale.item()  # in the labels' own unit
+    prior = tuple(made.facts["class_prior"][0].tolist()) if made.classes else None
+    moments = {"target_mean": torch.zeros(1), "target_scale": torch.ones(1)} | dict(made.facts)
+    mean, scale = moments["target_mean"].item(), moments["target_scale"].item()  # in the labels' own unit
     facts = LossFacts(spec, task, classes=made.classes or 2, class_prior=prior, target_mean=mean, target_scale=scale)
     exported = imported(objective_source(facts, library, rate=0.1), tmp_path)
-    labels, features = made.target[0].numpy() * scale + mean, made.features[0].numpy()
+    labels, features = made.train["target"][0].numpy() * scale + mean, made.train["features"][0].numpy()
     own = exported.TreeObjective(plan.epochs * ROUNDS, seed=made.seeds[0])
-    others = made.held["test"][0][0].numpy()
+    others = made.held["test"]["features"][0].numpy()
     start = exported.initial_scores(labels, weight)
     if library == "lightgbm":
         parameters = {**exported.PARAMETERS, "objective": own, "num_threads": 1}
@@ -142,10 +145,10 @@ def test_estimators_of_scikit_learn_take_it(name: str, library: str, weighted: b
     """They grow the trees of the library's own training, one training after another."""
     task, parts = PARTS[name]
     made = data(name)
-    prior = tuple(made.class_prior[0].tolist()) if made.classes else None
+    prior = tuple(made.facts["class_prior"][0].tolist()) if made.classes else None
     facts = LossFacts(LossSpec.from_json({"parts": parts}), task, classes=made.classes or 2, class_prior=prior)
     exported = imported(objective_source(facts, library, rate=0.1), tmp_path)
-    labels, features = made.target[0].numpy(), made.features[0].numpy()
+    labels, features = made.train["target"][0].numpy(), made.train["features"][0].numpy()
     weight = np.random.default_rng(0).uniform(0.5, 2, len(labels)) if weighted else None
     start = exported.initial_scores(labels)
     settings, regression = dict(exported.PARAMETERS), task == "regression"

@@ -31,7 +31,7 @@ class Oracle:
         self.rows: dict[str, dict[str, int]] = {}
 
     def share(self, name: str, replicas: object) -> None:
-        self.rows[name] = {key: target.shape[1] for key, (_, target) in replicas.held.items()}  # type: ignore[attr-defined]
+        self.rows[name] = {key: own["target"].shape[1] for key, own in replicas.held.items()}  # type: ignore[attr-defined]
 
     def run(self, jobs: Iterable[Job], heard: object = None) -> Iterator[tuple[Job, list[Outcome]]]:
         for job in jobs:

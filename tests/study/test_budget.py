@@ -55,8 +55,8 @@ class Machine:
         self.jobs: list[Job] = []
 
     def share(self, name: str, replicas: object) -> None:
-        self.rows[name], self.draws[name] = replicas.features.shape[1], replicas.count  # type: ignore[attr-defined]
-        self.held[name] = {key: target.shape[1] for key, (_, target) in replicas.held.items()}  # type: ignore[attr-defined]
+        self.rows[name], self.draws[name] = replicas.train["features"].shape[1], replicas.count  # type: ignore[attr-defined]
+        self.held[name] = {key: own["target"].shape[1] for key, own in replicas.held.items()}  # type: ignore[attr-defined]
 
     def run(self, jobs: Iterable[Job], heard: object = None) -> Iterator[tuple[Job, list[Outcome]]]:
         for job in jobs:

@@ -41,7 +41,7 @@ def replicas() -> Replicas:
     parts = partition(dataset, seed=0)
     drawn = draws(dataset, parts.search, seed=0, count=2, purpose="test")
     made = make_replicas(dataset, drawn, held={"test": parts.test})
-    made.held["same"] = made.validation_features, made.validation_target  # type: ignore[index]
+    made.held["same"] = made.validation  # type: ignore[index]
     return made
 
 

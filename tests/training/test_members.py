@@ -127,11 +127,11 @@ def test_the_best_epoch_is_kept_with_its_state(members: Callable[[], Members], r
     for epoch, utility in enumerate(utilities, start=1):
         step(population, replicas, 1, first=epoch)
         snapshots.append(population.flat.clone())
-        outputs.append(population.outputs(replicas.validation_features))
+        outputs.append(population.outputs(replicas.validation["features"]))
         population.record(torch.tensor([utility, utility]), epoch, patience=2)
     assert population.best_epoch.tolist() == [[2, 3, 3, 0]] * 2
     assert population.best.tolist() == [[2.0, 6.0, 3.0, -torch.inf]] * 2
-    best = population.outputs(replicas.validation_features, best=True)
+    best = population.outputs(replicas.validation["features"], best=True)
     for member, epoch in enumerate([2, 3, 3]):
         assert torch.equal(population.best_flat[:, member], snapshots[epoch - 1][:, member])
         torch.testing.assert_close(best[:, member], outputs[epoch - 1][:, member])
@@ -150,6 +150,6 @@ def test_a_score_needs_every_replica(members: Callable[[], Members]) -> None:
 
 def test_outputs_do_not_depend_on_how_rows_are_cut(members: Callable[[], Members], replicas: Replicas) -> None:
     population = members()
-    whole = population.outputs(replicas.features)
-    torch.testing.assert_close(population.outputs(replicas.features, rows=7), whole)
-    assert whole.shape == (2, 4, replicas.features.shape[1])
+    whole = population.outputs(replicas.train["features"])
+    torch.testing.assert_close(population.outputs(replicas.train["features"], rows=7), whole)
+    assert whole.shape == (2, 4, replicas.train["features"].shape[1])

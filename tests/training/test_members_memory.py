@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +16,7 @@ from losssearch.losses.weighting import Weighting
 from losssearch.models import build_model
 from losssearch.training import Candidate, TrainingPlan, train_population
 from losssearch.training.members import Members
+from tests.regrouped import regrouped
 
 
 def penalised(**hyper: float | str) -> LossSpec:
@@ -35,8 +35,8 @@ RATES = (1e-3, 1e-2, 2e-2, 3e-2, 1e-2)
 
 @pytest.fixture
 def grouped(replicas: Replicas) -> Replicas:
-    ids = (replicas.features[..., 0] > 0).long() + (replicas.features[..., 1] > 0).long()
-    return replace(replicas, group=ids, validation_group=ids[:, : replicas.validation_target.shape[1]], groups=3)
+    ids = (replicas.train["features"][..., 0] > 0).long() + (replicas.train["features"][..., 1] > 0).long()
+    return regrouped(replicas, ids, ids[:, : replicas.validation["target"].shape[1]], count=3)
 
 
 def members(grouped: Replicas, chosen: Sequence[int]) -> Members:
@@ -113,12 +113,12 @@ def test_a_penalty_narrows_the_gap(grouped: Replicas) -> None:
     )
     for _ in range(40):
         step(population, grouped, range(10))
-    assert grouped.group is not None
-    outputs = population.outputs(grouped.features[:, :160])
+    assert grouped.train["group"] is not None
+    outputs = population.outputs(grouped.train["features"][:, :160])
     means = torch.stack(
         [
-            (outputs * (own := (grouped.group[:, None, :160] == g).float())).sum(-1) / own.sum(-1)
-            for g in range(grouped.groups)
+            (outputs * (own := (grouped.train["group"][:, None, :160] == g).float())).sum(-1) / own.sum(-1)
+            for g in range(grouped.sizes.groups)
         ]
     )
     plain, fair = (means.amax(0) - means.amin(0)).unbind(1)

@@ -17,6 +17,7 @@ from losssearch.judging.fair import Demands
 from losssearch.losses.tape import Tape
 from losssearch.training import TrainingPlan
 from tests.pretended import DEVICE, Pretended
+from tests.regrouped import regrouped
 
 PLAN = TrainingPlan(epochs=2, batch_size=64, rungs=(1,), patience=3, clip=0.8)
 FAIR = Demands(constraints=("demographic_parity_difference <= 0.1",))
@@ -50,8 +51,8 @@ def grouped(name: str) -> Replicas:
     parts = partition(dataset, seed=0)
     drawn = draws(dataset, parts.search, seed=0, count=2, purpose="test")
     made = make_replicas(dataset, drawn, held={"test": parts.test})
-    ids = [(own[..., 0] > 0).long() for own in (made.features, made.validation_features)]
-    return replace(made, group=ids[0], validation_group=ids[1], groups=2)
+    ids = [(own["features"][..., 0] > 0).long() for own in (made.train, made.validation)]
+    return regrouped(made, *ids, count=2)
 
 
 @pytest.mark.parametrize(

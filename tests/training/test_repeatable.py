@@ -107,7 +107,7 @@ def test_all_sums_by_index_of_a_training_and_its_evaluation_are_deterministic(
             job = Job(1, "search", ((spec, (1e-3,), True),), "regression", "mae", "mlp", plan)
             run_job(job, weighted)
         else:
-            judge = jobs.Judge("mae", "regression", weighted, weight=weighted.validation_weight)
+            judge = jobs.Judge("mae", "regression", weighted, weight=weighted.validation["weight"])
             candidates = [Candidate(LossSpec.from_json({"parts": parts}), (1e-3,))]
             train_population(build_model("mlp", weighted.width, 1), candidates, weighted, plan, judge)
     assert len(sums.set) > 1
@@ -117,5 +117,6 @@ def test_all_sums_by_index_of_a_training_and_its_evaluation_are_deterministic(
 
 def weighed(replicas: Replicas) -> Replicas:
     """With sample weights, by which sums are not of whole numbers."""
-    weight, others = torch.rand_like(replicas.target.float()), torch.rand_like(replicas.validation_target.float())
-    return replace(replicas, weight=weight + 0.1, validation_weight=others + 0.1)
+    parts = (replicas.train, replicas.validation)
+    train, validation = ({**own, "weight": torch.rand_like(own["target"].float()) + 0.1} for own in parts)
+    return replace(replicas, train=train, validation=validation)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from losssearch.data.batch import at_rows
 from losssearch.data.replicas import Replicas
 from losssearch.execution.job import Judge
 from losssearch.losses.spec import LossSpec
@@ -15,6 +16,7 @@ from losssearch.models import build_model
 from losssearch.training import Candidate, TrainingPlan, train_population
 from losssearch.training.boosting import train_boosted
 from losssearch.training.boosting.objective import initial_score
+from tests.regrouped import unweighted
 
 ROWS, HELD = 48, 40
 
@@ -26,29 +28,23 @@ def weighted(task: str, seed: int = 0) -> Replicas:
     target = signal if task == "regression" else (signal > 0.5).long() + (signal > 1.5).long() * (task == "multiclass")
     weight = torch.randint(1, 4, (1, ROWS), generator=generator)
     classes = {"binary": 2, "multiclass": 3, "regression": 0}[task]
-    counts = torch.bincount(target[0, :ROWS], weight[0], minlength=classes).float() if classes else torch.empty(0)
-    return Replicas(
-        features[:, :ROWS],
-        target[:, :ROWS],
-        features[:, ROWS:],
-        target[:, ROWS:],
-        class_prior=(counts / weight.sum())[None] if classes else torch.empty(1, 0),
-        target_mean=torch.zeros(1),
-        target_scale=torch.ones(1),
-        seeds=(5,),
-        held={"test": (features[:, ROWS:], target[:, ROWS:])},
-        weight=weight / weight.float().mean(),
-        validation_weight=torch.ones(1, HELD),
-    )
+    facts = {"target_mean": torch.zeros(1), "target_scale": torch.ones(1), "zero": torch.zeros(1)}
+    if classes:
+        counts = torch.bincount(target[0, :ROWS], weight[0], minlength=classes).float()
+        facts = {"class_prior": (counts / weight.sum())[None]}
+    train = {"features": features[:, :ROWS], "target": target[:, :ROWS], "weight": weight / weight.float().mean()}
+    rest = {"features": features[:, ROWS:], "target": target[:, ROWS:]}
+    judged = {**rest, "weight": torch.ones(1, HELD)}
+    return Replicas(train, judged, facts, seeds=(5,), held={"test": rest}, classes=classes)
 
 
 def repeated(replicas: Replicas) -> Replicas:
-    assert replicas.weight is not None
-    often = (replicas.weight[0] / replicas.weight.min()).round().long()
-    if int(often.min()) == 1 and not torch.allclose(often / often.float().mean(), replicas.weight[0]):
+    often = (replicas.train["weight"][0] / replicas.train["weight"].min()).round().long()
+    if int(often.min()) == 1 and not torch.allclose(often / often.float().mean(), replicas.train["weight"][0]):
         raise AssertionError("weights are whole numbers over their mean")
     index = torch.arange(ROWS).repeat_interleave(often)
-    return replace(replicas, features=replicas.features[:, index], target=replicas.target[:, index], weight=None)
+    plain = unweighted(replicas)
+    return replace(plain, train=at_rows(plain.train, index))
 
 
 SPECS = {
@@ -72,7 +68,7 @@ def spec_of(part: dict[str, object]) -> LossSpec:
 @pytest.mark.parametrize(("task", "part"), CASES, ids=lambda value: value if isinstance(value, str) else value["term"])
 def test_a_network_on_weighted_rows_is_one_on_repeated_rows(task: str, part: dict[str, object]) -> None:
     data = weighted(task)
-    assert float(data.weight.min()) > 0  # type: ignore[union-attr]
+    assert float(data.train["weight"].min()) > 0
     model = build_model("mlp", 3, 1 if task != "multiclass" else 3)
 
     def outputs(replicas: Replicas) -> Tensor:
@@ -85,7 +81,7 @@ def test_a_network_on_weighted_rows_is_one_on_repeated_rows(task: str, part: dic
     if part["term"] == "pairwise_auc":  # which no shift changes: the bias is moved by rounding alone
         found, again = found - found.mean(), again - again.mean()
     torch.testing.assert_close(found, again, rtol=1e-3, atol=1e-4)
-    assert not torch.allclose(found, outputs(replace(data, weight=None)), atol=1e-3)
+    assert not torch.allclose(found, outputs(unweighted(data)), atol=1e-3)
 
 
 @pytest.mark.parametrize(("task", "part"), CASES, ids=lambda value: value if isinstance(value, str) else value["term"])
@@ -101,10 +97,10 @@ def test_trees_count_weights(task: str, part: dict[str, object], library: str) -
 
     found = outputs(data)
     assert bool(found.isfinite().all())
-    assert not torch.allclose(found, outputs(replace(data, weight=None)), atol=1e-3)
-    same = replace(data, weight=torch.ones(1, ROWS))
+    assert not torch.allclose(found, outputs(unweighted(data)), atol=1e-3)
+    same = replace(data, train={**data.train, "weight": torch.ones(1, ROWS)})
     if part["term"] != "pairwise_auc":  # whose pairs are drawn in float32
-        torch.testing.assert_close(outputs(same), outputs(replace(data, weight=None)), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(outputs(same), outputs(unweighted(data)), rtol=1e-4, atol=1e-5)
 
 
 def test_trees_start_from_the_weighted_share() -> None:
@@ -118,8 +114,8 @@ def test_validation_counts_by_weight() -> None:
     outputs = torch.randn(1, 4, HELD, generator=torch.Generator().manual_seed(1))
     often = torch.arange(HELD).float().add(1)[None]
     judge = Judge("log_loss", "binary", data, weight=often)
-    utility, _ = judge(outputs, data.validation_target, torch.zeros(4, dtype=torch.bool))
+    utility, _ = judge(outputs, data.validation["target"], torch.zeros(4, dtype=torch.bool))
     losses = torch.nn.functional.binary_cross_entropy_with_logits(
-        outputs.double(), data.validation_target[:, None].expand(-1, 4, -1).double(), reduction="none"
+        outputs.double(), data.validation["target"][:, None].expand(-1, 4, -1).double(), reduction="none"
     )
     torch.testing.assert_close(-utility, (losses * often[:, None]).sum(-1) / often.sum())

@@ -95,7 +95,7 @@ def test_held_outputs_are_adjusted_as_validation_says(name: str, task: str, metr
     drawn = draws(dataset, parts.search, seed=0, count=2, purpose="test")
     held = {"test": parts.test, "confirmation": parts.confirmation}
     replicas = make_replicas(dataset, drawn, held=held)
-    replicas.held["same"] = replicas.validation_features, replicas.validation_target  # type: ignore[index]
+    replicas.held["same"] = replicas.validation  # type: ignore[index]
     model = build_model("linear", replicas.width, replicas.classes if task == "multiclass" else 1)
     parts_json = {"parts": [{"term": term}]}
     tuned, fixed = (
@@ -105,10 +105,10 @@ def test_held_outputs_are_adjusted_as_validation_says(name: str, task: str, metr
     plan = TrainingPlan(epochs=1, batch_size=16)
     found, raw = train_population(model, [tuned, fixed], replicas, plan, Judge(metric, task, replicas), hold=True)
     outputs = torch.from_numpy(raw.held["same"])
-    target = replicas.validation_target
+    target = replicas.validation["target"]
     if task == "regression":
-        target = target * replicas.target_scale[:, None] + replicas.target_mean[:, None]
-    prior = replicas.class_prior if task != "regression" else None
+        target = target * replicas.facts["target_scale"][:, None] + replicas.facts["target_mean"][:, None]
+    prior = replicas.facts["class_prior"] if task != "regression" else None
     measure = get_metric(metric, task)
     values, adjustment = evaluate(measure, outputs, target, tuned=True, class_prior=prior)
     np.testing.assert_allclose(found.utilities, measure.utility(values), rtol=1e-4)

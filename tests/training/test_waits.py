@@ -30,6 +30,7 @@ from losssearch.training import Candidate, TrainingPlan
 from losssearch.training.summary import summary
 from losssearch.training.trainer import _Training
 from tests.pretended import DEVICE, Pretended
+from tests.regrouped import regrouped, unweighted
 
 DATA = {"binary": "breast_cancer", "multiclass": "wine", "regression": "diabetes"}
 METRIC = {"binary": "log_loss", "multiclass": "log_loss", "regression": "mae"}
@@ -55,9 +56,10 @@ def unrecorded(monkeypatch: pytest.MonkeyPatch) -> None:
 def grouped(task: str) -> Replicas:
     dataset = load(f"builtin:{DATA[task]}")
     made = make_replicas(dataset, draws(dataset, partition(dataset, seed=0).search, seed=0, count=2, purpose="test"))
-    ids = [(own[..., 0] > 0).long() + (own[..., 1] > 0).long() for own in (made.features, made.validation_features)]
-    weight = torch.rand(made.target.shape, generator=torch.Generator().manual_seed(0)) + 0.5
-    return replace(made, group=ids[0], validation_group=ids[1], groups=3, weight=weight)
+    features = [own["features"] for own in (made.train, made.validation)]
+    found = regrouped(made, *((own[..., 0] > 0).long() + (own[..., 1] > 0).long() for own in features), count=3)
+    weight = torch.rand(made.train["target"].shape, generator=torch.Generator().manual_seed(0)) + 0.5
+    return replace(found, train={**found.train, "weight": weight})
 
 
 def fitting(task: str) -> list[str]:
@@ -87,7 +89,7 @@ def can_weigh(part: Part) -> bool:
 
 
 def training(task: str, model: Any = "mlp", *, weighed: bool = False) -> _Training:
-    given = grouped(task) if weighed else replace(grouped(task), weight=None)
+    given = grouped(task) if weighed else unweighted(grouped(task))
     built = build_model(model, given.width, TASKS[task].width(given.classes))
     judge = Judge(METRIC[task], task, given, str(DEVICE))
     return _Training(built, candidates(task, weighed=weighed), given, PLAN, judge, DEVICE, None, 1.0)
@@ -114,7 +116,7 @@ def test_a_step_waits_for_nothing(task: str, model: Any, weighed: bool) -> None:
         batches = list(made._batches(1, 2))
         assert counted(device.waits, lambda: take_step(made, batches[0], 0)) == {"to the device": 2}
         assert not counted(device.waits, lambda: take_step(made, batches[1], 1))
-        assert not counted(device.waits, lambda: made.members.outputs(made.replicas.validation_features))
+        assert not counted(device.waits, lambda: made.members.outputs(made.replicas.validation["features"]))
 
 
 def test_an_epoch_and_its_rung_read_the_device_once() -> None:
@@ -122,7 +124,7 @@ def test_an_epoch_and_its_rung_read_the_device_once() -> None:
         made = training("binary")
         take_step(made, next(made._batches(1, 1)), 0)
         members = made.members
-        utility, _ = made._evaluate(members.outputs(made.replicas.validation_features))
+        utility, _ = made._evaluate(members.outputs(made.replicas.validation["features"]))
         assert not counted(device.waits, lambda: members.record(utility, 1, PLAN.patience, utility[..., None]))
 
         def decide() -> None:
@@ -145,13 +147,12 @@ def test_a_composed_loss_waits_for_nothing(task: str, name: str) -> None:
     """With a schedule, whose progress changes at every call."""
     given = grouped(task)
     spec = LossSpec((Part(name, {}, Weighting(weight=Scheduled.of("linear", start=1.0, end=0.5))),))
-    classes = given.class_prior.shape[1]
     with Pretended() as device:
-        prior = given.class_prior[0].to(DEVICE) if classes else None
-        loss = ComposedLoss(spec, prior, groups=3, zero=0.0).to(DEVICE)
+        facts = {name: value[0] for name, value in given.facts.items()}
+        loss = ComposedLoss.of_facts(spec, facts, given.sizes).to(DEVICE)
         width = TASKS[task].width(given.classes)
         output = torch.zeros((32, width) if width > 1 else 32, device=DEVICE).requires_grad_()
-        batch = [own[0, :32].to(DEVICE) for own in (given.target, given.group, given.features)]
+        batch = [given.train[name][0, :32].to(DEVICE) for name in ("target", "group", "features")]
 
         def call() -> None:
             loss(output, batch[0], group=batch[1], features=batch[2], progress=0.25).backward()

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from losssearch import stopping
+from losssearch.data.batch import at_rows
 from losssearch.data.probing import banded, joint, probe_order, representative
 from losssearch.data.replicas import Replicas
 from losssearch.evaluation import Metric
@@ -74,7 +75,7 @@ class Screen:
     ) -> None:
         """The untrained ``model`` runs on ``device``, where it will be trained."""
         probe, self._weights = _representatives(replicas.take([0]))
-        features, self._free = probe.features, probe.target[:, :FREE]
+        features, self._free = probe.train["features"], probe.train["target"][:, :FREE]
         self._batch = {name: value for name, value in probe.train.items() if name != "weight"}
         self._facts, self._sizes_of_data = probe.facts, probe.sizes
         seed = probe.seeds[0]
@@ -246,12 +247,12 @@ def _representatives(probe: Replicas) -> tuple[Replicas, Tensor]:
 
     The weights show every stratum as often as the training rows have it; they are 1 where the first rows could stay.
     """
-    rows = probe.target.shape[1]
-    target = probe.target[0].cpu().numpy()
+    rows = probe.train["target"].shape[1]
+    target = probe.train["target"][0].cpu().numpy()
     labels: NDArray[np.int64] = target if probe.classes else banded(target)
     strata, finest = [labels], labels
-    if probe.group is not None:
-        group = probe.group[0].cpu().numpy()
+    if "group" in probe.train:
+        group = probe.train["group"][0].cpu().numpy()
         members = group if group.ndim == 1 else banded(group[:, 0])
         finest = joint(labels, members)
         strata += [members, finest]
@@ -261,16 +262,10 @@ def _representatives(probe: Replicas) -> tuple[Replicas, Tensor]:
         weights = representative(finest, chosen)
         if probe.classes:  # of rows on disk, those in memory may hold rare classes more often than all do
             seen = np.bincount(labels, minlength=probe.classes) / rows
-            weights = weights * (probe.class_prior[0].cpu().numpy() / np.maximum(seen, 1e-12))[labels[chosen]]
+            weights = weights * (probe.facts["class_prior"][0].cpu().numpy() / np.maximum(seen, 1e-12))[labels[chosen]]
             weights = weights / weights.mean()
     order = torch.from_numpy(chosen)
-    picked = replace(
-        probe,
-        features=probe.features[:, order],
-        target=probe.target[:, order],
-        group=None if probe.group is None else probe.group[:, order],
-    )
-    return picked, torch.from_numpy(weights).float()
+    return replace(probe, train=at_rows(probe.train, order)), torch.from_numpy(weights).float()
 
 
 def _learning(spec: LossSpec) -> list[object]:

@@ -15,7 +15,7 @@ This module imports numpy and torch alone: an exported objective is made of its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +36,8 @@ SCALAR_RATE = 0.05
 class Piece:
     """One part of a loss: a module called with scores and targets that gives a scalar, and how it curves.
 
-    ``kind`` is ``convex``, ``bent``, ``batch`` or ``pairs``; ``reads``: which of ``progress``, ``group`` and
-    ``features`` the module takes by keyword.
+    ``kind`` is ``convex``, ``bent``, ``batch`` or ``pairs``; ``reads``: what the module takes by keyword, ``progress``
+    and fields of the batch.
     """
 
     loss: nn.Module
@@ -48,9 +48,9 @@ class Piece:
 class Objective:
     """Gradient and Hessian of the sum over rows of a loss, round after round.
 
-    ``target`` ``[rows]``; ``classes`` is 0 for regression. ``group`` ``[rows, groups]`` and ``features``
-    ``[rows, columns]`` are for pieces that read them. ``weight`` ``[rows]``, with the mean 1, is how often each counts;
-    gradient and Hessian of a row are then those of that many equal rows. Scores are ``[rows]``, or
+    ``batch`` holds the rows: ``target`` ``[rows]``, and the fields ``[rows, ...]`` that pieces read. A ``weight``
+    ``[rows]``, with the mean 1, is how often each row counts; gradient and Hessian of a row are then those of that many
+    equal rows. ``classes`` is 0 for regression. Scores are ``[rows]``, or
     ``[rows, classes]`` for more than two classes. Both results are divided by one number such that the mean Hessian
     at the initial score is that of cross-entropy, or 1 for regression: the regularisation of the trees then means
     the same for every loss. An objective counts its rounds, so each training needs its own.
@@ -59,17 +59,14 @@ class Objective:
     def __init__(
         self,
         pieces: Sequence[Piece],
-        target: Tensor,
+        batch: Mapping[str, Tensor],
         *,
         classes: int,
         rounds: int,
         seed: int = 0,
-        group: Tensor | None = None,
-        features: Tensor | None = None,
-        weight: Tensor | None = None,
     ) -> None:
-        self.pieces, self.target, self.classes, self.rounds = tuple(pieces), target, classes, rounds
-        self.group, self.features, self.weight, self.round = group, features, weight, 0
+        self.pieces, self.batch, self.classes, self.rounds = tuple(pieces), batch, classes, rounds
+        self.round, target, weight = 0, batch["target"], batch.get("weight")
         self._generator = torch.Generator().manual_seed(seed)
         scalars = [scalar for piece in pieces for scalar in piece.loss.parameters()]
         self._adam = torch.optim.Adam(scalars, lr=SCALAR_RATE) if scalars else None
@@ -115,7 +112,7 @@ class Objective:
         """A piece over all rows at once; leaves the gradient of its learned scalars with them."""
         leaf = output.detach().requires_grad_()
         scalars = list(piece.loss.parameters())
-        value = piece.loss(leaf, self.target, **self._context(piece, None, progress))
+        value = piece.loss(leaf, self.batch["target"], **self._context(piece, None, progress))
         smooth = piece.kind in ("convex", "bent")
         slope, *rest = torch.autograd.grad(value, [leaf, *scalars], create_graph=smooth, materialize_grads=True)
         for scalar, gradient in zip(scalars, rest, strict=True):
@@ -141,16 +138,16 @@ class Objective:
             loss: Tensor = piece.loss(scores, target, **own)
             return loss
 
-        split = {name: 0 if name in ("group", "features", "weight") else None for name in context}
-        leaf = output[index].float().requires_grad_()
-        values = torch.func.vmap(value, in_dims=(0, 0, split), chunk_size=64)(leaf, self.target[index], context)
+        split = {name: 0 if name in self.batch else None for name in context}
+        leaf, target = output[index].float().requires_grad_(), self.batch["target"][index]
+        values = torch.func.vmap(value, in_dims=(0, 0, split), chunk_size=64)(leaf, target, context)
         scalars = list(piece.loss.parameters())
         slope, *rest = torch.autograd.grad(values.sum(), [leaf, *scalars], materialize_grads=True)
         for scalar, gradient in zip(scalars, rest, strict=True):
             scalar.grad = gradient / blocks
         slope = slope.double() * index.shape[1]
-        if self.weight is not None:  # a block's loss is a mean over its weight
-            slope = slope * self.weight[index].mean(1).reshape(-1, *[1] * (slope.dim() - 1))
+        if "weight" in self.batch:  # a block's loss is a mean over its weight
+            slope = slope * self.batch["weight"][index].mean(1).reshape(-1, *[1] * (slope.dim() - 1))
         total = torch.zeros_like(output).index_add_(0, index.flatten(), slope.flatten(0, 1))
         count = torch.bincount(index.flatten(), minlength=rows).reshape(-1, *[1] * (output.dim() - 1))
         total = total / count
@@ -158,15 +155,11 @@ class Objective:
 
     def _context(self, piece: Piece, rows: Tensor | None, progress: float) -> dict[str, Tensor]:
         """What the piece takes by keyword, for all rows or for blocks of them ``[blocks, rows]``."""
-        context = {}
-        if "progress" in piece.reads:
-            context["progress"] = torch.tensor(progress)
-        if "group" in piece.reads and self.group is not None:
-            context["group"] = self.group if rows is None else self.group[rows].float()
-        if "features" in piece.reads and self.features is not None:
-            context["features"] = self.features if rows is None else self.features[rows].float()
-        if self.weight is not None:
-            context["weight"] = self.weight if rows is None else self.weight[rows].float()
+        context = {"progress": torch.tensor(progress)} if "progress" in piece.reads else {}
+        for name in self.batch:
+            if name in piece.reads or name == "weight":
+                value = self.batch[name]
+                context[name] = value if rows is None else value[rows].float()
         return context
 
 

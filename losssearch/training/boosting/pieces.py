@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from losssearch.data.batch import Batch, Sizes, each
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.training.boosting.objective import Piece, diagonal
@@ -13,48 +14,42 @@ PROBE_ROWS = 257
 """A prime, so that a tensor with its square as size can only be one over pairs."""
 
 
-def pieces_of(
-    spec: LossSpec, class_prior: Tensor | None, classes: int, groups: int = 0, zero: float = 0.0
-) -> list[Piece]:
-    """The parts of ``spec`` as pieces, each with a state of its own; ``classes`` is 0 for regression."""
-    pieces = []
-    for place in range(len(spec.parts)):
-        single = spec.alone(place)
-        prior = None if class_prior is None else class_prior.double()
-        kind = kind_of(single, prior, classes, groups, zero)
-        pieces.append(Piece(_loss(single, prior, classes, groups, zero), kind, _read_beside(single)))
-    return pieces
+def pieces_of(spec: LossSpec, facts: Batch, sizes: Sizes) -> list[Piece]:
+    """The parts of ``spec`` as pieces, each with a state of its own; ``facts`` are those of one replica."""
+    facts = each(facts, Tensor.double)
+    singles = [spec.alone(place) for place in range(len(spec.parts))]
+    return [Piece(_loss(one, facts, sizes), kind_of(one, facts, sizes), _read_beside(one)) for one in singles]
 
 
-def kind_of(single: LossSpec, class_prior: Tensor | None, classes: int, groups: int = 0, zero: float = 0.0) -> str:
+def kind_of(single: LossSpec, facts: Batch, sizes: Sizes) -> str:
     """How the one part of ``single`` curves; see `losssearch.training.boosting.objective`."""
     reads = _read_beside(single)
     if "features" in reads:
         return "pairs"
-    loss = _loss(single, class_prior, classes, groups, zero).eval()
-    scores, target = _grid(classes)
+    loss = _loss(single, facts, sizes).eval()
+    groups, (scores, target) = sizes.groups, _grid(sizes.classes)
     leaf = scores.requires_grad_()
     context: dict[str, Tensor] = {"progress": torch.tensor(0.5)} if "progress" in reads else {}
     if "group" in reads:
         context["group"] = torch.eye(groups, dtype=torch.float64)[torch.arange(PROBE_ROWS) % groups]
-    sizes: list[int] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda kept: _noted(kept, sizes), lambda kept: kept):
+    saved: list[int] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda kept: _noted(kept, saved), lambda kept: kept):
         value = loss(leaf, target, **context)
     term = single.parts[0].term
     if not term.per_sample:
-        return "pairs" if any(size and size % PROBE_ROWS**2 == 0 for size in sizes) else "batch"
+        return "pairs" if any(size and size % PROBE_ROWS**2 == 0 for size in saved) else "batch"
     if term.learned:
         return "bent"  # its shape changes while it is trained
     (slope,) = torch.autograd.grad(value, leaf, create_graph=True, materialize_grads=True)
     second, slope = diagonal(slope, leaf).detach(), slope.detach()
     concave = second < -1e-9 * second.abs().max()
     # The ends of the grid are moderate, so there only a loss that goes straight on is this flat.
-    flat = (second < (1e-6 if classes else 1e-3) * slope.abs()) & (slope.abs() > 1e-9 * slope.abs().max())
+    flat = (second < (1e-6 if sizes.classes else 1e-3) * slope.abs()) & (slope.abs() > 1e-9 * slope.abs().max())
     return "bent" if bool((concave | flat).any()) else "convex"
 
 
-def _loss(single: LossSpec, class_prior: Tensor | None, classes: int, groups: int, zero: float) -> ComposedLoss:
-    return ComposedLoss(single, class_prior, groups=groups, classes=classes or None, zero=zero).double()
+def _loss(single: LossSpec, facts: Batch, sizes: Sizes) -> ComposedLoss:
+    return ComposedLoss.of_facts(single, facts, sizes).double()
 
 
 def _read_beside(single: LossSpec) -> frozenset[str]:
@@ -75,6 +70,6 @@ def _grid(classes: int) -> tuple[Tensor, Tensor]:
     return scores, torch.arange(PROBE_ROWS) % 2 if classes else torch.zeros(PROBE_ROWS, dtype=torch.float64)
 
 
-def _noted(kept: Tensor, sizes: list[int]) -> Tensor:
-    sizes.append(kept.numel())
+def _noted(kept: Tensor, saved: list[int]) -> Tensor:
+    saved.append(kept.numel())
     return kept

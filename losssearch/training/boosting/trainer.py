@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from losssearch import stopping
+from losssearch.data.batch import Batch
 from losssearch.errors import OptionError
 from losssearch.losses.inputs import memberships
 from losssearch.training.boosting.forest import Soil, new_soil
@@ -63,14 +64,14 @@ class _Growing:
     ) -> None:
         self.candidates, self.replicas, self.plan = candidates, replicas, plan
         self.evaluate, self.deadline, self.cut = evaluate, deadline, ""
-        self.weights = [None] * replicas.count if replicas.weight is None else list(replicas.weight.double())
+        weights = replicas.train.get("weight")
         starts = [
-            initial_score(target.numpy(), replicas.classes, None if weight is None else weight.numpy())
-            for target, weight in zip(replicas.target, self.weights, strict=True)
+            initial_score(target.numpy(), replicas.classes, None if weights is None else weights[r].double().numpy())
+            for r, target in enumerate(replicas.train["target"])
         ]
         soils = [
             new_soil(library, features.numpy(), start, replicas.classes, seed)
-            for features, start, seed in zip(replicas.features, starts, replicas.seeds, strict=True)
+            for features, start, seed in zip(replicas.train["features"], starts, replicas.seeds, strict=True)
         ]
         self.members = [
             Member(c, rate, [self._tree(candidate, rate, r, soils[r], starts[r]) for r in range(replicas.count)])
@@ -83,21 +84,19 @@ class _Growing:
 
     def _tree(self, candidate: Candidate, rate: float, replica: int, soil: Soil, start: np.ndarray) -> Tree:
         replicas = self.replicas
-        prior = replicas.class_prior[replica] if replicas.classes else None
-        group = None
-        if replicas.group is not None:
-            group = memberships(replicas.group[replica], replicas.sizes.sensitive).double()
+        facts, batch = (_of(replica, own) for own in (replicas.facts, replicas.train))
+        if "group" in batch:
+            batch["group"] = memberships(batch["group"], replicas.sizes.sensitive).double()
+        if "weight" in batch:
+            batch["weight"] = batch["weight"].double()
         objective = Objective(
-            pieces_of(candidate.spec, prior, replicas.classes, replicas.groups, float(replicas.zero[replica])),
-            replicas.target[replica],
+            pieces_of(candidate.spec, facts, replicas.sizes),
+            batch,
             classes=replicas.classes,
             rounds=self.plan.epochs * ROUNDS,
             seed=replicas.seeds[replica],
-            group=group,
-            features=replicas.features[replica],
-            weight=self.weights[replica],
         )
-        return Tree(soil.forest(rate), objective, start, replicas.validation_features[replica].numpy())
+        return Tree(soil.forest(rate), objective, start, replicas.validation["features"][replica].numpy())
 
     def run(self, hold: bool) -> list[Outcome]:
         plan = self.plan
@@ -126,7 +125,7 @@ class _Growing:
 
     def _judge(self, members: Sequence[Member], outputs: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         tuned = torch.tensor([self.candidates[member.number].spec.decision == "tuned" for member in members])
-        utility, adjust = self.evaluate(outputs, self.replicas.validation_target, tuned)
+        utility, adjust = self.evaluate(outputs, self.replicas.validation["target"], tuned)
         return torch.nan_to_num(utility.double(), nan=-torch.inf, neginf=-torch.inf), adjust
 
     def _rung(self, epoch: int) -> None:
@@ -175,12 +174,16 @@ class _Growing:
             rows = [[m.trees[r].outputs(own.numpy()) for m in members] for r, own in enumerate(features)]
             return torch.from_numpy(np.array(rows)).float()
 
-        validated = outputs(self.replicas.validation_features)
+        validated = outputs(self.replicas.validation["features"])
         _, adjust = self._judge(members, validated)
         more = adjust.views if isinstance(adjust, Detailed) else {}
         held = {f"validation{suffix}": kept(view(validated), self.replicas.classes) for suffix, view in more.items()}
         views = {"": adjust, **more}
-        for name, (features, _) in self.replicas.held.items():
-            scores = outputs(features)
+        for name, batch in self.replicas.held.items():
+            scores = outputs(batch["features"])
             held |= {f"{name}{suffix}": kept(view(scores), self.replicas.classes) for suffix, view in views.items()}
         return held
+
+
+def _of(replica: int, batch: Batch) -> dict[str, Tensor]:
+    return {name: value[replica] for name, value in batch.items()}

@@ -103,10 +103,9 @@ def test_batches_carry_the_groups_of_their_rows(tmp_path: Path) -> None:
     dataset = streamed(written(made(), tmp_path / "t.parquet"), "code", sensitive_as_feature=True)
     drawn = draws(dataset, partition(dataset, 0).search, seed=0, count=2, purpose="search")
     replicas = make_replicas(dataset, drawn)
-    assert replicas.groups == 3
+    assert replicas.sizes.groups == 3
     assert replicas.stream is not None
-    assert replicas.validation_group is not None
-    assert replicas.validation_group.shape == replicas.validation_target.shape
+    assert replicas.validation["group"].shape == replicas.validation["target"].shape
     place = [column.name for column in dataset.schema.columns if column.kind == "numeric"].index("code")
     rows = 0
     for batch in replicas.stream.batches(1, 500):
@@ -120,8 +119,7 @@ def test_batches_carry_the_groups_of_their_rows(tmp_path: Path) -> None:
             assert own.min() == own.max()
         rows += group.shape[1]
     assert rows > 0.8 * ROWS
-    assert replicas.group is not None
-    assert replicas.group.shape == replicas.target.shape
+    assert replicas.train["group"].shape == replicas.train["target"].shape
 
 
 def test_a_number_is_not_streamed(tmp_path: Path) -> None:

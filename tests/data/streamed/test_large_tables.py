@@ -123,10 +123,10 @@ def test_a_row_trains_or_is_held_out_and_so_do_its_equals(tmp_path: Path, target
         np.testing.assert_array_equal(replicas.stream.serves[replica].numpy()[records["place"]], trains)
         if target == "y":
             share = np.bincount(whole.target[trains], minlength=2) / trains.sum()
-            np.testing.assert_allclose(replicas.class_prior[replica], share, rtol=1e-6)
+            np.testing.assert_allclose(replicas.facts["class_prior"][replica], share, rtol=1e-6)
         else:
-            np.testing.assert_allclose(replicas.target_mean[replica], whole.target[trains].mean(), rtol=1e-6)
-            np.testing.assert_allclose(replicas.target_scale[replica], whole.target[trains].std(), rtol=1e-6)
+            np.testing.assert_allclose(replicas.facts["target_mean"][replica], whole.target[trains].mean(), rtol=1e-6)
+            np.testing.assert_allclose(replicas.facts["target_scale"][replica], whole.target[trains].std(), rtol=1e-6)
 
 
 def test_pieces_are_read_as_the_sample_was(tmp_path: Path) -> None:

@@ -71,12 +71,12 @@ def untrained(task: str) -> tuple[Tensor, Tensor, Tensor | None]:
     given = replicas(task)
     width = get_task(task).width(given.classes)
     start = build_model("linear", given.width, width).initial(given.seeds[0])
-    outputs = given.features[0, :ROWS] @ start["weight0"] + start["bias0"]
-    return outputs, given.target[0, :ROWS], given.class_prior[0] if given.classes else None
+    outputs = given.train["features"][0, :ROWS] @ start["weight0"] + start["bias0"]
+    return outputs, given.train["target"][0, :ROWS], given.facts["class_prior"][0] if given.classes else None
 
 
 def zero(task: str) -> float:
-    return float(replicas(task).zero[0])
+    return float(replicas(task).facts["zero"][0]) if task == "regression" else 0.0
 
 
 def size(loss: LossSpec, task: str, progress: float) -> float:

@@ -14,6 +14,7 @@ from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
 from losssearch.study.proposing.screening import ROWS, Screen
+from tests.regrouped import regrouped
 
 BASE = {"term": "binary_cross_entropy"}
 
@@ -23,9 +24,7 @@ def replicas() -> Replicas:
     """The breast cancer data with two groups made up of its first feature."""
     dataset = load("builtin:breast_cancer")
     made = make_replicas(dataset, draws(dataset, partition(dataset, seed=0).search, seed=0, count=2, purpose="test"))
-    ids = (made.features[..., 0] > 0).long()
-    validation = (made.validation_features[..., 0] > 0).long()
-    return Replicas(**{**vars(made), "group": ids, "validation_group": validation, "groups": 2})
+    return regrouped(made, *((own["features"][..., 0] > 0).long() for own in (made.train, made.validation)), count=2)
 
 
 @cache
@@ -63,8 +62,8 @@ def test_the_weight_of_a_fairness_part_is_in_units_of_the_base(weight: float) ->
     assert fair.weighting.largest / fair.scale == pytest.approx(weight, rel=1e-4)
     given = replicas()
     start = build_model("linear", given.width, 1).initial(given.seeds[0])
-    outputs = (given.features[0, :ROWS] @ start["weight0"] + start["bias0"]).requires_grad_()
-    alone = ComposedLoss(LossSpec((base,), "fixed"))(outputs, given.target[0, :ROWS])
+    outputs = (given.train["features"][0, :ROWS] @ start["weight0"] + start["bias0"]).requires_grad_()
+    alone = ComposedLoss(LossSpec((base,), "fixed"))(outputs, given.train["target"][0, :ROWS])
     (gradient,) = torch.autograd.grad(alone, outputs)
     assert float(gradient.abs().sum()) * base.weighting.largest == pytest.approx(1, rel=1e-3)
 

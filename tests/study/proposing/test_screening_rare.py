@@ -11,12 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from losssearch.data.batch import sensitive
 from losssearch.data.replicas import Replicas
 from losssearch.losses import loss_term, term
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
 from losssearch.study.proposing.screening import NOWHERE, ROWS, Screen
 from losssearch.tasks import get_task
+from tests.regrouped import regrouped
 
 TRAINED = 12_000
 SEEDS = range(3)
@@ -28,19 +30,14 @@ def made(target: Tensor, classes: int, seed: int, group: Tensor | None = None) -
     """One replica of made-up features, as many classes as told, none for a number."""
     features = torch.randn(1, len(target), 6, generator=torch.Generator().manual_seed(seed))
     features[0, :, 0] += target
-    counts = torch.bincount(target, minlength=classes) / len(target) if classes else torch.empty(0)
-    return Replicas(
-        features=features,
-        target=target[None],
-        validation_features=features,
-        validation_target=target[None],
-        class_prior=counts[None],
-        target_mean=torch.zeros(1),
-        target_scale=torch.ones(1),
-        seeds=(seed,),
-        group=None if group is None else group[None],
-        groups=0 if group is None else int(group.max()) + 1,
-    )
+    facts = {"target_mean": torch.zeros(1), "target_scale": torch.ones(1), "zero": torch.zeros(1)}
+    if classes:
+        facts = {"class_prior": (torch.bincount(target, minlength=classes) / len(target))[None]}
+    batch = {"features": features, "target": target[None]}
+    if group is not None:
+        batch["group"] = group[None]
+    count = 0 if group is None else int(group.max()) + 1
+    return Replicas(batch, batch, facts, seeds=(seed,), classes=classes, sensitive=sensitive(count))
 
 
 @cache
@@ -108,9 +105,9 @@ def test_every_class_of_every_group_is_among_the_probed() -> None:
     base = rare(200, 0)
     group = torch.zeros(TRAINED, dtype=torch.long)
     group[::150] = 1
-    probe = screen(replace(base, group=group[None], groups=2), "f1", "binary")._batch
+    probe = screen(regrouped(base, group[None], group[None], count=2), "f1", "binary")._batch
     probed = {(int(y), int(g)) for y, g in zip(probe["target"][0], probe["group"][0], strict=True)}
-    everywhere = {(int(y), int(g)) for y, g in zip(base.target[0], group, strict=True)}
+    everywhere = {(int(y), int(g)) for y, g in zip(base.train["target"][0], group, strict=True)}
     assert probed == everywhere
 
 
@@ -122,7 +119,7 @@ def test_scales_are_those_of_the_rows_that_a_training_sees() -> None:
     found = [answer.spec.parts[0].scale for answer in screen(replicas, "f1", "binary")(specs)]
     model = build_model("mlp", replicas.width, 1)
     start = {name: value[None, None] for name, value in model.initial(replicas.seeds[0]).items()}
-    outputs = model.forward(start, {}, replicas.features, training=False, seed=0)
+    outputs = model.forward(start, {}, replicas.train["features"], training=False, seed=0)
     loss = screen(replicas, "f1", "binary")._population(specs)
     leaf = outputs.expand(1, len(specs), -1).clone().requires_grad_()
     values = loss(leaf, replicas.train, replicas.facts, loss.initial[None], 0.0)
@@ -135,8 +132,10 @@ def test_a_perfect_start_rejects_nothing_and_says_so(turned_round: LossSpec) -> 
     replicas = rare(200, 0)
     model = build_model("linear", replicas.width, 1)
     weight = model.initial(replicas.seeds[0])["weight0"][:, 0]
-    aimed = (2.0 * replicas.target - 1)[..., None] * weight / weight.square().sum()
-    screening = Screen(model, replace(replicas, features=aimed), "balanced_accuracy", "binary")
+    aimed = (2.0 * replicas.train["target"] - 1)[..., None] * weight / weight.square().sum()
+    screening = Screen(
+        model, replace(replicas, train={**replicas.train, "features": aimed}), "balanced_accuracy", "binary"
+    )
     (answer,) = screening([turned_round])
     assert not answer.reason
     assert not screening.judges

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from losssearch.data.batch import Sizes
 from losssearch.losses import terms
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.spec import LossSpec
@@ -34,9 +35,11 @@ def data(kind: str, rows: int = 300) -> tuple[torch.Tensor, np.ndarray]:
 
 def objective(kind: str, target: torch.Tensor, *parts: dict[str, Any], rounds: int = 100) -> Objective:
     classes = CLASSES[kind]
-    prior = torch.bincount(target, minlength=classes) / len(target) if classes else None
-    pieces = pieces_of(LossSpec.from_json({"parts": list(parts)}), prior, classes, zero=ZERO)
-    return Objective(pieces, target, classes=classes, rounds=rounds)
+    facts = {"zero": torch.tensor(ZERO)}
+    if classes:
+        facts["class_prior"] = torch.bincount(target, minlength=classes) / len(target)
+    pieces = pieces_of(LossSpec.from_json({"parts": list(parts)}), facts, Sizes(classes))
+    return Objective(pieces, {"target": target}, classes=classes, rounds=rounds)
 
 
 def kind_of(kind: str, name: str, **more: Any) -> str:

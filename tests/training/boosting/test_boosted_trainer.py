@@ -23,6 +23,7 @@ from losssearch.models import BOOSTED
 from losssearch.training import Candidate, Outcome, TrainingPlan
 from losssearch.training.boosting import BOOSTED_RATES, ROUNDS, boosted_plan, train_boosted
 from losssearch.training.outcome import Detailed
+from tests.regrouped import regrouped
 
 DATA = {"binary": "breast_cancer", "multiclass": "wine", "regression": "diabetes"}
 METRIC = {"binary": "f1", "multiclass": "balanced_accuracy", "regression": "mae"}
@@ -84,10 +85,10 @@ def test_cross_entropy_grows_the_trees_of_lightgbms_own_objective(task: str) -> 
     for r in range(data.count):
         own = lgb.train(
             {"objective": OWN[task], "learning_rate": 0.1, "verbosity": -1, "num_threads": 1, **classes},
-            lgb.Dataset(data.features[r].numpy(), data.target[r].numpy()),
+            lgb.Dataset(data.train["features"][r].numpy(), data.train["target"][r].numpy()),
             num_boost_round=PLAN.epochs * ROUNDS,
         )
-        expected = own.predict(data.held["test"][0][r].numpy(), raw_score=True)
+        expected = own.predict(data.held["test"]["features"][r].numpy(), raw_score=True)
         np.testing.assert_allclose(found.held["test"][r], expected, rtol=1e-5, atol=1e-5)
 
 
@@ -97,14 +98,14 @@ def test_cross_entropy_grows_the_trees_of_xgboosts_own_objective(task: str, own:
     data = replicas(task)
     (found,) = train(task, candidate({"term": PLAIN[task]}), library="xgboost", judge=Last())
     for r in range(data.count):
-        target = data.target[r].numpy()
+        target = data.train["target"][r].numpy()
         base = target.mean()
         booster = xgb.train(
             {"objective": own, "eta": 0.1, "tree_method": "hist", "nthread": 1, "base_score": float(base)},
-            xgb.DMatrix(data.features[r].numpy(), target),
+            xgb.DMatrix(data.train["features"][r].numpy(), target),
             num_boost_round=PLAN.epochs * ROUNDS,
         )
-        expected = booster.predict(xgb.DMatrix(data.held["test"][0][r].numpy()), output_margin=True)
+        expected = booster.predict(xgb.DMatrix(data.held["test"]["features"][r].numpy()), output_margin=True)
         np.testing.assert_allclose(found.held["test"][r], expected, rtol=1e-4, atol=1e-4)
 
 
@@ -127,9 +128,9 @@ def test_a_candidate_reaches_the_same_alone_and_among_others(library: str, task:
 def test_held_outputs_are_adjusted_and_in_the_targets_unit(task: str) -> None:
     data = replicas(task)
     (found,) = train(task, candidate({"term": PLAIN[task]}, decision="tuned"))
-    target = data.held["test"][1]
+    target = data.held["test"]["target"]
     if task == "regression":
-        target = target * data.target_scale[:, None] + data.target_mean[:, None]
+        target = target * data.facts["target_scale"][:, None] + data.facts["target_mean"][:, None]
     values = get_metric(METRIC[task], task)(torch.from_numpy(found.held["test"]), target)
     assert found.held["test"].dtype == (np.float64 if task == "regression" else np.float32)
     assert (values > 0.85).all() if task != "regression" else (values < 60).all()
@@ -239,13 +240,13 @@ def test_the_plan_counts_rounds_in_epochs() -> None:
 
 def test_terms_on_groups_are_told_who_belongs_to_which() -> None:
     own = replicas("binary")
-    group = (own.features[:, :, 0] > 0).long()
-    grouped = replace(own, group=group, validation_group=(own.validation_features[:, :, 0] > 0).long(), groups=2)
+    ids = ((batch["features"][:, :, 0] > 0).long() for batch in (own.train, own.validation))
+    grouped = regrouped(own, *ids, count=2)
     plain = {"term": PLAIN["binary"]}
 
     def gap(*parts: dict[str, Any]) -> float:
         (found,) = train("binary", candidate(*parts), data=grouped, judge=Last())
-        features = grouped.held["test"][0]
+        features = grouped.held["test"]["features"]
         decided = torch.from_numpy(found.held["test"]) > 0
         rates = [decided[features[:, :, 0] > 0].double().mean(), decided[features[:, :, 0] <= 0].double().mean()]
         return abs(float(rates[0] - rates[1]))
