@@ -64,7 +64,7 @@ class Workload:
     def table(self) -> Table:
         """The replica as plain tensors."""
         held = self.replicas
-        return Table(held.features[0], held.target[0], held.validation_features[0], held.validation_target[0])
+        return Table(*(own[name][0] for own in (held.train, held.validation) for name in ("features", "target")))
 
     def describe(self) -> dict[str, object]:
         """What is trained, for the result."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from losssearch.data import Dataset, load, make_replicas, partition
+from losssearch.data.batch import Batch
 from losssearch.data.splits import Draw, Partition
 
 DATA = Path(os.environ.get("LOSSSEARCH_DATA", "../shared/data"))
@@ -100,21 +100,20 @@ def split_of(scenario: Scenario, seed: int, *, aware: bool) -> Split:
     )
     parts = partition(dataset, seed)
     made = make_replicas(dataset, [Draw(parts.search, parts.confirmation, seed)], held={"test": parts.test})
-    held = made.held["test"]
     assert dataset.group is not None
 
-    def part(features: torch.Tensor, target: torch.Tensor, rows: NDArray[np.int64]) -> Part:
+    def part(batch: Batch, rows: NDArray[np.int64]) -> Part:
         assert dataset.group is not None
-        return Part(features[0].numpy(), target[0].numpy(), dataset.group[rows])
+        return Part(batch["features"][0].numpy(), batch["target"][0].numpy(), dataset.group[rows])
 
     return Split(
         scenario,
         frame,
         dataset,
         parts,
-        part(made.features, made.target, parts.search),
-        part(made.validation_features, made.validation_target, parts.confirmation),
-        part(*held, parts.test),
+        part(made.train, parts.search),
+        part(made.validation, parts.confirmation),
+        part(made.held["test"], parts.test),
         len(dataset.groups),
         seed,
     )

@@ -17,7 +17,7 @@ from losssearch.losses.spec import LossSpec
 from losssearch.models import ModelFactory, build_model, is_boosted
 from losssearch.plugins import Plugin
 from losssearch.stopping import one_process
-from losssearch.tasks import get_kind, get_task
+from losssearch.tasks import get_task
 from losssearch.training import Candidate, Course, Evaluate, Outcome, TrainingPlan, ended, population_course
 from losssearch.training.boosting import train_boosted
 from losssearch.training.products import quick_products
@@ -121,6 +121,7 @@ def _population(job: Job, replicas: Replicas) -> Course:
                 hold=job.hold,
                 deadline=job.deadline,
                 share=job.share,
+                offer=get_task(job.task).offer,
             )
         )
 
@@ -128,7 +129,10 @@ def _population(job: Job, replicas: Replicas) -> Course:
 def _grow_trees(job: Job, replicas: Replicas) -> list[Outcome]:
     candidates = [Candidate(LossSpec.from_json(spec), rates, safe) for spec, rates, safe in job.candidates]
     judge = _judge(job, replicas, "cpu")
-    return train_boosted(str(job.model), candidates, replicas, job.plan, judge, hold=job.hold, deadline=job.deadline)
+    model, offer = str(job.model), get_task(job.task).offer
+    return train_boosted(
+        model, candidates, replicas, job.plan, judge, hold=job.hold, deadline=job.deadline, offer=offer
+    )
 
 
 def _judge(job: Job, replicas: Replicas, device: str) -> Evaluate:

@@ -106,7 +106,7 @@ def term_tensors(name: str, reads: tuple[str, ...], tensors: tuple[Tensor, ...],
     if len(tensors) != len(reads):
         raise ValueError(f"{name} reads {', '.join(reads)}, so it takes {len(reads)} tensors; got {len(tensors)}")
     named = dict(zip(reads, tensors, strict=True))
-    output = next(named[kind] for kind in ("logits", "logit", "prediction") if kind in named)
+    output = next((named[kind] for kind in ("logits", "logit", "prediction") if kind in named), tensors[0])
     batch = output.shape[0] if output.dim() else 0
     one = output.shape in ((batch,), (batch, 1))
     if "logits" in named and not (one or output.dim() == 2):
@@ -124,7 +124,7 @@ def term_tensors(name: str, reads: tuple[str, ...], tensors: tuple[Tensor, ...],
     elif "logit" in named:
         output = output[:, 1] - output[:, 0]
     named.update({kind: output for kind in ("logits", "logit", "prediction") if kind in named})
-    classes = output.shape[-1]
+    classes = output.shape[-1] if output.dim() else 0
     shapes = {"class_prior": (classes,), "group": (batch, -1), "distance": (batch, batch), "target": (batch,)}
     for kind, shape in shapes.items():
         found = named[kind].shape if kind in named else shape

@@ -204,8 +204,7 @@ class ComposedLoss(nn.Module):
         group: Tensor | None = None,
         features: Tensor | None = None,
         zero: Tensor | None = None,
-        batch: Batch | None = None,
-        facts: Batch | None = None,
+        **more: Tensor,
     ) -> Tensor:
         """The loss of a batch: ``output`` ``[batch]``, ``[batch, 1]`` or ``[batch, classes]``; a scalar.
 
@@ -221,22 +220,25 @@ class ComposedLoss(nn.Module):
 
         ``progress`` in [0, 1] is the share of training done; what follows a schedule reads it. Fairness terms read
         ``group``, ids ``[batch]`` or memberships ``[batch, groups]``, and some ``features`` ``[batch, ...]``. Where
-        ``zero`` is given, a scalar, it takes the place of the loss's own. ``batch`` holds further fields
-        ``[batch, ...]``, and ``facts`` further facts, that terms of a kind of task read.
+        ``zero`` is given, a scalar, it takes the place of the loss's own. Terms of a kind of task with names of its own
+        read ``more``: further fields ``[batch, ...]`` and facts. Raises `SpecError` where none reads what is given.
         """
         reduced = self.reduction if reduction is None else self._checked(reduction)
         output, target, weight = self._arrived(output, target, weight)
         done = _UNREAD
         if "progress" in self._reads:
             done = progress.to(output) if isinstance(progress, Tensor) else output.new_full((), progress)
-        now, known = {"class_prior": class_prior, "zero": zero, **(facts or {})}, {"progress": done}
-        for name in self._reading.facts:
+        reading, facts = self._reading, {"progress": done}
+        if more:
+            reading.require_read(more)
+        now = {"class_prior": class_prior, "zero": zero, **more}
+        for name in reading.facts:
             value = now.get(name)
             if (value := getattr(self, name) if value is None else value) is not None:
-                known[name] = value
-        fields = {"target": target, "weight": weight, "group": group, "features": features, **(batch or {})}
-        held = {name: value for name, value in fields.items() if value is not None}
-        named = self._reading.named(output, self._shared(output, held), known)
+                facts[name] = value
+        fields = {"target": target, "weight": weight, "group": group, "features": features, **more}
+        batch = {name: value for name, value in fields.items() if value is not None}
+        named = reading.named(output, reading.shared(batch, self._sizes, row_axis=0), facts)
         named["progress"] = done
         numbers = iter(self._numbers_like(output))
         total: Tensor | None = None
@@ -280,16 +282,6 @@ class ComposedLoss(nn.Module):
             raise SpecError(str(error)) from None
         return output, target, weight
 
-    def _shared(self, output: Tensor, batch: Batch) -> Batch:
-        """The batch with memberships and distances; raises `SpecError` where they have no row per sample."""
-        found = self._reading.shared(batch, self._sizes, row_axis=0)
-        for name in self._reading.derived:
-            if found[name].shape[0] != output.shape[0]:
-                raise SpecError(
-                    f"{name} must have one row per sample, got {list(found[name].shape)} for {output.shape[0]} outputs"
-                )
-        return found
-
     def _remember(self, name: str, memory: Tensor) -> None:
         # In place it would change what the backward pass still reads.
         setattr(self, name, memory.to(self.get_buffer(name).dtype))
@@ -312,6 +304,7 @@ def compose(
     classes: int | None = None,
     zero: float | None = None,
     reduction: TermReduction = "mean",
+    offer: Offer = STANDARD,
 ) -> ComposedLoss:
     """Build the module of a spec, or of its JSON form; raise `SpecError` with the rule that it breaks.
 
@@ -321,4 +314,4 @@ def compose(
     "sum" or "none" over samples.
     """
     read = spec if isinstance(spec, LossSpec) else LossSpec.from_json(spec)
-    return ComposedLoss(read, class_prior, groups=groups, classes=classes, zero=zero, reduction=reduction)
+    return ComposedLoss(read, class_prior, groups=groups, classes=classes, zero=zero, reduction=reduction, offer=offer)

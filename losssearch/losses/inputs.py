@@ -102,6 +102,14 @@ def _field(output: Tensor, batch: Batch, facts: Batch, *, name: str) -> Tensor:
     return batch[name].to(output.dtype)
 
 
+def _per_row(output: Tensor, batch: Batch, facts: Batch, *, name: str) -> Tensor:
+    value = batch[name]
+    if value.shape[0] != output.shape[0]:
+        rows = output.shape[0]
+        raise SpecError(f"{name} must have one row per sample, got {list(value.shape)} for {rows} outputs")
+    return value.to(output.dtype)
+
+
 def _progress(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
     return facts["progress"]
 
@@ -135,7 +143,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
         ),
         "progress": Provider(_progress, "share of training done, scalar in [0, 1]"),
         "group": Provider(
-            partial(_field, name="group"),
+            partial(_per_row, name="group"),
             "how far each sample belongs to each sensitive group [batch, groups]; one-hot, soft or continuous",
             fields=("group",),
             once=_group,
@@ -148,7 +156,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
             per_sample=False,
         ),
         "distance": Provider(
-            partial(_field, name="distance"),
+            partial(_per_row, name="distance"),
             "root mean square difference of the features of each pair of samples [batch, batch]",
             fields=("features",),
             once=_distance,

@@ -93,6 +93,12 @@ class Reading:
         self.facts = _union(one.facts for one in self._providers.values())
         self.own_fields = _union((name,) if one.once else one.fields for name, one in self._providers.items())
 
+    def require_read(self, given: Iterable[str]) -> None:
+        """Raise `SpecError` for a name that is none of ``fields`` and ``facts``."""
+        known = (*self.fields, *self.facts)
+        if unread := sorted(set(given) - set(known)):
+            raise SpecError(f"no term of this loss reads {', '.join(unread)}; its terms read: {', '.join(known)}")
+
     def shared(self, batch: Batch, sizes: Sizes, row_axis: int) -> Batch:
         """The batch with what is computed once for all members."""
         if not self._once:

@@ -21,23 +21,6 @@ from losssearch.losses.schedule import Number, Scheduled, read_number
 from losssearch.losses.state import Sizes, State
 from losssearch.losses.weights import sample_weights, weighted_mean
 
-READABLE: Mapping[str, str] = MappingProxyType(
-    {
-        "logits": "class scores [batch, classes]; a binary model's logit z is shown as (-z/2, z/2)",
-        "logit": "score of the positive class of a binary model [batch]",
-        "labels": "class ids [batch], int64",
-        "class_prior": "share of each class in the training part [classes]",
-        "prediction": "model output [batch], in units of the standardised target",
-        "target": "standardised target [batch]",
-        "zero": "where the target's own zero lies in the unit of target, scalar; 0 where targets are not standardised",
-        "progress": "share of training done, scalar in [0, 1]",
-        "group": "how far each sample belongs to each sensitive group [batch, groups]; one-hot, soft or continuous",
-        "memory": "what the term carried from earlier mini-batches [rows, groups]; zeros at the start",
-        "distance": "root mean square difference of the features of each pair of samples [batch, batch]",
-    }
-)
-"""The tensors that a term may read, by their fixed names, for one member of a population."""
-
 SAMPLE_WEIGHT = "sample_weight"
 """One weight per sample [batch], or None: what a batch-level term that can weigh samples takes after what it reads."""
 
@@ -264,8 +247,8 @@ def loss_term(
 
     ``per_sample``, ``nonnegative``, ``shift_invariant``, ``scaled``, ``memory``, ``weighs_group`` and ``soft_labels``
     are the facts of `LossTerm`. A last positional parameter ``sample_weight`` is one weight per sample, or None. Raises
-    `SpecError` at import on a duplicate name, an unknown tensor name, a missing docstring or reference, or a signature
-    that does not match the declaration.
+    `SpecError` at import on a duplicate name, a missing docstring or reference, or a signature that does not match the
+    declaration. What a term reads may have any name; a kind of task that offers no such tensor refuses the term.
     """
 
     def register(function: Callable[..., Tensor]) -> LossTerm:
@@ -279,9 +262,6 @@ def loss_term(
         keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
         if name in _registry and name not in _adopted:
             raise SpecError(f"term names must be unique, got a second {name!r}")
-        if unknown := set(reads) - set(READABLE):
-            known = f"{', '.join(READABLE)}, and {SAMPLE_WEIGHT} after these"
-            raise SpecError(f"{name} may read {known}; got {', '.join(sorted(unknown))}")
         if sorted(keywords) != sorted(declared):
             raise SpecError(f"{name}'s keyword-only parameters {keywords} must equal the declared {sorted(declared)}")
         if reserved := RESERVED & set(declared):

@@ -58,6 +58,7 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
             epochs=settings.plan.epochs,
             batch_size=batch_size,
             rate=entry["learning_rate"] or settings.rates[0],
+            offer=context.task.offer,
         )
         stacked = {name: value[None, None] for name, value in fit.parameters.items()}
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from losssearch.losses.domains import Domain, Float
+from losssearch.losses.inputs import STANDARD
+from losssearch.losses.offer import Offer, Provider
 from losssearch.losses.spec import Decision, LossSpec, Part
 from losssearch.losses.term import registry
 from losssearch.losses.weighting import Weighting
@@ -76,6 +78,13 @@ class Task:
     view: View
     further: tuple[Baseline, ...] = ()
     model: str = "mlp"
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    """How tensors with names of its own are made, that terms of this kind of task read."""
+
+    @property
+    def offer(self) -> Offer:
+        """How what terms read is made of outputs, batch and facts: the standard tensors and those of its own."""
+        return STANDARD | self.providers
 
     @property
     def plain(self) -> Baseline:

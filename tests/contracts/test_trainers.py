@@ -235,14 +235,15 @@ def test_a_member_that_has_stopped_cannot_fail_any_more(failing_terms: None) -> 
 
 
 @every_task
-@pytest.mark.parametrize("where", ["features", "validation_features"])
+@pytest.mark.parametrize("where", ["train", "validation"])
 def test_features_that_are_not_finite_fail_every_candidate(task: str, where: str) -> None:
     data = replicas(task)
-    spoilt = getattr(data, where).clone()
+    batch = getattr(data, where)
+    spoilt = batch["features"].clone()
     spoilt[1, :, 0] = torch.inf
-    outcomes = train("mlp", task, candidates(task), data=replace(data, **{where: spoilt}))
+    outcomes = train("mlp", task, candidates(task), data=replace(data, **{where: {**batch, "features": spoilt}}))
     assert {outcome.state for outcome in outcomes} == {"failed"}
-    reason = "diverged" if where == "features" else "the metric was never finite"
+    reason = "diverged" if where == "train" else "the metric was never finite"
     assert {outcome.reason for outcome in outcomes} == {reason}
 
 
@@ -290,9 +291,9 @@ def test_equals_a_plain_pytorch_loop(model: Any, task: str, number: int) -> None
                 optimiser.step()
             module.eval()
             with torch.no_grad():
-                outputs = module(data.validation_features[r])[None, None]
+                outputs = module(data.validation["features"][r])[None, None]
             outputs = outputs.squeeze(-1) if task != "multiclass" else outputs
-            utility, _ = judge(outputs, data.validation_target[r : r + 1], torch.tensor([False]))
+            utility, _ = judge(outputs, data.validation["target"][r : r + 1], torch.tensor([False]))
             utilities.append(float(utility))
         assert max(utilities) > utilities[0]
         assert outcome.utilities[r] == pytest.approx(max(utilities), rel=1e-4)

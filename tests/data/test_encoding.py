@@ -52,7 +52,7 @@ def test_validation_rows_do_not_move_the_encoding() -> None:
     before, after = (make_replicas(load(data, target="y"), [draw]) for data in (frame, poisoned))
     assert (before.train["features"] == after.train["features"]).all()
     assert (before.train["target"] == after.train["target"]).all()
-    assert not (before.validation_features == after.validation_features).all()
+    assert not (before.validation["features"] == after.validation["features"]).all()
 
 
 def test_validation_pixels_and_targets_do_not_move_the_scale() -> None:

@@ -45,11 +45,6 @@ def test_the_record_states_what_the_signature_says(scratch_registry: dict[str, A
     assert not term.fits(frozenset({"logits", "target"}))
 
 
-def unknown_tensor(predictions: Tensor, target: Tensor) -> Tensor:
-    """Reads a tensor that no task offers."""
-    return predictions
-
-
 def undeclared(prediction: Tensor, target: Tensor, *, power: Tensor) -> Tensor:
     """Has a keyword that is not declared."""
     return prediction
@@ -85,7 +80,6 @@ POWER = {"power": Float(0, 1, default=1)}
 @pytest.mark.parametrize(
     ("function", "declared", "message"),
     [
-        (unknown_tensor, {}, "unknown_tensor may read logits, .*; got predictions"),
         (undeclared, {}, r"keyword-only parameters \['power'\] must equal the declared \[\]"),
         (undocumented, POWER, r"keyword-only parameters \[\] must equal the declared \['power'\]"),
         (undeclared, {"power": 2.0}, "must declare each of power as Float, Int, Choice or State"),

@@ -9,7 +9,6 @@ from losssearch.evaluation import get_metric
 from losssearch.losses import terms
 from losssearch.losses.domains import Float, Int
 from losssearch.losses.spec import LossSpec, Part
-from losssearch.losses.term import READABLE
 from losssearch.models import MODELS
 from losssearch.space import load_space
 from losssearch.tasks import TASKS, Task, get_task
@@ -28,7 +27,7 @@ def test_its_defaults_exist(task: Task) -> None:
     assert get_metric(task.metric, task.kind).name == task.metric
     assert load_space(task.space).task == task.kind
     assert task.model in MODELS
-    assert task.offers <= set(READABLE)
+    assert task.offers <= set(task.offer.providers)
 
 
 @every_task

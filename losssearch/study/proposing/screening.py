@@ -77,7 +77,7 @@ class Screen:
         probe, self._weights = _representatives(replicas.take([0]))
         features, self._free = probe.train["features"], probe.train["target"][:, :FREE]
         self._batch = {name: value for name, value in probe.train.items() if name != "weight"}
-        self._facts, self._sizes_of_data = probe.facts, probe.sizes
+        self._facts, self._sizes_of_data, self._offer = probe.facts, probe.sizes, get_task(task).offer
         seed = probe.seeds[0]
         parameters = {name: value.to(device)[None, None] for name, value in model.initial(seed).items()}
         buffers = {name: value.to(device)[None, None].clone() for name, value in model.buffers(seed).items()}
@@ -177,7 +177,7 @@ class Screen:
         return torch.stack([self._gradient(loss, outputs, done) for done in progress], dim=2)
 
     def _population(self, specs: Sequence[LossSpec]) -> PopulationLoss:
-        return PopulationLoss(specs, sizes=self._sizes_of_data)
+        return PopulationLoss(specs, sizes=self._sizes_of_data, offer=self._offer)
 
     def _gradient(self, loss: PopulationLoss, outputs: Tensor, progress: float) -> Tensor:
         """The gradient [probes, specs, rows, classes or 1] on ``outputs`` [probes, 1 or specs, rows(, classes)]."""

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from losssearch.data.batch import Batch, Sizes, each
 from losssearch.losses.compose import ComposedLoss
+from losssearch.losses.inputs import STANDARD
+from losssearch.losses.offer import Offer
 from losssearch.losses.spec import LossSpec
 from losssearch.training.boosting.objective import Piece, diagonal
 
@@ -14,19 +16,24 @@ PROBE_ROWS = 257
 """A prime, so that a tensor with its square as size can only be one over pairs."""
 
 
-def pieces_of(spec: LossSpec, facts: Batch, sizes: Sizes) -> list[Piece]:
+def pieces_of(spec: LossSpec, facts: Batch, sizes: Sizes, offer: Offer = STANDARD) -> list[Piece]:
     """The parts of ``spec`` as pieces, each with a state of its own; ``facts`` are those of one replica."""
     facts = each(facts, Tensor.double)
     singles = [spec.alone(place) for place in range(len(spec.parts))]
-    return [Piece(_loss(one, facts, sizes), kind_of(one, facts, sizes), _read_beside(one)) for one in singles]
+    return [
+        Piece(_loss(one, facts, sizes, offer), kind_of(one, facts, sizes, offer), _read_beside(one, offer))
+        for one in singles
+    ]
 
 
-def kind_of(single: LossSpec, facts: Batch, sizes: Sizes) -> str:
+def kind_of(single: LossSpec, facts: Batch, sizes: Sizes, offer: Offer = STANDARD) -> str:
     """How the one part of ``single`` curves; see `losssearch.training.boosting.objective`."""
-    reads = _read_beside(single)
+    reads, term = _read_beside(single, offer), single.parts[0].term
     if "features" in reads:
         return "pairs"
-    loss = _loss(single, facts, sizes).eval()
+    if reads - {"progress", "group"}:  # nothing is known of fields that a kind of task has of its own
+        return "bent" if term.per_sample else "pairs"
+    loss = _loss(single, facts, sizes, offer).eval()
     groups, (scores, target) = sizes.groups, _grid(sizes.classes)
     leaf = scores.requires_grad_()
     context: dict[str, Tensor] = {"progress": torch.tensor(0.5)} if "progress" in reads else {}
@@ -35,7 +42,6 @@ def kind_of(single: LossSpec, facts: Batch, sizes: Sizes) -> str:
     saved: list[int] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda kept: _noted(kept, saved), lambda kept: kept):
         value = loss(leaf, target, **context)
-    term = single.parts[0].term
     if not term.per_sample:
         return "pairs" if any(size and size % PROBE_ROWS**2 == 0 for size in saved) else "batch"
     if term.learned:
@@ -48,14 +54,14 @@ def kind_of(single: LossSpec, facts: Batch, sizes: Sizes) -> str:
     return "bent" if bool((concave | flat).any()) else "convex"
 
 
-def _loss(single: LossSpec, facts: Batch, sizes: Sizes) -> ComposedLoss:
-    return ComposedLoss.of_facts(single, facts, sizes).double()
+def _loss(single: LossSpec, facts: Batch, sizes: Sizes, offer: Offer) -> ComposedLoss:
+    return ComposedLoss.of_facts(single, facts, sizes, offer).double()
 
 
-def _read_beside(single: LossSpec) -> frozenset[str]:
+def _read_beside(single: LossSpec, offer: Offer) -> frozenset[str]:
     """What the piece takes by keyword: distances are made of features."""
-    found = single.reads & {"progress", "group"}
-    return found | {"features"} if "distance" in single.reads else found
+    fields = offer.reading(single.reads).fields
+    return single.reads & {"progress"} | (frozenset(fields) - {"target"})
 
 
 def _grid(classes: int) -> tuple[Tensor, Tensor]:

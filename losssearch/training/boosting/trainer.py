@@ -13,7 +13,8 @@ from torch import Tensor
 from losssearch import stopping
 from losssearch.data.batch import Batch
 from losssearch.errors import OptionError
-from losssearch.losses.inputs import memberships
+from losssearch.losses.inputs import STANDARD, memberships
+from losssearch.losses.offer import Offer
 from losssearch.training.boosting.forest import Soil, new_soil
 from losssearch.training.boosting.member import Member, Tree, stacked
 from losssearch.training.boosting.objective import Objective, initial_score
@@ -36,12 +37,13 @@ def train_boosted(
     *,
     hold: bool = False,
     deadline: float | None = None,
+    offer: Offer = STANDARD,
 ) -> list[Outcome]:
     """Grow a forest for every candidate at each of its learning rates in every replica; one outcome a candidate.
 
     ``library`` is ``lightgbm`` or ``xgboost``. An epoch of the plan is `ROUNDS` rounds on all training rows; rates
     are the trees' shrinkage. Rows are binned once a replica. All else is as `losssearch.training.train_population`
-    has it: rungs, patience, what is held, and what a ``deadline`` does.
+    has it: rungs, patience, what is held, what a ``deadline`` does, and the ``offer``.
 
     Raises `OptionError` for rows that are streamed from disk.
     """
@@ -49,7 +51,7 @@ def train_boosted(
         raise OptionError(
             f"{library} needs its rows in memory, and they are streamed from disk: give --max-rows, or another --model"
         )
-    return _Growing(library, candidates, replicas.to("cpu"), plan, evaluate, deadline).run(hold)
+    return _Growing(library, candidates, replicas.to("cpu"), plan, evaluate, deadline, offer).run(hold)
 
 
 class _Growing:
@@ -61,9 +63,10 @@ class _Growing:
         plan: TrainingPlan,
         evaluate: Evaluate,
         deadline: float | None,
+        offer: Offer,
     ) -> None:
         self.candidates, self.replicas, self.plan = candidates, replicas, plan
-        self.evaluate, self.deadline, self.cut = evaluate, deadline, ""
+        self.evaluate, self.deadline, self.offer, self.cut = evaluate, deadline, offer, ""
         weights = replicas.train.get("weight")
         starts = [
             initial_score(target.numpy(), replicas.classes, None if weights is None else weights[r].double().numpy())
@@ -90,7 +93,7 @@ class _Growing:
         if "weight" in batch:
             batch["weight"] = batch["weight"].double()
         objective = Objective(
-            pieces_of(candidate.spec, facts, replicas.sizes),
+            pieces_of(candidate.spec, facts, replicas.sizes, self.offer),
             batch,
             classes=replicas.classes,
             rounds=self.plan.epochs * ROUNDS,
