@@ -59,7 +59,7 @@ def paired_difference(
         metric: Its sign is turned so that a positive difference means that ``a`` is better.
         outputs_a: ``[S, N]`` or ``[S, N, C]``, after any adjustment.
         outputs_b: As ``outputs_a``.
-        target: ``[S, N]``, or ``[N]`` for all seeds.
+        target: ``[S, N]``, or ``[N]`` for all seeds; with an axis of columns at the end where the task has several.
         level: Confidence level, in (0, 1).
         resamples: Number of bootstrap resamples; 500 give the standard error to about 3 %.
         seed: Makes the result repeatable.
@@ -82,7 +82,7 @@ def paired_difference(
     if not math.isfinite(difference):
         return Difference(math.nan, (math.nan, math.nan), math.nan, level)
     seeds, rows = outputs_a.shape[:2]
-    target = target.expand(seeds, rows)
+    target = target.expand(seeds, rows, *target.shape[target.dim() - measure.target_columns :])
     units = None if clusters is None else clusters.unique(return_inverse=True)[1]
     drawn = metric.utility(
         _resample(measure, outputs_a, target, resamples, seed, units, weight)

@@ -41,5 +41,10 @@ slots:
 """,
         options={"target": "label", "metric": "roc_auc", "drop": ["level", "height"]},
     ),
+    Extension(
+        module="own_metric",
+        shows="own_fbeta(beta=1.5)",
+        options={"target": "label", "metric": "own_fbeta(beta=1.5)", "drop": ["level", "height"]},
+    ),
 ]
 """One entry per kind of addition; a new entry is run through all of `test_extensions`."""

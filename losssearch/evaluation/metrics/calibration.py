@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from losssearch.evaluation.declaring import Columns, Oracle, always, mean_of, metric
+from losssearch.evaluation.declaring import metric
+from losssearch.evaluation.made import Columns, Oracle, always, mean_of
 from losssearch.evaluation.measure import Column, Summed
 from losssearch.evaluation.temperature import fit_binary_log_loss, fit_brier, fit_multiclass_log_loss
 from losssearch.tasks.view import LOGIT, LOGITS, View

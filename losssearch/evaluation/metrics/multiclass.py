@@ -7,7 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from losssearch.evaluation.declaring import Made, Oracle, Tuning, mean_of, metric, of_sums
+from losssearch.evaluation.declaring import metric
+from losssearch.evaluation.made import Made, Oracle, Tuning, mean_of, of_sums
 from losssearch.evaluation.measure import Column, divide
 from losssearch.evaluation.prior_shift import fit_by_predictions, fit_by_recalls
 from losssearch.evaluation.record import Fit

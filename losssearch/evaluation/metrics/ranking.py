@@ -13,7 +13,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from losssearch.evaluation.declaring import Oracle, metric
+from losssearch.evaluation.declaring import metric
+from losssearch.evaluation.made import Oracle
 from losssearch.evaluation.measure import Measure, Resampled, divide
 from losssearch.evaluation.ordering import argsort
 from losssearch.evaluation.threshold import ranked

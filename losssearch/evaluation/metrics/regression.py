@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from losssearch.errors import OptionError
-from losssearch.evaluation.declaring import Made, Oracle, Tuning, always, mean_of, metric, of_sums
+from losssearch.evaluation.declaring import metric
+from losssearch.evaluation.made import Made, Oracle, Tuning, always, mean_of, of_sums
 from losssearch.evaluation.measure import Column, Measure, Resampled, divide
 from losssearch.evaluation.ordering import argsort, sort
 from losssearch.evaluation.record import Fit

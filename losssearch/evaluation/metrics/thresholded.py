@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from losssearch.errors import OptionError
-from losssearch.evaluation.declaring import Made, Oracle, Tuning, metric
+from losssearch.evaluation.declaring import metric
+from losssearch.evaluation.made import Made, Oracle, Tuning
 from losssearch.evaluation.measure import Column, Quality, Summed, divide
 from losssearch.evaluation.record import Fit, Metric
 from losssearch.evaluation.threshold import fit_threshold

@@ -120,7 +120,8 @@ class MetricReferee:
     def values(self, reading: Reading, part: str) -> list[float]:
         """The metric on a held-out part, one value per seed, in its own unit."""
         outputs = torch.tensor(reading.outcome.held[part])
-        target = self._target(part).expand(outputs.shape[0], -1)
+        target = self._target(part)
+        target = target.expand(outputs.shape[0], *target.shape[1:])
         return [float(value) for value in self.context.metric(outputs, target, self.context.weights(part))]
 
     def difference(self, first: Reading, second: Reading, part: str) -> Difference:
@@ -139,7 +140,7 @@ class MetricReferee:
             self.context.metric,
             a,
             b,
-            target.expand(a.shape[0], -1),
+            target.expand(a.shape[0], *target.shape[1:]),
             seed=derived_seed(self.context.settings.seed, "bootstrap", part),
             clusters=clusters,
             weight=self.context.weights(part),
