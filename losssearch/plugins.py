@@ -138,7 +138,7 @@ def _load_file(file: Path) -> Plugin:
 
 
 def _from_file(name: str, file: Path) -> ModuleType:
-    """Import a file as the module ``name``; what lies beside it can be imported from then on."""
+    """Import a file as the module ``name``; modules in the same folder can be imported from then on."""
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} is no Python source")

@@ -40,7 +40,7 @@ class _Group(TyperGroup):
 
 
 def _with_bare_flags(parameters: list[Any]) -> list[Any]:
-    """Let the help show no type beside a flag: ``--resume <bool>`` reads as if it took a value."""
+    """Let the help show no type next to a flag: ``--resume <bool>`` reads as if it took a value."""
     for parameter in parameters:
         if isinstance(parameter, TyperOption) and parameter.is_flag:
             parameter.metavar = ""

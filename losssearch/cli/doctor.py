@@ -84,7 +84,7 @@ def _show(report: Mapping[str, object], checks: list[Check]) -> None:
 def _checked(name: str, probe: Callable[[], str]) -> Check:
     try:
         return Check(name, True, probe())
-    except Exception as error:  # noqa: BLE001  (whatever is broken, the doctor names it and goes on)
+    except Exception as error:  # noqa: BLE001  (whatever is broken, the doctor names it and continues)
         code = error.exit_code if isinstance(error, ConnectionLostError) else LossSearchError.exit_code
         return Check(name, False, redact(" ".join(f"{type(error).__name__}: {error}".split())), code)
 

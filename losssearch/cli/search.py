@@ -160,7 +160,7 @@ def _explicit(context: typer.Context) -> frozenset[str]:
 
 
 def _listed(entries: list[str] | None) -> list[str]:
-    """Names that may come one by one or parted by commas; not by those within parentheses or double quotes."""
+    """Names given one by one or separated by commas; not by those within parentheses or double quotes."""
     parts = [part.strip() for entry in entries or () for part in _PART.findall(entry)]
     return [name for part in parts if (name := part[1:-1] if part[:1] == part[-1:] == '"' else part)]
 

@@ -34,7 +34,7 @@ _CELLS = 8
 """Cells of label and group that are shown at most."""
 
 _WIDE = 110
-"""Characters from which a table has room for formulas beside gaps."""
+"""Console width from which a table has room for formulas in addition to gaps."""
 
 
 def print_summary(result: Mapping[str, Any], out: Path) -> None:
@@ -58,17 +58,17 @@ def print_summary(result: Mapping[str, Any], out: Path) -> None:
 def print_leaderboard(result: Mapping[str, Any]) -> None:
     """Print the searched loss and every baseline, best on test first; the recommended one is marked.
 
-    On a narrow screen, formulas stand below the names. Each constraint has a column with the gap on test, and whether
-    that keeps the limit; there is no room for formulas then.
+    On a narrow screen, formulas are printed below the names. Each constraint has a column with the gap on test and
+    whether it satisfies the limit; there is no room for formulas then.
     """
     metric, rows = result["metric"], leaderboard(result)
     arrow = "higher is better" if metric["direction"] == "maximize" else "lower is better"
     constraints = next((row.constraints for row in rows if row.constraints), ())
     table = Table(title=f"{result['study']}: {judged_by(result)}, {arrow}; ◀ is recommended", title_justify="left")
-    beside = console().width >= _WIDE
-    below = not beside and not constraints
+    wide = console().width >= _WIDE
+    below = not wide and not constraints
     table.add_column("loss", no_wrap=not below, overflow="fold")
-    if beside:
+    if wide:
         table.add_column("formula", overflow="fold")
     table.add_column("validation", justify="right", no_wrap=True)
     table.add_column("test", justify="right", no_wrap=True)
@@ -82,7 +82,7 @@ def print_leaderboard(result: Mapping[str, Any]) -> None:
         gaps = ["" if held.test is None else f"{_shown(held.test)} {held.mark}" for held in row.constraints]
         validation = "" if row.validation is None else _shown(row.validation)
         named = Group(name, Padding(Text(formula, style="not bold"), (0, 0, 0, 2))) if below else name
-        table.add_row(named, *([formula] if beside else []), validation, test, *gaps, style=style)
+        table.add_row(named, *([formula] if wide else []), validation, test, *gaps, style=style)
     console().print(table)
 
 
@@ -193,7 +193,7 @@ def _print_references(result: Mapping[str, Any]) -> None:
         needs = f"; needs {other.needs}" if other.needs else ""
         made = f" for {other.under}" if len(other.constraints) > 1 else ""
         reached = f"{result['metric']['name']} {_shown(other.metric)} on test{gaps}{needs}"
-        console().print(f"Beside   {other.title}{made}: {reached}")
+        console().print(f"Compare  {other.title}{made}: {reached}")
 
 
 def _terms(formula: str) -> str:

@@ -1,9 +1,9 @@
 """Value and gradient of one term as curves, for ``losssearch terms NAME --plot``.
 
-A classification term is drawn against the score z of class 1, one curve a class, class 1 being the rarer one;
-a regression term against the error. A term that gives one value a batch is drawn on a batch of one sample of
-each class, both at the same margin; where it compares groups, each sample is a group of its own, and a second sample
-without error stands beside a regression's. What a term carries from batch to batch is empty.
+A classification term is drawn against the score z of class 1, one curve per class, class 1 being the rarer one;
+a regression term against the error. A term that returns one value per batch is drawn on a batch of one sample of
+each class, both at the same margin; if it compares groups, each sample is its own group, and a regression gets a second
+sample without error. What a term carries from batch to batch is empty.
 """
 
 from __future__ import annotations

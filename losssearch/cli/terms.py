@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from losssearch.losses.term import LossTerm
 
 _ROOMY = 100
-"""Characters from which the list has room for hyperparameters beside what a term is for."""
+"""Console width from which the list has room for hyperparameters in addition to the summary."""
 
 
 def terms(
@@ -45,7 +45,7 @@ def terms(
         _list(_select(catalogue.values(), family, task), as_json)
         return
     if family is not None or task is not None:
-        raise OptionError("a NAME shows one term, so --family and --task may not stand beside it")
+        raise OptionError("a NAME shows one term, so it cannot be combined with --family or --task")
     if name not in catalogue:
         raise UnknownNameError("term", name, catalogue)
     if plot is not None:
@@ -95,7 +95,7 @@ def _show(term: LossTerm) -> None:
     facts = Table.grid(padding=(0, 2))
     facts.add_row("family", term.family)
     facts.add_row("reads", ", ".join(term.reads))
-    facts.add_row("gives", "one value a sample" if term.per_sample else "one value a batch")
+    facts.add_row("returns", "one value per sample" if term.per_sample else "one value per batch")
     facts.add_row("sign", "never below zero" if term.nonnegative else "any")
     facts.add_row(
         "tunes", "\n".join(f"{key}: {range_text(domain)}" for key, domain in term.domains.items()) or "nothing"

@@ -158,7 +158,7 @@ def load(
     source, notes, held = chosen_rows(source, given, target, unnamed, max_rows, drop_missing_target, memory)
     source, grouping, reader = _read_groups(source, sensitive)
     split = read_given(source, given, held)
-    weight = source.beside["weight"].to_numpy(dtype=np.float64) if given.weight is not None else None
+    weight = source.extra["weight"].to_numpy(dtype=np.float64) if given.weight is not None else None
     hidden = [name for name in named if name in dropped or not sensitive_as_feature]
     unseen = list(dict.fromkeys((*hidden, *given.hidden, *(name for name in needed if name in dropped))))
     source = without_columns(source, unseen)

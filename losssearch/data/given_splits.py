@@ -121,10 +121,10 @@ def attach(source: Source, roles: Mapping[str, Named], rows: slice | None = None
 
     Raises `DataError` for a column that is not there, `OptionError` for the target, or values that are not one per row.
     """
-    beside = dict(source.beside)
+    extra = dict(source.extra)
     for role, value in roles.items():
-        beside[role] = _values(source, role, value, rows)
-    return replace(source, beside=beside)
+        extra[role] = _values(source, role, value, rows)
+    return replace(source, extra=extra)
 
 
 def _values(source: Source, role: str, value: Named, rows: slice | None) -> pd.Series:
@@ -161,15 +161,15 @@ def read_given(source: Source, given: Given, held: int = 0) -> GivenSplit | None
     """
     if not given.roles.keys() - {"weight"} and given.test is None:
         return None
-    beside, where = source.beside, source.where
+    extra, where = source.extra, source.where
     cluster = time = side = None
     names: tuple[str, ...] = ()
     if given.group is not None:
-        cluster, names = _groups(beside["group"], where)
+        cluster, names = _groups(extra["group"], where)
     if given.time is not None:
-        time = _ranks(beside["time"], where)
+        time = _ranks(extra["time"], where)
     if given.split is not None:
-        side = _sides(beside["split"], where)
+        side = _sides(extra["split"], where)
     elif held:
         rows = len(source.target)
         side = np.where(np.arange(rows) < rows - held, -1, TEST)

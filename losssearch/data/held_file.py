@@ -24,11 +24,11 @@ def joined(source: Source, held: Source) -> Source:
     """
     _check_target(source, held)
     target = pd.concat(_alike(source.target, held.target, "target", held.where), ignore_index=True)
-    beside = {
+    extra = {
         role: pd.concat(
-            _alike(values, held.beside[role].rename(str(values.name)), f"{role} column", held.where), ignore_index=True
+            _alike(values, held.extra[role].rename(str(values.name)), f"{role} column", held.where), ignore_index=True
         )
-        for role, values in source.beside.items()
+        for role, values in source.extra.items()
     }
     if not isinstance(source.features, pd.DataFrame) or not isinstance(held.features, pd.DataFrame):
         if isinstance(source.features, pd.DataFrame) or isinstance(held.features, pd.DataFrame):
@@ -39,7 +39,7 @@ def joined(source: Source, held: Source) -> Source:
                 f"{list(held.features.shape)}, {source.where} {list(source.features.shape)}"
             )
         features = np.concatenate([source.features, held.features])
-        return replace(source, features=features, target=target.rename(str(source.target.name)), beside=beside)
+        return replace(source, features=features, target=target.rename(str(source.target.name)), extra=extra)
     names, others = list(source.features.columns), list(held.features.columns)
     if lacking := [name for name in names if name not in others]:
         raise DataError(
@@ -61,7 +61,7 @@ def joined(source: Source, held: Source) -> Source:
         features=table,
         target=target.rename(str(source.target.name)),
         notes=(*source.notes, *notes),
-        beside=beside,
+        extra=extra,
     )
 
 

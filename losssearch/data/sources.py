@@ -38,7 +38,7 @@ class Source:
 
     ``features`` is a data frame, or an array [rows, ...]. ``shape`` is that of one image, empty for a table.
     ``where`` names the source in messages. ``large``: the file that these rows are a sample of, if all of its rows
-    are to be streamed. ``beside``: additional values per row, by their role, such as its group; of a
+    are to be streamed. ``extra``: additional values per row, by their role, such as its group; of a
     target of several columns, all but the first.
     """
 
@@ -49,12 +49,12 @@ class Source:
     shape: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     large: files.LargeFile | None = None
-    beside: Mapping[str, pd.Series] = field(default_factory=dict)
+    extra: Mapping[str, pd.Series] = field(default_factory=dict)
 
     @property
     def targets(self) -> tuple[pd.Series, ...]:
         """The columns of the target."""
-        return (self.target, *(values for role, values in self.beside.items() if role.startswith(_FURTHER)))
+        return (self.target, *(values for role, values in self.extra.items() if role.startswith(_FURTHER)))
 
     def rows(self, chosen: NDArray[Any]) -> Source:
         """The source with these rows alone, given by number or as a mask; their index still names them."""
@@ -63,7 +63,7 @@ class Source:
             self,
             features=features.iloc[chosen] if isinstance(features, pd.DataFrame) else features[chosen],
             target=self.target.iloc[chosen],
-            beside={role: values.iloc[chosen].reset_index(drop=True) for role, values in self.beside.items()},
+            extra={role: values.iloc[chosen].reset_index(drop=True) for role, values in self.extra.items()},
         )
 
 
@@ -110,7 +110,7 @@ def read_source(
     return replace(source, notes=(*notes, *source.notes), large=large)
 
 
-def _beside(columns: Sequence[pd.Series]) -> dict[str, pd.Series]:
+def _extra(columns: Sequence[pd.Series]) -> dict[str, pd.Series]:
     return {f"{_FURTHER}{place}": values.reset_index(drop=True) for place, values in enumerate(columns, start=2)}
 
 
@@ -126,7 +126,7 @@ def _from_table(frame: pd.DataFrame, name: str, where: str, target: TargetName |
             raise OptionError(f"the target must not be dropped; {column!r} is both target and in drop")
     features = _without(frame, drop, where).drop(columns=list(columns))
     first, *further = (frame[column] for column in columns)
-    return Source(name, where, features, first, beside=_beside(further))
+    return Source(name, where, features, first, extra=_extra(further))
 
 
 def _from_pair(pair: tuple[Any, ...], target: TargetName | None, drop: Sequence[str]) -> Source:
@@ -145,7 +145,7 @@ def _from_pair(pair: tuple[Any, ...], target: TargetName | None, drop: Sequence[
     else:
         _refuse_drop(drop, "X is an array")
         features = np.asarray(features)
-    return replace(_from_arrays(features, labels, "data", where), beside=_beside(further))
+    return replace(_from_arrays(features, labels, "data", where), extra=_extra(further))
 
 
 def _from_archive(
@@ -170,7 +170,7 @@ def _from_archive(
     array = arrays[target]
     several = None if array.ndim == 2 and array.shape[1] > 1 else target
     labels, *further = columns_of(array, several, f"{where}: {target!r}")
-    return replace(_from_arrays(arrays[chosen], labels, name, where, notes), beside=_beside(further))
+    return replace(_from_arrays(arrays[chosen], labels, name, where, notes), extra=_extra(further))
 
 
 def _from_arrays(

@@ -1,7 +1,7 @@
 """How rows are split: search, confirmation and test parts, and draws of training and validation rows.
 
-Rows with equal features are taken for copies and stay in the same part, unless so many are equal but differ in their
-targets that they must be different cases: a table of few coarse columns describes many people in the same way, and new
+Rows with equal features are taken for copies and stay in the same part, unless many are equal but differ in their
+targets, which makes them different cases: a table of few coarse columns describes many people in the same way, and new
 rows will be like old ones. If the user gives groups, times or parts, those decide instead. Every class (for regression,
 every tenth of the target's ranks) of every sensitive group is split in equal shares. Only raw output of PCG64 is used,
 whose stream numpy keeps the same in every version and on every platform.

@@ -21,9 +21,9 @@ def weighed(source: Source) -> tuple[Source, tuple[str, ...]]:
 
     Raises `DataError` for weights that are missing, not finite, below 0 or no numbers, and where all are 0.
     """
-    if "weight" not in source.beside:
+    if "weight" not in source.extra:
         return source, ()
-    column = source.beside["weight"].reset_index(drop=True)
+    column = source.extra["weight"].reset_index(drop=True)
     where = f"weight column {str(column.name)!r} of {source.where}"
     values = _numbers(column, where)
     for broken, rule in (
@@ -37,7 +37,7 @@ def weighed(source: Source) -> tuple[Source, tuple[str, ...]]:
     if not (values > 0).any():
         raise DataError(f"some weights must be above 0; {where} holds 0 in all {len(values)} rows")
     numbers = pd.Series(values, name=str(column.name))
-    source = replace(source, beside={**source.beside, "weight": numbers})
+    source = replace(source, extra={**source.extra, "weight": numbers})
     empty = int((values == 0).sum())
     if not empty:
         return source, ()

@@ -24,7 +24,7 @@ from losssearch.tasks.view import AdjustmentKind
 
 @dataclass(frozen=True)
 class Adjustment:
-    """One number a member, and how it changes outputs.
+    """One number per member, and how it changes outputs.
 
     ``parameter`` is ``[...]``, float64: a threshold in logits, a temperature, a ``tau``, or a shift in the
     target's unit; 1 for a temperature and 0 for the others changes nothing. ``log_prior`` is ``[..., C]`` for a

@@ -1,4 +1,4 @@
-"""``@metric``: a metric is declared beside the function that computes it, as a term is by ``@loss_term``.
+"""``@metric``: a metric is declared at the function that computes it, as a term is with ``@loss_term``.
 
 One declaration is one `MetricRecord`. It makes the `Metric` of a kind of task; with numbers, such as
 ``cost(fp=1,fn=5)``, a metric for each choice of them.
@@ -150,10 +150,10 @@ def metric(
     Args:
         direction: ``"maximize"`` or ``"minimize"``.
         task: The kinds of task that it is for.
-        name: How it is called; the function's own name where left out.
+        name: Its name; the function's own by default.
         unit: Of its values, for reports.
         tuned: What is tuned after training: ``"none"``, ``"threshold"``, ``"temperature"``, ``"prior_shift"`` or
-            ``"shift"``. Where left out, what goes with what it reads: for decisions a threshold or prior shift, for
+            ``"shift"``. By default, what suits what it reads: for decisions a threshold or prior shift, for
             probabilities a temperature, for predictions a shift. It is searched on a grid.
         computed: How the function becomes a measure; by default it is called for one model at a time.
         oracle: The function of another library that it must equal.

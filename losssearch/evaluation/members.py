@@ -25,7 +25,7 @@ def map_members(
     only: Tensor | None = None,
     columns: frozenset[int] = frozenset(),
 ) -> Tensor:
-    """Apply ``function`` to every member of a population and give one number a member.
+    """Apply ``function`` to every member of a population and return one number per member.
 
     Args:
         function: From outputs ``[M, N]`` or ``[M, N, C]`` and ``others`` ``[M, ...]`` to ``[M]``.

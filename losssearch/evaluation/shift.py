@@ -15,7 +15,7 @@ LEAST_COUNT = 1e-6
 """What a predicted count is at the least: a deviance needs it above zero."""
 
 PLACES = 17
-"""Shifts at which a deviance is read: so many quantiles of the residuals, then as many around the best of them."""
+"""Shifts at which a deviance is computed: this number of quantiles of the residuals, then as many around the best."""
 
 STEPS = 8
 """Newton steps from the best of these."""

@@ -64,7 +64,7 @@ def paired_difference(
         resamples: Number of bootstrap resamples; 500 give the standard error to about 3 %.
         seed: Makes the result repeatable.
         clusters: Ids ``[N]`` of rows that belong together, such as those of one patient: whole clusters are then
-            resampled, and the interval is that of so many clusters.
+            resampled, and the interval is that of the clusters.
         weight: Sample weights ``[N]``, above zero; rows are drawn as before, and then count by their weight.
 
     Raises:

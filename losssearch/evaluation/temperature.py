@@ -97,7 +97,7 @@ def _cubic(
 
 
 def _looks(step: int, values: Tensor) -> bool:
-    """Whether it is worth waiting for the device, after so many steps, to learn who has settled."""
+    """Whether it is worth waiting for the device, after ``steps`` steps, to see which members have converged."""
     return values.device.type == "cpu" or step % BLIND == 0
 
 

@@ -224,8 +224,8 @@ class RayExecutor:
         if self._model[0] is not job.model:
             what = "a model factory" if job.rules is None else "a training function"
             self._model = job.model, *self._ship(job.model, job.model, what)
-        _, model, beside = self._model
-        return call.remote(replace(job, model=""), replicas, model, [*beside, *folders], terms, metric)
+        _, model, local = self._model
+        return call.remote(replace(job, model=""), replicas, model, [*local, *folders], terms, metric)
 
     def _needed_terms(self, job: Job) -> tuple[list[Any], list[str]]:
         """The terms of a job's losses that are not ours, so that no worker knows them."""

@@ -12,7 +12,7 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "xgboost": {"tree_method": "hist", "base_score": 0.0},
     }
 )
-"""By library: what a study grows its trees with, beside threads and the rate."""
+"""By library: the settings with which a study grows its trees, without threads and the rate."""
 
 USE = MappingProxyType(
     {

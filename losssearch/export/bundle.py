@@ -1,7 +1,7 @@
 """The bundle: everything that a user needs to train with a searched loss, in one directory.
 
 ``loss.json`` (spec and facts) and ``loss.safetensors`` (learned scalars, where there are any) are what
-`load_loss` reads; ``loss.py`` stands alone. A bundle is written beside its place and moved there whole.
+`load_loss` reads; ``loss.py`` stands alone. A bundle is written next to its place and moved there as a whole.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def _notes(facts: LossFacts) -> list[str]:
         )
     if facts.learned:
         found = ", ".join(f"{name.split('_', 1)[1]} = {value:.4g}" for name, value in facts.learned.items())
-        notes.append(f"It carries learned scalars ({found}), which go on learning if the optimizer has them.")
+        notes.append(f"It carries learned scalars ({found}), which keep learning if the optimizer has them.")
     return notes
 
 

@@ -19,7 +19,7 @@ _BESIDE = {
 }
 
 
-_NUMBER = "``group``: the sensitive attribute, a number a sample [batch]; standardised, as the searched data's was."
+_NUMBER = "``group``: the sensitive attribute, one number per sample [batch]; standardised like the searched data."
 
 
 def forward_body(facts: LossFacts) -> list[str]:

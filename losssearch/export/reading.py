@@ -120,7 +120,7 @@ def _learned(file: Path, weights: Any) -> dict[str, float]:
     if weights is None:
         return {}
     if not isinstance(weights, dict) or weights.get("file") != WEIGHTS_FILE:
-        raise DataError(f'{file}: weights must name the file "{WEIGHTS_FILE}" beside it')
+        raise DataError(f'{file}: weights must name the file "{WEIGHTS_FILE}" next to it')
     place = file.with_name(WEIGHTS_FILE)
     raw = _bytes(place, LARGEST_WEIGHTS)
     if hashlib.sha256(raw).hexdigest() != weights.get("sha256"):

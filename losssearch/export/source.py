@@ -158,7 +158,7 @@ def _loss_class(facts: LossFacts) -> str:
     for (index, name), attribute in facts.learned_names().items():
         setup.append(f"self.{attribute} = nn.Parameter(torch.tensor({facts.learned[f'{index}_{name}']!r}))")
     if facts.learned:
-        notes.append("It learns scalars: give ``loss.parameters()`` to the optimizer beside the model's.")
+        notes.append("It learns scalars: give ``loss.parameters()`` to the optimizer, in addition to the model's.")
     arguments.append('reduction: str = "mean"')
     setup.append(f"self.reduction = {checked('reduction', facts)}")
     summary = "The searched loss: a scalar for a batch, or what ``reduction`` says: mean, sum or none."

@@ -13,6 +13,6 @@ def usage_lines(spec: LossSpec) -> list[str]:
         lines.append("optimizer = torch.optim.Adam([*model.parameters(), *loss.parameters()])  # it learns scalars")
     if "progress" in spec.reads:
         lines.append("loss.set_progress(epoch / epochs)  # at the start of every epoch: its weights follow a schedule")
-    beside = ", group" * ("group" in spec.reads) + ", features" * ("distance" in spec.reads)
-    lines.append(f"loss(model(features), target{beside}).backward()")
+    more = ", group" * ("group" in spec.reads) + ", features" * ("distance" in spec.reads)
+    lines.append(f"loss(model(features), target{more}).backward()")
     return lines

@@ -42,7 +42,7 @@ def write_whole(place: Path, content: bytes, *, follow: bool = True) -> None:
 
 
 def replace_folder(place: Path, files: Mapping[str, bytes]) -> None:
-    """Write ``files`` to a new folder beside ``place`` and rename it; what was there comes back if that fails.
+    """Write ``files`` to a new folder next to ``place`` and rename it; the old content is restored if that fails.
 
     The caller has made sure that ``place`` is a folder of ours, or is not there.
     """

@@ -90,9 +90,9 @@ class ConstrainedJudge:
     """The metric within the constraints; its details are the metric, the excess and the gap of each constraint.
 
     It ranks trainings and picks their best epoch; what is promised is decided later, on more rows, by
-    `losssearch.study.fairness.cross_fitting`. Where nothing keeps a limit with ``z`` standard errors to spare, the
-    least excess is that of what decides nearly all alike. So such a member is ranked by its best decisions that keep it
-    with fewer to spare (`SPARED`), below all that spare more; and only where there are none by the least excess.
+    `losssearch.study.fairness.cross_fitting`. If no decision satisfies a limit with a margin of ``z`` standard errors,
+    the least excess is that of nearly the same decision for all rows. So such a member is ranked by its best decisions
+    with a smaller margin (`SPARED`), below all with a larger one, and by the least excess only if there are none.
     """
 
     def __init__(self, metric: str | Metric, task: str, demands: Demands, rows: Grouped) -> None:

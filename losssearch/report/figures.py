@@ -128,8 +128,8 @@ def _draw_row(axis: Any, place: int, row: Row, low: float, high: float) -> None:
     colour = BLUE if row.name == SEARCHED else GREY
     if row.recommended:
         axis.axhspan(place - 0.44, place + 0.44, color="#EAF3FA", zorder=0, linewidth=0)
-    beside = axis.get_yaxis_transform()
-    look = {"transform": beside, "va": "center", "color": INK, "weight": "bold" if row.recommended else "normal"}
+    margin = axis.get_yaxis_transform()
+    look = {"transform": margin, "va": "center", "color": INK, "weight": "bold" if row.recommended else "normal"}
     axis.text(1.02, place - 0.17 * row.recommended, number(mean, row.std), size=9, **look)
     if row.recommended:
         axis.text(1.02, place + 0.22, "recommended", size=7.5, **{**look, "color": BLUE})

@@ -69,6 +69,6 @@ def _bound_spec(space: SearchSpace, spec: LossSpec, constraints: Sequence[Values
             continue
         for values in constraints:
             given = {name: values[key] for name, (_, key) in bound.items()}
-            beside = {name: value for name, value in values.items() if name in part.hyperparameters}
-            parts.append(replace(part, hyperparameters={**part.hyperparameters, **beside, **given}))
+            fixed = {name: value for name, value in values.items() if name in part.hyperparameters}
+            parts.append(replace(part, hyperparameters={**part.hyperparameters, **fixed, **given}))
     return LossSpec(tuple(parts), spec.decision)

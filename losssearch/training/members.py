@@ -23,7 +23,7 @@ class Members:
     ``candidate`` ``[K]``, on the CPU, says whose member it is. ``best``, ``best_epoch`` ``[R, K]`` follow the best
     validation utility; ``diverged`` ``[R, K]`` marks what turned non-finite.
 
-    ``at_once``: how many members pass through the model together, all where left out. When memory runs out they
+    ``at_once``: how many members pass through the model together, all by default. When memory runs out they
     are halved, and what the step had begun is begun again; what comes of it is the same.
     """
 

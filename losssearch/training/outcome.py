@@ -50,7 +50,7 @@ class Evaluate(Protocol):
 class Outcome:
     """How one candidate fared.
 
-    ``utilities``: one a replica, at the best epoch and the best learning rate, larger is better; empty
+    ``utilities``: one per replica, at the best epoch and the best learning rate, larger is better; empty
     where the candidate failed. ``rungs``: pairs (epoch, mean utility). ``held``: adjusted outputs
     ``[R, rows(, classes)]`` by name of the held-out part; see `kept`. ``learned``: mean learned scalars over replicas.
     ``details``: what else the judge measured, one tuple per replica.

@@ -107,7 +107,7 @@ def test_fairlearns_mitigations_stand_beside(finished: Path, capsys: pytest.Capt
         assert 0 <= held["confirmation"]["value"] <= 0.33
     assert "fairlearn ThresholdOptimizer" in (finished / "report.html").read_text(encoding="utf-8")
     assert main(["leaderboard", str(finished)]) == 0
-    assert "Beside" in capsys.readouterr().out
+    assert "Compare" in capsys.readouterr().out
 
 
 def test_without_fairlearn_a_note_says_how_to_get_it(

@@ -139,8 +139,8 @@ class _Pieces:
         self._missing = 0
 
     def records(self, target: str, read: ReadTarget, drop_missing: bool) -> Iterator[Records]:
-        beside = () if self._group is None else self._group.columns
-        names = list(dict.fromkeys([*(column.name for column in self._schema.columns), *beside, target]))
+        grouped = () if self._group is None else self._group.columns
+        names = list(dict.fromkeys([*(column.name for column in self._schema.columns), *grouped, target]))
         begin = 0
         for piece in self._frames(names):
             values, missing = read(piece[target], begin)

@@ -22,12 +22,12 @@ Status = Literal["met", "not met", "not certifiable"]
 
 @dataclass(frozen=True)
 class Certificate:
-    """What fresh rows say of one constraint.
+    """The result of testing one constraint on fresh rows.
 
     ``value`` is the gap, ``bound`` its confidence bound at ``level``, ``z`` standard errors wide. ``met``: the bound
-    keeps the limit. ``not certifiable``: it does not, but neither would that of groups treated alike, on this many
-    rows, and the gap is no larger than such groups may show: ``smallest_limit``, the tightest limit that they
-    could keep. ``rows``: of each group.
+    satisfies the limit. ``not certifiable``: it does not, but with this number of rows neither would that of groups
+    treated equally, and the gap is no larger than such groups may show: ``smallest_limit``, the tightest limit that
+    they could satisfy. ``rows``: of each group.
     """
 
     constraint: Constraint
@@ -77,7 +77,7 @@ def certificate(
         groups: How many groups there are.
         scores: What gaps of probabilities and predictions read; ``decisions`` by default.
         level: Confidence, in [0.5, 1).
-        new_rows: Promise the gap that will be *seen* on so many new rows, every pair of groups at once; None
+        new_rows: Promise the gap that will be *observed* on this number of new rows, for all pairs of groups; None
             promises the true gap.
         method: For a promise on new rows: Bonferroni over pairs, or the bootstrap of their maximum.
         seed: Of the bootstrap.

@@ -43,7 +43,7 @@ class Constraint:
         return beyond / max(abs(self.limit), SMALLEST_SCALE)
 
     def met(self, value: float) -> bool:
-        """Whether a gap of this value keeps the limit; nan does not."""
+        """Whether a gap of this value satisfies the limit; nan does not."""
         return value <= self.limit if self.op == "<=" else value >= self.limit
 
 

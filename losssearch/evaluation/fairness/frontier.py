@@ -21,7 +21,7 @@ from losssearch.evaluation.measure import Quality
 class Front:
     """For every member the best threshold at each limit, ``[..., L]``, float64.
 
-    ``utility`` (larger is better) is -inf where no threshold keeps the limit; ``gap`` is the gap itself there,
+    ``utility`` (larger is better) is -inf where no threshold satisfies the limit; ``gap`` is the gap itself there,
     ``threshold`` the one to apply; both are nan there. All is nan for a member with a non-finite score.
     """
 

@@ -1,4 +1,4 @@
-"""The record of a gap, and ``@gap``: a gap is declared beside the function that gives its rates."""
+"""The record of a gap, and ``@gap``: a gap is declared at the function that computes its rates."""
 
 from __future__ import annotations
 

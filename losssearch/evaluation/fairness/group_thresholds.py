@@ -96,7 +96,7 @@ def fit_group_thresholds(
     sign: float,
     z: float,
 ) -> GroupThresholds:
-    """Thresholds, one a group, with the best metric among those whose bounds keep every constraint.
+    """Thresholds, one per group, with the best metric among those whose bounds keep every constraint.
 
     Two groups: all pairs of up to `GRID` cuts each, then all cuts near the best pair; exact on fewer cuts. More
     groups: all groups at one threshold, selection rate or true positive rate, at up to `GRID` levels, then one
@@ -145,7 +145,7 @@ def group_threshold_front(
     sign: float,
     limits: Sequence[float],
 ) -> Tensor:
-    """Thresholds of one member, one a group, that no others tried beat in both metric and gap, smallest gap first.
+    """Thresholds of one member, one per group, that no others tried beat in both metric and gap, smallest gap first.
 
     Two groups: all pairs of up to `GRID` cuts each. More groups: around the best thresholds at each of ``limits``,
     found as `fit_group_thresholds` does, all cuts of one group after another. Nothing that decides all rows alike.

@@ -102,7 +102,7 @@ def evaluate_fairly(
         group: Ids ``[..., N]``, int64, in ``[0, groups)``.
         groups: How many groups there are.
         tuned: Members to adjust; the others are judged as they are.
-        z: Standard errors of the bounds that must keep the limits.
+        z: Standard errors of the bounds that must satisfy the limits.
         class_prior: As in `losssearch.evaluation.fit_adjustment`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The gap that a perfectly fair model would show, by chance alone, on so many rows a group."""
+"""The gap that a perfectly fair model would show by chance, given the number of rows per group."""
 
 from __future__ import annotations
 

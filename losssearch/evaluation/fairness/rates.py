@@ -105,7 +105,7 @@ def rates(gap: Gap, outputs: Tensor, target: Tensor, group: Tensor, groups: int,
 
 
 def _rates_of_means(values: Tensor, group: Tensor, groups: int, *, root: bool) -> Rates:
-    """Means of a number a row. Two rows of the common spread are added to those of the group, for small groups."""
+    """Means of one number per row. Two rows of the common spread are added to those of the group, for small groups."""
 
     def total(column: Tensor) -> Tensor:
         sums = torch.zeros(len(column), groups, dtype=torch.float64, device=column.device)

@@ -63,7 +63,7 @@ class Tree:
 
 
 class Member:
-    """A candidate at one rate. ``number`` is the candidate's place; ``trees``: one a replica."""
+    """A candidate at one rate. ``number`` is the candidate's place; ``trees``: one per replica."""
 
     def __init__(self, number: int, rate: float, trees: Sequence[Tree]) -> None:
         self.number, self.rate, self.trees = number, rate, tuple(trees)

@@ -29,7 +29,7 @@ FLOOR = 1e-6
 """The least Hessian, as a share of its mean over all rows."""
 
 SCALAR_RATE = 0.05
-"""Rate at which scalars that a loss learns are moved, by Adam, once a round."""
+"""Rate at which scalars that a loss learns are moved, by Adam, once per round."""
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,11 @@ def train_boosted(
     deadline: float | None = None,
     offer: Offer = STANDARD,
 ) -> list[Outcome]:
-    """Grow a forest for every candidate at each of its learning rates in every replica; one outcome a candidate.
+    """Grow a forest for every candidate at each of its learning rates in every replica; one outcome per candidate.
 
     ``library`` is ``lightgbm`` or ``xgboost``. An epoch of the plan is `ROUNDS` rounds on all training rows; rates
-    are the trees' shrinkage. Rows are binned once a replica. All else is as `losssearch.training.train_population`
-    has it: rungs, patience, what is held, what a ``deadline`` does, and the ``offer``.
+    are the trees' shrinkage. Rows are binned once per replica. The rest is as in `losssearch.training.train_population`:
+    rungs, patience, what is held, what a ``deadline`` does, and the ``offer``.
 
     Raises `OptionError` for rows that are streamed from disk.
     """
