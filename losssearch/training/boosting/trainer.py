@@ -42,8 +42,8 @@ def train_boosted(
     """Grow a forest for every candidate at each of its learning rates in every replica; one outcome per candidate.
 
     ``library`` is ``lightgbm`` or ``xgboost``. An epoch of the plan is `ROUNDS` rounds on all training rows; rates
-    are the trees' shrinkage. Rows are binned once per replica. The rest is as in `losssearch.training.train_population`:
-    rungs, patience, what is held, what a ``deadline`` does, and the ``offer``.
+    are the trees' shrinkage. Rows are binned once per replica. The rest is as in
+    `losssearch.training.train_population`: rungs, patience, what is held, what a ``deadline`` does, and the ``offer``.
 
     Raises `OptionError` for rows that are streamed from disk.
     """
