@@ -25,7 +25,6 @@ from losssearch.evaluation.measure import Measure, Resampled
 from losssearch.execution.job import Judge
 from losssearch.judging.fair import Demands, fair_judge
 from losssearch.losses.spec import Part
-from losssearch.tasks.fair import DISPARITY
 from losssearch.training import Evaluate
 
 SPARED = 1.0
@@ -34,7 +33,7 @@ SPARED = 1.0
 
 def families(statistic: str) -> Mapping[str, Family]:
     """The known losses for a gap in this statistic, of a binary task: what `FAIR` names."""
-    penalty = Part(DISPARITY["binary"], {"statistic": statistic})
+    penalty = Part("group_disparity", {"statistic": statistic})
     known = (
         Family(DEFAULT["binary"].term, ("weight",), penalties=(penalty,)),
         Family("reweighed_cross_entropy", ("power",)),

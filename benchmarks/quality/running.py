@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from benchmarks.quality.unit import Settings, Unit, run_unit
+from benchmarks.quality.stages import run_unit
+from benchmarks.quality.unit import Settings, Unit
 
 Said = Callable[[str], None]
 GRACE = 20.0

@@ -14,8 +14,9 @@ from benchmarks.quality.families import FAIR, FAMILIES, MENU, OURS, PLAIN, PLAIN
 from benchmarks.quality.report import limit_rows, markdown, write_report
 from benchmarks.quality.results import read_results
 from benchmarks.quality.scenarios import Scenario, SkippedScenarioError, read_scenarios
+from benchmarks.quality.stages import run_unit
 from benchmarks.quality.tables import Table
-from benchmarks.quality.unit import Settings, Unit, run_unit
+from benchmarks.quality.unit import Settings, Unit
 from losssearch.errors import ConstraintUnmetError, OptionError
 from losssearch.evaluation import get_metric
 from losssearch.evaluation.fairness import parse_constraint

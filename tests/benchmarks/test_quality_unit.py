@@ -11,7 +11,8 @@ from benchmarks.quality.families import AGAINST, FAMILIES, MENU, OPTUNA, OURS, P
 from benchmarks.quality.problem import make_problem
 from benchmarks.quality.running import run_units
 from benchmarks.quality.scenarios import read_scenarios
-from benchmarks.quality.unit import Settings, Unit, run_unit
+from benchmarks.quality.stages import run_unit
+from benchmarks.quality.unit import Settings, Unit
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import registry
 from losssearch.tasks import TASKS
