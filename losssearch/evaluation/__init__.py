@@ -8,7 +8,7 @@ validation outputs. `statistics` compares two models with an interval.
 from losssearch.evaluation.adjustment import Adjustment, evaluate, fit_adjustment
 from losssearch.evaluation.record import Metric
 from losssearch.evaluation.registry import get_metric, metrics_for
-from losssearch.evaluation.statistics import Difference, lower_confidence_bound, mean_interval, paired_difference
+from losssearch.evaluation.statistics import Difference, mean_interval, paired_difference
 
 __all__ = [
     "Adjustment",
@@ -17,7 +17,6 @@ __all__ = [
     "evaluate",
     "fit_adjustment",
     "get_metric",
-    "lower_confidence_bound",
     "mean_interval",
     "metrics_for",
     "paired_difference",

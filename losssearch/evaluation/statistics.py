@@ -119,22 +119,6 @@ def mean_interval(values: Tensor, level: float = 0.95) -> tuple[float, float]:
     return _interval(float(values.mean()), error, len(values) - 1, level)
 
 
-def lower_confidence_bound(values: Tensor, z: float) -> Tensor:
-    """Mean less ``z`` standard errors, over the replicas of each candidate.
-
-    Args:
-        values: Utilities ``[K, R]``, higher is better.
-        z: Number of standard errors, at least 0. With one replica there is none, and the mean is given.
-
-    Returns:
-        ``[K]``, float64; minus infinity for a candidate with a non-finite value.
-    """
-    values = values.double()
-    replicas = values.shape[-1]
-    error = values.std(-1) / math.sqrt(replicas) if replicas > 1 else torch.zeros_like(values[..., 0])
-    return torch.where(values.isfinite().all(-1), values.mean(-1) - z * error, -torch.inf)
-
-
 def _resample(
     measure: Measure,
     outputs: Tensor,

@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Tensor
 
 from losssearch.errors import OptionError
-from losssearch.evaluation import get_metric, lower_confidence_bound, mean_interval, metrics_for, paired_difference
+from losssearch.evaluation import get_metric, mean_interval, metrics_for, paired_difference
 from losssearch.evaluation.statistics import row_weights
 
 ROWS, SEEDS = 300, 5
@@ -173,13 +173,6 @@ def test_the_interval_of_a_mean_is_that_of_scipy() -> None:
     expected = stats.ttest_1samp(values.double().numpy(), 0).confidence_interval(0.9)
     assert mean_interval(values, 0.9) == pytest.approx((expected.low, expected.high))
     assert mean_interval(torch.tensor([0.5])) == (-math.inf, math.inf)
-
-
-def test_the_lower_bound_takes_standard_errors_off_the_mean() -> None:
-    values = torch.tensor([[1.0, 2.0, 3.0], [2.0, 2.0, 2.0], [5.0, math.nan, 5.0]])
-    bound = lower_confidence_bound(values, 1.0)
-    assert bound.tolist() == pytest.approx([2 - 1 / math.sqrt(3), 2.0, -math.inf])
-    assert lower_confidence_bound(values[:, :1], 1.0).tolist() == [1.0, 2.0, 5.0]
 
 
 def test_whole_clusters_are_resampled() -> None:
