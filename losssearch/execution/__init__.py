@@ -1,4 +1,4 @@
-"""Where populations are trained."""
+"""Executors: where populations are trained."""
 
 from losssearch.execution.executor import Executor, Heard, InProcessExecutor
 from losssearch.execution.job import Job, run_job

@@ -1,4 +1,4 @@
-"""The far side of the Ray executor: what a worker process does."""
+"""The worker process of the Ray executor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connection to Ray: making it, watching it, ending it, none of which may hang."""
+"""The connection to Ray: opening, watching and closing it, none of which may hang."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where populations are trained: the interface, and the executor of this very process."""
+"""The interface of an executor, and the executor that trains in this process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Heard: TypeAlias = Callable[[float], None]
 
 
 class Executor(Protocol):
-    """Trains populations; what it gives depends on the jobs alone, not on how many workers there are."""
+    """Trains populations; the results depend only on the jobs, not on the number of workers."""
 
     workers: int
 

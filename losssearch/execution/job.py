@@ -1,4 +1,4 @@
-"""A unit of work: one population, described by plain data, and how a worker carries it out."""
+"""A unit of work: one population, described by plain data, and its execution by a worker."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Job:
 
 
 def run_job(job: Job, replicas: Draws, heard: Callable[[float], None] = lambda utility: None) -> list[Outcome]:
-    """Train the population of ``job``; one outcome a candidate, in order. ``heard`` is told as `job_course` gives.
+    """Train the population of ``job``; one outcome per candidate. ``heard`` receives what `job_course` yields.
 
     The result depends on the job and its data alone, not on the process that runs it: one thread, and
     all randomness from the seeds of the replicas.

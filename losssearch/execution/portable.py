@@ -1,4 +1,4 @@
-"""A user's function, or loss term, in a form that processes can use which cannot import its module."""
+"""A user's function or loss term in a form for processes that cannot import its module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each worker of a cluster is given: cores, GPUs, memory."""
+"""The resources of each worker of a cluster: cores, GPUs, memory."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def device_share(workers: int) -> float:
 
 
 def keep_to_share(share: float, device: str) -> None:
-    """Have this process fill no more of its CUDA device than its share, whatever the others on it do."""
+    """Limit this process to its share of its CUDA device."""
     if device == "cuda" and share < 1:
         import torch
 

@@ -1,4 +1,4 @@
-"""What turns a model's outputs into utilities: the metric of a study, alone or within constraints, or a whole front."""
+"""Judges turn a model's outputs into utilities: by the metric alone, within constraints, or over a whole front."""
 
 from losssearch.judging.fair import Demands
 

@@ -1,4 +1,4 @@
-"""The judges of a study with a sensitive attribute: a metric held to constraints, or a whole front of the two."""
+"""The judges of a study with a sensitive attribute: the metric within constraints, or over a whole front."""
 
 from __future__ import annotations
 

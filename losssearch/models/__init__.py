@@ -1,4 +1,4 @@
-"""Models that a population trains: built in, or a user's module."""
+"""Models that a population trains: built-in ones, or a user's module."""
 
 from losssearch.models.boosted import BOOSTED, is_boosted
 from losssearch.models.build import MODELS, build_model, resolve_model

@@ -1,4 +1,4 @@
-"""How allocators say that they have no memory left, and how what a failed step held is released."""
+"""Recognising out-of-memory errors of all allocators, and releasing what a failed step held."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REFUSED = re.compile(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator, of the CPU or of a device, has refused."""
+    """Whether an error means that an allocator, of the CPU or of a device, ran out of memory."""
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and _REFUSED.search(str(error)) is not None

@@ -1,4 +1,4 @@
-"""The models that are boosted trees: they are grown from gradients, not trained as stacked tensors."""
+"""The models that are boosted trees, which are grown from gradients and not trained as stacked tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A module's several heads as one tensor: the columns of each, one head after another."""
+"""The heads of a module concatenated to one tensor, one head after another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seeded draws that leave the random numbers of the program around them as they were."""
+"""Seeded random draws that restore the program's random state afterwards."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class StackedModel(Protocol):
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Shape of each of one member's parameters."""
+        """The shape of each parameter of one member."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: in a notebook, on a terminal, or in a file of lines."""
+"""Progress displays of a running study: in a notebook, on a terminal, or as lines in a log file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from losssearch.study.observer import Observer, SilentObserver
 
 
 def progress(verbose: int = 1) -> AbstractContextManager[Observer]:
-    """What shows the progress of a study and its notes: nothing at ``verbose`` 0, else what suits where stderr goes.
+    """Choose the display for the progress of a study and its notes: none at ``verbose`` 0, else by where stderr goes.
 
     In a notebook a display that is updated in place, on a terminal a live line, elsewhere a line now and then.
     """

@@ -1,4 +1,4 @@
-"""Progress where stderr is no terminal, as in a log file: whole lines, and few of them."""
+"""Progress if stderr is not a terminal, as in a log file: a few whole lines."""
 
 from __future__ import annotations
 

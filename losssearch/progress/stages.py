@@ -1,4 +1,4 @@
-"""The stages of a study and how far each has come, for displays that draw them themselves."""
+"""The stages of a study and their progress, for displays that draw them themselves."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class StagedProgress(ABC):
         self._advance(1)
 
     def remaining(self) -> str:
-        """What is left of the time budget, or of the last stage; empty if neither can be told."""
+        """The remaining time of the budget, or of the last stage; empty if neither is known."""
         now, last = self.clock(), self.stages[-1]
         if last.ended is not None:
             return ""

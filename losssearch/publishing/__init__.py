@@ -1,1 +1,1 @@
-"""What is written at the end of a study, once: its record in the store, files made of that, and the tracker's copy."""
+"""What is written once at the end of a study: its record in the store, the files, and the tracker's copy."""

@@ -1,4 +1,4 @@
-"""What a finished study publishes, kept in its store, and the files that are made of it.
+"""The publication of a finished study, kept in its store, and the files that are made from it.
 
 The store has the whole of it before a file is written. So whatever is lost on the way to the files, or later, is made
 again from the store, without data and without training, and is equal to what an undisturbed run wrote.

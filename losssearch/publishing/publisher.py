@@ -1,4 +1,4 @@
-"""From a study that is over to all that it leaves: the record in its store, its files, and what its tracker keeps."""
+"""Publishing a finished study: the record in its store, its files, and the tracker's copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study says of its groups, in plain words: warnings, the price of the limits, what is promised and what not."""
+"""The result for the groups of a study in words: warnings, the price of the limits, and what is promised."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Price:
 
 
 def group_rows(result: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """How each group fares on test under the recommended loss; empty without a sensitive attribute."""
+    """The figures of each group on test under the recommended loss; empty without a sensitive attribute."""
     return (result["best"].get("groups") or {}).get("test") or []
 
 
 def group_thresholds(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What thresholds of each group came to, where they were asked for; else empty."""
+    """The result of thresholds per group, if they were requested; otherwise empty."""
     return result["best"].get("group_thresholds") or {}
 
 
@@ -88,7 +88,7 @@ def meaning(name: str) -> str:
 
 
 def warnings(result: Mapping[str, Any]) -> list[str]:
-    """What a reader must know before believing the verdict."""
+    """Caveats of the verdict."""
     found = [held.warning for held in standings(result["best"]) if held.warning]
     rows = group_rows(result)
     if get_task(str(result["task"])).view.thresholded and rows and result.get("constraints"):
@@ -104,7 +104,7 @@ def warnings(result: Mapping[str, Any]) -> list[str]:
 
 
 def price(result: Mapping[str, Any]) -> Price | None:
-    """What the limits cost; None if nothing was measured on test."""
+    """The price of the limits in the metric; None if nothing was measured on test."""
     higher = higher_is_better(result["metric"])
     measured = [entry for entry in result.get("baselines") or [] if _test(entry) is not None]
     own = _test(result["best"])
@@ -118,7 +118,7 @@ def price(result: Mapping[str, Any]) -> Price | None:
 
 
 def promise(result: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """What the study shows of its constraints, and what it does not; a sentence each."""
+    """What the study guarantees about its constraints and what it does not, one sentence each."""
     number = (result["data"].get("attribute") or {}).get("name")
     shape = (
         f"A small correlation is no independence: scores or decisions may depend on {number} in another shape, and "

@@ -1,4 +1,4 @@
-"""The figures of a study with groups: metric against gap, and how each group fares."""
+"""The plots of a study with groups: metric against gap, and the figures of each group."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def front_figure(result: Mapping[str, Any]) -> bytes:
 
 
 def groups_figure(result: Mapping[str, Any]) -> bytes:
-    """Each group's figures on test with their intervals, one panel a figure."""
+    """Each group's figures on test with their intervals, one panel per figure."""
     rows = group_rows(result)
     columns = [column for column in columns_of(rows, most_classes=4) if column.field not in _NOT_DRAWN]
     columns = [column for column in columns if column.of_class is None or column.field == "recall"][:6]

@@ -1,4 +1,4 @@
-"""The figures of a study: who won, how the search went, and what the best loss looks like.
+"""The plots of a study: the leaderboard, the course of the search, and the shape of the best loss.
 
 Each ``*_figure`` function returns a PNG file as bytes; `write_figures` puts them into a directory.
 """

@@ -1,4 +1,4 @@
-"""How each group fares, as columns of a table: the same for the command line, the figure and the page."""
+"""The figures of each group as columns of a table, shared by the command line, the plot and the report."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def _environment() -> Environment:
 
 
 def _fair(result: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the page says of groups; None for a study without a sensitive attribute."""
+    """The report's section on groups; None for a study without a sensitive attribute."""
     rows, held = group_rows(result), standings(result["best"])
     thresholds = group_thresholds(result)
     if not rows and not held and not result.get("front"):

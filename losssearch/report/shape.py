@@ -1,4 +1,4 @@
-"""What a loss looks like: its value and its slope over the margin or the residual of one sample."""
+"""The shape of a loss: its value and slope over the margin or the residual of one sample."""
 
 from __future__ import annotations
 

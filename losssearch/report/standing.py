@@ -43,7 +43,7 @@ class Standing:
 
     @property
     def excess(self) -> float:
-        """How far the gap on test is beyond the limit, in units of it; at most 0 where it is kept."""
+        """How far the gap on test is beyond the limit, in units of it; at most 0 if it is satisfied."""
         if self.test is None:
             return math.inf
         beyond = self.test - self.limit if self.op == "<=" else self.limit - self.test
@@ -66,7 +66,7 @@ class Standing:
 
     @property
     def chance(self) -> str:
-        """What chance alone would show, in words; empty if that was not computed."""
+        """The gap expected by chance, in words; empty if it was not computed."""
         if self.floor is None:
             return ""
         reach = "up to" if self.op == "<=" else "down to"
@@ -74,7 +74,7 @@ class Standing:
 
     @property
     def warning(self) -> str:
-        """What to say of a limit that these rows cannot verify; empty elsewhere."""
+        """A warning about a limit that these rows cannot verify; otherwise empty."""
         what, more = f"{self.title} {self.demand}", "Bring more rows, pool groups or loosen the limit."
         if self.status == "not certifiable":
             return f"So few rows cannot certify {what}, not even of a perfectly fair model. {more}"
@@ -89,7 +89,7 @@ def standings(entry: Mapping[str, Any]) -> tuple[Standing, ...]:
 
 
 def excess(found: Sequence[Standing]) -> float:
-    """The worst excess over the limits on test, 0 where all are kept."""
+    """The largest violation of a limit on test, 0 if all are satisfied."""
     return max((0.0, *(standing.excess for standing in found if standing.test is not None)))
 
 

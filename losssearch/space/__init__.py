@@ -1,4 +1,4 @@
-"""Search spaces: a YAML file says which losses a study may try; sampling turns a trial's answers into a spec."""
+"""Search spaces: a YAML file says which losses a study may try; sampling turns a trial's parameters into a spec."""
 
 from losssearch.space.binding import bind
 from losssearch.space.loading import bundled_spaces, check_space, load_space

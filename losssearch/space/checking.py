@@ -1,4 +1,4 @@
-"""From the nodes of a space file to a `SearchSpace`: every rule that a file must keep, each problem with its line."""
+"""From the nodes of a space file to a `SearchSpace`: checks every rule, and reports each problem with its line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a name or a file to a `SearchSpace`, or to the list of what is wrong with the file."""
+"""Loading a `SearchSpace` by name or from a file, or listing the problems of the file."""
 
 from __future__ import annotations
 

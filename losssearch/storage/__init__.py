@@ -1,1 +1,1 @@
-"""What a study leaves behind: records, the `Store` protocol and its SQL adapter (SQLite, PostgreSQL)."""
+"""The persistent record of a study: records, the `Store` protocol and its SQL adapter (SQLite, PostgreSQL)."""

@@ -1,4 +1,4 @@
-"""A database and its faults: transactions on it, waiting for a server that restarts, and saying what went wrong."""
+"""A database and its faults: transactions, waiting for a server that restarts, and error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who drives a study: the identity of a process, and the rules by which its lease is held, renewed and lost."""
+"""Which process drives a study: its identity, and how its lease is acquired, renewed and lost."""
 
 from __future__ import annotations
 

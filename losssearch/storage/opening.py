@@ -1,4 +1,4 @@
-"""From a URL to an engine: what may be a store, how its connections are set up, and whether a server answers at all."""
+"""From a URL to an engine: checking the URL, setting up connections, and testing whether a server responds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store keeps, as plain values: studies, trials and the stages of a selection."""
+"""The records of a store as plain values: studies, trials and the stages of a selection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from losssearch.redaction import redact
 
 
 class TrialState(StrEnum):
-    """What became of a trial. RUNNING is the only state that a resumed study runs again."""
+    """The state of a trial. RUNNING is the only state that a resumed study runs again."""
 
     RUNNING = "running"
     COMPLETED = "completed"

@@ -1,4 +1,4 @@
-"""The tables, and the one place that creates them.
+"""The database tables, and the only place that creates them.
 
 Columns hold what is asked for by name; the rest of a trial is one JSON column, so that a new field of a
 record with a default needs no migration. Tables carry a prefix, so that a shared database may hold them

@@ -1,4 +1,4 @@
-"""Seals on the JSON that a store holds, by which a row that something else wrote or changed is told from ours.
+"""Seals on the JSON in a store, which detect rows that were written or changed by something else.
 
 A seal is a digest of the content and of what names its row. It guards against accidents and edits, not against somebody
 who makes a seal of their own. Rows of older versions have none.

@@ -1,4 +1,4 @@
-"""Whether a store holds what losssearch wrote: the file, its tables, and the trials of a study together."""
+"""Checking that a store holds what losssearch wrote: the file, its tables, and the trials of a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface of a store: all that a study must find again after its driver was killed."""
+"""The interface of a store: everything that a study needs after its driver was killed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where people watch a study: the `Tracker` protocol, MLflow behind it, and the MLflow UI on a study."""
+"""Tracking a study for people: the `Tracker` protocol, its MLflow adapter, and the MLflow UI."""

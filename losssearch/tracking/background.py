@@ -1,4 +1,4 @@
-"""A tracker that never holds up the search: a thread writes, and what cannot be written is kept in a file."""
+"""A tracker that never delays the search: a thread writes, and what cannot be written is kept in a file."""
 
 from __future__ import annotations
 

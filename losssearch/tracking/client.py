@@ -1,4 +1,4 @@
-"""Runs through MLflow's public client: any store, at some five milliseconds and three calls a trial.
+"""Runs through MLflow's public client: any store, at about five milliseconds and three calls per trial.
 
 A child is created with its tags, gets parameters and metrics in one batch, and is ended.
 """

@@ -1,4 +1,4 @@
-"""Where a tracking store lies: its URI, the file behind it, and whether that file can be one."""
+"""The location of a tracking store: its URI, the file behind it, and whether that file is usable."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def file_of(tracking_uri: str) -> Path | None:
 
 
 def check(tracking_uri: str) -> Path | None:
-    """Refuse at once per file that MLflow would try for minutes; return it where it is still to be made.
+    """Refuse a file at once on which MLflow would keep trying for minutes; return it if it is still to be created.
 
     Raises:
         DataError: it is something else than an SQLite database.

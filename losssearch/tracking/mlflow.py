@@ -1,4 +1,4 @@
-"""A study in MLflow: one parent run, one child run a trial.
+"""A study in MLflow: one parent run, one child run per trial.
 
 Workers never write; the driver does, in the background (`BackgroundTracker`). A study's own store is written by SQL
 (`losssearch.tracking.tables`), any other through MLflow's public client (`losssearch.tracking.client`).

@@ -1,4 +1,4 @@
-"""What a tracker writes where: legal names, and nested values as flat ones."""
+"""Names and values for a tracker: legal names, and nested values made flat."""
 
 from __future__ import annotations
 

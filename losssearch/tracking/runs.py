@@ -1,4 +1,4 @@
-"""What a tracking store holds, as plain values, and the interface of whatever writes it."""
+"""The content of a tracking store as plain values, and the interface for writing it."""
 
 from __future__ import annotations
 

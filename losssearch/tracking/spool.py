@@ -1,4 +1,4 @@
-"""What a tracker has still to write, and the file that keeps it where the tracking server is gone."""
+"""Pending calls of a tracker, and the file that keeps them while the tracking server is gone."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ Entry: TypeAlias = Trials | Result
 
 
 class Spool:
-    """A file of JSON lines, one an entry, with the run that it belongs to. Safe from several threads."""
+    """A file of JSON lines, one per entry, each with the run that it belongs to. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""The interface of a tracker, and the one that records nothing."""
+"""The interface of a tracker, and a tracker that records nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Tracker(Protocol):
 
     @property
     def problems(self) -> Sequence[str]:
-        """What went wrong and is not mended, one sentence each, for the end of a search."""
+        """Unresolved problems, one sentence each, shown at the end of a search."""
         ...
 
     def prepare(self) -> None:

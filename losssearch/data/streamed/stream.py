@@ -63,7 +63,7 @@ class Stream:
         Every row comes once, but for a rest below ``size``. A row of no known group has the id -1; without a sensitive
         attribute there are no ids.
 
-        Which rows per replica gets depends on its seed and on ``epoch``, on nothing else.
+        Which rows a replica gets depends only on its seed and on ``epoch``.
 
         Raises `OptionError` if this machine does not have the file.
         """
