@@ -30,8 +30,8 @@ from benchmarks.workload import Workload, load_workload, make_trials
 from losssearch.assembly import Options, assemble
 from losssearch.errors import ConnectionLostError
 from losssearch.execution import Job
-from losssearch.execution.job import Judge
 from losssearch.execution.ray import WORKER_VARIABLES, RayExecutor
+from losssearch.judging.metric import MetricJudge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
 from losssearch.storage.records import TrialState
@@ -161,7 +161,7 @@ class _Trainer:
     def train(self, job: Job) -> int:
         model = build_model("mlp", self._replicas.width, self._replicas.classes)
         candidates = [Candidate(LossSpec.from_json(spec), rates, safe) for spec, rates, safe in job.candidates]
-        judge = Judge(job.metric, job.task, self._replicas)
+        judge = MetricJudge(job.metric, job.task, self._replicas)
         return len(train_population(model, candidates, self._replicas, job.plan, judge))
 
 

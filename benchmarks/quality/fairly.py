@@ -22,10 +22,10 @@ from losssearch.evaluation.fairness import Constraint, parse_constraint, value
 from losssearch.evaluation.fairness.counts import counts_of_tables
 from losssearch.evaluation.fairness.rates import gap_value, rates_of_counts
 from losssearch.evaluation.measure import Measure, Resampled
-from losssearch.execution.job import Judge
 from losssearch.judging.fair import Demands, fair_judge
+from losssearch.judging.metric import MetricJudge
 from losssearch.losses.spec import Part
-from losssearch.training import Evaluate
+from losssearch.training import Judge
 
 SPARED = 1.0
 """Standard errors that a gap on validation must spare of the limit."""
@@ -60,9 +60,9 @@ def demands(scenario: Scenario) -> Demands | None:
     return Demands(constraints=(scenario.constraint,), z=SPARED) if scenario.constraint else None
 
 
-def judge(scenario: Scenario, metric: Metric, task: str, replicas: Replicas) -> Evaluate:
+def judge(scenario: Scenario, metric: Metric, task: str, replicas: Replicas) -> Judge:
     """The judge of validation outputs that all methods have in common."""
-    plain, demanded = Judge(metric.name, task, replicas), demands(scenario)
+    plain, demanded = MetricJudge(metric.name, task, replicas), demands(scenario)
     return plain if demanded is None else fair_judge(metric.name, task, demanded, replicas, plain.own_unit)
 
 

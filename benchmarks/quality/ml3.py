@@ -19,7 +19,7 @@ from torch.func import functional_call
 from benchmarks.quality.fitting import MODEL, Fitted, plan_for
 from benchmarks.quality.problem import Problem
 from losssearch.data.replicas import Replicas
-from losssearch.execution.job import Judge
+from losssearch.judging.metric import MetricJudge
 from losssearch.models import build_model
 from losssearch.training import RATES
 
@@ -97,7 +97,7 @@ def _learn(replicas: Replicas, deadline: float) -> LearnedLoss:
 
 def _train(problem: Problem, one: Replicas, loss: LearnedLoss, rate: float) -> tuple[float, np.ndarray]:
     """The utility on validation at the best epoch, and the adjusted outputs on the test rows."""
-    plan, judge = plan_for(one), Judge(problem.metric.name, problem.task.kind, one)
+    plan, judge = plan_for(one), MetricJudge(problem.metric.name, problem.task.kind, one)
     model = network(one.width, one.seeds[0])
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=plan.weight_decay)
     steps = max(1, one.train["features"].shape[1] // plan.batch_size)

@@ -7,18 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
-from torch import Tensor
-
 from losssearch import stopping
 from losssearch.data.replicas import Replicas
-from losssearch.evaluation import Metric, evaluate, get_metric
-from losssearch.judging.fair import Demands, fair_judge
+from losssearch.evaluation import Metric
+from losssearch.judging import Demands, MetricJudge
+from losssearch.judging.fair import fair_judge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import ModelFactory, build_model, is_boosted
 from losssearch.plugins import Plugin
 from losssearch.stopping import one_process
 from losssearch.tasks import get_task
-from losssearch.training import Candidate, Course, Evaluate, Outcome, TrainingPlan, ended, population_course
+from losssearch.training import Candidate, Course, Judge, Outcome, TrainingPlan, ended, population_course
 from losssearch.training.boosting import train_boosted
 from losssearch.training.products import quick_products
 from losssearch.training.repeatable import repeatable
@@ -135,41 +134,8 @@ def _grow_trees(job: Job, replicas: Replicas) -> list[Outcome]:
     )
 
 
-def _judge(job: Job, replicas: Replicas, device: str) -> Evaluate:
-    plain = Judge(job.metric, job.task, replicas, device, weight=replicas.validation.get("weight"))
+def _judge(job: Job, replicas: Replicas, device: str) -> Judge:
+    plain = MetricJudge(job.metric, job.task, replicas, device, weight=replicas.validation.get("weight"))
     if job.demands is None:
         return plain
     return fair_judge(job.metric, job.task, job.demands, replicas, plain.own_unit, device)
-
-
-class Judge:
-    """The metric of a study, as a trainer asks for it: outputs in, utilities and adjustment out."""
-
-    def __init__(
-        self, metric: str | Metric, task: str, replicas: Replicas, device: str = "cpu", *, weight: Tensor | None = None
-    ) -> None:
-        """Judge by the facts of ``replicas``; ``weight`` ``[R, N]``: of the rows that will be judged."""
-        self._weight = None if weight is None else weight.to(device)[:, None]
-        self.metric = get_metric(metric, task)
-        facts = {name: value.to(device)[:, None] for name, value in replicas.facts.items()}
-        self._prior = facts.get("class_prior")
-        self._unit = (facts["target_mean"][:, None], facts["target_scale"][:, None]) if "target_mean" in facts else None
-
-    def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """See `losssearch.training.Evaluate`; predictions are judged in the target's own unit."""
-        values, adjustment = evaluate(
-            self.metric,
-            self.own_unit(outputs),
-            self.own_unit(target[:, None]),
-            tuned=tuned,
-            class_prior=self._prior,
-            weight=self._weight,
-        )
-        return self.metric.utility(values), lambda other: adjustment.apply(self.own_unit(other))
-
-    def own_unit(self, values: Tensor) -> Tensor:
-        """Outputs or targets in the unit of the target itself: float64, as a mean may be far larger than the spread."""
-        if self._unit is None:
-            return values
-        mean, scale = self._unit
-        return values.double() * scale + mean

@@ -25,7 +25,7 @@ from losssearch.evaluation.fairness import (
     utility_floor,
     value,
 )
-from losssearch.evaluation.fairness.judge import CONSTANT
+from losssearch.evaluation.fairness.constrained import CONSTANT
 from losssearch.tasks import get_kind
 from losssearch.training import Detailed
 
@@ -100,7 +100,7 @@ class ConstrainedJudge:
         self.constraints = parse_constraints(demands.constraints, task)
 
     def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """See `losssearch.training.Evaluate`."""
+        """See `losssearch.training.Judge`."""
         own = self.rows.own_unit
         shown, goal = own(outputs), own(target[:, None])
         found = self._evaluate(shown, goal, tuned, self.z)
@@ -161,7 +161,7 @@ class FrontJudge:
         self._by_thresholds = get_kind(task).view.thresholded and self.constraint.gap.counted
 
     def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """See `losssearch.training.Evaluate`."""
+        """See `losssearch.training.Judge`."""
         rows, own = self.rows, self.rows.own_unit
         outputs, target = own(outputs), own(target[:, None])
         if self._by_thresholds:

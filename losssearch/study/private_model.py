@@ -12,7 +12,7 @@ from torch import Tensor
 from losssearch.data import make_replicas
 from losssearch.data.splits import Draw
 from losssearch.errors import OptionError
-from losssearch.execution.job import Judge
+from losssearch.judging.metric import MetricJudge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import LoopedModule, build_model
 from losssearch.study.context import Context
@@ -66,7 +66,7 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
             with torch.no_grad():
                 return model.forward(stacked, {}, features, training=False, seed=0)
 
-        judge = Judge(context.judged_by, settings.task, replicas)
+        judge = MetricJudge(context.judged_by, settings.task, replicas)
         tuned = torch.tensor([spec.decision == "tuned"])
         _, adjust = judge(outputs(replicas.validation["features"]), replicas.validation["target"], tuned)
         test = replicas.held["test"]

@@ -1,6 +1,6 @@
 """Training of candidates as populations."""
 
-from losssearch.training.outcome import Course, Detailed, Evaluate, Outcome, ended
+from losssearch.training.outcome import Course, Detailed, Judge, Outcome, ended
 from losssearch.training.plan import RATES, TrainingPlan, default_plan, without_rungs
 from losssearch.training.trainer import Candidate, population_course, train_population
 
@@ -9,7 +9,7 @@ __all__ = [
     "Candidate",
     "Course",
     "Detailed",
-    "Evaluate",
+    "Judge",
     "Outcome",
     "TrainingPlan",
     "default_plan",

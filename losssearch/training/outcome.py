@@ -34,7 +34,7 @@ class Detailed:
         return self.apply(outputs)
 
 
-class Evaluate(Protocol):
+class Judge(Protocol):
     """Judges a whole population on validation.
 
     Called with outputs ``[R, K, N(, C)]``, target ``[R, N]`` and ``tuned`` ``[K]`` (bool); gives utilities

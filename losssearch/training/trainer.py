@@ -23,7 +23,7 @@ from losssearch.models import StackedModel
 from losssearch.models.allocation import is_out_of_memory, let_go
 from losssearch.training.capacity import give_back, members_at_once
 from losssearch.training.members import Members
-from losssearch.training.outcome import CUT, HALVED, Course, Detailed, Evaluate, Outcome, ended, kept
+from losssearch.training.outcome import CUT, HALVED, Course, Detailed, Judge, Outcome, ended, kept
 from losssearch.training.plan import TrainingPlan
 from losssearch.training.products import quick_products
 from losssearch.training.repeatable import repeatable
@@ -47,7 +47,7 @@ def train_population(
     candidates: Sequence[Candidate],
     replicas: Replicas,
     plan: TrainingPlan,
-    evaluate: Evaluate,
+    evaluate: Judge,
     *,
     device: torch.device | str = "cpu",
     hold: bool = False,
@@ -81,7 +81,7 @@ def population_course(
     candidates: Sequence[Candidate],
     replicas: Replicas,
     plan: TrainingPlan,
-    evaluate: Evaluate,
+    evaluate: Judge,
     *,
     device: torch.device | str = "cpu",
     hold: bool = False,
@@ -129,7 +129,7 @@ class _Training:
         candidates: Sequence[Candidate],
         replicas: Replicas,
         plan: TrainingPlan,
-        evaluate: Evaluate,
+        evaluate: Judge,
         device: torch.device,
         deadline: float | None,
         share: float,

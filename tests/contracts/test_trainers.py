@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from losssearch.data import draws, load, make_replicas, partition
 from losssearch.data.replicas import Replicas
-from losssearch.execution.job import Judge
+from losssearch.judging.metric import MetricJudge
 from losssearch.losses import loss_term, term, terms
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.spec import LossSpec
@@ -108,7 +108,7 @@ def train(
 ) -> list[Outcome]:
     given = data or replicas(task)
     built = build_model(model, given.width, get_task(task).width(given.classes))
-    judge = evaluate or Judge(METRIC[task], task, given)
+    judge = evaluate or MetricJudge(METRIC[task], task, given)
     return train_population(built, population, given, plan, judge, hold=hold)
 
 
@@ -266,10 +266,10 @@ def test_equals_a_plain_pytorch_loop(model: Any, task: str, number: int) -> None
     data, rate = replicas(task), 1e-2
     candidate = candidates(task, rates=(rate,), decision="fixed")[number]
     metric = {"multiclass": "log_loss", "regression": "mae"}[task]
-    (outcome,) = train(model, task, [candidate], evaluate=Judge(metric, task, data))
+    (outcome,) = train(model, task, [candidate], evaluate=MetricJudge(metric, task, data))
     classes = data.classes
     for r, seed in enumerate(data.seeds):
-        judge = Judge(metric, task, data.take([r]))
+        judge = MetricJudge(metric, task, data.take([r]))
         module = as_module(model, data.width, get_task(task).width(classes), seed)
         loss = ComposedLoss.of_facts(candidate.spec, {name: value[r] for name, value in data.facts.items()}, data.sizes)
         weights = [p for p in module.parameters() if p.dim() > 1]

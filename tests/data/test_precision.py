@@ -9,7 +9,7 @@ import torch
 
 from losssearch.data import Dataset, Encoder, draws, load, make_replicas, partition
 from losssearch.data.dataset import Dataset as Loaded
-from losssearch.execution.job import Judge
+from losssearch.judging.metric import MetricJudge
 
 ROWS = 240
 GENERATOR = np.random.default_rng(5)
@@ -62,9 +62,9 @@ def test_the_unit_of_a_target_plays_no_part(factor: float, offset: float) -> Non
         parts = partition(dataset, 0)
         drawn = draws(dataset, parts.search, seed=0, count=2, purpose="search")
         replicas.append(make_replicas(dataset, drawn, held={"test": parts.test}))
-        judges.append(Judge("rmse", "regression", replicas[-1]))
+        judges.append(MetricJudge("rmse", "regression", replicas[-1]))
     before, after = replicas
-    np.testing.assert_allclose(after.target, before.target, atol=2e-3 if offset > 1e12 else 1e-5)
+    np.testing.assert_allclose(after.train["target"], before.train["target"], atol=2e-3 if offset > 1e12 else 1e-5)
     # A model that is off by half a standard deviation has that error in the target's own unit.
     utilities = [
         judge((r.validation["target"] + 0.5).float()[:, None], r.validation["target"], torch.tensor([False]))[0]

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from losssearch.data import draws, load, make_replicas, partition
 from losssearch.data.replicas import Replicas
-from losssearch.execution.job import Job, Judge, run_job
+from losssearch.execution.job import Job, run_job
+from losssearch.judging.metric import MetricJudge
 from losssearch.losses import terms
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.models import build_model
@@ -72,7 +73,7 @@ def test_the_same_training_gives_the_same_digits(task: str, model: Any) -> None:
 def test_pytorch_itself_sees_no_wait_in_a_step(task: str) -> None:
     given = replicas(task)
     model = build_model("mlp", given.width, TASKS[task].width(given.classes), "cuda")
-    judge, device = Judge(METRIC[task], task, given, "cuda"), torch.device("cuda")
+    judge, device = MetricJudge(METRIC[task], task, given, "cuda"), torch.device("cuda")
     made = _Training(model, [Candidate(spec, (1e-3,)) for spec in specs(task)], given, PLAN, judge, device, None, 1.0)
     batches = list(made._batches(1, 4))
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from losssearch.data.replicas import Replicas
-from losssearch.execution.job import Judge
+from losssearch.judging.metric import MetricJudge
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
@@ -48,7 +48,7 @@ def train(replicas: Replicas, model: Any, only: slice = slice(None)) -> list[Out
     specs = [[{"term": "squared"}], [{"term": "huber", "weight": WEIGHT}], [{"term": "general_robust"}]]
     candidates = [Candidate(LossSpec.from_json({"parts": spec}), (2e-3, 2e-2)) for spec in specs][only]
     built = build_model(model, replicas.width, 1)
-    return train_population(built, candidates, replicas, PLAN, Judge("mae", "regression", replicas), hold=True)
+    return train_population(built, candidates, replicas, PLAN, MetricJudge("mae", "regression", replicas), hold=True)
 
 
 def check_same(found: list[Outcome], expected: list[Outcome]) -> None:

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from losssearch.data.replicas import Replicas
 from losssearch.execution import job as jobs
 from losssearch.execution.job import Job, run_job
+from losssearch.judging import MetricJudge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
 from losssearch.training import Candidate, TrainingPlan, train_population, trainer
@@ -107,7 +108,7 @@ def test_all_sums_by_index_of_a_training_and_its_evaluation_are_deterministic(
             job = Job(1, "search", ((spec, (1e-3,), True),), "regression", "mae", "mlp", plan)
             run_job(job, weighted)
         else:
-            judge = jobs.Judge("mae", "regression", weighted, weight=weighted.validation["weight"])
+            judge = MetricJudge("mae", "regression", weighted, weight=weighted.validation["weight"])
             candidates = [Candidate(LossSpec.from_json({"parts": parts}), (1e-3,))]
             train_population(build_model("mlp", weighted.width, 1), candidates, weighted, plan, judge)
     assert len(sums.set) > 1

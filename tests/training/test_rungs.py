@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from losssearch.data.replicas import Replicas
-from losssearch.execution.job import Judge
+from losssearch.judging.metric import MetricJudge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
 from losssearch.training import (
@@ -45,7 +45,7 @@ def train(
 ) -> list[Outcome]:
     """Outputs are held where the metric is a real one; a scripted one is asked once an epoch."""
     model = build_model("mlp", replicas.width, 1)
-    metric = judge or Judge("mae", "regression", replicas)
+    metric = judge or MetricJudge("mae", "regression", replicas)
     return train_population(model, candidates, replicas, plan, metric, hold=judge is None)
 
 
@@ -160,7 +160,8 @@ def test_what_is_reached_on_the_way_rises_to_the_best(replicas: Replicas) -> Non
     model = build_model("mlp", replicas.width, 1)
     told: list[float] = []
     outcomes = ended(
-        population_course(model, [*SLOW, *GOOD], replicas, PLAN, Judge("mae", "regression", replicas)), told.append
+        population_course(model, [*SLOW, *GOOD], replicas, PLAN, MetricJudge("mae", "regression", replicas)),
+        told.append,
     )
     assert len(told) > 1
     assert told == sorted(set(told))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from losssearch.data.batch import at_rows
 from losssearch.data.replicas import Replicas
-from losssearch.execution.job import Judge
+from losssearch.judging.metric import MetricJudge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
 from losssearch.training import Candidate, TrainingPlan, train_population
@@ -73,7 +73,7 @@ def test_a_network_on_weighted_rows_is_one_on_repeated_rows(task: str, part: dic
 
     def outputs(replicas: Replicas) -> Tensor:
         plan = TrainingPlan(epochs=12, batch_size=replicas.rows)
-        judge = Judge(NAMES[task], task, replicas)
+        judge = MetricJudge(NAMES[task], task, replicas)
         found = train_population(model, [Candidate(spec_of(part), (3e-3,))], replicas, plan, judge, hold=True)
         return torch.tensor(found[0].held["test"])
 
@@ -90,7 +90,7 @@ def test_trees_count_weights(task: str, part: dict[str, object], library: str) -
     data = weighted(task)
 
     def outputs(replicas: Replicas) -> Tensor:
-        judge = Judge(NAMES[task], task, replicas)
+        judge = MetricJudge(NAMES[task], task, replicas)
         plan = TrainingPlan(epochs=2, batch_size=64)
         found = train_boosted(library, [Candidate(spec_of(part), (0.1,))], replicas, plan, judge, hold=True)
         return torch.tensor(found[0].held["test"])
@@ -113,7 +113,7 @@ def test_validation_counts_by_weight() -> None:
     data = weighted("binary")
     outputs = torch.randn(1, 4, HELD, generator=torch.Generator().manual_seed(1))
     often = torch.arange(HELD).float().add(1)[None]
-    judge = Judge("log_loss", "binary", data, weight=often)
+    judge = MetricJudge("log_loss", "binary", data, weight=often)
     utility, _ = judge(outputs, data.validation["target"], torch.zeros(4, dtype=torch.bool))
     losses = torch.nn.functional.binary_cross_entropy_with_logits(
         outputs.double(), data.validation["target"][:, None].expand(-1, 4, -1).double(), reduction="none"

@@ -12,7 +12,7 @@ import torch
 from losssearch.data import draws, load, make_replicas, partition
 from losssearch.data.replicas import Replicas
 from losssearch.evaluation import evaluate, get_metric
-from losssearch.execution.job import Judge
+from losssearch.judging.metric import MetricJudge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
 from losssearch.training import Candidate, Outcome, TrainingPlan, train_population
@@ -103,7 +103,7 @@ def test_held_outputs_are_adjusted_as_validation_says(name: str, task: str, metr
     )
     # One epoch, so that the best is the same for both.
     plan = TrainingPlan(epochs=1, batch_size=16)
-    found, raw = train_population(model, [tuned, fixed], replicas, plan, Judge(metric, task, replicas), hold=True)
+    found, raw = train_population(model, [tuned, fixed], replicas, plan, MetricJudge(metric, task, replicas), hold=True)
     outputs = torch.from_numpy(raw.held["same"])
     target = replicas.validation["target"]
     if task == "regression":

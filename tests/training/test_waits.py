@@ -16,7 +16,7 @@ from losssearch.data import draws, load, make_replicas, partition
 from losssearch.data.batch import Batch
 from losssearch.data.replicas import Replicas
 from losssearch.errors import SpecError
-from losssearch.execution.job import Judge
+from losssearch.judging.metric import MetricJudge
 from losssearch.losses import terms
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.reduction import Reduction
@@ -91,7 +91,7 @@ def can_weigh(part: Part) -> bool:
 def training(task: str, model: Any = "mlp", *, weighed: bool = False) -> _Training:
     given = grouped(task) if weighed else unweighted(grouped(task))
     built = build_model(model, given.width, TASKS[task].width(given.classes))
-    judge = Judge(METRIC[task], task, given, str(DEVICE))
+    judge = MetricJudge(METRIC[task], task, given, str(DEVICE))
     return _Training(built, candidates(task, weighed=weighed), given, PLAN, judge, DEVICE, None, 1.0)
 
 

@@ -8,11 +8,7 @@ rows can tell, `report` how each group fares.
 
 from losssearch.evaluation.fairness.bound import bound, promise_z
 from losssearch.evaluation.fairness.certificate import Certificate, certificate
-from losssearch.evaluation.fairness.constraint import Constraint, parse_constraint, parse_constraints
-from losssearch.evaluation.fairness.frontier import Front, frontier, hypervolume, pareto, undominated
-from losssearch.evaluation.fairness.gaps import ATTRIBUTE_GAPS, GAPS, Gap, gaps_for, get_gap
-from losssearch.evaluation.fairness.group_thresholds import GroupThresholds, fit_group_thresholds, group_threshold_front
-from losssearch.evaluation.fairness.judge import (
+from losssearch.evaluation.fairness.constrained import (
     FairAdjustment,
     FairEvaluation,
     constrained_utility,
@@ -20,6 +16,10 @@ from losssearch.evaluation.fairness.judge import (
     evaluate_fairly,
     utility_floor,
 )
+from losssearch.evaluation.fairness.constraint import Constraint, parse_constraint, parse_constraints
+from losssearch.evaluation.fairness.frontier import Front, frontier, hypervolume, pareto, undominated
+from losssearch.evaluation.fairness.gaps import ATTRIBUTE_GAPS, GAPS, Gap, gaps_for, get_gap
+from losssearch.evaluation.fairness.group_thresholds import GroupThresholds, fit_group_thresholds, group_threshold_front
 from losssearch.evaluation.fairness.noise_floor import NoiseFloor, noise_floor
 from losssearch.evaluation.fairness.rates import value
 from losssearch.evaluation.fairness.report import group_table

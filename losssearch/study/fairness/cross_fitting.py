@@ -30,7 +30,7 @@ from losssearch.evaluation.fairness import (
     value,
 )
 from losssearch.evaluation.fairness.clustered import widening
-from losssearch.evaluation.fairness.judge import CONSTANT
+from losssearch.evaluation.fairness.constrained import CONSTANT
 from losssearch.evaluation.fairness.rates import Rates, gap_value, rates
 from losssearch.judging.fair import RAW
 from losssearch.study.context import Context

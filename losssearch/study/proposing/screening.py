@@ -25,7 +25,7 @@ from losssearch.data.batch import at_rows
 from losssearch.data.probing import banded, joint, probe_order, representative
 from losssearch.data.replicas import Replicas
 from losssearch.evaluation import Metric
-from losssearch.execution.job import Judge
+from losssearch.judging.metric import MetricJudge
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
@@ -94,7 +94,7 @@ class Screen:
             torch.randn((classes, VIEWS), generator=generator, dtype=torch.float64).sign(),
         )
         self._size = max(4, min(BATCH, 8_000_000 // (rows * classes)))
-        self._judge = None if metric is None else Judge(metric, task, probe)
+        self._judge = None if metric is None else MetricJudge(metric, task, probe)
         if self._judge is not None:
             self._before, _ = self._judge(self._initial[:, :, :FREE], self._free, torch.ones(1, dtype=torch.bool))
         self._metric = "" if self._judge is None else self._judge.metric.name

@@ -20,7 +20,7 @@ from losssearch.training.boosting.member import Member, Tree, stacked
 from losssearch.training.boosting.objective import Objective, initial_score
 from losssearch.training.boosting.pieces import pieces_of
 from losssearch.training.boosting.plan import ROUNDS
-from losssearch.training.outcome import CUT, Detailed, Evaluate, Outcome, kept
+from losssearch.training.outcome import CUT, Detailed, Judge, Outcome, kept
 from losssearch.training.plan import TrainingPlan
 from losssearch.training.trainer import Candidate
 
@@ -33,7 +33,7 @@ def train_boosted(
     candidates: Sequence[Candidate],
     replicas: Replicas,
     plan: TrainingPlan,
-    evaluate: Evaluate,
+    evaluate: Judge,
     *,
     hold: bool = False,
     deadline: float | None = None,
@@ -61,7 +61,7 @@ class _Growing:
         candidates: Sequence[Candidate],
         replicas: Replicas,
         plan: TrainingPlan,
-        evaluate: Evaluate,
+        evaluate: Judge,
         deadline: float | None,
         offer: Offer,
     ) -> None:

@@ -17,7 +17,8 @@ from losssearch.data import draws, load, make_replicas, partition
 from losssearch.data.replicas import Replicas
 from losssearch.errors import OptionError
 from losssearch.evaluation import get_metric
-from losssearch.execution.job import Job, Judge, run_job
+from losssearch.execution.job import Job, run_job
+from losssearch.judging.metric import MetricJudge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import BOOSTED
 from losssearch.training import Candidate, Outcome, TrainingPlan
@@ -51,7 +52,7 @@ def train(
     task: str, *candidates: Candidate, library: str = "lightgbm", plan: TrainingPlan = PLAN, **more: Any
 ) -> list[Outcome]:
     data = more.pop("data", replicas(task))
-    judge = more.pop("judge", Judge(METRIC[task], task, data))
+    judge = more.pop("judge", MetricJudge(METRIC[task], task, data))
     return train_boosted(library, candidates, data, plan, judge, hold=True, **more)
 
 
@@ -138,7 +139,7 @@ def test_held_outputs_are_adjusted_and_in_the_targets_unit(task: str) -> None:
 
 @every_library
 def test_the_best_epoch_counts(library: str) -> None:
-    judge = Judge("log_loss", "binary", replicas("binary"))
+    judge = MetricJudge("log_loss", "binary", replicas("binary"))
     plan = replace(PLAN, epochs=12, patience=3)
     (found,) = train(
         "binary", candidate({"term": PLAIN["binary"]}, rates=(0.3,)), judge=judge, plan=plan, library=library
