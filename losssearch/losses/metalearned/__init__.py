@@ -1,1 +1,0 @@
-"""Losses that are learned from data."""
