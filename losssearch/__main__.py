@@ -39,7 +39,7 @@ def _close_to_signals() -> None:
 
 
 def _end_at_once() -> None:
-    os.write(2, b"\nlosssearch: ended at once; what was saved is kept, --resume goes on\n")
+    os.write(2, b"\nlosssearch: ended at once; what was saved is kept, --resume continues it\n")
     os._exit(130)
 
 

@@ -51,7 +51,7 @@ def _check(names: Sequence[str], as_json: bool) -> None:
     else:
         screen = console()
         for name, problems in found.items():
-            for line in problems or [f"{name}: keeps every rule"]:
+            for line in problems or [f"{name}: valid"]:
                 screen.print(line, soft_wrap=True)
     broken = {name: len(problems) for name, problems in found.items() if problems}
     if broken:
