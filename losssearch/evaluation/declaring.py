@@ -85,6 +85,7 @@ class MetricRecord:
             fit=fit,
             aims=tuple((self.aims(**given) if self.aims else {}).items()),
             weighs=measure.weighs,
+            cells=isinstance(measure, PerMember) and measure.reads_group,
             source="" if is_own(self.function) else source_of(self.function),
             **self.facts,
         )
@@ -144,8 +145,9 @@ def metric(
 
     The function is called with the outputs and the target of one model and returns one number. Its positional
     parameters say what it reads: ``outputs``, ``target``, or a name of the task's view such as ``decisions``,
-    ``probabilities``, ``scores`` or ``predictions``; ``batch`` is a mapping with all of them. A parameter ``weight``
-    takes one weight per row, or None. Keyword-only parameters are its ``numbers``.
+    ``probabilities``, ``scores`` or ``predictions``; ``batch`` is a mapping with all of them. ``group`` is the number
+    of the sensitive group of each row, for tasks with classes. A parameter ``weight`` takes one weight per row, or
+    None. Keyword-only parameters are its ``numbers``.
 
     Args:
         direction: ``"maximize"`` or ``"minimize"``.
@@ -172,10 +174,14 @@ def metric(
 
     Example:
         >>> import losssearch as ls
-        >>> @ls.metric(direction="maximize", task="binary")
-        ... def recall(decisions, target):
-        ...     return (decisions * target).sum() / target.sum()
-        >>> ls.search(..., metric=recall)  # doctest: +SKIP
+        >>> @ls.metric(direction="minimize", task="binary", low=0.0)
+        ... def missed(decisions, target):
+        ...     return 10 * ((decisions == 0) & (target == 1)).sum() + ((decisions == 1) & (target == 0)).sum()
+        >>> decision = ls.tune_decision([-2.0, -0.5, 1.0, 0.3], [0, 1, 1, 0], metric=missed)
+        >>> decision.value, decision.decide([-1.5, 0.0]).tolist()
+        (1.0, [0, 1])
+
+        A study takes it likewise: ``ls.search(data, target="label", metric=missed)``.
     """
     kinds = [task] if isinstance(task, str | View) else list(task)
     tasks = frozenset(one.name if isinstance(one, View) else one for one in kinds)

@@ -16,7 +16,7 @@ from losssearch.evaluation.measure import Measure, Resampled
 from losssearch.evaluation.record import Metric
 from losssearch.tasks.view import View
 
-WEIGHT, BATCH, OUTPUTS = "weight", "batch", "outputs"
+WEIGHT, BATCH, OUTPUTS, GROUP = "weight", "batch", "outputs", "group"
 TARGETS = ("target", "labels")
 """What the target may be called."""
 READS = ("decisions", "probabilities", "scores", "predictions")
@@ -37,6 +37,11 @@ class PerMember(Measure):
     def target_columns(self) -> bool:
         """See `Measure.target_columns`."""
         return self.view.target_columns
+
+    @property
+    def reads_group(self) -> bool:
+        """Whether it reads the group of each row, so that targets are cells of label and group."""
+        return GROUP in self.reads
 
     @property
     def weighs(self) -> bool:
@@ -87,6 +92,9 @@ class PerMember(Measure):
     def _given(self, outputs: Tensor, target: Tensor, weight: Tensor | None) -> Mapping[str, Tensor]:
         wanted = set(self.view.reads) if BATCH in self.reads else set(self.reads) & set(self.view.reads)
         given = {name: self.view.reads[name](outputs) for name in wanted}
+        if self.reads_group:
+            classes = outputs.shape[-1] if self.view.columns else 2
+            given[GROUP], target = target // classes, target % classes
         given |= {OUTPUTS: outputs, **dict.fromkeys(TARGETS, target)}
         return given if weight is None else given | {WEIGHT: weight}
 
@@ -115,7 +123,7 @@ def per_member(function: Callable[..., Any], view: View | None) -> PerMember:
         raise SpecError(f"metric {name}'s parameters must be named one by one, got {', '.join(odd)}")
     positional = [one for one in parameters if one.kind is not one.KEYWORD_ONLY and one.name != WEIGHT]
     reads = [one.name for one in positional if one.default is one.empty]
-    known = {OUTPUTS, BATCH, *TARGETS, *READS, *(view.reads if view else ())}
+    known = {OUTPUTS, BATCH, GROUP, *TARGETS, *READS, *(view.reads if view else ())}
     if not set(reads) & known and len(reads) == 2:
         reads = [OUTPUTS, "target"]  # names of its own, such as (y_pred, y_true): by position
     if not reads:
@@ -135,4 +143,5 @@ def per_member(function: Callable[..., Any], view: View | None) -> PerMember:
 
 
 def _offered(view: View) -> set[str]:
-    return {OUTPUTS, BATCH, *TARGETS, *view.reads}
+    """Names that a metric may read; the group goes with labels alone, see `losssearch.evaluation.worst_cell.cells`."""
+    return {OUTPUTS, BATCH, *TARGETS, *view.reads, *([GROUP] if view.labels else ())}

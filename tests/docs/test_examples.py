@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from losssearch.evaluation import declaring
 from losssearch.losses.term import LossTerm
 
 MODULES = (
     "losssearch.errors",
     "losssearch.evaluation.decision",
+    "losssearch.evaluation.declaring",
     "losssearch.export.reading",
     "losssearch.losses.adaptive.robust",
     "losssearch.losses.domains",
@@ -43,6 +45,7 @@ def examples(name: str) -> Iterator[doctest.DocTest]:
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(declaring, "_records", list(declaring.records()))  # what an example declares is forgotten
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
     tests = [test for test in examples(name) if test.examples]
     assert tests, f"{name} shows no example"

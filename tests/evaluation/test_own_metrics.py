@@ -14,6 +14,7 @@ import losssearch as ls
 from losssearch.errors import OptionError, SpecError, UnknownNameError
 from losssearch.evaluation import declaring, evaluate, get_metric, metrics_for, paired_difference
 from losssearch.evaluation.registry import asked_metric, kinds_of
+from losssearch.evaluation.worst_cell import cells
 from losssearch.losses.domains import Float
 
 ROWS = 60
@@ -77,6 +78,25 @@ def test_a_function_may_read_the_batch() -> None:
     outputs, target = _binary()
     found = asked_metric(from_batch, "binary", "maximize")(outputs, target)
     torch.testing.assert_close(found, get_metric("accuracy", "binary")(outputs, target))
+
+
+def worst_of_groups(decisions: Tensor, target: Tensor, group: Tensor) -> float:
+    right = (decisions == target).double()
+    return min(float(right[group == one].mean()) for one in group.unique())
+
+
+def test_a_function_may_read_the_group_of_each_row() -> None:
+    outputs, target = _binary()
+    group = torch.arange(ROWS)[None] % 3
+    own, known = asked_metric(worst_of_groups, "binary", "maximize"), get_metric("worst_group(accuracy)", "binary")
+    assert own.cells
+    torch.testing.assert_close(own(outputs, cells(target, group, 2)), known(outputs, cells(target, group, 2)))
+    with pytest.raises(OptionError, match="reads group; in this kind of task it may read"):
+        asked_metric(lambda_of_groups, "regression", "minimize")
+
+
+def lambda_of_groups(outputs: Tensor, target: Tensor, group: Tensor) -> float:
+    return 0.0
 
 
 def test_two_parameters_of_other_names_are_outputs_and_target() -> None:
