@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from losssearch.api import SearchResult, search
+    from losssearch.data.target_kind import Classes, Numbers
     from losssearch.errors import LossSearchError
     from losssearch.evaluation.decision import Decision, tune_decision
     from losssearch.evaluation.declaring import metric
@@ -26,16 +27,20 @@ if TYPE_CHECKING:
     from losssearch.losses.compose import compose
     from losssearch.losses.domains import Choice, Float, Int
     from losssearch.study_result import load_result
+    from losssearch.tasks import Baseline, task_kind
     from losssearch.training.handle import TrialHandle
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Baseline",
     "Choice",
+    "Classes",
     "Decision",
     "Float",
     "Int",
     "LossSearchError",
+    "Numbers",
     "SearchResult",
     "TrialHandle",
     "__version__",
@@ -45,16 +50,20 @@ __all__ = [
     "loss_term",
     "metric",
     "search",
+    "task_kind",
     "terms",
     "tune_decision",
 ]
 
 _HOME = {
+    "Baseline": "losssearch.tasks",
     "Choice": "losssearch.losses.domains",
+    "Classes": "losssearch.data.target_kind",
     "Decision": "losssearch.evaluation.decision",
     "Float": "losssearch.losses.domains",
     "Int": "losssearch.losses.domains",
     "LossSearchError": "losssearch.errors",
+    "Numbers": "losssearch.data.target_kind",
     "SearchResult": "losssearch.api",
     "TrialHandle": "losssearch.training.handle",
     "compose": "losssearch.losses.compose",
@@ -63,6 +72,7 @@ _HOME = {
     "loss_term": "losssearch.losses",
     "metric": "losssearch.evaluation.declaring",
     "search": "losssearch.api",
+    "task_kind": "losssearch.tasks",
     "terms": "losssearch.losses",
     "tune_decision": "losssearch.evaluation.decision",
 }

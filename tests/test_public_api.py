@@ -13,11 +13,14 @@ import pytest
 import losssearch as ls
 
 PUBLIC = {
+    "Baseline",
     "Choice",
+    "Classes",
     "Decision",
     "Float",
     "Int",
     "LossSearchError",
+    "Numbers",
     "SearchResult",
     "TrialHandle",
     "__version__",
@@ -27,6 +30,7 @@ PUBLIC = {
     "loss_term",
     "metric",
     "search",
+    "task_kind",
     "terms",
     "tune_decision",
 }

@@ -66,7 +66,8 @@ def partition(dataset: Dataset, seed: int) -> Partition:
     part = np.searchsorted([0.6, 0.8], position, side="right")
     parts = Partition(rows[part == 0], rows[part == 1], rows[part == 2])
     for name, members in (("search", parts.search), ("confirmation", parts.confirmation), ("test", parts.test)):
-        if lacking := set(range(len(dataset.classes))) - set(dataset.target[members].tolist()):
+        held = set(dataset.target[members].tolist()) if dataset.classes else set()
+        if lacking := set(range(len(dataset.classes))) - held:
             label = dataset.classes[min(lacking)]
             raise DataError(
                 f"every part of the data must hold every class; the {name} part of {dataset.name} has no {label!r}, "

@@ -13,6 +13,14 @@ from losssearch.errors import DataError, OptionError
 TargetName: TypeAlias = str | Sequence[str]
 """The target's column, or several: a list, or names with commas between them where no column has the whole name."""
 
+Moments: TypeAlias = float | tuple[float, ...]
+"""A mean or a scale of the target: a number, or one per column of a target of several."""
+
+
+def per_column(moments: Moments) -> tuple[float, ...]:
+    """One number per target column."""
+    return (moments,) if isinstance(moments, int | float) else tuple(moments)
+
 
 def target_columns(target: TargetName | None, known: Iterable[str] | None) -> tuple[str, ...]:
     """The names of the target's columns; ``known`` are the columns that there are, or None if they are not known.

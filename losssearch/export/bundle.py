@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from losssearch import __version__
+from losssearch.data.target_columns import Moments
 from losssearch.errors import OptionError
 from losssearch.export.card import model_card
 from losssearch.export.facts import LossFacts
@@ -57,8 +58,8 @@ def bundle_files(
     data: Mapping[str, Any] | None = None,
     study: str = "",
     verdict_text: str = "",
-    target_mean: float = 0.0,
-    target_scale: float = 1.0,
+    target_mean: Moments = 0.0,
+    target_scale: Moments = 1.0,
     groups: int = 0,
 ) -> dict[str, bytes]:
     """The files of the bundle of ``spec``, by name.
@@ -66,7 +67,8 @@ def bundle_files(
     ``class_prior`` [classes] is the share of each class in the searched data, None for regression;
     ``learned`` the learned scalars by their names in the composed loss's state, their initial values where
     missing; ``metric`` and ``data`` those of ``result.json``; ``target_mean`` and ``target_scale`` the
-    searched data's standardisation, in the target's own units; ``groups`` how many sensitive groups there are.
+    searched data's standardisation, in the target's own units, one per target column; ``groups`` how many sensitive
+    groups there are.
 
     Raises `SpecError` where a fact is missing or does not fit the spec.
     """
@@ -81,8 +83,8 @@ def bundle_files(
         study=study,
         data=dict(data or {}),
         verdict_text=verdict_text,
-        target_mean=float(target_mean),
-        target_scale=float(target_scale),
+        target_mean=target_mean,
+        target_scale=target_scale,
         version=__version__,
         groups=groups,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from losssearch.data.target_columns import per_column
 from losssearch.export.facts import LossFacts, plain
 from losssearch.export.usage import usage_lines
 
@@ -62,8 +63,13 @@ def _notes(facts: LossFacts) -> list[str]:
     if facts.kind.export.unit:
         notes.append(
             "The loss was searched on standardised targets. For raw units give `Loss(target_mean=…, target_scale=…)`, "
-            f"in the searched data {facts.target_mean:.6g} and {facts.target_scale:.6g}."
+            f"in the searched data {per_column(facts.target_mean)[0]:.6g} and "
+            f"{per_column(facts.target_scale)[0]:.6g}."
         )
+    elif not facts.kind.nominal:
+        moments = zip(per_column(facts.target_mean), per_column(facts.target_scale), strict=True)
+        found = ", ".join(f"{mean:.6g} and {scale:.6g}" for mean, scale in moments)
+        notes.append(f"It takes targets that are standardised, by mean and scale of each column: {found}.")
     if facts.reads_prior:
         notes.append("It reads the share of each class; for other data than the searched, give `Loss(class_prior=…)`.")
     if facts.reads_zero:

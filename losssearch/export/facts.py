@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from losssearch.data.target_columns import Moments, per_column
 from losssearch.errors import SpecError
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.domains import CLASSES, GROUPS, LEARNED, TARGET_MEAN, TARGET_SCALE, Float, Int
@@ -20,9 +21,7 @@ from losssearch.tasks import KINDS, TaskKind, get_kind
 LARGEST_ZERO = 1e30
 """Standardised targets are float32, and so is the place of their zero."""
 
-_DOMAINS: Mapping[str, Float | Int] = MappingProxyType(
-    {"classes": CLASSES, "groups": GROUPS, "target_mean": TARGET_MEAN, "target_scale": TARGET_SCALE}
-)
+_DOMAINS: Mapping[str, Float | Int] = MappingProxyType({"classes": CLASSES, "groups": GROUPS})
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class LossFacts:
     ``class_prior``: share of each class in the searched data's training part, [classes]; None for regression.
     ``learned``: learned scalars, named as in the state of the composed loss (``learned.0_alpha`` or ``0_alpha``).
     ``groups``: how many sensitive groups the searched data has, 0 without a sensitive attribute.
-    ``target_mean``, ``target_scale``: the searched data's standardisation of a regression target.
+    ``target_mean``, ``target_scale``: the searched data's standardisation of a target of numbers, one per column.
     """
 
     spec: LossSpec
@@ -44,8 +43,8 @@ class LossFacts:
     study: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     verdict_text: str = ""
-    target_mean: float = 0.0
-    target_scale: float = 1.0
+    target_mean: Moments = 0.0
+    target_scale: Moments = 1.0
     version: str = ""
     groups: int = 0
 
@@ -53,13 +52,21 @@ class LossFacts:
         if self.task not in KINDS:
             *names, last = KINDS
             raise SpecError(f"the task of an exported loss is {', '.join(names)} or {last}, got {self.task!r:.80}")
-        count = self.kind.target.count
+        count, columns = self.kind.target.count, self.kind.target.columns
+        for name, moment in (("target_mean", TARGET_MEAN), ("target_scale", TARGET_SCALE)):
+            given = getattr(self, name)
+            if columns > 1 and isinstance(given, int | float):
+                given = (given,) * columns
+            if len(per_column(given)) != columns:
+                raise SpecError(f"{name} must hold {columns} numbers, one per target column, got {given!r:.80}")
+            checked = tuple(moment.check(name, one) for one in per_column(given))
+            object.__setattr__(self, name, checked[0] if columns == 1 else checked)
         for name, domain in _DOMAINS.items():
             object.__setattr__(self, name, domain.check(name, getattr(self, name)))
         if abs(self.zero) > LARGEST_ZERO:
             raise SpecError(
-                f"the target's mean must be at most {LARGEST_ZERO:g} of its scales from 0, got {self.target_mean:g} "
-                f"and {self.target_scale:g}"
+                f"the target's mean must be at most {LARGEST_ZERO:g} of its scales from 0, got "
+                f"{per_column(self.target_mean)[0]:g} and {per_column(self.target_scale)[0]:g}"
             )
         if count is not None and self.classes != count:
             raise SpecError(f"a {self.task} task has {count} classes, got {self.classes}")
@@ -100,7 +107,7 @@ class LossFacts:
     @property
     def zero(self) -> float:
         """Where the target's own zero lies among the searched data's standardised targets."""
-        return 0 - self.target_mean / self.target_scale
+        return 0 - per_column(self.target_mean)[0] / per_column(self.target_scale)[0]
 
     @property
     def reads_prior(self) -> bool:
@@ -126,7 +133,13 @@ class LossFacts:
         """The searched loss itself: the class prior and the zero as buffers, the learned scalars as they were found."""
         prior = None if self.class_prior is None else torch.tensor(self.class_prior, dtype=torch.float32)
         loss = ComposedLoss(
-            self.spec, prior, groups=self.groups, classes=self.classes, zero=self.zero, reduction=reduction
+            self.spec,
+            prior,
+            groups=self.groups,
+            classes=self.classes,
+            zero=self.zero,
+            reduction=reduction,
+            offer=self.kind.task.offer,
         )
         with torch.no_grad():
             for name, value in self.learned.items():

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from losssearch.data.replicas import Replicas
 from losssearch.evaluation import Metric, evaluate, get_metric
+from losssearch.tasks import affine, get_kind
 
 
 class MetricJudge:
@@ -20,24 +21,25 @@ class MetricJudge:
         self._weight = None if weight is None else weight.to(device)[:, None]
         self.metric = get_metric(metric, task)
         facts = {name: value.to(device)[:, None] for name, value in replicas.facts.items()}
-        self._prior = facts.get("class_prior")
-        self._unit = (facts["target_mean"][:, None], facts["target_scale"][:, None]) if "target_mean" in facts else None
+        self._prior, self._unit = facts.get("class_prior"), get_kind(task).own_unit
+        self._moments = [facts[name][:, None] for name in ("target_mean", "target_scale") if name in facts]
 
     def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """See `losssearch.training.Judge`; predictions are judged in the target's own unit."""
         values, adjustment = evaluate(
             self.metric,
             self.own_unit(outputs),
-            self.own_unit(target[:, None]),
+            self.target_unit(target[:, None]),
             tuned=tuned,
             class_prior=self._prior,
             weight=self._weight,
         )
         return self.metric.utility(values), lambda other: adjustment.apply(self.own_unit(other))
 
+    def target_unit(self, target: Tensor) -> Tensor:
+        """Targets in their own unit, in double precision; class ids as they are."""
+        return target if self._unit is None else affine(target, *self._moments)
+
     def own_unit(self, values: Tensor) -> Tensor:
-        """Outputs or targets in the unit of the target itself: float64, as a mean may be far larger than the spread."""
-        if self._unit is None:
-            return values
-        mean, scale = self._unit
-        return values.double() * scale + mean
+        """Outputs in the unit of the target itself: float64, as a mean may be far larger than the spread."""
+        return values if self._unit is None else self._unit(values, *self._moments)

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from losssearch.data.target_columns import Moments
 from losssearch.errors import ConnectionLostError, DataError, OptionError
 from losssearch.export.bundle import bundle_files, bundle_paths, refuse_others
 from losssearch.export.reading import WEIGHTS_FILE
@@ -50,8 +51,8 @@ class Publication:
     spec: dict[str, Any]
     learned: dict[str, float]
     class_prior: list[float] | None
-    target_mean: float
-    target_scale: float
+    target_mean: Moments
+    target_scale: Moments
     groups: int
     private: str = ""
 

@@ -10,6 +10,7 @@ from losssearch.losses.term import registry
 from losssearch.space.checking import build
 from losssearch.space.source import Node, RuleError, read_nodes, read_question, read_text
 from losssearch.space.space import SearchSpace
+from losssearch.tasks import KINDS
 from losssearch.tasks.task import GROUPED
 
 _SUFFIXES = (".yaml", ".yml")
@@ -44,11 +45,12 @@ def check_space(name_or_path: str | Path, task: str | None = None, *, grouped: b
 
 
 def _load(name_or_path: str | Path, task: str | None, grouped: bool) -> tuple[SearchSpace | None, list[str]]:
-    path, shown = _locate(name_or_path)
+    own = _of_kind(str(name_or_path))
+    path, shown = (Path(name_or_path), f"the space of task {name_or_path}") if own else _locate(name_or_path)
     space: SearchSpace | None = None
     problems: list[RuleError] = []
     try:
-        text = read_text(path)
+        text = own or read_text(path)
         root, found = read_nodes(text)
         problems.extend(found)
         space = build(root, problems, name=path.stem, question=read_question(text))
@@ -68,6 +70,11 @@ def _load(name_or_path: str | Path, task: str | None, grouped: bool) -> tuple[Se
 def _other_task(root: Node, found: str, wanted: str) -> RuleError:
     line = root.value["task"].line if isinstance(root.value, dict) else 0
     return RuleError(line, f"the space must be for the study's task {wanted!r}, got one for {found!r}")
+
+
+def _of_kind(name: str) -> str | None:
+    """The text of the space that a kind of task brings with it."""
+    return next((kind.space for kind in KINDS.values() if kind.space and kind.task.space == name), None)
 
 
 def _locate(name_or_path: str | Path) -> tuple[Path, str]:

@@ -15,6 +15,7 @@ import torch
 from losssearch.data import Dataset, Partition, draws, make_replicas
 from losssearch.data.replicas import Replicas
 from losssearch.data.splits import Draw
+from losssearch.data.target_columns import Moments
 from losssearch.data.weights import effective_rows
 from losssearch.evaluation import Metric
 from losssearch.evaluation.fairness import Constraint, parse_constraints, promise_z
@@ -220,23 +221,32 @@ class Context(StudyContext):
         if weight is not None:
             return self._weighted_facts(target, weight)
         if not self.task.view.labels:
-            mean, scale = float(target.double().mean()), float(target.double().std(correction=0))
-            return Facts(None, mean, scale, groups=self._columns)
+            columns = [target] if target.dim() == 1 else target.unbind(1)
+            found = [(float(one.double().mean()), float(one.double().std(correction=0))) for one in columns]
+            return Facts(None, *_moments(found), groups=self._columns)
         counts = torch.bincount(target, minlength=len(self.dataset.classes))
         return Facts(counts / counts.sum(), groups=self._columns)
 
     def _weighted_facts(self, target: torch.Tensor, weight: torch.Tensor) -> Facts:
         share = weight / weight.sum()
         if not self.task.view.labels:
-            mean = (share * target.double()).sum()
-            scale = (share * (target.double() - mean).square()).sum().sqrt()
-            return Facts(None, float(mean), float(scale), groups=self._columns)
+            found = []
+            for one in [target] if target.dim() == 1 else target.unbind(1):
+                mean = (share * one.double()).sum()
+                found.append((float(mean), float((share * (one.double() - mean).square()).sum().sqrt())))
+            return Facts(None, *_moments(found), groups=self._columns)
         return Facts(torch.bincount(target, share, minlength=len(self.dataset.classes)), groups=self._columns)
 
     @property
     def _columns(self) -> int:
         """Columns of what losses read as the group: one per group, or one for an attribute that is a number."""
         return len(self.dataset.groups) if self.dataset.attribute is None else 1
+
+
+def _moments(found: Sequence[tuple[float, float]]) -> tuple[Moments, Moments]:
+    """Means and scales: numbers where there is one column, tuples otherwise."""
+    means, scales = zip(*found, strict=True)
+    return (means[0], scales[0]) if len(found) == 1 else (means, scales)
 
 
 def _mean(details: Sequence[Sequence[float]], place: int) -> float:

@@ -13,6 +13,7 @@ from losssearch.data import make_replicas
 from losssearch.data.splits import Draw
 from losssearch.errors import OptionError
 from losssearch.judging.metric import MetricJudge
+from losssearch.losses.offer import Offer
 from losssearch.losses.spec import LossSpec
 from losssearch.models import LoopedModule, build_model
 from losssearch.study.context import Context
@@ -39,7 +40,7 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
 
     Raises `OptionError` if no loss is a mean over samples, or the model keeps statistics of batches.
     """
-    entry = _first_private(entries)
+    entry = _first_private(entries, context.task.offer)
     spec, settings, parts = LossSpec.from_json(entry["spec"]), context.settings, context.partition
     seed = derived_seed(settings.seed, "private")
     replicas = make_replicas(context.dataset, [Draw(parts.search, parts.confirmation, seed)], held={"test": parts.test})
@@ -70,7 +71,7 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
         tuned = torch.tensor([spec.decision == "tuned"])
         _, adjust = judge(outputs(replicas.validation["features"]), replicas.validation["target"], tuned)
         test = replicas.held["test"]
-        found = context.metric(adjust(outputs(test["features"])), judge.own_unit(test["target"][:, None]))
+        found = context.metric(adjust(outputs(test["features"])), judge.target_unit(test["target"][:, None]))
     return PrivateModel(
         fit.parameters,
         {
@@ -87,11 +88,11 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
     )
 
 
-def _first_private(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _first_private(entries: Sequence[Mapping[str, Any]], offer: Offer) -> Mapping[str, Any]:
     reason = "there is no loss to train with"
     for entry in entries:
         try:
-            require_per_sample(LossSpec.from_json(entry["spec"]))
+            require_per_sample(LossSpec.from_json(entry["spec"]), offer)
         except OptionError as error:
             reason = str(error)
             continue

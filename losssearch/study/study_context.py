@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
+from losssearch.data.target_columns import Moments, per_column
 from losssearch.errors import LossSearchError, ModelError
 from losssearch.execution import Executor, Heard, Job
 from losssearch.losses.spec import LossSpec
@@ -58,17 +59,20 @@ class RankedBy(Protocol):
 
 @dataclass(frozen=True)
 class Facts:
-    """What an exported loss states about the searched data: ``class_prior`` [classes] is None for regression."""
+    """What an exported loss states about the searched data: ``class_prior`` [classes] is None for a target of numbers.
+
+    A target of several columns has a mean and a scale for each.
+    """
 
     class_prior: torch.Tensor | None
-    target_mean: float = 0.0
-    target_scale: float = 1.0
+    target_mean: Moments = 0.0
+    target_scale: Moments = 1.0
     groups: int = 0
 
     @property
     def zero(self) -> float:
-        """Where the target's own zero lies among its standardised values."""
-        return 0 - self.target_mean / self.target_scale
+        """Where the zero of the target, or of its first column, lies among its standardised values."""
+        return 0 - per_column(self.target_mean)[0] / per_column(self.target_scale)[0]
 
 
 @dataclass(kw_only=True)

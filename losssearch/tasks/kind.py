@@ -5,9 +5,12 @@ A kind is declared in one file, by one call of `task_kind`. The built-in ones ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeAlias
+
+from torch import Tensor
 
 from losssearch.data.target_kind import TargetKind, declare_target
 from losssearch.errors import SpecError, UnknownNameError
@@ -16,6 +19,15 @@ from losssearch.tasks.heads import Head
 from losssearch.tasks.picture import Picture
 from losssearch.tasks.task import Baseline, Task
 from losssearch.tasks.view import View
+
+OwnUnit: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""From outputs ``[..., N]`` or ``[..., N, columns]``, and the mean and the scale of the targets, to outputs in the
+target's own unit. Mean and scale broadcast to the target, with one entry per column at the end where it has several."""
+
+
+def affine(values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Standardised values in their own unit, in double precision."""
+    return values.double() * scale + mean
 
 
 @dataclass(frozen=True)
@@ -50,8 +62,11 @@ class TaskKind:
             space, menu and model.
         decided: What its outputs are called when two models agree on them.
         groups: Its fairness terms and menus; None where it has none.
+        own_unit: From outputs of a model that was trained on standardised targets to the target's own unit, in which
+            metrics are told outputs and targets; None where the target has no unit.
         export: Its part of the text of an exported loss.
         picture: How the loss of one sample is drawn; None where it is not.
+        space: Its search space as the text of a YAML file, where none comes with losssearch.
     """
 
     name: str
@@ -59,8 +74,10 @@ class TaskKind:
     task: Task
     decided: str = "predictions"
     groups: GroupMenu | None = None
+    own_unit: OwnUnit | None = None
     export: ExportText = field(default_factory=lambda: of_heads(()))
     picture: Picture | None = None
+    space: str | None = None
 
     @property
     def nominal(self) -> bool:

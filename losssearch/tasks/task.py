@@ -66,7 +66,7 @@ class Task:
     """One kind of task. ``plain`` is the first entry of ``menu``: the loss that everybody starts with.
 
     ``further`` entries join the menu of a study whose metric has the numbers that they are aimed at. ``view``: how
-    whoever judges a model reads its outputs.
+    whoever judges a model reads its outputs. ``offers``: the names of what a loss may read.
     """
 
     kind: str

@@ -46,5 +46,10 @@ slots:
         shows="own_fbeta(beta=1.5)",
         options={"target": "label", "metric": "own_fbeta(beta=1.5)", "drop": ["level", "height"]},
     ),
+    Extension(
+        module="own_task",
+        shows="own_likelihood",
+        options={"target": ["level", "height"], "task": "own_pair", "drop": "label"},
+    ),
 ]
 """One entry per kind of addition; a new entry is run through all of `test_extensions`."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from losssearch.data.target_columns import per_column
 from losssearch.evaluation import Difference
 from losssearch.evaluation.decision import Decision, Limit, Tuned
 from losssearch.evaluation.fairness import Constraint, group_table, noise_floor, value
@@ -105,7 +106,8 @@ class FairReferee:
         view = SCORE if labels else ""
         outputs, (target, group) = torch.tensor(reading.outcome.held[f"confirmation{view}"]), self._rows("confirmation")
         if not labels:
-            outputs, target = ((one - facts.target_mean) / facts.target_scale for one in (outputs, target))
+            (mean,), (scale,) = per_column(facts.target_mean), per_column(facts.target_scale)
+            outputs, target = ((one - mean) / scale for one in (outputs, target))
         spec, plain = reading.contender.spec, context.task.plain
         return group_pull(
             spec,

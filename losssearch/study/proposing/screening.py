@@ -249,7 +249,7 @@ def _representatives(probe: Replicas) -> tuple[Replicas, Tensor]:
     """
     rows = probe.train["target"].shape[1]
     target = probe.train["target"][0].cpu().numpy()
-    labels: NDArray[np.int64] = target if probe.classes else banded(target)
+    labels: NDArray[np.int64] = target if probe.classes else banded(target if target.ndim == 1 else target[:, 0])
     strata, finest = [labels], labels
     if "group" in probe.train:
         group = probe.train["group"][0].cpu().numpy()

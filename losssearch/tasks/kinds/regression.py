@@ -8,7 +8,7 @@ from torch import Tensor
 from losssearch.data.target_kind import Numbers
 from losssearch.tasks.export_text import Example, ExportText, Known
 from losssearch.tasks.heads import Head
-from losssearch.tasks.kind import GroupMenu, TaskKind, enter
+from losssearch.tasks.kind import GroupMenu, TaskKind, affine, enter
 from losssearch.tasks.picture import Picture
 from losssearch.tasks.task import SHARED, Baseline, Task
 from losssearch.tasks.view import PREDICTION
@@ -70,6 +70,7 @@ REGRESSION = enter(
                 Baseline("poisson", "poisson", tunable=("floor",)),
             ),
         ),
+        own_unit=affine,
         groups=GroupMenu(
             disparity="group_disparity_regression",
             correlation="attribute_correlation_regression",

@@ -1,0 +1,168 @@
+"""A kind of task of one's own, declared by one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from torch import Tensor
+
+from losssearch.data.batch import Batch
+from losssearch.data.target_kind import Numbers, TargetKind
+from losssearch.errors import SpecError
+from losssearch.losses.offer import Provider
+from losssearch.losses.term import SAMPLE_WEIGHT
+from losssearch.tasks.export_text import of_heads
+from losssearch.tasks.heads import Head, ranges
+from losssearch.tasks.kind import OwnUnit, TaskKind, affine, enter
+from losssearch.tasks.task import GROUPED, SHARED, Baseline, Task
+from losssearch.tasks.view import View, unchanged
+
+RESERVED = SHARED | GROUPED | {"scores", "target", SAMPLE_WEIGHT}
+"""What no head may be called."""
+
+
+def task_kind(
+    name: str,
+    *,
+    heads: Mapping[str, int],
+    metric: str,
+    menu: Sequence[str | Baseline],
+    target: TargetKind = Numbers(),  # noqa: B008  (a frozen value)
+    tensors: Mapping[str, Provider] | None = None,
+    own_unit: OwnUnit | None = None,
+    view: View | None = None,
+    space: str | None = None,
+    model: str = "mlp",
+) -> TaskKind:
+    """Declare a kind of task, which ``--task NAME`` then asks for.
+
+    A loss may read each head by its name, ``[batch]`` where its width is 1 and otherwise ``[batch, width]``; all of the
+    outputs as ``scores`` ``[batch, columns]``; the standardised ``target``, ``[batch]`` or ``[batch, columns]``;
+    ``progress``; and ``tensors``.
+
+    Args:
+        name: An identifier that no other kind has.
+        heads: How many output columns each head has, in the order of the columns. A model puts out one tensor with the
+            columns of all heads, or the heads in a mapping or a tuple.
+        metric: The default metric, such as one that `losssearch.metric` declares for this task.
+        menu: Terms, or baselines with settings, that a good practitioner would try; the first is the plain loss.
+        target: What the target is: ``Numbers(columns=2)`` or ``Classes()``.
+        tensors: Further tensors that a loss may read, by name.
+        own_unit: ``own_unit(outputs, mean, scale)`` turns outputs ``[..., N, columns]`` of a model that was trained on
+            standardised targets into the target's own unit, in which metrics are told both; ``mean`` and ``scale``
+            broadcast to outputs with the target's columns. May be left out where there are as many outputs as target
+            columns, which are then scaled as the target is.
+        view: How metrics read outputs; by default as they are.
+        space: A search space as the text of a YAML file, or the name or path of one. By default, one part of the terms
+            of the menu, each over all of its ranges.
+        model: The default model.
+
+    Returns:
+        The record of the kind.
+
+    Raises:
+        SpecError: Where the name is taken, there is no head, or a term of the menu reads what is not offered.
+    """
+    found = tuple(Head(head, width) for head, width in heads.items())
+    if not found:
+        raise SpecError(f"task {name} must have a head")
+    if taken := sorted(heads.keys() & RESERVED):
+        raise SpecError(f"a head may not be called {', '.join(taken)}: losses read something else by that name")
+    provided = _providers(found, target) | dict(tensors or {})
+    baselines = [one if isinstance(one, Baseline) else Baseline(one, one) for one in menu]
+    if not baselines:
+        raise SpecError(f"the menu of {name} must have a term: the plain loss")
+    plain = baselines[0]
+    columns = sum(head.width for head in found)
+    if own_unit is None and not target.nominal:
+        if columns != target.columns:
+            raise SpecError(
+                f"task {name} must say what its {columns} outputs are in the unit of its {target.columns} target "
+                "columns: give own_unit=, a function of outputs, mean and scale"
+            )
+        own_unit = affine
+    task = Task(
+        kind=name,
+        heads=partial(_fixed, found),
+        offers=SHARED | set(provided),
+        providers=provided,
+        metric=metric,
+        space=name if space is None or "\n" in space else space,
+        view=view
+        or View(
+            name,
+            decide=unchanged,
+            reads={"scores": unchanged},
+            columns=columns > 1,
+            target_columns=target.columns > 1,
+            labels=target.nominal,
+        ),
+        menu=(replace(plain, decision="fixed"), replace(plain, name=f"{plain.name}_tuned"), *baselines[1:]),
+        model=model,
+    )
+    _check_menu(task)
+    text = space if space is not None and "\n" in space else None
+    return enter(
+        TaskKind(
+            name=name,
+            target=target,
+            task=task,
+            own_unit=own_unit,
+            export=of_heads(found, target.columns),
+            space=text or (None if space else _space(task)),
+        )
+    )
+
+
+def _fixed(heads: tuple[Head, ...], classes: int) -> tuple[Head, ...]:
+    return heads
+
+
+def _providers(heads: Sequence[Head], target: TargetKind) -> dict[str, Provider]:
+    """Each head, all outputs, and the target."""
+    found = {}
+    for head, columns in ranges(heads):
+        shape = "[batch]" if head.width == 1 else f"[batch, {head.width}]"
+        found[head.name] = Provider(partial(_head, columns=columns), f"the output {head.name} {shape}")
+    width = sum(head.width for head in heads)
+    found["scores"] = Provider(_scores, f"all outputs [batch, {width}]")
+    if not target.nominal:
+        shape = "[batch]" if target.columns == 1 else f"[batch, {target.columns}]"
+        made = partial(_target, columns=target.columns)
+        found["target"] = Provider(made, f"the standardised target {shape}", fields=("target",))
+    return found
+
+
+def _scores(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
+    return output if output.dim() == 2 else output.unsqueeze(-1)
+
+
+def _head(output: Tensor, batch: Batch, facts: Batch, *, columns: slice) -> Tensor:
+    scores = _scores(output, batch, facts)[:, columns]
+    return scores.squeeze(-1) if columns.stop - columns.start == 1 else scores
+
+
+def _target(output: Tensor, batch: Batch, facts: Batch, *, columns: int) -> Tensor:
+    target, rows = batch["target"], output.shape[0]
+    shape = (rows,) if columns == 1 else (rows, columns)
+    if target.numel() != rows * columns:
+        raise SpecError(f"targets must be {list(shape)} for outputs {list(output.shape)}, got {list(target.shape)}")
+    return target.reshape(shape).to(output.dtype)
+
+
+def _check_menu(task: Task) -> None:
+    for baseline in task.menu:
+        if missing := sorted(baseline.spec().reads - task.offers):
+            raise SpecError(
+                f"task {task.kind} offers {', '.join(sorted(task.offers))}; {baseline.name} of its menu reads "
+                f"{', '.join(missing)}"
+            )
+
+
+def _space(task: Task) -> str:
+    """A space of one part: each term of the menu, over all of its ranges."""
+    terms = "\n".join(f"      {term}:" for term in dict.fromkeys(baseline.term for baseline in task.menu))
+    question = f"# Which loss of the menu, with which settings, is best for task {task.kind}?"
+    return f"{question}\ntask: {task.kind}\n\nslots:\n  base:\n    terms:\n{terms}\n"

@@ -1,0 +1,130 @@
+"""A kind of task of one's own: what is refused when it is declared, and what data make of several target columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from losssearch.data import draws, load, make_replicas, partition
+from losssearch.data.target_kind import Numbers, _entries
+from losssearch.errors import DataError, OptionError, SpecError
+from losssearch.losses import loss_term
+from losssearch.losses.term import _registry as terms  # to take out what a test declares
+from losssearch.losses.term import registry
+from losssearch.space import load_space
+from losssearch.tasks import KINDS, TaskKind, task_kind
+from losssearch.tasks.kind import _kinds
+
+ROWS = 400
+
+
+@pytest.fixture
+def pair() -> Iterator[TaskKind]:
+    """Two target columns, a mean for each and one common spread."""
+
+    @loss_term(reference="made up for a test")
+    def pair_error(means: torch.Tensor, spread: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Squared error, one value per sample; means and target [batch, 2], spread [batch]."""
+        return (means - target).square().sum(-1) + spread.square()
+
+    yield task_kind(
+        "test_pair",
+        target=Numbers(columns=2),
+        heads={"means": 2, "spread": 1},
+        menu=["pair_error"],
+        metric="rmse",
+        own_unit=lambda outputs, mean, scale: outputs[..., :2].double() * scale + mean,
+    )
+    del _kinds["test_pair"], _entries["test_pair"], terms["pair_error"]
+
+
+def table() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.normal(size=(ROWS, 3)), columns=["a", "b", "c"])
+    return frame.assign(low=10 + 2 * frame["a"], high=frame["b"] - 5, name="x")
+
+
+def test_targets_of_several_columns_are_standardised_each_by_its_own_rows(pair: TaskKind) -> None:
+    data = load(table(), target="low,high", task=pair.name)
+    assert data.target.shape == (ROWS, 2)
+    assert data.classes == ()
+    assert [column.name for column in data.schema.columns][:3] == ["a", "b", "c"]
+    replicas = make_replicas(data, draws(data, partition(data, 0).search, seed=0, count=2, purpose="search"))
+    target = replicas.train["target"]
+    assert target.shape[::2] == (2, 2)
+    torch.testing.assert_close(target.mean(1), torch.zeros(2, 2), atol=0.05, rtol=0)
+    torch.testing.assert_close(target.std(1), torch.ones(2, 2), atol=0.1, rtol=0)
+
+
+def test_a_list_of_names_a_text_and_an_array_are_one_target(pair: TaskKind) -> None:
+    frame = table()
+    both = [load(frame, target=target, task=pair.name).target for target in ("low,high", ["low", "high"])]
+    pair_of_arrays = frame[["a", "b", "c"]].to_numpy(), frame[["low", "high"]].to_numpy()
+    for found in (*both, load(pair_of_arrays, task=pair.name).target):
+        np.testing.assert_array_equal(found, frame[["low", "high"]].to_numpy())
+
+
+def test_one_column_whose_name_has_a_comma_stays_one() -> None:
+    frame = table().rename(columns={"low": "low,high"}).drop(columns="high")
+    assert load(frame, target="low,high").task == "regression"
+
+
+@pytest.mark.parametrize("task", [None, "regression", "binary"])
+def test_the_built_in_kinds_read_one_column_and_say_so(task: str | None) -> None:
+    with pytest.raises(DataError, match=r"reads 1 target column, got 2 of the data frame \('low', 'high'\)"):
+        load(table(), target=["low", "high"], task=task)
+
+
+def test_a_kind_of_several_columns_is_named_where_they_are_given(pair: TaskKind) -> None:
+    with pytest.raises(DataError, match="name 1, or give --task test_pair"):
+        load(table(), target=["low", "high"])
+    with pytest.raises(DataError, match="task test_pair reads 2 target columns, got 1"):
+        load(table(), target="low", task=pair.name)
+    with pytest.raises(DataError, match="test_pair needs numbers; target 'name'"):
+        load(table(), target=["low", "name"], task=pair.name)
+
+
+def test_a_row_without_one_of_its_targets_is_told_or_left_out(pair: TaskKind) -> None:
+    frame = table()
+    frame.loc[7, "high"] = np.nan
+    with pytest.raises(DataError, match=r"every row must have a target; .* lacks 1 of 400, the first in row 8"):
+        load(frame, target=["low", "high"], task=pair.name)
+    assert load(frame, target=["low", "high"], task=pair.name, drop_missing_target=True).rows == ROWS - 1
+
+
+def test_a_target_is_named_once() -> None:
+    with pytest.raises(OptionError, match="must be named, each once; got 'low', 'low'"):
+        load(table(), target=["low", "low"])
+
+
+def test_its_menu_is_its_space_where_it_brings_none(pair: TaskKind) -> None:
+    space = load_space(pair.task.space, pair.name)
+    assert set(space.terms) == {"pair_error"}
+    assert [baseline.decision for baseline in pair.task.menu] == ["fixed", "tuned"]
+    assert pair.task.widths(0) == {"means": 2, "spread": 1}
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"heads": {}}, "must have a head"),
+    ({"heads": {"a b": 1}}, "must be an identifier"),
+    ({"heads": {"target": 1}}, "a head may not be called target"),
+    ({"heads": {"a": 0}}, "whole number of columns of at least 1"),
+    ({"heads": {"a": 2}}, "give own_unit="),
+    ({"heads": {"a": 1}}, "squared of its menu reads prediction"),
+    ({"heads": {"a": 1}, "menu": []}, "must have a term"),
+    ({"name": "binary", "heads": {"prediction": 1}}, "must be unique, got a second 'binary'"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), REFUSED, ids=[said for _, said in REFUSED])
+def test_a_kind_that_cannot_be_is_refused(given: dict[str, Any], said: str) -> None:
+    known, declared = dict(KINDS), dict(registry)
+    with pytest.raises(SpecError, match=said):
+        task_kind(**{"name": "refused", "menu": ["squared"], "metric": "rmse", **given})
+    assert dict(KINDS) == known
+    assert dict(registry) == declared
