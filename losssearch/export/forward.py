@@ -166,7 +166,11 @@ def _part(part: Part, name: str, own: dict[str, str], memory: str, each: bool) -
     """
     direct = direct_of(part)
     arguments = _arguments(part, own)
-    lines = _call("losses", part.name, arguments) if direct is None else [f"losses = {direct.source(part)}"]
+    lines = (
+        _call("losses", part.term.function.__name__, arguments)
+        if direct is None
+        else [f"losses = {direct.source(part)}"]
+    )
     if part.term.memory:
         update = _call("memory", part.term.memory.update.__name__, arguments, 8)
         lines = [

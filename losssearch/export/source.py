@@ -30,7 +30,9 @@ def loss_source(facts: LossFacts) -> str:
     Deterministic: the same facts give the same text. Raises `SpecError` where a term's source cannot stand alone.
     """
     parts = facts.spec.parts
-    functions = [(part.term.function.__module__, part.name) for part in parts if direct_of(part) is None]
+    functions = [
+        (part.term.function.__module__, part.term.function.__name__) for part in parts if direct_of(part) is None
+    ]
     functions += [(update.__module__, update.__name__) for part in parts if (update := _update(part))]
     if "distance" in facts.spec.reads:
         functions.append((pairwise_distance.__module__, pairwise_distance.__name__))

@@ -14,7 +14,7 @@ from losssearch.errors import SpecError
 from losssearch.losses.arriving import class_labels
 from losssearch.losses.direct import direct_of, takes_floats
 from losssearch.losses.domains import CLASSES, GROUPS, MOST_MEMORY
-from losssearch.losses.inputs import STANDARD, require_two_classes
+from losssearch.losses.inputs import offer_of, require_two_classes
 from losssearch.losses.offer import Offer
 from losssearch.losses.part import (
     learned_scalars,
@@ -135,7 +135,8 @@ class ComposedLoss(nn.Module):
 
     ``reduction`` is "mean", "sum" or "none" over samples, as in PyTorch; a loss with a part that gives one value per
     batch, or the mean of the worst share of one, has "mean" alone. ``offer`` says how the tensors that terms read are
-    made; a kind of task that offers tensors of its own has its own, and its terms may read further ``facts``.
+    made, by default as the other terms tell; a kind of task that offers tensors of its own has its own, and its terms
+    may read further ``facts``.
     """
 
     def __init__(
@@ -148,9 +149,10 @@ class ComposedLoss(nn.Module):
         zero: float | None = None,
         reduction: TermReduction = "mean",
         facts: Batch | None = None,
-        offer: Offer = STANDARD,
+        offer: Offer | None = None,
     ) -> None:
         super().__init__()
+        offer = offer or offer_of(spec)
         groups = GROUPS.check("groups", groups)
         self.spec, self.groups = spec, groups
         self.reduction = self._checked(reduction)
@@ -188,7 +190,7 @@ class ComposedLoss(nn.Module):
                 self.register_buffer(f"memory_{index}", torch.zeros(memory_rows(part, classes), groups))
 
     @classmethod
-    def of_facts(cls, spec: LossSpec, facts: Batch, sizes: Sizes, offer: Offer = STANDARD) -> ComposedLoss:
+    def of_facts(cls, spec: LossSpec, facts: Batch, sizes: Sizes, offer: Offer | None = None) -> ComposedLoss:
         """The loss of a spec on data with these facts and sizes."""
         return cls(spec, groups=sizes.groups, classes=sizes.classes or None, facts=facts, offer=offer)
 
@@ -304,7 +306,7 @@ def compose(
     classes: int | None = None,
     zero: float | None = None,
     reduction: TermReduction = "mean",
-    offer: Offer = STANDARD,
+    offer: Offer | None = None,
 ) -> ComposedLoss:
     """Build the module of a spec, or of its JSON form; raise `SpecError` with the rule that it breaks.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from torch import Tensor
 from losssearch.data.batch import Attribute, Sensitive
 from losssearch.errors import SpecError
 from losssearch.losses.offer import Offer, Provider
+from losssearch.losses.spec import LossSpec
 
 if TYPE_CHECKING:
     from losssearch.data.batch import Batch, Sizes
@@ -37,6 +39,14 @@ def _scores(output: Tensor) -> Tensor:
 def _logits(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
     scores = _scores(output)
     return torch.stack((-scores / 2, scores / 2)).mT if _single(output) else scores
+
+
+def _probabilities(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
+    return torch.softmax(_logits(output, batch, facts), -1)
+
+
+def _column(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
+    return _prediction(output, batch, facts)[:, None]
 
 
 def require_two_classes(output: Tensor) -> None:
@@ -125,6 +135,10 @@ def _distance(batch: Batch, sizes: Sizes, row_axis: int) -> Tensor:
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {
         "logits": Provider(_logits, "class scores [batch, classes]; a binary model's logit z is shown as (-z/2, z/2)"),
+        "scores": Provider(_logits, "what the model puts out [batch, columns]: class scores, or the prediction"),
+        "predicted": Provider(
+            _probabilities, "what the model predicts [batch, columns]: class probabilities, or the prediction"
+        ),
         "logit": Provider(_logit, "score of the positive class of a binary model [batch]"),
         "labels": Provider(_labels, "class ids [batch], int64", fields=("target",)),
         "class_prior": Provider(
@@ -168,7 +182,16 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
 """The providers of the tensors that the built-in kinds of task offer."""
 
 STANDARD = Offer(dict(PROVIDERS))
-"""All of these."""
+"""All of these, for outputs that are class scores."""
+
+NUMBERS = STANDARD | {name: replace(PROVIDERS[name], make=_column) for name in ("scores", "predicted")}
+"""All of these, for outputs that are predictions of a number."""
+
+
+def offer_of(spec: LossSpec) -> Offer:
+    """The offer of a loss that comes without its task: what its terms read tells whether the target is numbers."""
+    numbers = any(part.term.of_numbers for part in spec.parts) or spec.reads & {"prediction", "target"}
+    return NUMBERS if numbers else STANDARD
 
 
 def memberships(group: Tensor, sensitive: Sensitive) -> Tensor:

@@ -7,8 +7,8 @@ which range, what it learns, where it comes from. ``@loss_term`` makes it and en
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
 
@@ -57,6 +57,9 @@ class LossTerm:
     ``memory``: what it carries between mini-batches, where it reads one. ``soft_labels``: labels may also be
     probabilities [batch, classes], floating; see `losssearch.losses.labels`.
 
+    ``for_numbers``: its former name in losses for targets of numbers, which spaces, stored specs and their keys may
+    still have; under that name the term is ``of_numbers``.
+
     Weights of samples count as repeated rows. A per-sample term leaves them to the mean over its values; one that
     ``reads_weight`` takes them after what it ``reads``; one that ``weighs_group`` depends on samples by sums of their
     memberships, so it is given memberships times weights. A batch-level term that does neither takes no weights.
@@ -77,6 +80,8 @@ class LossTerm:
     weighs_group: bool = False
     soft_labels: bool = False
     reads_weight: bool = False
+    for_numbers: str = ""
+    of_numbers: bool = False
     summary: str = field(default="", compare=False)
 
     def __call__(self, *tensors: Tensor | None, **hyperparameters: Tensor | str) -> Tensor:
@@ -219,16 +224,34 @@ def weighed_inputs(term: LossTerm, given: Sequence[Tensor], weight: Tensor | Non
 
 
 _registry: dict[str, LossTerm] = {}
+_former: dict[str, LossTerm] = {}
 _adopted: set[str] = set()
 
-registry: Mapping[str, LossTerm] = MappingProxyType(_registry)
+
+class _Catalogue(Mapping[str, LossTerm]):
+    """The terms by name. One that is looked up by a former name is found; the name is not listed."""
+
+    def __getitem__(self, name: str) -> LossTerm:
+        return _registry[name] if name in _registry else _former[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in _registry or name in _former
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_registry)
+
+    def __len__(self) -> int:
+        return len(_registry)
+
+
+registry: Mapping[str, LossTerm] = _Catalogue()
 """Every term by name; complete once ``losssearch.losses`` is imported."""
 
 
 def _by_name(name: str) -> LossTerm:
-    if name not in _registry:
-        raise UnknownNameError("term", name, _registry)
-    return _registry[name]
+    if name not in registry:
+        raise UnknownNameError("term", name, registry)
+    return registry[name]
 
 
 def loss_term(
@@ -241,6 +264,7 @@ def loss_term(
     memory: Memory | None = None,
     weighs_group: bool = False,
     soft_labels: bool = False,
+    for_numbers: str = "",
     **declared: Float | Int | Choice | State,
 ) -> Callable[[Callable[..., Tensor]], LossTerm]:
     """Declare a term: positional parameters are what it reads, keyword-only ones are ``declared``.
@@ -260,8 +284,9 @@ def loss_term(
         positional = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         reads = positional[:-1] if positional[-1:] == (SAMPLE_WEIGHT,) else positional
         keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-        if name in _registry and name not in _adopted:
-            raise SpecError(f"term names must be unique, got a second {name!r}")
+        for taken in (name, for_numbers):
+            if taken in registry and name not in _adopted:
+                raise SpecError(f"term names must be unique, got a second {taken!r}")
         if sorted(keywords) != sorted(declared):
             raise SpecError(f"{name}'s keyword-only parameters {keywords} must equal the declared {sorted(declared)}")
         if reserved := RESERVED & set(declared):
@@ -289,9 +314,12 @@ def loss_term(
             weighs_group=weighs_group,
             soft_labels=soft_labels,
             reads_weight=positional != reads,
+            for_numbers=for_numbers,
             summary=function.__doc__.strip().splitlines()[0],
         )
         _registry[name] = term
+        if for_numbers:
+            _former[for_numbers] = replace(term, name=for_numbers, for_numbers="", of_numbers=True)
         return term
 
     return register

@@ -76,6 +76,12 @@ def class_labels_line(known: Known) -> list[str]:
     return [f"labels, output = class_labels(target, output{ids})"]
 
 
+def of_logits(known: Known) -> list[str]:
+    """The lines that make what is neutral of ``logits``, where a term reads it."""
+    lines = {"scores": "scores = logits", "predicted": "predicted = torch.softmax(logits, -1)"}
+    return [line for name, line in lines.items() if name in known.spec.reads]
+
+
 def of_heads(heads: Sequence[Head], columns: int = 1) -> ExportText:
     """The text for a target of numbers, ``columns`` per row, and outputs that are cut into ``heads``."""
     width = sum(head.width for head in heads)

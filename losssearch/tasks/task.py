@@ -15,6 +15,8 @@ from losssearch.tasks.heads import Heads
 from losssearch.tasks.view import View
 
 SHARED = frozenset({"progress"})
+NEUTRAL = frozenset({"scores", "predicted"})
+"""What the built-in kinds all offer of a model's outputs, whatever the target is."""
 GROUPED = frozenset({"group", "memory", "distance"})
 """What a study with a sensitive attribute offers beside the rest."""
 

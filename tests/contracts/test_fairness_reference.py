@@ -135,6 +135,10 @@ def evaluate(name: str, given: dict[str, Any], **hyper: Any) -> float:
     }
     made = {key: torch.as_tensor(value) for key, value in given.items() if key != "group"}
     made["group"] = torch.eye(GROUPS, dtype=torch.float64)[torch.as_tensor(given["group"])]
+    if term.of_numbers:
+        made["scores"] = made["predicted"] = made["prediction"][:, None]
+    elif "logits" in made:
+        made["scores"], made["predicted"] = made["logits"], torch.softmax(made["logits"], -1)
     rows = term.memory_rows(classes, {**term.defaults, **hyper})
     made["memory"] = torch.zeros(rows, GROUPS, dtype=torch.float64)
     return float(term(*(made[read] for read in term.reads), **settings).mean())
@@ -306,4 +310,5 @@ def test_equals_the_formula_of_its_paper(name: str) -> None:
 
 
 def test_every_fairness_term_has_a_reference() -> None:
-    assert {*ORACLES, *NAMES.values()} == {name for name, term in terms.items() if BESIDE & set(term.reads)}
+    known = {name for name, term in terms.items() if BESIDE & set(term.reads)}
+    assert {*ORACLES, *NAMES.values()} == known | {terms[name].for_numbers for name in known} - {""}

@@ -18,6 +18,8 @@ from losssearch.errors import SpecError
 from losssearch.losses import terms
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.domains import Choice
+from losssearch.losses.inputs import STANDARD
+from losssearch.losses.offer import Offer
 from losssearch.losses.part import learned_scalars
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.reduction import Reduction
@@ -87,9 +89,11 @@ def together(population: PopulationLoss, given: Inputs, progress: float = PROGRE
     return values.detach(), *gradients
 
 
-def alone(spec: LossSpec, given: Inputs, r: int, k: int, progress: float = PROGRESS) -> tuple[Tensor, Tensor, Tensor]:
+def alone(
+    spec: LossSpec, given: Inputs, r: int, k: int, progress: float = PROGRESS, offer: Offer = STANDARD
+) -> tuple[Tensor, Tensor, Tensor]:
     """Value and gradients of one member of one replica, by a module of its own."""
-    loss = ComposedLoss(spec, groups=GROUPS, classes=classes_of(given)).double()
+    loss = ComposedLoss(spec, groups=GROUPS, classes=classes_of(given), offer=offer).double()
     names = [f"{index}_{name}" for index, part in enumerate(spec.parts) for name in learned_scalars(part)]
     assert set(names) == set(loss.learned)
     parameters = [loss.learned[name] for name in names]
@@ -112,7 +116,8 @@ def classes_of(given: Inputs) -> int:
 
 
 def population_of(task: str, specs: Sequence[LossSpec]) -> PopulationLoss:
-    return PopulationLoss(specs, sizes=Sizes(CLASSES if task == "multiclass" else 2, Groups(GROUPS)))
+    sizes = Sizes(CLASSES if task == "multiclass" else 2, Groups(GROUPS))
+    return PopulationLoss(specs, sizes=sizes, offer=TASKS[task].offer)
 
 
 def check(task: str, specs: Sequence[LossSpec], seed: int = 0) -> None:
@@ -122,7 +127,8 @@ def check(task: str, specs: Sequence[LossSpec], seed: int = 0) -> None:
     assert found[0].shape == (REPLICAS, len(specs))
     for r in range(REPLICAS):
         for k, spec in enumerate(specs):
-            for ours, expected in zip((part[r, k] for part in found), alone(spec, given, r, k), strict=True):
+            own = alone(spec, given, r, k, offer=population.offer)
+            for ours, expected in zip((part[r, k] for part in found), own, strict=True):
                 # a population holds its numbers in single precision, as it trains
                 torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-7)
 

@@ -13,8 +13,8 @@ from torch.func import vmap
 from losssearch.losses import LossTerm, terms
 from losssearch.losses.domains import Choice
 
-OUTPUTS = ("logits", "logit", "prediction")
-SAMPLES = ("logits", "logit", "labels", "prediction", "target", "group", "distance")
+OUTPUTS = ("logits", "logit", "prediction", "scores", "predicted")
+SAMPLES = (*OUTPUTS, "labels", "target", "group", "distance")
 GROUPS = 3
 EXTREME = 1e4
 Values = dict[str, Tensor | str]
@@ -44,6 +44,8 @@ def inputs(
         "group": torch.eye(GROUPS, dtype=torch.float64)[torch.randint(GROUPS, (batch,), generator=source)],
         "distance": distance(torch.randn(batch, 2, generator=source, dtype=torch.float64)),
         "memory": torch.zeros(term.memory_rows(classes, term.defaults), GROUPS, dtype=torch.float64),
+        "scores": torch.randn(batch, 4, generator=source, dtype=torch.float64),
+        "predicted": torch.rand(batch, 4, generator=source, dtype=torch.float64),
     }
     return [made[name] if name == "labels" else made[name].to(dtype) for name in term.reads]
 
@@ -105,6 +107,9 @@ def extremes(term: LossTerm) -> list[Tensor]:
     else:
         pairs = list(itertools.product((-EXTREME, -50.0, 0.0, 50.0, EXTREME), (0, 1)))
         made = {"logit": torch.tensor([z for z, _ in pairs]), "labels": torch.tensor([y for _, y in pairs])}
+    rows_of_scores = torch.tensor(list(itertools.product((-EXTREME, 0.0, EXTREME), repeat=3)))
+    if neutral := {"scores", "predicted"} & set(term.reads):
+        made = dict.fromkeys(neutral, rows_of_scores) | {"labels": torch.zeros(len(rows_of_scores))}
     classes = 3 if "logits" in term.reads else 2
     batch = len(made.get("target", made.get("labels", torch.empty(0))))
     made |= {"class_prior": torch.eye(classes)[0], "progress": torch.tensor(0.5)}

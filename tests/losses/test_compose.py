@@ -276,7 +276,8 @@ def test_equals_the_term_alone(source: torch.Generator) -> None:
         output, target = inputs(name)
         prior = torch.full((output.shape[-1],), 1 / output.shape[-1])
         score = output[:, 1] - output[:, 0] if "logit" in term.reads else output
-        named = {"logits": output, "logit": score, "prediction": output}
+        named = {"logits": output, "logit": score, "prediction": output, "scores": output}
+        named["predicted"] = output.softmax(-1)
         named |= {"labels": target, "target": target, "class_prior": prior, "progress": torch.tensor(0.0)}
         named["zero"] = torch.tensor(-0.7)
         features, ids = torch.randn(BATCH, 3, generator=source), torch.arange(BATCH) % 3

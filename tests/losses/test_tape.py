@@ -117,7 +117,9 @@ def test_every_term_can_be_repeated(task: str) -> None:
     classes = {"binary": 2, "multiclass": 4, "regression": 0}[task]
     names = [name for name, term in terms.items() if term.fits(TASKS[task].with_groups().offers)]
     for name in names:
-        loss = PopulationLoss([LossSpec((Part(name),))] * 2, sizes=Sizes(classes, Groups(GROUPS)))
+        loss = PopulationLoss(
+            [LossSpec((Part(name),))] * 2, sizes=Sizes(classes, Groups(GROUPS)), offer=TASKS[task].offer
+        )
         memory, evaluate, called = loss.initial_memory.repeat(REPLICAS, 1, 1), loss._slopes, []
 
         def counted(*given: object, evaluate: object = evaluate, called: list[str] = called) -> object:

@@ -149,7 +149,7 @@ def test_a_composed_loss_waits_for_nothing(task: str, name: str) -> None:
     spec = LossSpec((Part(name, {}, Weighting(weight=Scheduled.of("linear", start=1.0, end=0.5))),))
     with Pretended() as device:
         facts = {name: value[0] for name, value in given.facts.items()}
-        loss = ComposedLoss.of_facts(spec, facts, given.sizes).to(DEVICE)
+        loss = ComposedLoss.of_facts(spec, facts, given.sizes, TASKS[task].offer).to(DEVICE)
         width = TASKS[task].width(given.classes)
         output = torch.zeros((32, width) if width > 1 else 32, device=DEVICE).requires_grad_()
         batch = [given.train[name][0, :32].to(DEVICE) for name in ("target", "group", "features")]

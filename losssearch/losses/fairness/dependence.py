@@ -103,95 +103,62 @@ def boundary_covariance(distance: Tensor, group: Tensor, sample_weight: Tensor |
 
 @loss_term(
     reference="Mary et al. 2019, eq. 3, for the linear correlation",
-    shift_invariant=True,
     per_sample=False,
     scaled=False,
+    for_numbers="attribute_correlation_regression",
 )
-def attribute_correlation(logits: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
-    """Squared linear correlation of class probabilities with the sensitive attribute.
+def attribute_correlation(predicted: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
+    """Squared linear correlation of class probabilities, or of predictions, with the sensitive attribute.
 
-    Mean over classes and columns of ``corr(p_c, s_g)²``. Shapes: logits [batch, classes], group [batch, groups] →
+    Mean over columns of both of ``corr(p_c, s_g)²``. Shapes: predicted [batch, columns], group [batch, groups] →
     scalar in [0, 1]. Limits: 0 where the outputs do not depend linearly on the attribute.
     """
-    return correlation(torch.softmax(logits, -1), group, sample_weight)
-
-
-@loss_term(reference="Mary et al. 2019, eq. 3, for the linear correlation", per_sample=False, scaled=False)
-def attribute_correlation_regression(prediction: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
-    """Squared linear correlation of predictions with the sensitive attribute.
-
-    Mean over columns of ``corr(ŷ, s_g)²``. Shapes: prediction [batch], group [batch, groups] → scalar in [0, 1].
-    """
-    return correlation(prediction[:, None], group, sample_weight)
+    return correlation(predicted, group, sample_weight)
 
 
 @loss_term(
     reference="Gretton et al. 2005, biased HSIC; normalised as Cortes et al. 2012, centred kernel alignment",
-    shift_invariant=True,
     per_sample=False,
     scaled=False,
+    for_numbers="hsic_regression",
     width=_KERNEL,
 )
-def hsic(logits: Tensor, group: Tensor, sample_weight: Tensor | None, *, width: Tensor) -> Tensor:
-    """Dependence of any shape between class probabilities and the sensitive attribute, by kernels.
+def hsic(predicted: Tensor, group: Tensor, sample_weight: Tensor | None, *, width: Tensor) -> Tensor:
+    """Dependence of any shape between class probabilities, or predictions, and the sensitive attribute, by kernels.
 
     ``tr(K H L H)`` over the product of the norms, with Gaussian kernels of ``width`` standard deviations. Shapes:
-    logits [batch, classes], group [batch, groups] → scalar in [0, 1]; batch² work.
+    predicted [batch, columns], group [batch, groups] → scalar in [0, 1]; batch² work.
     """
-    return independence(torch.softmax(logits, -1), group, sample_weight, width)
+    return independence(predicted, group, sample_weight, width)
 
 
 @loss_term(
-    reference="Gretton et al. 2005, biased HSIC; normalised as Cortes et al. 2012, centred kernel alignment",
+    reference="Székely et al. 2007, squared distance covariance",
     per_sample=False,
     scaled=False,
-    width=_KERNEL,
+    for_numbers="distance_covariance_regression",
 )
-def hsic_regression(prediction: Tensor, group: Tensor, sample_weight: Tensor | None, *, width: Tensor) -> Tensor:
-    """Dependence of any shape between predictions and the sensitive attribute, by kernels.
+def distance_covariance(predicted: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
+    """Dependence of any shape between class probabilities, or predictions, and the sensitive attribute, by distances.
 
-    As `hsic`. Shapes: prediction [batch], group [batch, groups] → scalar in [0, 1]; batch² work.
+    Mean product of the doubly centred distances of standardised columns. Shapes: predicted [batch, columns], group
+    [batch, groups] → scalar; batch² work. Limits: 0 where one of the two is constant.
     """
-    return independence(prediction[:, None], group, sample_weight, width)
+    return distance_correlation(predicted, group, sample_weight)
 
 
 @loss_term(
-    reference="Székely et al. 2007, squared distance covariance", shift_invariant=True, per_sample=False, scaled=False
+    reference="Zafar et al. 2017, eq. 2",
+    per_sample=False,
+    scaled=False,
+    for_numbers="zafar_covariance_regression",
+    limit=_LIMIT,
 )
-def distance_covariance(logits: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
-    """Dependence of any shape between class probabilities and the sensitive attribute, by distances.
+def zafar_covariance(scores: Tensor, group: Tensor, sample_weight: Tensor | None, *, limit: Tensor) -> Tensor:
+    """Covariance of the attribute with the distance to the decision boundary, or the prediction, beyond a limit.
 
-    Mean product of the doubly centred distances of standardised columns. Shapes: logits [batch, classes], group
-    [batch, groups] → scalar; batch² work. Limits: 0 where one of the two is constant.
+    ``max(|mean_i (s_i - s̄) (z_ic - mean z_i)| - limit, 0)`` for the worst class and column; of a single score, z itself
+    is taken. Shapes: scores [batch, columns], group [batch, groups] → scalar.
     """
-    return distance_correlation(torch.softmax(logits, -1), group, sample_weight)
-
-
-@loss_term(reference="Székely et al. 2007, squared distance covariance", per_sample=False, scaled=False)
-def distance_covariance_regression(prediction: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
-    """Dependence of any shape between predictions and the sensitive attribute, by distances.
-
-    As `distance_covariance`. Shapes: prediction [batch], group [batch, groups] → scalar; batch² work.
-    """
-    return distance_correlation(prediction[:, None], group, sample_weight)
-
-
-@loss_term(reference="Zafar et al. 2017, eq. 2", shift_invariant=True, per_sample=False, scaled=False, limit=_LIMIT)
-def zafar_covariance(logits: Tensor, group: Tensor, sample_weight: Tensor | None, *, limit: Tensor) -> Tensor:
-    """Covariance of the attribute with the distance to the decision boundary, beyond a limit.
-
-    ``max(|mean_i (s_i - s̄) (z_ic - mean z_i)| - limit, 0)`` for the worst class and column. Shapes: logits [batch,
-    classes], group [batch, groups] → scalar.
-    """
-    return boundary_covariance(logits - logits.mean(-1, keepdim=True), group, sample_weight, limit)
-
-
-@loss_term(reference="Zafar et al. 2017, eq. 2, for predictions", per_sample=False, scaled=False, limit=_LIMIT)
-def zafar_covariance_regression(
-    prediction: Tensor, group: Tensor, sample_weight: Tensor | None, *, limit: Tensor
-) -> Tensor:
-    """Covariance of the attribute with the prediction, beyond a limit.
-
-    As `zafar_covariance`. Shapes: prediction [batch], group [batch, groups] → scalar.
-    """
-    return boundary_covariance(prediction[:, None], group, sample_weight, limit)
+    distance = scores - scores.mean(-1, keepdim=True) if scores.shape[-1] > 1 else scores
+    return boundary_covariance(distance, group, sample_weight, limit)

@@ -36,64 +36,39 @@ def change_by_group(
 
 @loss_term(
     reference="Dwork et al. 2012, definition 2.1",
-    shift_invariant=True,
     per_sample=False,
     scaled=False,
+    for_numbers="individual_fairness_regression",
     lipschitz=_LIPSCHITZ,
 )
-def individual_fairness(logits: Tensor, distance: Tensor, sample_weight: Tensor | None, *, lipschitz: Tensor) -> Tensor:
-    """Class probabilities that differ by more than the features of two samples allow.
-
-    Mean over pairs of ``max(TV(p_i, p_j) - L d_ij, 0)²`` with the total variation between probabilities. Shapes:
-    logits [batch, classes], distance [batch, batch] → scalar; batch² work. Limits: 0 for a constant model.
-    """
-    p = torch.softmax(logits, -1)
-    return lipschitz_excess((p[:, None] - p[None]).abs().sum(-1) / 2, distance, sample_weight, lipschitz)
-
-
-@loss_term(reference="Dwork et al. 2012, definition 2.1", per_sample=False, scaled=False, lipschitz=_LIPSCHITZ)
-def individual_fairness_regression(
-    prediction: Tensor, distance: Tensor, sample_weight: Tensor | None, *, lipschitz: Tensor
+def individual_fairness(
+    predicted: Tensor, distance: Tensor, sample_weight: Tensor | None, *, lipschitz: Tensor
 ) -> Tensor:
-    """Predictions that differ by more than the features of two samples allow.
+    """Class probabilities, or predictions, that differ by more than the features of two samples allow.
 
-    Mean over pairs of ``max(|ŷ_i - ŷ_j| - L d_ij, 0)²``. Shapes: prediction [batch], distance [batch, batch] → scalar;
-    batch² work.
+    Mean over pairs of ``max(d(p_i, p_j) - L d_ij, 0)²`` with the total variation between probabilities, or the absolute
+    difference of predictions. Shapes: predicted [batch, columns], distance [batch, batch] → scalar; batch² work.
+    Limits: 0 for a constant model.
     """
-    return lipschitz_excess((prediction[:, None] - prediction[None]).abs(), distance, sample_weight, lipschitz)
+    apart = (predicted[:, None] - predicted[None]).abs().sum(-1)
+    return lipschitz_excess(apart / 2 if predicted.shape[-1] > 1 else apart, distance, sample_weight, lipschitz)
 
 
 @loss_term(
     reference="Berk et al. 2017, individual fairness, section 2, with near pairs in place of equal targets",
-    shift_invariant=True,
     per_sample=False,
     scaled=False,
+    for_numbers="flip_consistency_regression",
     width=_WIDTH,
 )
 def flip_consistency(
-    logits: Tensor, group: Tensor, distance: Tensor, sample_weight: Tensor | None, *, width: Tensor
+    predicted: Tensor, group: Tensor, distance: Tensor, sample_weight: Tensor | None, *, width: Tensor
 ) -> Tensor:
-    """How much class probabilities change between near samples of different groups.
+    """How much class probabilities, or predictions, change between near samples of different groups.
 
     Stands for what would change if a sample's group were flipped: mean of ``|p_i - p_j|²`` over pairs of different
-    groups, weighted by ``exp(-d²/2w²)``. Shapes: logits [batch, classes], group [batch, groups], distance [batch,
-    batch] → scalar in [0, 2]; batch² work.
+    groups, weighted by ``exp(-d²/2w²)``. Shapes: predicted [batch, columns], group [batch, groups], distance
+    [batch, batch] → scalar; batch² work.
     """
-    p = torch.softmax(logits, -1)
-    return change_by_group((p[:, None] - p[None]).square().sum(-1), distance, group, sample_weight, width)
-
-
-@loss_term(
-    reference="Berk et al. 2017, individual fairness, section 2, with near pairs in place of equal targets",
-    per_sample=False,
-    scaled=False,
-    width=_WIDTH,
-)
-def flip_consistency_regression(
-    prediction: Tensor, group: Tensor, distance: Tensor, sample_weight: Tensor | None, *, width: Tensor
-) -> Tensor:
-    """How much predictions change between near samples of different groups.
-
-    As `flip_consistency`. Shapes: prediction [batch], group [batch, groups], distance [batch, batch] → scalar.
-    """
-    return change_by_group((prediction[:, None] - prediction[None]).square(), distance, group, sample_weight, width)
+    squares = (predicted[:, None] - predicted[None]).square().sum(-1)
+    return change_by_group(squares, distance, group, sample_weight, width)

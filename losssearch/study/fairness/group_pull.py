@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from losssearch.losses.compose import compose
+from losssearch.losses.inputs import offer_of
 from losssearch.losses.part import learned_alone
 from losssearch.losses.spec import LossSpec
 
@@ -55,7 +56,7 @@ def group_pull(
     """
     rows = torch.randperm(len(target), generator=torch.Generator().manual_seed(seed))[:MOST_ROWS]
     classes = outputs.shape[-1] if outputs.dim() == 3 else 2
-    state = learned or {}
+    state, offer = learned or {}, offer_of(plain)
     entries = [
         (LossSpec((part,)).formula(), spec.alone(place), learned_alone(state, place))
         for place, part in enumerate(spec.parts)
@@ -70,7 +71,7 @@ def group_pull(
     for title, one, scalars in entries:
         sizes = []
         for seen in outputs:
-            loss = compose(one, class_prior=class_prior, groups=columns, classes=classes, zero=zero)
+            loss = compose(one, class_prior=class_prior, groups=columns, classes=classes, zero=zero, offer=offer)
             with torch.no_grad():
                 for name, value in scalars.items():
                     loss.learned[name].fill_(value)

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from losssearch.data.target_kind import Classes
-from losssearch.tasks.export_text import Example, ExportText, Known, class_labels_line
+from losssearch.tasks.export_text import Example, ExportText, Known, class_labels_line, of_logits
 from losssearch.tasks.heads import Head
 from losssearch.tasks.kind import GroupMenu, TaskKind, enter
 from losssearch.tasks.menus import CELLS, REWEIGHTED_GROUPS, WRONG_LABELS
 from losssearch.tasks.picture import Picture
-from losssearch.tasks.task import SHARED, Baseline, Task
+from losssearch.tasks.task import NEUTRAL, SHARED, Baseline, Task
 from losssearch.tasks.view import LOGIT
 
 
@@ -23,8 +23,9 @@ def _inputs(known: Known) -> list[str]:
     lines = class_labels_line(known)
     lines.append("two_scores = output.dim() == 2 and output.shape[1] == 2")
     lines.append("logit = output[:, 1] - output[:, 0] if two_scores else output.reshape(output.shape[0])")
-    if "logits" in known.spec.reads:
+    if known.spec.reads & {"logits", *NEUTRAL}:
         lines.append("logits = output if two_scores else torch.stack((-logit / 2, logit / 2), dim=-1)")
+    lines += of_logits(known)
     return lines
 
 
@@ -50,7 +51,7 @@ BINARY = enter(
         task=Task(
             kind="binary",
             heads=_heads,
-            offers=SHARED | {"logit", "logits", "labels", "class_prior"},
+            offers=SHARED | NEUTRAL | {"logit", "logits", "labels", "class_prior"},
             metric="average_precision",
             space="binary",
             view=LOGIT,

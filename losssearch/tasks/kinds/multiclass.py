@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from losssearch.data.target_kind import Classes
-from losssearch.tasks.export_text import SHOWN_CLASSES, Example, ExportText, Known, class_labels_line
+from losssearch.tasks.export_text import SHOWN_CLASSES, Example, ExportText, Known, class_labels_line, of_logits
 from losssearch.tasks.heads import Head
 from losssearch.tasks.kind import GroupMenu, TaskKind, enter
 from losssearch.tasks.menus import CELLS, REWEIGHTED_GROUPS, WRONG_LABELS
 from losssearch.tasks.picture import Picture
-from losssearch.tasks.task import SHARED, Baseline, Task
+from losssearch.tasks.task import NEUTRAL, SHARED, Baseline, Task
 from losssearch.tasks.view import LOGITS
 
 
@@ -22,8 +22,9 @@ def _heads(classes: int) -> tuple[Head, ...]:
 def _inputs(known: Known) -> list[str]:
     reads = known.spec.reads
     lines = class_labels_line(known)
-    lines += ["logits = output"] * ("logits" in reads)
+    lines += ["logits = output"] * bool(reads & {"logits", *NEUTRAL})
     lines += ["logit = output[:, -1] - output[:, 0]"] * ("logit" in reads)
+    lines += of_logits(known)
     return lines
 
 
@@ -62,7 +63,7 @@ MULTICLASS = enter(
         task=Task(
             kind="multiclass",
             heads=_heads,
-            offers=SHARED | {"logits", "labels", "class_prior"},
+            offers=SHARED | NEUTRAL | {"logits", "labels", "class_prior"},
             metric="balanced_accuracy",
             space="multiclass",
             view=LOGITS,

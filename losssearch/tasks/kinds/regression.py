@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from losssearch.data.target_kind import Numbers
+from losssearch.losses.inputs import NUMBERS
 from losssearch.tasks.export_text import Example, ExportText, Known
 from losssearch.tasks.heads import Head
 from losssearch.tasks.kind import GroupMenu, TaskKind, affine, enter
 from losssearch.tasks.picture import Picture
-from losssearch.tasks.task import SHARED, Baseline, Task
+from losssearch.tasks.task import NEUTRAL, SHARED, Baseline, Task
 from losssearch.tasks.view import PREDICTION
 
 
@@ -28,6 +29,7 @@ def _inputs(known: Known) -> list[str]:
         "    prediction = ((prediction.to(wide) - self.target_mean) / self.target_scale).to(output.dtype)",
         "    target = (target.to(wide) - self.target_mean) / self.target_scale",
         "target = target.to(output.dtype)",
+        *(f"{name} = prediction.unsqueeze(-1)" for name in sorted(NEUTRAL & known.spec.reads)),
     ]
 
 
@@ -53,9 +55,10 @@ REGRESSION = enter(
         task=Task(
             kind="regression",
             heads=_heads,
-            offers=SHARED | {"prediction", "target", "zero"},
+            offers=SHARED | NEUTRAL | {"prediction", "target", "zero"},
             metric="rmse",
             space="regression",
+            providers={name: NUMBERS.providers[name] for name in NEUTRAL},
             view=PREDICTION,
             menu=(
                 Baseline("mse", "squared", "fixed"),

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from losssearch.data.batch import Batch, Sizes, each
 from losssearch.losses.compose import ComposedLoss
-from losssearch.losses.inputs import STANDARD
+from losssearch.losses.inputs import offer_of
 from losssearch.losses.offer import Offer
 from losssearch.losses.spec import LossSpec
 from losssearch.training.boosting.objective import Piece, diagonal
@@ -16,8 +16,9 @@ PROBE_ROWS = 257
 """A prime, so that a tensor with its square as size can only be one over pairs."""
 
 
-def pieces_of(spec: LossSpec, facts: Batch, sizes: Sizes, offer: Offer = STANDARD) -> list[Piece]:
+def pieces_of(spec: LossSpec, facts: Batch, sizes: Sizes, offer: Offer | None = None) -> list[Piece]:
     """The parts of ``spec`` as pieces, each with a state of its own; ``facts`` are those of one replica."""
+    offer = offer or offer_of(spec)
     facts = each(facts, Tensor.double)
     singles = [spec.alone(place) for place in range(len(spec.parts))]
     return [
@@ -26,8 +27,9 @@ def pieces_of(spec: LossSpec, facts: Batch, sizes: Sizes, offer: Offer = STANDAR
     ]
 
 
-def kind_of(single: LossSpec, facts: Batch, sizes: Sizes, offer: Offer = STANDARD) -> str:
+def kind_of(single: LossSpec, facts: Batch, sizes: Sizes, offer: Offer | None = None) -> str:
     """How the one part of ``single`` curves; see `losssearch.training.boosting.objective`."""
+    offer = offer or offer_of(single)
     reads, term = _read_beside(single, offer), single.parts[0].term
     if "features" in reads:
         return "pairs"
