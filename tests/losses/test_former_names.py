@@ -71,6 +71,6 @@ def test_a_loss_without_a_task_is_read_by_its_other_terms() -> None:
 
 
 def test_an_unknown_name_is_told_with_listed_ones() -> None:
-    with pytest.raises(UnknownNameError, match="unknown term .hsic_x.; did you mean hsic") as told:
+    with pytest.raises(UnknownNameError, match=r"unknown term .hsic_x.; did you mean hsic") as told:
         Part("hsic_x")
     assert "hsic_regression" not in str(told.value)
