@@ -19,6 +19,7 @@ from losssearch import __version__, stopping
 from losssearch.cli.doctor import doctor
 from losssearch.cli.export import export
 from losssearch.cli.leaderboard import leaderboard
+from losssearch.cli.metrics import metrics
 from losssearch.cli.output import fail
 from losssearch.cli.report import report
 from losssearch.cli.search import search
@@ -73,7 +74,7 @@ def _root(
         typer.echo(context.get_help())
 
 
-for _command in (search, leaderboard, report, export, terms, spaces, ui, doctor):
+for _command in (search, leaderboard, report, export, terms, metrics, spaces, ui, doctor):
     app.command(_command.__name__, cls=_Command)(_command)
 
 

@@ -33,7 +33,7 @@ _TORCHMETRICS = "torchmetrics.functional.classification"
     oracle=Oracle("torch.nn.functional.binary_cross_entropy_with_logits", "scores"),
 )
 def binary_log_loss(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
-    """Minus the logarithm of the probability of the label, exact at any logit."""
+    """Mean negative logarithm of the probability of the label, exact at any logit."""
     logits = outputs.double()
     return (Column(softplus(torch.where(target > 0, -logits, logits))),)
 
@@ -49,7 +49,7 @@ def binary_log_loss(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
     oracle=Oracle("sklearn.metrics.brier_score_loss", "probabilities", {"labels": (0, 1)}),
 )
 def brier(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
-    """Squared difference of the probability of the positive class and the label."""
+    """Mean squared difference between the probability of the positive class and the label."""
     return (Column((outputs.double().sigmoid() - (target > 0).double()).square()),)
 
 
@@ -59,7 +59,7 @@ def brier(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
     oracle=Oracle("torch.nn.functional.cross_entropy", "scores"),
 )
 def multiclass_log_loss(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
-    """Minus the logarithm of the probability of the label, exact at any logits."""
+    """Mean negative logarithm of the probability of the label, exact at any logits."""
     logits = outputs.double()
     return (Column(logits.logsumexp(-1) - logits.gather(-1, target.long().unsqueeze(-1)).squeeze(-1)),)
 
@@ -70,7 +70,7 @@ def multiclass_log_loss(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
     oracle=Oracle(f"{_TORCHMETRICS}.binary_calibration_error", "probabilities", {"n_bins": BINS, "norm": "l1"}),
 )
 def binary_bins(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
-    """Probability minus label, by bin of the probability of the positive class."""
+    """Expected calibration error: probability against frequency, over 15 bins of the probability (Guo et al. 2017)."""
     probability = outputs.double().sigmoid()
     return _bins(probability, target > 0)
 
@@ -87,7 +87,7 @@ def binary_bins(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
     ),
 )
 def top_label_bins(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
-    """Confidence minus correctness, by bin of the probability of the predicted class."""
+    """Expected calibration error of the predicted class: confidence against accuracy, over 15 bins."""
     confidence, label = outputs.double().softmax(-1).max(-1)
     return _bins(confidence, label == target)
 

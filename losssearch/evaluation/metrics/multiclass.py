@@ -31,7 +31,7 @@ def _best_by_predictions(made: Made) -> Fit:
 
 @_share(computed=mean_of, tuned="none", statistic="accuracy", oracle=_decided("accuracy_score"))
 def accuracy(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
-    """Column of right predictions."""
+    """Share of correct predictions."""
     return (Column(outputs.argmax(-1) == target),)
 
 

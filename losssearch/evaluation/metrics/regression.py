@@ -42,13 +42,13 @@ def squared(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
 
 @_error(computed=of_sums(squared), tuned=always("shift", fit_mean), oracle=_oracle("root_mean_squared_error"))
 def rmse(rows: int, total: Tensor) -> Tensor:
-    """The root of the mean over rows."""
+    """Root of the mean squared error."""
     return (total / rows).sqrt()
 
 
 @_error(computed=mean_of, tuned=always("shift", partial(fit_quantile, q=0.5)), oracle=_oracle("mean_absolute_error"))
 def mae(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
-    """Absolute error."""
+    """Mean absolute error."""
     return (Column((outputs.double() - target.double()).abs()),)
 
 
@@ -91,7 +91,7 @@ class MedianAbsolute(Measure):
     oracle=_oracle("mean_absolute_percentage_error"),
 )
 def mape(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
-    """Absolute error by the target's size; a target of 0 counts as the float64 epsilon, as in scikit-learn."""
+    """Mean absolute error relative to the target's size; a target of 0 counts as the float64 epsilon."""
     return (Column((outputs.double() - target.double()).abs() * relative_weight(target)),)
 
 
@@ -104,7 +104,7 @@ def mape(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
     oracle=_oracle("mean_poisson_deviance"),
 )
 def poisson_deviance(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
-    """Deviance of a Poisson distribution with the prediction, no less than `LEAST_COUNT`, as its mean; 0 if perfect.
+    """Mean deviance of a Poisson distribution whose mean is the prediction, at least `LEAST_COUNT`; 0 if perfect.
 
     Targets below zero, such as rounding leaves of a zero, count as zero.
     """
@@ -156,6 +156,6 @@ def _best_quantile(made: Made) -> Fit:
     q=Float(0.0, 1.0, default=0.9),
 )
 def pinball(outputs: Tensor, target: Tensor, *, q: float) -> tuple[Column, ...]:
-    """Error of a prediction of the ``q``-quantile: ``q`` a unit below the target, ``1 - q`` above."""
+    """Mean error of a prediction of the ``q``-quantile: ``q`` a unit below the target, ``1 - q`` above."""
     error = target.double() - outputs.double()
     return (Column(torch.maximum(q * error, (q - 1) * error)),)
