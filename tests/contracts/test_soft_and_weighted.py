@@ -5,101 +5,32 @@ A target may be class ids or probabilities, a sample may count as often as its w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
 
 from losssearch.errors import SpecError
 from losssearch.export.bundle import write_bundle
 from losssearch.export.facts import LossFacts
 from losssearch.export.reading import load_loss
-from losssearch.export.source import loss_source
-from losssearch.losses import terms
 from losssearch.losses.spec import LossSpec
-from losssearch.space import Draw, bundled_spaces, load_space
-from losssearch.tasks import TASKS
-
-BATCH, GROUPS = 15, 3
-CLASSES = {"binary": 2, "multiclass": 4, "regression": 0}
-PRIORS = {"binary": (0.7, 0.3), "multiclass": (0.4, 0.3, 0.2, 0.1), "regression": None}
-
-
-def term_specs() -> Iterator[tuple[str, str, LossSpec]]:
-    for task in TASKS:
-        for name, term in terms.items():
-            if not term.fits(TASKS[task].with_groups().offers):
-                continue
-            parts: list[dict[str, Any]] = [{"term": name}]
-            yield f"{name} in {task}", task, LossSpec.from_json({"parts": parts})
-            if term.per_sample:
-                yield (
-                    f"cvar of {name} in {task}",
-                    task,
-                    LossSpec.from_json({"parts": [{"term": name, "reduction": {"cvar": 0.4}}]}),
-                )
-
-
-LOSSES = {name: (task, spec) for name, task, spec in [*term_specs()]}
-
-
-def facts_of(task: str, spec: LossSpec, groups: int = GROUPS) -> LossFacts:
-    more = {"target_mean": 6.0, "target_scale": 8.0} if task == "regression" else {}
-    return LossFacts(spec, task, classes=CLASSES[task] or 2, class_prior=PRIORS[task], groups=groups, **more)
-
-
-def modules(facts: LossFacts) -> list[nn.Module]:
-    """The composed loss and the exported one."""
-    namespace: dict[str, Any] = {"__name__": "loss"}
-    exec(compile(loss_source(facts), "loss.py", "exec"), namespace)
-    return [facts.module().double(), namespace["Loss"]().double()]
-
-
-def given(facts: LossFacts, seed: int = 0) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    source = torch.Generator().manual_seed(seed)
-    shape = (BATCH, facts.classes) if facts.task == "multiclass" else (BATCH,)
-    output = 2 * torch.randn(shape, generator=source, dtype=torch.float64)
-    target = torch.arange(BATCH) % max(facts.classes, 2)
-    if facts.task == "regression":
-        target = torch.randn(BATCH, generator=source, dtype=torch.float64)
-    made = {
-        "group": torch.arange(BATCH) // 2 % GROUPS
-        if facts.groups != 1
-        else torch.randn(BATCH, generator=source, dtype=torch.float64),
-        "features": torch.randn(BATCH, 3, generator=source, dtype=torch.float64),
-    }
-    return output, target, {name: made[name] for name in facts.beside()}
-
-
-def value_and_slope(loss: nn.Module, output: Tensor, target: Tensor, **more: Any) -> tuple[Tensor, Tensor]:
-    leaf = output.clone().requires_grad_()
-    value = loss(leaf, target, **more)
-    (slope,) = torch.autograd.grad(value.sum(), leaf)
-    return value.detach(), slope
-
-
-def one_hot(facts: LossFacts, target: Tensor) -> Tensor:
-    return F.one_hot(target, facts.classes).double()
-
-
-def close(found: Any, expected: Any) -> None:
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
-
+from losssearch.space import bundled_spaces
+from tests.contracts.written_losses import (
+    BATCH,
+    LOSSES,
+    close,
+    facts_of,
+    given,
+    modules,
+    one_hot,
+    sampled_facts,
+    value_and_slope,
+)
 
 every_loss = pytest.mark.parametrize("name", list(LOSSES))
-
-
-def sampled_facts(name: str, draws: int = 8) -> list[LossFacts]:
-    """Facts of specs drawn from a bundled space."""
-    space, random = load_space(name), np.random.default_rng(0)
-    groups = 1 if name.endswith("_attribute") else GROUPS
-    return [facts_of(space.task, space.sample(Draw(random)), groups) for _ in range(draws)]
 
 
 def check_weights(facts: LossFacts) -> None:
@@ -230,64 +161,6 @@ def test_binary_cross_entropy_with_probabilities_is_that_of_pytorch(term: str, r
         each = F.binary_cross_entropy_with_logits(output, share, reduction="none") * weight
         expected = {"none": each, "sum": each.sum(), "mean": each.sum() / weight.sum()}[reduction]
         close(loss(output, share, weight=weight, reduction=reduction), expected)
-
-
-BAD: dict[str, tuple[str, Any, str]] = {
-    "above one": ("binary", [2.5], "got 2.5"),
-    "below zero": ("binary", [-1.0], "got -1"),
-    "id below zero": ("binary", [-1], "class id from 0 to 1.*got -1"),
-    "id too large": ("binary", [2], "class id from 0 to 1.*got 2"),
-    "not a number": ("binary", [torch.nan], "got nan"),
-    "no sum of one": ("binary", [[0.9, 0.3]], r"got \[0.9, 0.3\] in row 1"),
-    "fraction of a class": ("multiclass", [2.5], "class id from 0 to 3.*got 2.5"),
-    "ignored by PyTorch": ("multiclass", [-100], "got -100"),
-    "beyond the classes": ("multiclass", [4], "got 4"),
-    "class not a number": ("multiclass", [torch.nan], "got nan"),
-    "shares below zero": ("multiclass", [[1.5, -0.5, 0.0, 0.0]], r"got \[1.5, -0.5, 0, 0\] in row 1"),
-    "shares not a number": ("multiclass", [[torch.nan, 0.0, 0.0, 0.0]], "got .nan, 0, 0, 0."),
-}
-
-
-@pytest.mark.parametrize("case", list(BAD))
-@pytest.mark.parametrize("term", ["cross_entropy", "soft_f1", "hinge"])
-def test_what_is_neither_labels_nor_probabilities_is_refused(term: str, case: str) -> None:
-    task, row, message = BAD[case]
-    facts = facts_of(task, LossSpec.from_json({"parts": [{"term": term}]}))
-    output, _, _ = given(facts)
-    odd = torch.tensor(row)
-    target = odd.expand(BATCH, *odd.shape[1:]).clone()
-    target[0] = F.one_hot(torch.tensor(0), odd.shape[1]) if odd.dim() == 2 else 0
-    for loss, kind in zip(modules(facts), (SpecError, ValueError), strict=True):
-        with pytest.raises(kind, match=message):
-            loss(output, target)
-        compiled = torch.func.vmap(lambda o, t, loss=loss: loss(o, t))(output[None], target[None])
-        assert bool(compiled.isnan().all())
-
-
-@pytest.mark.parametrize("shape", [(BATCH + 1,), (BATCH, 3), (1, BATCH), (BATCH, 4, 1), ()])
-def test_targets_of_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    facts = facts_of("multiclass", LossSpec.from_json({"parts": [{"term": "focal"}]}))
-    output, _, _ = given(facts)
-    for loss, kind in zip(modules(facts), (SpecError, ValueError), strict=True):
-        with pytest.raises(kind, match=r"class ids \[15\] or probabilities \[15, 4\], got"):
-            loss(output, torch.zeros(shape))
-
-
-@pytest.mark.parametrize(
-    ("weight", "message"),
-    [
-        (torch.ones(BATCH + 1), r"weight must be one number per sample, \[15\], got \[16\]"),
-        (torch.full((BATCH,), -1.0), "finite numbers of 0 and above, got -1"),
-        (torch.full((BATCH,), torch.nan), "finite numbers of 0 and above, got nan"),
-        (torch.full((BATCH,), torch.inf), "finite numbers of 0 and above, got inf"),
-    ],
-)
-def test_other_weights_are_refused(weight: Tensor, message: str) -> None:
-    facts = facts_of("regression", LossSpec.from_json({"parts": [{"term": "squared"}]}))
-    output, target, _ = given(facts)
-    for loss, kind in zip(modules(facts), (SpecError, ValueError), strict=True):
-        with pytest.raises(kind, match=message):
-            loss(output, target, weight=weight)
 
 
 @every_loss
