@@ -1,7 +1,9 @@
-"""ARCHITECTURE.md shows the tree as it is."""
+"""ARCHITECTURE.md shows the tree as it is, and the layers that the import contract has."""
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +35,12 @@ def real(root: Path) -> set[str]:
     return {f"{path.relative_to(root)}/" for path in folders} | {str(file.relative_to(root)) for file in modules}
 
 
+def layers(text: str) -> list[set[str]]:
+    """The layers of the table, high to low."""
+    table = text.split("| layer, high to low |", 1)[1].split("\n\n", 1)[0]
+    return [set(re.findall(r"`(\w+)`", row.split("|")[1])) for row in table.splitlines()[2:]]
+
+
 def test_the_picture_is_the_tree() -> None:
     assert pictured(TEXT) == real(ROOT)
 
@@ -40,3 +48,12 @@ def test_the_picture_is_the_tree() -> None:
 def test_a_folder_that_is_missing_in_the_picture_is_seen() -> None:
     line = next(line for line in TEXT.splitlines(keepends=True) if line.strip().startswith("proposing/"))
     assert real(ROOT) - pictured(TEXT.replace(line, "")) == {"losssearch/study/proposing/"}
+
+
+def test_the_table_of_layers_is_the_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    contract = next(one for one in contracts if one.get("containers") == ["losssearch"])
+    expected = [set(re.split(r" [|:] ", layer)) for layer in contract["layers"]]
+    assert layers(TEXT) == [layer for layer in expected if layer != {"__main__"}]
