@@ -23,7 +23,7 @@ class Stopwatch:
         self._cpu, self._time = self._read_cpu(), time.perf_counter()
 
     def stop(self, trials: int) -> None:
-        """So many trials were trained since the start."""
+        """This number of trials has been trained since the start."""
         self.seconds = time.perf_counter() - self._time
         self.cpu_seconds = self._read_cpu() - self._cpu
         self.trials = trials

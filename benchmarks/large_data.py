@@ -216,7 +216,7 @@ def show(result: Result) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = make_parser("large_data", __doc__)
-    parser.add_argument("--rows", type=int, help=f"rows of the table, {ROWS:,} where left out")
+    parser.add_argument("--rows", type=int, help=f"rows of the table, {ROWS:,} by default")
     options = parse(parser, arguments)
     rows = options.rows or (QUICK_ROWS if options.quick else ROWS)
     if rows < 100_000:

@@ -14,7 +14,7 @@ LIMITS = (0.02, 0.05, 0.10)
 class Kept:
     """What a front answers to a limit: whether test keeps it, at which accuracy; None where it has no answer.
 
-    ``oracle``: the best accuracy on test of those candidates of the same study that keep the limit on test.
+    ``oracle``: the best accuracy on test of those candidates of the same study that satisfy the limit on test.
     """
 
     limit: float
@@ -26,7 +26,7 @@ class Kept:
 
 
 def answer(points: Sequence[Point], limit: float) -> Kept | None:
-    """The most accurate point that keeps the limit on validation, as it fares on test."""
+    """The result on test of the most accurate point that satisfies the limit on validation."""
     able = [p for p in points if p.gap <= limit]
     if not able:
         return None

@@ -37,8 +37,8 @@ QUICK_ROWS, QUICK_BUDGET, QUICK_LIMIT = 600, 4.0, 35.0
 def arguments() -> argparse.ArgumentParser:
     """The options."""
     parser = make_parser("quality", __doc__)
-    parser.add_argument("--scenarios", nargs="+", default=[], metavar="GLOB", help="names or kinds; all where left out")
-    parser.add_argument("--methods", nargs="+", default=[], metavar="NAME", help="all where left out")
+    parser.add_argument("--scenarios", nargs="+", default=[], metavar="GLOB", help="names or kinds; all by default")
+    parser.add_argument("--methods", nargs="+", default=[], metavar="NAME", help="all by default")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="outer splits (default: 5)")
     parser.add_argument("--first-repeat", type=int, default=0, metavar="N", help="number of the first outer split")
     parser.add_argument("--budget", type=float, default=60.0, metavar="SECONDS", help="of each study (default: 60)")

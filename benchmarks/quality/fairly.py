@@ -1,9 +1,9 @@
-"""Scenarios with a limit on a gap between groups: what a method's score is there, and how thresholds keep the limit.
+"""Scenarios with a constraint between groups: a method's score, and how thresholds satisfy the constraint.
 
-A method scores the metric on the test rows less what its gap is beyond the limit: ``metric - (gap - limit)+``, or
-``+`` that for an error. So a limit that is broken costs as many points as it is broken by. Everybody's threshold is
-tuned in the same way, the best on validation whose gap keeps the limit with one standard error to spare; but for the
-plain loss, which knows nothing of the limit.
+A method scores the metric on the test rows minus the amount by which its gap exceeds the limit, ``metric - (gap -
+limit)+``; for an error, plus that amount. So a violation costs as many points as its size. Everybody's threshold is
+tuned in the same way, the best on validation whose gap satisfies the limit with a margin of one standard error,
+except for the plain loss, which does not know the limit.
 """
 
 from __future__ import annotations

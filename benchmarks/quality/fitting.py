@@ -45,13 +45,13 @@ class Fitted:
     most: int = 0
 
     def values(self, problem: Problem) -> list[float]:
-        """The metric on the test rows in its own unit, one value a seed."""
+        """The metric on the test rows in its own unit, one value per seed."""
         outputs = torch.as_tensor(self.outputs)
         target = torch.as_tensor(problem.test_target).expand(len(outputs), -1)
         return [float(value) for value in problem.metric(outputs, target)]
 
     def groups(self, problem: Problem) -> dict[str, Any]:
-        """Where groups have a limit: the metric without it and the gap, one value a seed."""
+        """With a constraint between groups: the metric without it and the gap, one value per seed."""
         measure = problem.metric.function
         if not isinstance(measure, fairly.HeldTo):
             return {}

@@ -92,7 +92,7 @@ def _study(seed: int) -> optuna.Study:
 
 
 def _ask(own: Tried, count: int) -> list[tuple[optuna.trial.Trial, LossSpec]]:
-    """So many more settings of a family; none where it has nothing to tune, or is known well."""
+    """A number of further settings of a family; none if it has nothing to tune, or is known well."""
     domains, found = own.family.domains(), []
     if not domains:
         return []
