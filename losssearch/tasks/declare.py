@@ -1,4 +1,4 @@
-"""A kind of task of one's own, declared by one call."""
+"""Declaring your own kind of task by one call."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def task_kind(
         tensors: Further tensors that a loss may read, by name.
         own_unit: ``own_unit(outputs, mean, scale)`` turns outputs ``[..., N, columns]`` of a model that was trained on
             standardised targets into the target's own unit, in which metrics are told both; ``mean`` and ``scale``
-            broadcast to outputs with the target's columns. May be left out where there are as many outputs as target
-            columns, which are then scaled as the target is.
+            broadcast to outputs with the target's columns. Not needed if there are as many outputs as target
+            columns, which are then scaled like the target.
         view: How metrics read outputs; by default as they are.
         space: A search space as the text of a YAML file, or the name or path of one. By default, one part of the terms
             of the menu, each over all of its ranges.
@@ -63,7 +63,26 @@ def task_kind(
         The record of the kind.
 
     Raises:
-        SpecError: Where the name is taken, there is no head, or a term of the menu reads what is not offered.
+        SpecError: The name is taken, there is no head, or a term of the menu reads what is not offered.
+
+    Example:
+        Two target columns, with a mean for each and one common spread:
+
+        >>> import losssearch as ls
+        >>> @ls.loss_term(reference="an example")
+        ... def pair_error(means, spread, target):
+        ...     '''Squared error. Shapes: means and target [batch, 2], spread [batch] → [batch].'''
+        ...     return (means - target).square().sum(-1) + spread.square()
+        >>> pair = ls.task_kind(
+        ...     "pair",
+        ...     target=ls.Numbers(columns=2),
+        ...     heads={"means": 2, "spread": 1},
+        ...     menu=["pair_error"],
+        ...     metric="rmse",
+        ...     own_unit=lambda outputs, mean, scale: outputs[..., :2].double() * scale + mean,
+        ... )
+        >>> [head.name for head in pair.heads(0)]
+        ['means', 'spread']
     """
     found = tuple(Head(head, width) for head, width in heads.items())
     if not found:

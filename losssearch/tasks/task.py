@@ -18,19 +18,19 @@ SHARED = frozenset({"progress"})
 NEUTRAL = frozenset({"scores", "predicted"})
 """What the built-in kinds all offer of a model's outputs, whatever the target is."""
 GROUPED = frozenset({"group", "memory", "distance"})
-"""What a study with a sensitive attribute offers beside the rest."""
+"""What a study with a sensitive attribute offers in addition to the rest."""
 
 
 WEIGHT = Float(0.1, 5.0, default=0.7, log=True)
-"""How much a penalty counts beside a term whose gradient has unit size at the start."""
+"""The weight of a penalty relative to a term whose gradient has unit size at the start."""
 
 
 @dataclass(frozen=True)
 class Baseline:
     """An entry of the menu: a loss that a good practitioner would try, tuned over ``tunable``.
 
-    ``penalties`` stand beside the term; their common ``weight`` may be tuned too. ``aims``: hyperparameters that take
-    over a number of the study's metric, and the number's name.
+    ``penalties`` are added to the term; their common ``weight`` may be tuned too. ``aims``: hyperparameters that are
+    set to a number of the study's metric, and the number's name.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Baseline:
     aims: Mapping[str, str] = field(default_factory=dict)
 
     def aimed(self, numbers: Mapping[str, float]) -> Baseline:
-        """The baseline at the metric's ``numbers``, each as near as the term's range allows; as it is without them."""
+        """The baseline at the metric's ``numbers``, each clipped to the term's range; unchanged without them."""
         found: dict[str, float] = {}
         for name, number in self.aims.items():
             domain = registry[self.term].domains[name]
@@ -55,8 +55,8 @@ class Baseline:
         """The baseline as a spec, with ``hyperparameters`` in place of its defaults."""
         values = {**self.fixed, **(hyperparameters or {})}
         weight = float(values.pop("weight", self.weight.default))
-        beside = tuple(replace(part, weighting=Weighting(weight=weight)) for part in self.penalties)
-        return LossSpec((Part(self.term, values), *beside), self.decision)
+        added = tuple(replace(part, weighting=Weighting(weight=weight)) for part in self.penalties)
+        return LossSpec((Part(self.term, values), *added), self.decision)
 
     def domain(self, name: str) -> Domain:
         """The range of one of ``tunable``."""

@@ -6,11 +6,15 @@ import doctest
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from losssearch.data import target_kind
 from losssearch.evaluation import declaring
+from losssearch.losses import term as terms
 from losssearch.losses.term import LossTerm
+from losssearch.tasks import kind
 
 MODULES = (
     "losssearch.errors",
@@ -27,9 +31,22 @@ MODULES = (
     "losssearch.losses.primitives.ranking",
     "losssearch.losses.primitives.regression",
     "losssearch.study_result",
+    "losssearch.tasks.declare",
     "losssearch.training.handle",
 )
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@pytest.fixture(autouse=True)
+def _registries() -> Iterator[None]:
+    """Take out of the registries what an example declared."""
+    mappings: list[dict[str, Any]] = [terms._registry, kind._kinds, target_kind._entries]
+    before, metrics = [dict(one) for one in mappings], list(declaring._records)
+    yield
+    for one, old in zip(mappings, before, strict=True):
+        one.clear()
+        one.update(old)
+    declaring._records[:] = metrics
 
 
 def examples(name: str) -> Iterator[doctest.DocTest]:
@@ -45,7 +62,6 @@ def examples(name: str) -> Iterator[doctest.DocTest]:
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(declaring, "_records", list(declaring.records()))  # what an example declares is forgotten
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
     tests = [test for test in examples(name) if test.examples]
     assert tests, f"{name} shows no example"
