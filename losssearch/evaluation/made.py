@@ -6,25 +6,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from losssearch.evaluation.measure import Column, Measure, Summed, mean
+from losssearch.evaluation.measure import Addend, Measure, Summed, mean
 from losssearch.evaluation.record import Fit
 from losssearch.tasks.view import AdjustmentKind, View
 
 Computed: TypeAlias = Callable[[Callable[..., Any], View], Measure]
 """From the declared function, with its numbers, and a view to the measure that computes the metric."""
 
-Columns: TypeAlias = Callable[..., tuple[Column, ...]]
+Addends: TypeAlias = Callable[..., tuple[Addend, ...]]
 """From outputs and target to numbers for each row, of which only the sums count."""
 
 
-def mean_of(columns: Columns, view: View) -> Summed:
+def mean_of(addends: Addends, view: View) -> Summed:
     """Of a function that gives a column of numbers, one per row: their mean."""
-    return Summed(view.columns, columns, mean)
+    return Summed(view.columns, addends, mean)
 
 
-def of_sums(columns: Columns) -> Computed:
+def of_sums(addends: Addends) -> Computed:
     """Of a function of the number of rows and of the sums of ``columns``: its value."""
-    return lambda value, view: Summed(view.columns, columns, value)
+    return lambda value, view: Summed(view.columns, addends, value)
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class Measure(ABC):
 
 
 @dataclass(frozen=True)
-class Column:
+class Addend:
     """A number for each row, ``[..., N]``, to be summed over all rows or over the rows of each group."""
 
     values: Tensor
@@ -95,7 +95,7 @@ class Column:
     def total(self, weight: Tensor | None = None) -> Tensor:
         """The sums, float64: ``[...]``, or ``[..., count]`` with groups; rows count by ``weight`` ``[..., N]``."""
         if weight is not None:
-            return Column(self.values.double() * weight.double(), self.groups, self.count).total()
+            return Addend(self.values.double() * weight.double(), self.groups, self.count).total()
         if self.groups is None:
             return self.values.sum(-1, dtype=torch.int64 if self.values.dtype == torch.bool else torch.float64).double()
         sums = torch.zeros(*self.groups.shape[:-1], self.count, dtype=torch.float64, device=self.values.device)
@@ -112,25 +112,25 @@ class Column:
 
 @dataclass(frozen=True)
 class Summed(Measure):
-    """A metric that is a function ``value`` of the number of rows and of the sums of ``columns``."""
+    """A metric that is a function ``value`` of the number of rows and of the sums of ``addends``."""
 
-    columns: Callable[[Tensor, Tensor], tuple[Column, ...]]
+    addends: Callable[[Tensor, Tensor], tuple[Addend, ...]]
     value: Callable[..., Tensor]
     """Rows may be a number, or the sum of weights of each resample, ``[B]``."""
 
     def plain(self, outputs: Tensor, target: Tensor) -> Tensor:
         """See `Measure.plain`."""
-        return self.value(target.shape[-1], *(column.total() for column in self.columns(outputs, target)))
+        return self.value(target.shape[-1], *(addend.total() for addend in self.addends(outputs, target)))
 
     def weighed(self, outputs: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """See `Measure.weighed`."""
         rows = weight.sum(-1, dtype=torch.float64)
-        return self.value(rows, *(column.total(weight) for column in self.columns(outputs, target)))
+        return self.value(rows, *(addend.total(weight) for addend in self.addends(outputs, target)))
 
     def resampled(self, outputs: Tensor, target: Tensor) -> Resampled:
         """See `Measure.resampled`."""
-        columns = self.columns(outputs, target)
-        return lambda weights: self.value(weights.sum(0), *(column.weighted(weights) for column in columns))
+        addends = self.addends(outputs, target)
+        return lambda weights: self.value(weights.sum(0), *(addend.weighted(weights) for addend in addends))
 
 
 def mean(rows: int, total: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from losssearch.errors import OptionError
-from losssearch.evaluation.measure import Column, Measure, Resampled, divide
+from losssearch.evaluation.measure import Addend, Measure, Resampled, divide
 from losssearch.evaluation.metrics.thresholded import quality_of
 from losssearch.evaluation.ordering import argsort
 from losssearch.evaluation.prior_shift import best_tau, hits_by_cell
@@ -133,27 +133,27 @@ class Worst(Measure):
 
     def plain(self, outputs: Tensor, target: Tensor) -> Tensor:
         """See `Measure.plain`."""
-        hits, rows = self._columns(outputs, target)
+        hits, rows = self._addends(outputs, target)
         return self._value(hits.total(), rows.total(), self.kept(self._table(rows.total(), outputs)), outputs)
 
     def resampled(self, outputs: Tensor, target: Tensor) -> Resampled:
         """See `Measure.resampled`; what counts is decided once, on the rows themselves."""
-        hits, rows = self._columns(outputs, target)
+        hits, rows = self._addends(outputs, target)
         kept = self.kept(self._table(rows.total(), outputs))
         return lambda weights: self._value(hits.weighted(weights), rows.weighted(weights), kept, outputs)
 
     def by_cell(self, outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Right answers and rows ``[..., groups, classes]``, float64."""
-        hits, rows = self._columns(outputs, target)
+        hits, rows = self._addends(outputs, target)
         return self._table(hits.total(), outputs), self._table(rows.total(), outputs)
 
-    def _columns(self, outputs: Tensor, target: Tensor) -> tuple[Column, Column]:
+    def _addends(self, outputs: Tensor, target: Tensor) -> tuple[Addend, Addend]:
         classes = self._classes(outputs)
         cell = target.long()
         label = cell % classes
         decided = outputs.argmax(-1) if self.class_axis else (outputs > 0).long()
         right, count = decided == label, classes * (int(cell.max()) // classes + 1)
-        return Column(right, cell, count), Column(torch.ones_like(right), cell, count)
+        return Addend(right, cell, count), Addend(torch.ones_like(right), cell, count)
 
     def _value(self, hits: Tensor, rows: Tensor, kept: Tensor, outputs: Tensor) -> Tensor:
         hits, rows = (torch.where(kept, self._table(part, outputs), 0.0) for part in (hits, rows))

@@ -37,7 +37,7 @@ MEANINGS = {
 
 
 @dataclass(frozen=True)
-class Column:
+class GroupFigure:
     """A figure of each group: its field in the row, the class that it is of where there is one, and its title."""
 
     field: str
@@ -45,14 +45,14 @@ class Column:
     of_class: str | None = None
 
 
-def columns_of(rows: Sequence[Mapping[str, Any]], *, most_classes: int = 6) -> tuple[Column, ...]:
+def columns_of(rows: Sequence[Mapping[str, Any]], *, most_classes: int = 6) -> tuple[GroupFigure, ...]:
     """What the rows of ``best.groups.test`` hold, in the order to show it; of more than ``most_classes``, none."""
     first = rows[0]
-    found = [Column(name, title) for name, title in _KNOWN.items() if name in first and not _by_class(first[name])]
+    found = [GroupFigure(name, title) for name, title in _KNOWN.items() if name in first and not _by_class(first[name])]
     for name, title in _BY_CLASS.items():
         classes = list(first[name]) if _by_class(first.get(name)) else []
         if len(classes) <= most_classes:
-            found += [Column(name, f"{title} {one}", one) for one in classes]
+            found += [GroupFigure(name, f"{title} {one}", one) for one in classes]
     return tuple(found)
 
 
@@ -61,7 +61,7 @@ def _by_class(entry: Mapping[str, Any] | None) -> bool:
     return any(isinstance(value, Mapping) for value in (entry or {}).values())
 
 
-def estimate(row: Mapping[str, Any], column: Column) -> tuple[float | None, float | None, float | None]:
+def estimate(row: Mapping[str, Any], column: GroupFigure) -> tuple[float | None, float | None, float | None]:
     """Value and the ends of its interval; None if the group has no row to tell."""
     found = row.get(column.field) or {}
     if column.of_class is not None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from losssearch.evaluation.declaring import metric
 from losssearch.evaluation.made import Made, Oracle, Tuning, mean_of, of_sums
-from losssearch.evaluation.measure import Column, divide
+from losssearch.evaluation.measure import Addend, divide
 from losssearch.evaluation.prior_shift import fit_by_predictions, fit_by_recalls
 from losssearch.evaluation.record import Fit
 from losssearch.tasks.view import LOGITS
@@ -30,22 +30,22 @@ def _best_by_predictions(made: Made) -> Fit:
 
 
 @_share(computed=mean_of, tuned="none", statistic="accuracy", oracle=_decided("accuracy_score"))
-def accuracy(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
+def accuracy(outputs: Tensor, target: Tensor) -> tuple[Addend, ...]:
     """Share of correct predictions."""
-    return (Column(outputs.argmax(-1) == target),)
+    return (Addend(outputs.argmax(-1) == target),)
 
 
-def by_label(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
-    """Columns, summed a class: right predictions and rows of the class."""
+def by_label(outputs: Tensor, target: Tensor) -> tuple[Addend, ...]:
+    """Addends by class: right predictions and rows of the class."""
     classes, target = outputs.shape[-1], target.long()
     hits = outputs.argmax(-1) == target
-    return Column(hits, target, classes), Column(torch.ones_like(hits), target, classes)
+    return Addend(hits, target, classes), Addend(torch.ones_like(hits), target, classes)
 
 
-def by_label_and_prediction(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
-    """Columns, summed a class: right predictions, rows of the class, rows predicted to be of the class."""
+def by_label_and_prediction(outputs: Tensor, target: Tensor) -> tuple[Addend, ...]:
+    """Addends by class: right predictions, rows of the class, rows predicted to be of the class."""
     hits, support = by_label(outputs, target)
-    return hits, support, Column(support.values, outputs.argmax(-1), outputs.shape[-1])
+    return hits, support, Addend(support.values, outputs.argmax(-1), outputs.shape[-1])
 
 
 @_share(

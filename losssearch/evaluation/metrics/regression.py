@@ -12,7 +12,7 @@ from torch import Tensor
 from losssearch.errors import OptionError
 from losssearch.evaluation.declaring import metric
 from losssearch.evaluation.made import Made, Oracle, Tuning, always, mean_of, of_sums
-from losssearch.evaluation.measure import Column, Measure, Resampled, divide
+from losssearch.evaluation.measure import Addend, Measure, Resampled, divide
 from losssearch.evaluation.ordering import argsort, sort
 from losssearch.evaluation.record import Fit
 from losssearch.evaluation.shift import (
@@ -35,9 +35,9 @@ def _oracle(name: str, **numbers: str) -> Oracle:
 _error = partial(metric, direction="minimize", task=PREDICTION, unit="units of the target", low=0.0)
 
 
-def squared(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
+def squared(outputs: Tensor, target: Tensor) -> tuple[Addend, ...]:
     """Squared error."""
-    return (Column((outputs.double() - target.double()).square()),)
+    return (Addend((outputs.double() - target.double()).square()),)
 
 
 @_error(computed=of_sums(squared), tuned=always("shift", fit_mean), oracle=_oracle("root_mean_squared_error"))
@@ -47,9 +47,9 @@ def rmse(rows: int, total: Tensor) -> Tensor:
 
 
 @_error(computed=mean_of, tuned=always("shift", partial(fit_quantile, q=0.5)), oracle=_oracle("mean_absolute_error"))
-def mae(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
+def mae(outputs: Tensor, target: Tensor) -> tuple[Addend, ...]:
     """Mean absolute error."""
-    return (Column((outputs.double() - target.double()).abs()),)
+    return (Addend((outputs.double() - target.double()).abs()),)
 
 
 @_error(
@@ -90,9 +90,9 @@ class MedianAbsolute(Measure):
     tuned=always("shift", fit_relative),
     oracle=_oracle("mean_absolute_percentage_error"),
 )
-def mape(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
+def mape(outputs: Tensor, target: Tensor) -> tuple[Addend, ...]:
     """Mean absolute error relative to the target's size; a target of 0 counts as the float64 epsilon."""
-    return (Column((outputs.double() - target.double()).abs() * relative_weight(target)),)
+    return (Addend((outputs.double() - target.double()).abs() * relative_weight(target)),)
 
 
 @_error(
@@ -103,19 +103,19 @@ def mape(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
     tuned=always("shift", fit_poisson),
     oracle=_oracle("mean_poisson_deviance"),
 )
-def poisson_deviance(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
+def poisson_deviance(outputs: Tensor, target: Tensor) -> tuple[Addend, ...]:
     """Mean deviance of a Poisson distribution whose mean is the prediction, at least `LEAST_COUNT`; 0 if perfect.
 
     Targets below zero, such as rounding leaves of a zero, count as zero.
     """
     count, mean = target.double().clamp(min=0), outputs.double().clamp(min=LEAST_COUNT)
-    return (Column(2 * (torch.xlogy(count, count / mean) - count + mean)),)
+    return (Addend(2 * (torch.xlogy(count, count / mean) - count + mean)),)
 
 
-def squared_and_spread(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
+def squared_and_spread(outputs: Tensor, target: Tensor) -> tuple[Addend, ...]:
     """Squared error, and the target and its square after centring."""
     centred = target.double() - target.double().mean(-1, keepdim=True)
-    return (*squared(outputs, target), Column(centred), Column(centred.square()))
+    return (*squared(outputs, target), Addend(centred), Addend(centred.square()))
 
 
 @metric(
@@ -155,7 +155,7 @@ def _best_quantile(made: Made) -> Fit:
     aims=_quantile_aimed,
     q=Float(0.0, 1.0, default=0.9),
 )
-def pinball(outputs: Tensor, target: Tensor, *, q: float) -> tuple[Column, ...]:
+def pinball(outputs: Tensor, target: Tensor, *, q: float) -> tuple[Addend, ...]:
     """Mean error of a prediction of the ``q``-quantile: ``q`` a unit below the target, ``1 - q`` above."""
     error = target.double() - outputs.double()
-    return (Column(torch.maximum(q * error, (q - 1) * error)),)
+    return (Addend(torch.maximum(q * error, (q - 1) * error)),)

@@ -17,7 +17,7 @@ from torch import Tensor
 from losssearch.errors import OptionError
 from losssearch.evaluation.declaring import metric
 from losssearch.evaluation.made import Made, Oracle, Tuning
-from losssearch.evaluation.measure import Column, Quality, Summed, divide
+from losssearch.evaluation.measure import Addend, Quality, Summed, divide
 from losssearch.evaluation.record import Fit, Metric
 from losssearch.evaluation.threshold import fit_threshold
 from losssearch.losses.domains import Float
@@ -27,10 +27,10 @@ MOST = 1e300
 """A cost, at the most."""
 
 
-def counts(outputs: Tensor, target: Tensor) -> tuple[Column, ...]:
-    """Columns of hits, predicted positives (logit above 0) and positives."""
+def counts(outputs: Tensor, target: Tensor) -> tuple[Addend, ...]:
+    """Addends of hits, predicted positives (logit above 0) and positives."""
     predicted, positive = outputs > 0, target > 0
-    return Column(predicted & positive), Column(predicted), Column(positive)
+    return Addend(predicted & positive), Addend(predicted), Addend(positive)
 
 
 def of_counts(quality: Callable[..., Tensor], view: View) -> Summed:
@@ -41,7 +41,7 @@ def of_counts(quality: Callable[..., Tensor], view: View) -> Summed:
 def quality_of(metric: Metric) -> Quality | None:
     """The metric as a function of confusion counts, or None where it is none."""
     function = metric.function
-    if isinstance(function, Summed) and function.columns is counts:
+    if isinstance(function, Summed) and function.addends is counts:
         return function.value
     return None
 
