@@ -29,7 +29,7 @@ from losssearch.study.budget import TRIALS, trials_of
 from losssearch.study.context import Context
 from losssearch.study.observer import Observer, Recorder
 from losssearch.study.settings import StudySettings
-from losssearch.tasks import Task, attribute_task, fair_task, get_task, worst_cell_task
+from losssearch.tasks import Task, attribute_task, fair_task, get_kind, get_task, worst_cell_task
 from losssearch.tracking.tracker import DatasetInfo
 from losssearch.training import RATES, default_plan
 from losssearch.training.boosting import BOOSTED_RATES, boosted_plan
@@ -78,6 +78,8 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     dataset = _load(options, data)
     privacy = _privacy(options)
     question = _question(options, dataset)
+    if is_boosted(options.model):
+        refuse_heads(str(options.model), question.task, len(dataset.classes))
     dataset = with_cells(dataset, question.metric)
     parts = partition(dataset, options.seed)
     few = list(warn_of_cells(question.metric, dataset, parts))
@@ -187,6 +189,16 @@ def _metric(name: str | MetricFunction, task: str, direction: str | None) -> Met
         if isinstance(name, str) and (fitting := kinds_of(name)):
             raise OptionError(f"{error}; or read the target as {' or '.join(fitting)}, by --task") from None
         raise
+
+
+def refuse_heads(model: str, task: Task, classes: int) -> None:
+    """Raise `OptionError` where trees cannot put out what the task's losses read."""
+    if task.width(classes) not in (1, classes) or get_kind(task.kind).target.columns > 1:
+        heads = ", ".join(f"{name} ({width})" for name, width in task.widths(classes).items())
+        raise OptionError(
+            f"{model} puts out one score per sample, or one per class; task {task.kind} has {heads}: give a network, "
+            "such as --model mlp"
+        )
 
 
 def _refuse_weights(options: Options, fairness: Fairness) -> None:

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from losssearch.execution.job import Job
 from losssearch.losses.term import LossTerm, adopt_term, loss_term, registry
+from losssearch.tasks import TaskKind, affine, get_kind
+from losssearch.tasks.kind import adopt
 
 INSTALLED = tuple({Path(path).resolve() for path in sysconfig.get_paths().values()})
 """Where the standard library and installed packages lie."""
@@ -47,6 +49,30 @@ def foreign_terms(job: Job) -> list[LossTerm]:
     names = {part["term"] for spec, _, _ in job.candidates for part in spec["parts"]}
     terms = [registry[name] for name in sorted(names)]
     return [term for term in terms if term.function.__module__.partition(".")[0] != "losssearch"]
+
+
+@dataclass(frozen=True)
+class PortableKind:
+    """A kind of task of a user's own."""
+
+    kind: TaskKind
+
+    def enter(self) -> None:
+        """Declare the kind in this process, where it has none of the name."""
+        adopt(self.kind)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """One of the user's functions that it holds, if it has any; they are in one module as a rule."""
+        makes = (provider.make for provider in self.kind.task.providers.values())
+        found = (one for one in (self.kind.own_unit, self.kind.view.decide, *makes) if one is not None)
+        return next((one for one in found if home(one) is not None), affine)
+
+
+def foreign_kind(job: Job) -> TaskKind | None:
+    """The kind of task of a job, where it was declared outside this package."""
+    kind = get_kind(job.task)
+    return None if kind.module.partition(".")[0] == "losssearch" else kind
 
 
 def home(function: Any) -> Path | None:

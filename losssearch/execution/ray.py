@@ -21,7 +21,7 @@ from losssearch.execution.arrays import pack
 from losssearch.execution.cluster import INTERVAL, SAVED, Pulse, connect, disconnect, quieten
 from losssearch.execution.executor import Heard
 from losssearch.execution.job import Draws, Job
-from losssearch.execution.portable import PortableTerm, by_value, foreign_terms
+from losssearch.execution.portable import PortableKind, PortableTerm, by_value, foreign_kind, foreign_terms
 from losssearch.execution.resources import WorkerResources
 from losssearch.plugins import Plugin
 from losssearch.training import Outcome
@@ -83,6 +83,7 @@ class RayExecutor:
         self._model: tuple[Any, list[Any], list[str]] = None, [], []
         self._metric: tuple[Any, list[Any], list[str]] = None, [], []
         self._terms: dict[str, tuple[list[Any], list[str]]] = {}
+        self._kinds: dict[str, tuple[list[Any], list[str]]] = {}
         self._alive: list[Any] = []
         self._idle: list[Any] = []
         self._starting: dict[Any, Any] = {}
@@ -228,7 +229,7 @@ class RayExecutor:
         return call.remote(replace(job, model=""), replicas, model, [*local, *folders], terms, metric)
 
     def _needed_terms(self, job: Job) -> tuple[list[Any], list[str]]:
-        """The terms of a job's losses that are not ours, so that no worker knows them."""
+        """The terms of a job's losses, and its kind of task, that are not ours, so that no worker knows them."""
         references: list[Any] = []
         folders: list[str] = []
         imported = {plugin.name for plugin in self._imports}
@@ -239,6 +240,13 @@ class RayExecutor:
                 self._terms[term.name] = self._ship(PortableTerm.of(term), term.function, f"the term {term.name}")
             references += self._terms[term.name][0]
             folders += self._terms[term.name][1]
+        kind = foreign_kind(job)
+        if kind is not None and kind.module not in imported:
+            if kind.name not in self._kinds:
+                portable = PortableKind(kind)
+                self._kinds[kind.name] = self._ship(portable, portable.function, f"the task {kind.name}")
+            references += self._kinds[kind.name][0]
+            folders += self._kinds[kind.name][1]
         return references, folders
 
     def _ship(self, value: Any, function: Any, what: str) -> tuple[list[Any], list[str]]:

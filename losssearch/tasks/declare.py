@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -131,6 +132,7 @@ def task_kind(
             own_unit=own_unit,
             export=of_heads(found, target.columns),
             space=text or (None if space else _space(task)),
+            module=str(sys._getframe(1).f_globals.get("__name__", "")),  # noqa: SLF001  (as `collections.namedtuple` does)
         )
     )
 

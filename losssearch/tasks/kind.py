@@ -67,6 +67,7 @@ class TaskKind:
         export: Its part of the text of an exported loss.
         picture: How the loss of one sample is drawn; None where it is not.
         space: Its search space as the text of a YAML file, where none comes with losssearch.
+        module: The module that declares it.
     """
 
     name: str
@@ -78,6 +79,7 @@ class TaskKind:
     export: ExportText = field(default_factory=lambda: of_heads(()))
     picture: Picture | None = None
     space: str | None = None
+    module: str = "losssearch"
 
     @property
     def nominal(self) -> bool:
@@ -95,6 +97,7 @@ class TaskKind:
 
 
 _kinds: dict[str, TaskKind] = {}
+_adopted: set[str] = set()
 
 
 def enter(kind: TaskKind, *, inferred: bool = False) -> TaskKind:
@@ -107,13 +110,23 @@ def enter(kind: TaskKind, *, inferred: bool = False) -> TaskKind:
     Raises:
         SpecError: Where another kind has its name.
     """
-    if kind.name in _kinds:
+    if kind.name in _kinds and kind.name not in _adopted:
         raise SpecError(f"names of task kinds must be unique, got a second {kind.name!r}")
     if not kind.name.isidentifier():
         raise SpecError(f"a task kind's name must be an identifier, got {kind.name!r}")
     _kinds[kind.name] = kind
     declare_target(kind.name, kind.target, inferred=inferred)
     return kind
+
+
+def adopt(kind: TaskKind) -> None:
+    """Enter a kind that another process declared, where this one has none of its name.
+
+    If this process imports the kind's module later on, the declaration there replaces this one.
+    """
+    if kind.name not in _kinds:
+        enter(kind)
+        _adopted.add(kind.name)
 
 
 class _Tasks(Mapping[str, Task]):

@@ -10,15 +10,17 @@ import pandas as pd
 import pytest
 import torch
 
+from losssearch.assembly.from_data import refuse_heads
 from losssearch.data import draws, load, make_replicas, partition
 from losssearch.data.target_kind import Numbers, _entries
 from losssearch.errors import DataError, OptionError, SpecError
+from losssearch.execution.portable import PortableKind
 from losssearch.losses import loss_term
 from losssearch.losses.term import _registry as terms  # to take out what a test declares
 from losssearch.losses.term import registry
 from losssearch.space import load_space
-from losssearch.tasks import KINDS, TaskKind, task_kind
-from losssearch.tasks.kind import _kinds
+from losssearch.tasks import KINDS, TaskKind, get_kind, get_task, task_kind
+from losssearch.tasks.kind import _adopted, _kinds
 
 ROWS = 400
 
@@ -41,6 +43,7 @@ def pair() -> Iterator[TaskKind]:
         own_unit=lambda outputs, mean, scale: outputs[..., :2].double() * scale + mean,
     )
     del _kinds["test_pair"], _entries["test_pair"], terms["pair_error"]
+    _adopted.discard("test_pair")
 
 
 def table() -> pd.DataFrame:
@@ -107,6 +110,29 @@ def test_its_menu_is_its_space_where_it_brings_none(pair: TaskKind) -> None:
     assert set(space.terms) == {"pair_error"}
     assert [baseline.decision for baseline in pair.task.menu] == ["fixed", "tuned"]
     assert pair.task.widths(0) == {"means": 2, "spread": 1}
+
+
+def test_a_kind_reaches_a_process_that_does_not_know_it(pair: TaskKind) -> None:
+    from ray import cloudpickle
+
+    sent = cloudpickle.dumps(PortableKind(pair))
+    del _kinds[pair.name], _entries[pair.name]
+    cloudpickle.loads(sent).enter()
+    found = get_kind(pair.name)
+    assert found.task.widths(0) == pair.task.widths(0)
+    assert found.target == pair.target
+    outputs, mean, scale = torch.ones(5, 3), torch.tensor([1.0, 2.0]), torch.tensor([2.0, 4.0])
+    assert found.own_unit is not None
+    torch.testing.assert_close(found.own_unit(outputs, mean, scale), torch.tensor([3.0, 6.0]).double().expand(5, 2))
+    cloudpickle.loads(sent).enter()
+    assert get_kind(pair.name) is found
+
+
+def test_trees_refuse_several_heads(pair: TaskKind) -> None:
+    with pytest.raises(OptionError, match=r"one score per sample.* task test_pair has means \(2\), spread \(1\)"):
+        refuse_heads("lightgbm", pair.task, 0)
+    for kind, classes in (("binary", 2), ("multiclass", 2), ("multiclass", 5), ("regression", 0)):
+        refuse_heads("lightgbm", get_task(kind), classes)
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
