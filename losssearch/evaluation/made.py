@@ -23,7 +23,7 @@ def mean_of(addends: Addends, view: View) -> Summed:
 
 
 def of_sums(addends: Addends) -> Computed:
-    """Of a function of the number of rows and of the sums of ``columns``: its value."""
+    """Of a function of the number of rows and of the sums of ``addends``: its value."""
     return lambda value, view: Summed(view.columns, addends, value)
 
 
