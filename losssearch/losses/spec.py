@@ -41,7 +41,7 @@ from losssearch.losses.schedule import Scheduled, number_json, number_text
 from losssearch.losses.term import LossTerm, Setting, registry
 from losssearch.losses.weighting import Weighting
 
-Decision = Literal["tuned", "fixed"]
+DecisionKind = Literal["tuned", "fixed"]
 
 FEW = 3
 """Hyperparameters that a formula shows all of; of more, those that are not at their defaults."""
@@ -151,7 +151,7 @@ class LossSpec:
     """
 
     parts: tuple[Part, ...]
-    decision: Decision = "tuned"
+    decision: DecisionKind = "tuned"
     balance: Balance = field(default_factory=Balance)
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from losssearch.losses.domains import Domain, Float
 from losssearch.losses.inputs import STANDARD
 from losssearch.losses.offer import Offer, Provider
-from losssearch.losses.spec import Decision, LossSpec, Part
+from losssearch.losses.spec import DecisionKind, LossSpec, Part
 from losssearch.losses.term import registry
 from losssearch.losses.weighting import Weighting
 from losssearch.tasks.heads import Heads
@@ -35,7 +35,7 @@ class Baseline:
 
     name: str
     term: str
-    decision: Decision = "tuned"
+    decision: DecisionKind = "tuned"
     fixed: Mapping[str, float | int | str] = field(default_factory=dict)
     tunable: tuple[str, ...] = ()
     penalties: tuple[Part, ...] = ()
