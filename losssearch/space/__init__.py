@@ -4,10 +4,10 @@ from losssearch.space.binding import bind
 from losssearch.space.loading import bundled_spaces, check_space, load_space
 from losssearch.space.portfolio import aim
 from losssearch.space.space import SearchSpace, Slot
-from losssearch.space.trials import Draw, Replay, Step, Trial
+from losssearch.space.trials import RandomTrial, Replay, Step, Trial
 
 __all__ = [
-    "Draw",
+    "RandomTrial",
     "Replay",
     "SearchSpace",
     "Slot",

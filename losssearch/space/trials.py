@@ -54,7 +54,7 @@ class Replay:
         return str(self._answer(name, Choice(*choices, default=choices[0])))
 
 
-class Draw:
+class RandomTrial:
     """A trial that answers at random, evenly over each range (over its logarithm where it asks for that)."""
 
     def __init__(self, random: np.random.Generator) -> None:
@@ -73,7 +73,7 @@ class Draw:
         return choices[int(self.random.integers(len(choices)))]
 
 
-class Step(Draw):
+class Step(RandomTrial):
     """A trial that answers near ``parent``'s parameters.
 
     With probability ``REDRAW`` one slot, its use included, is answered at random and all else stays; otherwise every

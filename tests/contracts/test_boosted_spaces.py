@@ -16,7 +16,7 @@ from losssearch.export.facts import LossFacts
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.inputs import memberships
 from losssearch.losses.spec import LossSpec
-from losssearch.space import Draw, SearchSpace, bundled_spaces, load_space
+from losssearch.space import RandomTrial, SearchSpace, bundled_spaces, load_space
 from losssearch.training.boosting.objective import BLOCK, Objective
 from losssearch.training.boosting.pieces import pieces_of
 
@@ -82,7 +82,7 @@ def space(request: pytest.FixtureRequest) -> SearchSpace:
 @pytest.fixture(scope="module")
 def specs(space: SearchSpace) -> list[LossSpec]:
     random = np.random.default_rng(1)
-    found = [space.sample(Draw(random)) for _ in range(SAMPLES)]
+    found = [space.sample(RandomTrial(random)) for _ in range(SAMPLES)]
     assert sum(len(spec.parts) > 1 for spec in found) > SAMPLES // 4
     return found
 

@@ -7,7 +7,7 @@ import pytest
 
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import registry
-from losssearch.space import Draw, Replay, SearchSpace, aim, bundled_spaces, check_space, load_space
+from losssearch.space import RandomTrial, Replay, SearchSpace, aim, bundled_spaces, check_space, load_space
 from losssearch.tasks import TASKS, Task, worst_cell_task
 
 SAMPLES = 200
@@ -21,7 +21,7 @@ def space(request: pytest.FixtureRequest) -> SearchSpace:
 @pytest.fixture(scope="module")
 def specs(space: SearchSpace) -> list[LossSpec]:
     random = np.random.default_rng(0)
-    return [space.sample(Draw(random)) for _ in range(SAMPLES)]
+    return [space.sample(RandomTrial(random)) for _ in range(SAMPLES)]
 
 
 def task_of(space: SearchSpace) -> Task:

@@ -14,7 +14,7 @@ from losssearch.export.facts import LossFacts
 from losssearch.export.source import loss_source
 from losssearch.losses import terms
 from losssearch.losses.spec import LossSpec
-from losssearch.space import Draw, load_space
+from losssearch.space import RandomTrial, load_space
 from losssearch.tasks import TASKS
 
 BATCH, GROUPS = 15, 3
@@ -87,4 +87,4 @@ def sampled_facts(name: str, draws: int = 8) -> list[LossFacts]:
     """Facts of specs drawn from a bundled space."""
     space, random = load_space(name), np.random.default_rng(0)
     groups = 1 if name.endswith("_attribute") else GROUPS
-    return [facts_of(space.task, space.sample(Draw(random)), groups) for _ in range(draws)]
+    return [facts_of(space.task, space.sample(RandomTrial(random)), groups) for _ in range(draws)]

@@ -12,7 +12,7 @@ from losssearch.errors import SpecError
 from losssearch.losses.domains import Choice, Float
 from losssearch.losses.reduction import Reduction
 from losssearch.losses.spec import LossSpec
-from losssearch.space import Draw, SearchSpace, load_space
+from losssearch.space import RandomTrial, SearchSpace, load_space
 
 FULL = """\
 # Every feature?
@@ -156,7 +156,7 @@ def test_encode_gives_none_for_what_the_space_cannot_express(space: SearchSpace,
 
 def test_encode_inverts_sampling_with_every_feature(space: SearchSpace) -> None:
     random = np.random.default_rng(0)
-    specs = [space.sample(Draw(random)) for _ in range(300)]
+    specs = [space.sample(RandomTrial(random)) for _ in range(300)]
     assert {part.weighting.kind for spec in specs for part in spec.parts} == {"constant", "uncertainty"}
     assert any("progress" in spec.reads for spec in specs)
     for spec in specs:

@@ -9,7 +9,7 @@ import pytest
 
 from losssearch.errors import SpaceError, SpecError
 from losssearch.losses.domains import Choice, Float
-from losssearch.space import Draw, bind, check_space, load_space
+from losssearch.space import RandomTrial, bind, check_space, load_space
 
 FAIR = ("binary_fair", "multiclass_fair", "regression_fair")
 STATISTICS = {"binary_fair": "equalized_odds", "multiclass_fair": "precision", "regression_fair": "mean_error"}
@@ -23,7 +23,7 @@ def test_one_constraint_fixes_what_names_it(name: str) -> None:
     assert not bound.constrained
     assert bound.hash != space.hash
     random = np.random.default_rng(0)
-    for spec in [*bound.portfolio, *(bound.sample(Draw(random)) for _ in range(50))]:
+    for spec in [*bound.portfolio, *(bound.sample(RandomTrial(random)) for _ in range(50))]:
         (part,) = [part for part in spec.parts if part.term.family == "disparity"]
         assert part.hyperparameters["statistic"] == STATISTICS[name]
         assert 0 <= part.hyperparameters["limit"] <= 0.08
@@ -37,7 +37,7 @@ def test_two_constraints_have_a_part_each() -> None:
     assert [slot.name for slot in bound.slots] == ["base", "fairness", "fairness_2"]
     assert bound.max_parts == 3
     random = np.random.default_rng(0)
-    for spec in [*bound.portfolio, *(bound.sample(Draw(random)) for _ in range(50))]:
+    for spec in [*bound.portfolio, *(bound.sample(RandomTrial(random)) for _ in range(50))]:
         found = {p.hyperparameters["statistic"]: p for p in spec.parts if p.term.family == "disparity"}
         assert set(found) == {"positive_rate", "accuracy"}
         assert found["accuracy"].hyperparameters["limit"] <= 0.02

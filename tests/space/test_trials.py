@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from losssearch.space import Draw, Step, load_space
+from losssearch.space import RandomTrial, Step, load_space
 
 PARENT = {"base.term": "focal", "base.focal.gamma": 2.0, "auxiliary": "present", "auxiliary.term": "soft_f1"}
 
 
 def test_draws_cover_the_range_evenly_on_its_scale() -> None:
-    trial = Draw(np.random.default_rng(0))
+    trial = RandomTrial(np.random.default_rng(0))
     flat = np.array([trial.suggest_float("x", 2.0, 4.0) for _ in range(4000)])
     log = np.log10([trial.suggest_float("x", 0.01, 100.0, log=True) for _ in range(4000)])
     # A uniform variable on [0, 1] has mean 1/2 and standard deviation 1/√12.
@@ -64,7 +64,7 @@ def test_steps_give_valid_specs_near_the_parent() -> None:
     space = load_space("binary")
     random = np.random.default_rng(0)
     for _ in range(50):
-        parent = space.encode(space.sample(Draw(random)))
+        parent = space.encode(space.sample(RandomTrial(random)))
         assert parent is not None
         step = Step(parent, random)
         spec = space.sample(step)

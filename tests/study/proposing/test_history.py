@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from losssearch.space import SearchSpace, load_space
-from losssearch.space.trials import Draw
+from losssearch.space.trials import RandomTrial
 from losssearch.study.proposing.proposal import FITTED, STARTUP, History, Observation, encode_observation, propose
 
 
@@ -19,7 +19,7 @@ def _long(space: SearchSpace, count: int, seed: int) -> list[Observation]:
     random = np.random.default_rng(seed)
     seen = []
     for number in range(count):
-        spec = space.sample(Draw(random))
+        spec = space.sample(RandomTrial(random))
         params, distributions = encode_observation(space, spec) or ({}, {})
         state = str(random.choice(["completed", "pruned", "failed", "duplicate"]))
         value = float(random.integers(40)) if state != "failed" else None

@@ -12,7 +12,7 @@ from optuna.distributions import json_to_distribution
 
 from losssearch.errors import SpecError
 from losssearch.losses.spec import LossSpec
-from losssearch.space import Draw, SearchSpace, load_space
+from losssearch.space import RandomTrial, SearchSpace, load_space
 from losssearch.study.proposing.proposal import (
     FITTED,
     REFINED,
@@ -50,7 +50,7 @@ def history_of(specs: list[LossSpec], space: SearchSpace, first: int = 0) -> lis
 
 def draws(space: SearchSpace, count: int, seed: int = 0) -> list[LossSpec]:
     random = np.random.default_rng(seed)
-    return [space.sample(Draw(random)) for _ in range(count)]
+    return [space.sample(RandomTrial(random)) for _ in range(count)]
 
 
 def keys(proposals: list[Proposal]) -> list[str]:
