@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from losssearch.assembly.forewarning import telling_columns, unverifiable_limits
 from losssearch.assembly.options import CONFIDENCE, Options
 from losssearch.data import Dataset
-from losssearch.data.groups import Attribute, sensitive_columns
+from losssearch.data.groups import SensitiveNumber, sensitive_columns
 from losssearch.errors import OptionError, UnknownNameError
 from losssearch.evaluation import metrics_for
 from losssearch.evaluation.fairness import Constraint, gaps_for, get_gap, parse_constraint, parse_constraints
@@ -39,7 +39,7 @@ class Fairness:
         return bool(self.constraints or self.front)
 
 
-def read_fairness(options: Options, task: Task, attribute: Attribute | None = None) -> Fairness:
+def read_fairness(options: Options, task: Task, attribute: SensitiveNumber | None = None) -> Fairness:
     """Check the options against each other, the kind of task and a sensitive ``attribute`` that is a number.
 
     Raises `OptionError` or `UnknownNameError`.
@@ -68,7 +68,7 @@ def read_fairness(options: Options, task: Task, attribute: Attribute | None = No
 
 
 def _fit_attribute(
-    constraints: Sequence[Constraint], front: str, options: Options, attribute: Attribute | None
+    constraints: Sequence[Constraint], front: str, options: Options, attribute: SensitiveNumber | None
 ) -> None:
     """Gaps between groups need groups, and gaps of a number need one; raise `OptionError` for anything else."""
     if attribute is None:

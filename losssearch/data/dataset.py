@@ -20,9 +20,9 @@ from losssearch.data.columns import read_columns
 from losssearch.data.given_splits import Given, GivenSplit, announced, read_given
 from losssearch.data.groups import (
     SMALLEST,
-    Attribute,
-    Groups,
+    Grouping,
     Sensitive,
+    SensitiveNumber,
     read_groups,
     sensitive_columns,
     without_columns,
@@ -63,7 +63,7 @@ class Dataset:
     weight: NDArray[np.float64] | None = None
     group: NDArray[np.int64] | None = None
     groups: tuple[str, ...] = ()
-    attribute: Attribute | None = None
+    attribute: SensitiveNumber | None = None
     notes: tuple[str, ...] = ()
     stored: Stored | None = None
     given: GivenSplit | None = None
@@ -191,7 +191,7 @@ def load(
     )
 
 
-def _read_groups(source: Source, sensitive: Sensitive | None) -> tuple[Source, Groups | None, GroupReader | None]:
+def _read_groups(source: Source, sensitive: Sensitive | None) -> tuple[Source, Grouping | None, GroupReader | None]:
     """The groups of the rows, and what reads those of further rows where the source is the sample of a large table.
 
     A sensitive number is not streamed: its sample is then all there is.
@@ -216,7 +216,7 @@ def _streamed(
     schema: Schema,
     notes: tuple[str, ...],
     drop_missing_target: bool,
-    grouping: Groups | None,
+    grouping: Grouping | None,
     group: GroupReader | None,
 ) -> Dataset:
     """All rows of a file to disk, and a part of its sample as the rows in memory."""
@@ -260,7 +260,7 @@ def _without_row_numbers(source: Source) -> Source:
     return replace(source, features=source.features.drop(columns=names), notes=(*source.notes, note))
 
 
-def _said(grouping: Groups | None, hidden: Sequence[str], where: str = "") -> tuple[str, ...]:
+def _said(grouping: Grouping | None, hidden: Sequence[str], where: str = "") -> tuple[str, ...]:
     """What a user must know of the groups: how many, and whether the model sees the attribute."""
     if grouping is None:
         return ()
@@ -292,7 +292,7 @@ def _fingerprint(
     features: pd.DataFrame | NDArray[np.float32],
     schema: Schema,
     goal: Target,
-    grouping: Groups | None,
+    grouping: Grouping | None,
     split: GivenSplit | None,
     weight: NDArray[np.float64] | None,
 ) -> str:

@@ -38,7 +38,7 @@ _SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.
 
 
 @dataclass(frozen=True, eq=False)
-class Attribute:
+class SensitiveNumber:
     """A sensitive number of every row: ``values`` [rows] are standardised by ``mean`` and ``std``, 0 where missing."""
 
     name: str
@@ -53,7 +53,7 @@ class Attribute:
 
 
 @dataclass(frozen=True, eq=False)
-class Groups:
+class Grouping:
     """Group ids ``[rows]``, int64, the name of each, and what was done to get them.
 
     ``attribute``: the number that the groups are cuts of, where the sensitive column stays a number. ``entries``: the
@@ -64,7 +64,7 @@ class Groups:
     names: tuple[str, ...]
     columns: tuple[str, ...]
     notes: tuple[str, ...]
-    attribute: Attribute | None = None
+    attribute: SensitiveNumber | None = None
     entries: tuple[str, ...] = ()
     places: Mapping[str, int] = field(default_factory=dict)
 
@@ -77,7 +77,7 @@ def sensitive_columns(sensitive: Sensitive | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_parsed(entry)[0] for entry in listed))
 
 
-def read_groups(source: Source, sensitive: Sensitive, smallest: int = SMALLEST) -> Groups:
+def read_groups(source: Source, sensitive: Sensitive, smallest: int = SMALLEST) -> Grouping:
     """Read the groups of every row: one for each value, or combination of values of several columns.
 
     A missing value is a value of its own. Groups of fewer than ``smallest`` rows are pooled, smallest first, until
@@ -155,7 +155,7 @@ def _number(column: pd.Series, where: str) -> pd.Series | None:
     return values.mask(values.abs() > LARGEST)
 
 
-def _numeric(name: str, values: pd.Series, columns: tuple[str, ...], where: str) -> Groups:
+def _numeric(name: str, values: pd.Series, columns: tuple[str, ...], where: str) -> Grouping:
     """Groups between the quantiles of a number, lowest first; those without a value are one more."""
     present = values.dropna()
     most = min(QUANTILES, len(present) // SMALLEST)
@@ -189,8 +189,8 @@ def _numeric(name: str, values: pd.Series, columns: tuple[str, ...], where: str)
     notes = [said]
     if absent := int(values.isna().sum()):
         notes.append(f"{absent} rows have no {name!r}: they count as average")
-    attribute = Attribute(name, standard, mean, std, float(values.median()))
-    return Groups(ids, tuple(names), columns, tuple(notes), attribute)
+    attribute = SensitiveNumber(name, standard, mean, std, float(values.median()))
+    return Grouping(ids, tuple(names), columns, tuple(notes), attribute)
 
 
 def _pooling(counts: Mapping[str, int], smallest: int) -> str:
@@ -259,7 +259,7 @@ def _text(values: pd.Series, kind: ColumnKind) -> pd.Series:
     return text.astype("object").where(values.notna(), "missing").astype(str)
 
 
-def _pooled(labels: list[str], columns: tuple[str, ...], where: str, smallest: int) -> Groups:
+def _pooled(labels: list[str], columns: tuple[str, ...], where: str, smallest: int) -> Grouping:
     counts = pd.Series(labels).value_counts()
     if len(counts) < 2:
         raise DataError(f"there must be two groups or more to compare; {where} has only {counts.index[0]!r}")
@@ -283,4 +283,4 @@ def _pooled(labels: list[str], columns: tuple[str, ...], where: str, smallest: i
     if len(pooled[1]) > 1:
         notes.append(_pooling({name: int(counts[name]) for name in pooled[1]}, smallest))
     ids = np.array([place[label] for label in labels], dtype=np.int64)
-    return Groups(ids, names, columns, tuple(notes), places=place)
+    return Grouping(ids, names, columns, tuple(notes), places=place)

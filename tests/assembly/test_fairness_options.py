@@ -9,7 +9,7 @@ import pytest
 
 from losssearch.assembly.fairness import bound_space, read_fairness
 from losssearch.assembly.options import Options
-from losssearch.data.groups import Attribute
+from losssearch.data.groups import SensitiveNumber
 from losssearch.errors import InputError
 from losssearch.space import load_space
 from losssearch.tasks import TASKS
@@ -58,7 +58,7 @@ def test_what_does_not_fit_together_is_refused(options: dict[str, Any], message:
     assert "\n" not in str(caught.value)
 
 
-AGE = Attribute("age", np.zeros(2, dtype=np.float32), 40.0, 10.0, 37.0)
+AGE = SensitiveNumber("age", np.zeros(2, dtype=np.float32), 40.0, 10.0, 37.0)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ AGE = Attribute("age", np.zeros(2, dtype=np.float32), 40.0, 10.0, 37.0)
     ],
 )
 def test_groups_and_numbers_have_gaps_of_their_own(
-    options: dict[str, Any], attribute: Attribute | None, message: str
+    options: dict[str, Any], attribute: SensitiveNumber | None, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         read_fairness(Options(data="x.csv", sensitive=["age"], **options), TASKS["binary"], attribute)

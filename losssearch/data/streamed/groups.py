@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data.columns import read_column
-from losssearch.data.groups import Groups, labels_of
+from losssearch.data.groups import Grouping, labels_of
 from losssearch.data.schema import Column, Schema
 from losssearch.data.streamed.conforming import conform
 
@@ -15,7 +15,7 @@ from losssearch.data.streamed.conforming import conform
 class GroupReader:
     """Reads group ids piece by piece; a row of a group that the sample does not have gets -1, which is none."""
 
-    def __init__(self, groups: Groups, sample: pd.DataFrame, where: str) -> None:
+    def __init__(self, groups: Grouping, sample: pd.DataFrame, where: str) -> None:
         """Read as ``groups``, which are those of ``sample``; ``where`` names the table in messages."""
         self.columns, self._groups, self._where = groups.columns, groups, where
         kinds = [
