@@ -72,7 +72,7 @@ def _of_bundle(out: Path, result: dict[str, Any]) -> Publication:
         id="",
         result=result,
         spec=facts.spec.to_json(),
-        learned=dict(facts.learned),
+        learned={name: value if isinstance(value, float) else value.tolist() for name, value in facts.learned.items()},
         class_prior=None if facts.class_prior is None else list(facts.class_prior),
         target_mean=facts.target_mean,
         target_scale=facts.target_scale,

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from losssearch.losses.state import Sizes
+from losssearch.losses.state import Dimensions
 from losssearch.losses.term import LossTerm
 
 RARE_SHARE = 0.2
@@ -73,15 +73,16 @@ def _at(term: LossTerm, point: Tensor) -> Tensor:
         "zero": torch.tensor(ZERO, dtype=point.dtype),
         "group": torch.eye(2, dtype=point.dtype),
         "distance": 1 - torch.eye(2, dtype=point.dtype),
-        "memory": torch.zeros(term.memory_rows(2, term.defaults), 2, dtype=point.dtype),
         "progress": torch.tensor(0.5, dtype=point.dtype),
     }
     tuned = {
         name: value if isinstance(value, str) else torch.tensor(float(value), dtype=point.dtype)
         for name, value in term.defaults.items()
     }
-    learned = {name: state.start(Sizes(), name).to(point.dtype) for name, state in term.learned.items()}
-    return term(*(offered[name] for name in term.reads), **tuned, **learned).reshape(-1)
+    choices = {name: value for name, value in term.defaults.items() if isinstance(value, str)}
+    dimensions = Dimensions(groups=2, rows=len(point), features=1, outputs=1, choices=choices)
+    kept = {name: state.start(dimensions, name).to(point.dtype) for name, state in term.states.items()}
+    return term(*(offered[name] for name in term.reads), **tuned, **kept).reshape(-1)
 
 
 def draw(term: LossTerm, file: Path) -> None:

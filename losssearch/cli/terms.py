@@ -23,6 +23,14 @@ _ROOMY = 100
 """Console width from which the list has room for hyperparameters in addition to the summary."""
 
 
+_KEPT = {
+    "update": "carried from batch to batch",
+    "row update": "carried from epoch to epoch, for each training row",
+    "frozen": "an array that never changes",
+}
+"""What becomes of states that are not learned."""
+
+
 def terms(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this term in full.")] = None,
     family: Annotated[str | None, typer.Option("--family", metavar="NAME", help="Only terms of this family.")] = None,
@@ -101,8 +109,8 @@ def _show(term: LossTerm) -> None:
         "tunes", "\n".join(f"{key}: {range_text(domain)}" for key, domain in term.domains.items()) or "nothing"
     )
     facts.add_row("learns", "\n".join(_learned(term)) or "nothing")
-    if term.memory:
-        facts.add_row("carries", "statistics of the groups, from batch to batch")
+    if kept := [f"{name}: {_KEPT[s.moved_by]}" for name, s in term.states.items() if not s.optimised]:
+        facts.add_row("keeps", "\n".join(kept))
     facts.add_row("source", term.reference)
     screen = console()
     screen.print(term.name, style="bold")
@@ -157,6 +165,6 @@ def _record(term: LossTerm) -> dict[str, Any]:
         "learned": {name: {"initial": _init(state)} for name, state in term.learned.items()},
         "per_sample": term.per_sample,
         "nonnegative": term.nonnegative,
-        "memory": term.memory is not None,
+        "memory": any(state.update is not None for state in term.states.values()),
         "reference": term.reference,
     }

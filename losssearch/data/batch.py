@@ -99,7 +99,6 @@ for _field in (
     Field("group", "row", "id of the sensitive group of each row; one column of numbers for an attribute"),
     Field("weight", "row", "how often each row counts, 1 on average over the training rows"),
     Field("index", "row", "number of each row among the training rows of its replica"),
-    Field("memory", None, "what a term carries from earlier batches", owner="member"),
     Field("class_prior", None, "share of each class in the training rows"),
     Field("target_mean", None, "mean of the target, which standardised targets are measured from"),
     Field("target_scale", None, "unit of standardised targets"),

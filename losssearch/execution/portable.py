@@ -37,7 +37,7 @@ class PortableTerm:
         """The declaration of ``term``."""
         parameters = inspect.signature(loss_term).parameters.values()
         facts = {p.name: getattr(term, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
-        return cls(term.function, {**facts, **term.domains, **term.learned})
+        return cls(term.function, {**facts, **term.domains, **term.states})
 
     def enter(self) -> None:
         """Declare the term in this process, where it has none of the name."""

@@ -65,10 +65,10 @@ def bundle_files(
     """The files of the bundle of ``spec``, by name.
 
     ``class_prior`` [classes] is the share of each class in the searched data, None for regression;
-    ``learned`` the learned scalars by their names in the composed loss's state, their initial values where
-    missing; ``metric`` and ``data`` those of ``result.json``; ``target_mean`` and ``target_scale`` the
-    searched data's standardisation, in the target's own units, one per target column; ``groups`` how many sensitive
-    groups there are.
+    ``learned`` what the loss has learned, by the names in the composed loss's state, initial values
+    where missing; ``metric`` and ``data`` those of ``result.json``; ``target_mean`` and
+    ``target_scale`` the searched data's standardisation, in the target's own units, one per target
+    column; ``groups`` how many sensitive groups there are.
 
     Raises `SpecError` where a fact is missing or does not fit the spec.
     """
@@ -78,7 +78,7 @@ def bundle_files(
         task=task,
         classes=classes,
         class_prior=prior,
-        learned={name: torch.as_tensor(value).detach().item() for name, value in (learned or {}).items()},
+        learned={name: torch.as_tensor(value).detach() for name, value in (learned or {}).items()},
         metric=dict(metric or {}),
         study=study,
         data=dict(data or {}),
@@ -112,9 +112,8 @@ def bundle_paths(place: Path, files: Collection[str]) -> dict[str, Path | None]:
 
 
 def _weights(facts: LossFacts) -> bytes | None:
-    if not facts.learned:
-        return None
-    return save({f"learned.{name}": torch.tensor(value) for name, value in facts.learned.items()})
+    arrays = facts.arrays()
+    return save(arrays) if arrays else None
 
 
 def _spec_json(facts: LossFacts, weights: bytes | None) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from torch import Tensor
+
 from losssearch.data.target_columns import per_column
 from losssearch.export.facts import LossFacts, plain
 from losssearch.export.usage import usage_lines
@@ -79,9 +81,13 @@ def _notes(facts: LossFacts) -> list[str]:
             "are standardised otherwise."
         )
     if facts.learned:
-        found = ", ".join(f"{name.split('_', 1)[1]} = {value:.4g}" for name, value in facts.learned.items())
-        notes.append(f"It carries learned scalars ({found}), which keep learning if the optimizer has them.")
+        found = ", ".join(_value(name.split("_", 1)[1], value) for name, value in facts.learned.items())
+        notes.append(f"It carries what it has learned ({found}), which keeps learning if the optimizer has it.")
     return notes
+
+
+def _value(name: str, value: float | Tensor) -> str:
+    return f"{name} {list(value.shape)}" if isinstance(value, Tensor) else f"{name} = {value:.4g}"
 
 
 def _escape(value: object) -> str:

@@ -64,12 +64,14 @@ def _beside(facts: LossFacts, rows: int) -> dict[str, torch.Tensor]:
     """What fairness terms read, as `_beside_lines` writes it."""
     group = torch.arange(rows) // 2 % max(facts.groups, 1)
     features = torch.arange(2.0 * rows, dtype=torch.float64).cos().reshape(rows, 2)
-    return {name: tensor for name, tensor in (("group", group), ("features", features)) if name in facts.beside()}
+    found = {"group": group, "features": features, "index": torch.arange(rows)}
+    return {name: found[name] for name in facts.beside()}
 
 
 def _beside_lines(facts: LossFacts, rows: int) -> list[str]:
     lines = {
         "group": f"group = torch.arange({rows}) // 2 % {max(facts.groups, 1)}",
+        "index": f"index = torch.arange({rows})",
         "features": f"features = torch.arange({2.0 * rows}, dtype=torch.float64).cos().reshape({rows}, 2)",
     }
     return [lines[name] for name in facts.beside()]

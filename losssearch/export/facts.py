@@ -8,15 +8,23 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from losssearch.data.batch import Sizes, sensitive
 from losssearch.data.target_columns import Moments, per_column
 from losssearch.errors import SpecError
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.domains import CLASSES, GROUPS, LEARNED, TARGET_MEAN, TARGET_SCALE, Float, Int
-from losssearch.losses.part import learned_scalars, memory_rows
+from losssearch.losses.kept import Kept, kept_states
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import TermReduction
 from losssearch.tasks import KINDS, TaskKind, get_kind
+
+ROWS = 10_000
+"""Training rows that an exported loss with a state for each of them has room for, unless it is told of more."""
+
+STATE = "state."
+"""How the names of arrays begin that are not learned."""
 
 LARGEST_ZERO = 1e30
 """Standardised targets are float32, and so is the place of their zero."""
@@ -29,7 +37,8 @@ class LossFacts:
     """What an exported loss states about where it comes from.
 
     ``class_prior``: share of each class in the searched data's training part, [classes]; None for regression.
-    ``learned``: learned scalars, named as in the state of the composed loss (``learned.0_alpha`` or ``0_alpha``).
+    ``learned``: what the loss has learned, named as in the state of the composed loss (``learned.0_alpha`` or
+    ``0_alpha``): numbers, and tensors of more than one number.
     ``groups``: how many sensitive groups the searched data has, 0 without a sensitive attribute.
     ``target_mean``, ``target_scale``: the searched data's standardisation of a target of numbers, one per column.
     """
@@ -38,7 +47,7 @@ class LossFacts:
     task: str
     classes: int = 2
     class_prior: tuple[float, ...] | None = None
-    learned: Mapping[str, float] = field(default_factory=dict)
+    learned: Mapping[str, float | Tensor] = field(default_factory=dict)
     metric: Mapping[str, Any] = field(default_factory=dict)
     study: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -72,20 +81,14 @@ class LossFacts:
             raise SpecError(f"a {self.task} task has {count} classes, got {self.classes}")
         if self.reads_prior and self.class_prior is None:
             raise SpecError(f"this loss reads class_prior: give the shares of all {self.classes} classes")
-        if self.spec.reads & {"group", "memory"} and self.groups < 1:
+        if "group" in self.spec.reads and self.groups < 1:
             raise SpecError(f"this loss reads sensitive groups: give how many there are, got {self.groups}")
-        expected = {
-            f"{index}_{name}": initial
-            for index, part in enumerate(self.spec.parts)
-            for name, initial in learned_scalars(part).items()
-        }
-        given = {
-            name.removeprefix("learned."): LEARNED.check(f"the learned scalar {name}", value)
-            for name, value in self.learned.items()
-        }
+        expected = {kept.key: kept for kept in self.kept() if kept.state.optimised}
+        given = {name.removeprefix("learned."): value for name, value in self.learned.items()}
         if unknown := set(given) - set(expected):
             raise SpecError(f"this loss learns {', '.join(expected) or 'nothing'}; got {', '.join(sorted(unknown))}")
-        object.__setattr__(self, "learned", {name: given.get(name, initial) for name, initial in expected.items()})
+        learned = {name: _learned(kept, given.get(name)) for name, kept in expected.items()}
+        object.__setattr__(self, "learned", learned)
         self._check_prior()
 
     def _check_prior(self) -> None:
@@ -102,7 +105,7 @@ class LossFacts:
     @property
     def remembers(self) -> bool:
         """Whether a term carries something from batch to batch."""
-        return any(part.term.memory for part in self.spec.parts)
+        return any(kept.state.update is not None for kept in self.kept())
 
     @property
     def zero(self) -> float:
@@ -132,42 +135,67 @@ class LossFacts:
     def module(self, reduction: TermReduction = "mean") -> ComposedLoss:
         """The searched loss itself: the class prior and the zero as buffers, the learned scalars as they were found."""
         prior = None if self.class_prior is None else torch.tensor(self.class_prior, dtype=torch.float32)
-        loss = ComposedLoss(
-            self.spec,
-            prior,
-            groups=self.groups,
-            classes=self.classes,
-            zero=self.zero,
-            reduction=reduction,
-            offer=self.kind.task.offer,
-        )
-        with torch.no_grad():
-            for name, value in self.learned.items():
-                loss.learned[name].fill_(value)
+        sizes: dict[str, Any] = {"groups": self.groups, "classes": self.classes, "rows": ROWS}
+        offer = self.kind.task.offer
+        loss = ComposedLoss(self.spec, prior, zero=self.zero, reduction=reduction, offer=offer, **sizes)
+        loss.set_learned(self.learned)
         return loss
 
     def beside(self) -> tuple[str, ...]:
         """What ``forward`` takes beside output and target, in order."""
         needs = {"group": "group", "features": "distance"}
-        return tuple(name for name, read in needs.items() if read in self.spec.reads)
+        found = tuple(name for name, read in needs.items() if read in self.spec.reads)
+        return (*found, "index") if self.knows_rows else found
 
-    def memories(self) -> dict[int, tuple[str, int]]:
-        """Attribute and rows of what each part carries from batch to batch, by the part's number."""
-        return {
-            index: (f"memory_{index + 1}", memory_rows(part, self.classes))
-            for index, part in enumerate(self.spec.parts)
-            if part.term.memory
-        }
+    def kept(self) -> list[Kept]:
+        """What the loss keeps, learned or not."""
+        return list(kept_states(self.spec, Sizes(self.classes, sensitive(self.groups), rows=ROWS)))
 
-    def learned_names(self) -> dict[tuple[int, str], str]:
-        """Attribute of every learned scalar: term and name, with the part's number where that is not unique."""
-        names = {
-            (index, name): f"{part.name}_{name}"
-            for index, part in enumerate(self.spec.parts)
-            for name in learned_scalars(part)
+    @property
+    def knows_rows(self) -> bool:
+        """Whether it keeps something for each training row."""
+        return any(kept.state.by_row for kept in self.kept())
+
+    def attributes(self) -> dict[tuple[int | None, str], str]:
+        """The attribute of every state in the exported class, by its part's number (None: the balance) and its name.
+
+        Learned ones are called after their term, with the part's number where that is not unique.
+        """
+        kept = self.kept()
+        learned = {
+            (own.place, own.name): f"{'balance' if own.place is None else self.spec.parts[own.place].name}_{own.name}"
+            for own in kept
+            if own.state.optimised
         }
-        taken = list(names.values())
-        return {key: f"{name}_{key[0]}" if taken.count(name) > 1 else name for key, name in names.items()}
+        taken = list(learned.values())
+        named = {key: f"{name}_{key[0]}" if taken.count(name) > 1 else name for key, name in learned.items()}
+        others = {
+            (own.place, own.name): f"{own.name}_{'balance' if own.place is None else own.place + 1}"
+            for own in kept
+            if not own.state.optimised
+        }
+        return {**named, **others}
+
+    def arrays(self) -> dict[str, Tensor]:
+        """The content of the file beside the loss: what it has learned, and other states that start as no number."""
+        found = {f"learned.{name}": torch.as_tensor(value) for name, value in self.learned.items()}
+        for kept in self.kept():
+            if not kept.state.optimised and not isinstance(kept.state.init, float):
+                found[f"{STATE}{kept.buffer}"] = kept.start()
+        return found
+
+
+def _learned(kept: Kept, value: float | Tensor | None) -> float | Tensor:
+    """A learned state as facts hold it, by default its initial value; raises `SpecError` where it cannot be one."""
+    tensor = kept.start() if value is None else torch.as_tensor(value)
+    fixed = not callable(kept.state.shape)
+    if tensor.shape != kept.shape if fixed else tensor.dim() != len(kept.shape):
+        raise SpecError(f"the learned {kept.key} must have the shape {list(kept.shape)}, got {list(tensor.shape)}")
+    if tensor.dim() == 0:
+        return LEARNED.check(f"the learned scalar {kept.key}", tensor.item())
+    if not bool((tensor.abs() <= LEARNED.high).all()):
+        raise SpecError(f"the learned {kept.key} must hold numbers in [{LEARNED.low:g}, {LEARNED.high:g}]")
+    return tensor.detach().to(torch.float32).cpu()
 
 
 def plain(text: object) -> str:

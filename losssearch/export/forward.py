@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from losssearch.export.facts import LossFacts
 from losssearch.losses.direct import direct_of, takes_floats
+from losssearch.losses.kept import Kept
 from losssearch.losses.record import Record
 from losssearch.losses.schedule import Number, Schedule, Scheduled
 from losssearch.losses.spec import LossSpec, Part
@@ -16,6 +17,7 @@ WIDTH = 120
 _BESIDE = {
     "group": "``group``: ids of the sensitive groups [batch], or memberships [batch, groups], float.",
     "features": "``features`` [batch, ...]: what tells how alike two samples are, as the model reads it.",
+    "index": "``index`` [batch]: the numbers of the samples among the training rows, from 0.",
 }
 
 
@@ -34,14 +36,12 @@ def forward_body(facts: LossFacts) -> list[str]:
     ]
     if makes_numbers(facts.spec):
         body.append("number = partial(torch.full, (), dtype=output.dtype, device=output.device)")
-    attributes = facts.learned_names()
     each = not facts.spec.batch_level
     body += _at_once(facts)
     alone = "losses" if each else "value"
     names = [f"part_{index + 1}" for index in range(len(facts.spec.parts))] if len(facts.spec.parts) > 1 else [alone]
     for index, (name, part) in enumerate(zip(names, facts.spec.parts, strict=True)):
-        own = {key[1]: f"self.{attribute}" for key, attribute in attributes.items() if key[0] == index}
-        body += _part(part, name, own, facts.memories().get(index, ("", 0))[0], each)
+        body += _part(part, name, Held(facts, index), each)
     if each:
         body += [f"losses = {' + '.join(names)}"] * (len(names) > 1)
         body += [
@@ -50,8 +50,10 @@ def forward_body(facts: LossFacts) -> list[str]:
             "losses = losses if weight is None else losses * weight",
             'return losses.sum() if reduction == "sum" else losses',
         ]
-    else:
+    elif facts.spec.balance.is_sum:
         body.append(f"return {' + '.join(names)}")
+    else:
+        body += _balanced(facts, names)
     given = ["self", "output: Tensor", "target: Tensor", *(f"{name}: Tensor" for name in facts.beside()), "*"]
     given += ["weight: Tensor | None = None", "reduction: str | None = None"]
     given += ["progress: float | Tensor | None = None"] * facts.scheduled
@@ -147,40 +149,59 @@ def called_records(spec: LossSpec) -> tuple[Record, ...]:
         called = [part.reduction.record] if part.term.per_sample and spec.batch_level else []
         called += [part.weighting.record] if part.weighting.fixed is None else []
         found += [record for record in called if record not in found]
+    found += [] if spec.balance.is_sum else [spec.balance.record]
     return tuple(found)
 
 
 def _all_arguments(spec: LossSpec) -> list[str]:
     found: list[str] = []
     for part in spec.parts:
-        found += [] if direct_of(part) else _arguments(part, dict.fromkeys(part.term.learned, ""))
+        found += [] if direct_of(part) else _hyperparameters(part)
         found += _settings(part.reduction.values, part.reduction.record)
         found += [] if part.weighting.fixed is not None else _settings(part.weighting.values, part.weighting.record)
-    return found
+    return [*found, *_settings(spec.balance.values, spec.balance.record)]
 
 
-def _part(part: Part, name: str, own: dict[str, str], memory: str, each: bool) -> list[str]:
-    """Evaluate, scale and weigh one part, and reduce it unless losses of ``each`` sample are asked for.
+class Held:
+    """What one part keeps, or the balance where ``place`` is None, as the text of ``forward`` reads and moves it."""
 
-    ``own`` are its learned scalars, ``memory`` what it carries.
-    """
+    def __init__(self, facts: LossFacts, place: int | None) -> None:
+        attributes = facts.attributes()
+        self._kept = [(kept, attributes[place, kept.name]) for kept in facts.kept() if kept.place == place]
+
+    def arguments(self, states: Iterable[str]) -> list[str]:
+        """The states as keyword arguments."""
+        return [f"{kept.name}={self._read(kept, name)}" for kept, name in self._kept if kept.name in states]
+
+    def _read(self, kept: Kept, attribute: str) -> str:
+        if kept.state.optimised:
+            return f"ascending(self.{attribute})" if kept.state.moved_by == "ascent" else f"self.{attribute}"
+        return f"self.{attribute}{'[index]' if kept.state.by_row else ''}.to(output.dtype)"
+
+    def follow(self, states: Iterable[str], arguments: list[str]) -> list[str]:
+        """Lines that move those states which an update moves, given what their owner's function takes."""
+        moved = [(kept, name) for kept, name in self._kept if kept.name in states and kept.state.update is not None]
+        if not moved:
+            return []
+        lines = ["if self.training:", "    with torch.no_grad():"]
+        for kept, name in moved:
+            assert kept.state.update is not None  # noqa: S101  (chosen above)
+            call = _call(f"next_{name}", kept.state.update.__name__, arguments, 8)
+            lines += [f"        {line}" for line in call]
+        for kept, name in moved:
+            value = f"next_{name}.to(self.{name}.dtype)"
+            value = f"self.{name}.index_put((index,), {value})" if kept.state.by_row else value
+            lines.append(f"    self.{name} = {value}")
+        return lines
+
+
+def _part(part: Part, name: str, held: Held, each: bool) -> list[str]:
+    """Evaluate, scale and weigh one part, and reduce it unless losses of ``each`` sample are asked for."""
     direct = direct_of(part)
-    arguments = _arguments(part, own)
-    lines = (
-        _call("losses", part.term.function.__name__, arguments)
-        if direct is None
-        else [f"losses = {direct.source(part)}"]
-    )
-    if part.term.memory:
-        update = _call("memory", part.term.memory.update.__name__, arguments, 8)
-        lines = [
-            f"memory = self.{memory}.to(output.dtype)",
-            *lines,
-            "if self.training:",
-            "    with torch.no_grad():",
-            *(f"        {line}" for line in update),
-            f"    self.{memory} = memory.to(self.{memory}.dtype)",
-        ]
+    arguments = _arguments(part, held)
+    call = _call("losses", part.term.function.__name__, arguments)
+    lines = call if direct is None else [f"losses = {direct.source(part)}"]
+    lines += held.follow(part.term.states, arguments)
     reduced = "losses"
     if not each and part.term.per_sample:
         record = part.reduction.record
@@ -197,18 +218,32 @@ def _part(part: Part, name: str, own: dict[str, str], memory: str, each: bool) -
     record = part.weighting.record
     read = {"value": reduced, "progress": "progress"}
     given = [*(read[key] for key in record.reads), *_settings(part.weighting.values, record)]
-    given += [f"{key}={own[key]}" for key in record.states]
-    return [*lines, *_call(name, record.name, given)]
+    given += held.arguments(record.states)
+    return [*lines, *_call(name, record.name, given), *held.follow(record.states, given)]
 
 
-def _arguments(part: Part, own: dict[str, str]) -> list[str]:
+def _balanced(facts: LossFacts, names: list[str]) -> list[str]:
+    """The loss from the values of its parts."""
+    balance, held = facts.spec.balance, Held(facts, None)
+    record = balance.record
+    read = {"values": "values", "progress": "progress"}
+    given = [*(read[key] for key in record.reads), *_settings(balance.values, record), *held.arguments(record.states)]
+    lines = [f"values = torch.stack(({', '.join(names)},))", *_call("value", record.name, given)]
+    return [*lines, *held.follow(record.states, given), "return value"]
+
+
+def _arguments(part: Part, held: Held) -> list[str]:
     term = part.term
     arguments = ["weighted_group" if name == "group" and term.weighs_group else name for name in term.reads]
     arguments += ["weight"] * term.reads_weight
-    for key, value in part.hyperparameters.items():
-        text = f'"{value}"' if isinstance(value, str) else _number(value, plain=takes_floats(part))
-        arguments.append(f"{key}={text}")
-    return arguments + [f"{key}={own[key]}" for key in term.learned]
+    return [*arguments, *_hyperparameters(part), *held.arguments(term.states)]
+
+
+def _hyperparameters(part: Part) -> list[str]:
+    return [
+        f'{key}="{value}"' if isinstance(value, str) else f"{key}={_number(value, plain=takes_floats(part))}"
+        for key, value in part.hyperparameters.items()
+    ]
 
 
 def _settings(numbers: Mapping[str, Number], record: Record) -> list[str]:

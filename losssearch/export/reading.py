@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import stat
 from collections.abc import Mapping
@@ -13,10 +12,12 @@ from typing import Any, NoReturn
 
 from safetensors import SafetensorError
 from safetensors.torch import load
+from torch import Tensor
 
 from losssearch.errors import DataError, SpecError, shown
-from losssearch.export.facts import LossFacts
+from losssearch.export.facts import STATE, LossFacts
 from losssearch.losses.compose import ComposedLoss
+from losssearch.losses.domains import MOST_MEMORY
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import TermReduction
 
@@ -26,8 +27,9 @@ SPEC_FILE = "loss.json"
 WEIGHTS_FILE = "loss.safetensors"
 
 LARGEST_SPEC = 1 << 20
-LARGEST_WEIGHTS = 1 << 20
-"""Bytes. A spec of eight parts, its facts and its learned scalars need a few thousand."""
+"""Bytes. A spec of eight parts and its facts need a few thousand."""
+LARGEST_WEIGHTS = 4 * MOST_MEMORY + (1 << 20)
+"""Bytes: all numbers that a loss may learn, and their names."""
 
 
 def load_loss(path: Path | str, *, reduction: TermReduction = "mean") -> ComposedLoss:
@@ -116,7 +118,7 @@ def _mapping(file: Path, content: Mapping[str, Any], key: str) -> dict[str, Any]
     return value
 
 
-def _learned(file: Path, weights: Any) -> dict[str, float]:
+def _learned(file: Path, weights: Any) -> dict[str, Tensor]:
     if weights is None:
         return {}
     if not isinstance(weights, dict) or weights.get("file") != WEIGHTS_FILE:
@@ -130,9 +132,9 @@ def _learned(file: Path, weights: Any) -> dict[str, float]:
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{place} is no safetensors file: {_one_line(error)}") from None
     for name, tensor in tensors.items():
-        if tensor.dim() != 0 or not tensor.is_floating_point() or not math.isfinite(tensor.item()):
-            raise DataError(f"{place}: {name} must be one finite number, got shape {list(tensor.shape)}")
-    return {name: tensor.item() for name, tensor in tensors.items()}
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise DataError(f"{place}: {name} must hold finite numbers, got {tensor.dtype} of {list(tensor.shape)}")
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(STATE)}
 
 
 def _json(file: Path) -> Any:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch import Tensor
 
 from losssearch.export.definitions import Import, collect
 from losssearch.export.example import example_block
-from losssearch.export.facts import LossFacts, plain
+from losssearch.export.facts import ROWS, STATE, LossFacts, plain
 from losssearch.export.forward import WIDTH, broken, called_records, checked, forward_body, makes_numbers
+from losssearch.export.reading import WEIGHTS_FILE
+from losssearch.export.stored import stored
 from losssearch.export.usage import usage_lines
 from losssearch.losses.arriving import class_labels
 from losssearch.losses.direct import direct_of
 from losssearch.losses.inputs import pairwise_distance
-from losssearch.losses.spec import LossSpec, Part
+from losssearch.losses.kept import Kept
+from losssearch.losses.spec import LossSpec
+from losssearch.losses.state import ascending
 from losssearch.losses.weights import checked_reduction, sample_weights, weighted_mean
 
 _BASE_IMPORTS = frozenset(
@@ -33,7 +38,8 @@ def loss_source(facts: LossFacts) -> str:
     functions = [
         (part.term.function.__module__, part.term.function.__name__) for part in parts if direct_of(part) is None
     ]
-    functions += [(update.__module__, update.__name__) for part in parts if (update := _update(part))]
+    functions += [(update.__module__, update.__name__) for update in _updates(facts)]
+    functions += [(function.__module__, function.__name__) for function in _of_states(facts)]
     if "distance" in facts.spec.reads:
         functions.append((pairwise_distance.__module__, pairwise_distance.__name__))
     functions += [(record.function.__module__, record.function.__name__) for record in called_records(facts.spec)]
@@ -46,6 +52,8 @@ def loss_source(facts: LossFacts) -> str:
     functions += [(function.__module__, function.__name__) for function, taken in needed.items() if taken]
     sources = collect(functions)
     own = {Import("functools", "partial", "partial")} if makes_numbers(facts.spec) else set()
+    if _arrays(facts):
+        own.add(Import("pathlib", "Path", "Path"))
     if any(direct_of(part) for part in parts):
         own.add(Import("torch.nn.functional", None, "F"))
     blocks = [
@@ -62,8 +70,19 @@ def loss_source(facts: LossFacts) -> str:
     return "\n\n".join(blocks) + "\n\n\n" + "\n\n\n".join(definitions) + "\n"
 
 
-def _update(part: Part) -> Callable[..., Tensor] | None:
-    return part.term.memory.update if part.term.memory else None
+def _updates(facts: LossFacts) -> list[Callable[..., Tensor]]:
+    return [kept.state.update for kept in facts.kept() if kept.state.update is not None]
+
+
+def _of_states(facts: LossFacts) -> list[Callable[..., object]]:
+    """Functions that states of some kinds need."""
+    climbs = any(kept.state.moved_by == "ascent" for kept in facts.kept())
+    return [ascending] * climbs + [stored] * bool(_arrays(facts))
+
+
+def _arrays(facts: LossFacts) -> set[str]:
+    """The names of the arrays that the class reads from the file beside it; numbers stand in its text."""
+    return {name for name, value in facts.arrays().items() if value.dim() or name.startswith(STATE)}
 
 
 def ascii_formula(spec: LossSpec) -> str:
@@ -150,17 +169,10 @@ def _loss_class(facts: LossFacts) -> str:
         arguments.append(f"groups: int = {facts.groups}")
         setup.append("self.groups = groups")
         notes.append("``groups``: how many sensitive groups your data has; by default as many as the searched data.")
-    for attribute, rows in facts.memories().values():
-        setup.append(f'self.register_buffer("{attribute}", torch.zeros({rows}, groups))')
-    if facts.memories():
-        notes.append("It carries statistics of the groups from batch to batch; `eval` mode leaves them as they are.")
+    _add_states(facts, arguments, setup, notes)
     if facts.scheduled:
         setup.append('self.register_buffer("progress", torch.zeros(()), persistent=False)')
         notes.append("Its weights follow training progress: call `set_progress`, or pass ``progress``; 0 until told.")
-    for (index, name), attribute in facts.learned_names().items():
-        setup.append(f"self.{attribute} = nn.Parameter(torch.tensor({facts.learned[f'{index}_{name}']!r}))")
-    if facts.learned:
-        notes.append("It learns scalars: give ``loss.parameters()`` to the optimizer, in addition to the model's.")
     arguments.append('reduction: str = "mean"')
     setup.append(f"self.reduction = {checked('reduction', facts)}")
     summary = "The searched loss: a scalar for a batch, or what ``reduction`` says: mean, sum or none."
@@ -179,6 +191,47 @@ def _loss_class(facts: LossFacts) -> str:
             "",
         ]
     return "\n".join(lines + forward_body(facts))
+
+
+def _add_states(facts: LossFacts, arguments: list[str], setup: list[str], notes: list[str]) -> None:
+    """What the class keeps: parameters what is learned, buffers all else."""
+    if facts.knows_rows:
+        arguments.append(f"rows: int = {ROWS}")
+        notes.append("``rows``: how many training rows your data has, which ``index`` counts.")
+    if arrays := _arrays(facts):
+        setup.append(f'arrays = stored(Path(__file__).with_name("{WEIGHTS_FILE}"))')
+    attributes = facts.attributes()
+    setup += [
+        f'self.register_buffer("{attributes[kept.place, kept.name]}", {_start(kept, facts)})'
+        for kept in facts.kept()
+        if not kept.state.optimised
+    ]
+    if facts.remembers:
+        notes.append("It carries statistics from batch to batch; `eval` mode leaves them as they are.")
+    for kept in facts.kept():
+        if kept.state.optimised:
+            name = f"learned.{kept.key}"
+            value = f'arrays["{name}"]' if name in arrays else f"torch.tensor({facts.learned[kept.key]!r})"
+            setup.append(f"self.{attributes[kept.place, kept.name]} = nn.Parameter({value})")
+    if facts.learned:
+        notes.append("It learns: give ``loss.parameters()`` to the optimizer in addition to the model's.")
+
+
+def _start(kept: Kept, facts: LossFacts) -> str:
+    """The initial value of a state that is no parameter, as source."""
+    state, shape = kept.state, kept.shape
+    if not isinstance(state.init, float):
+        value = f'arrays["{STATE}{kept.buffer}"]'
+        return f"{value}[0].repeat(rows{', 1' * len(shape)})" if state.by_row else value
+    more = replace(kept, dimensions=replace(kept.dimensions, groups=facts.groups + 1)).shape
+    sides = [
+        "groups" if facts.counts_groups and (side, other) == (facts.groups, facts.groups + 1) else f"{side}"
+        for side, other in zip(shape, more, strict=True)
+    ]
+    text = ", ".join(["rows"] * state.by_row + sides)
+    if not text:
+        return f"torch.tensor({state.init!r})"
+    return f"torch.zeros({text})" if state.init == 0.0 else f"torch.full(({text},), {state.init!r})"
 
 
 def _of_data(facts: LossFacts) -> tuple[list[str], list[str], list[str]]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from losssearch.losses.part import learned_scalars
+from losssearch.losses.kept import learns
+from losssearch.losses.part import part_states
 from losssearch.losses.spec import LossSpec
 
 
 def usage_lines(spec: LossSpec) -> list[str]:
     """Python lines; they mention the optimizer or the schedule only where the loss needs it."""
     lines = ["from loss import Loss", "", "loss = Loss()"]
-    if any(learned_scalars(part) for part in spec.parts):
-        lines.append("optimizer = torch.optim.Adam([*model.parameters(), *loss.parameters()])  # it learns scalars")
+    if learns(spec):
+        lines.append("optimizer = torch.optim.Adam([*model.parameters(), *loss.parameters()])  # it learns")
     if "progress" in spec.reads:
         lines.append("loss.set_progress(epoch / epochs)  # at the start of every epoch: its weights follow a schedule")
     more = ", group" * ("group" in spec.reads) + ", features" * ("distance" in spec.reads)
+    more += ", index" * any(state.by_row for part in spec.parts for state in part_states(part).values())
     lines.append(f"loss(model(features), target{more}).backward()")
     return lines

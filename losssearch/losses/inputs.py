@@ -20,7 +20,7 @@ from losssearch.losses.spec import LossSpec
 if TYPE_CHECKING:
     from losssearch.data.batch import Batch, Sizes
 
-BESIDE = frozenset({"group", "memory", "distance"})
+BESIDE = frozenset({"group", "distance"})
 """What fairness terms read in addition to outputs and targets."""
 
 
@@ -162,11 +162,6 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
             fields=("group",),
             once=_group,
             ask="ids [batch] or memberships [batch, groups]",
-            per_sample=False,
-        ),
-        "memory": Provider(
-            partial(_field, name="memory"),
-            "what the term carried from earlier mini-batches [rows, groups]; zeros at the start",
             per_sample=False,
         ),
         "distance": Provider(

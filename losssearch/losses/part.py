@@ -6,14 +6,13 @@ be looked up beforehand, and an exported loss is made of the text of the same fu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
 
 from losssearch.errors import InputError, ModelError, stops
-from losssearch.losses.domains import Choice
 from losssearch.losses.schedule import Number, Scheduled, flat_numbers, number_at
 from losssearch.losses.spec import Part
 from losssearch.losses.state import State, ascending
@@ -22,26 +21,12 @@ from losssearch.losses.term import SAMPLE_WEIGHT, LossTerm, weighed_inputs
 
 def part_states(part: Part) -> dict[str, State]:
     """What the part keeps, by name: the term's states and those of its weighting."""
-    return {**part.term.learned, **part.weighting.record.states}
+    return {**part.term.states, **part.weighting.record.states}
 
 
-def learned_scalars(part: Part) -> dict[str, float]:
-    """Name and initial value of every scalar that the part learns with the model."""
-    found = {name: state for name, state in part_states(part).items() if state.optimised}
-    return {name: state.init if isinstance(state.init, float) else 0.0 for name, state in found.items()}
-
-
-def learned_alone(learned: Mapping[str, float | Tensor], *places: int) -> dict[str, float | Tensor]:
-    """The learned scalars of the parts at ``places`` of a spec, named as `LossSpec.alone` of them has them.
-
-    ``learned``: by name in the composed loss's state, ``0_alpha`` or ``learned.0_alpha``.
-    """
-    found: dict[str, float | Tensor] = {}
-    for name, value in learned.items():
-        index, own = name.removeprefix("learned.").split("_", 1)
-        if int(index) in places:
-            found[f"{sorted(places).index(int(index))}_{own}"] = value
-    return found
+def part_choices(part: Part) -> dict[str, str]:
+    """The choices of the part by name."""
+    return {name: value for name, value in part.hyperparameters.items() if isinstance(value, str)}
 
 
 def part_numbers(part: Part) -> dict[str, float]:
@@ -57,7 +42,7 @@ def part_numbers(part: Part) -> dict[str, float]:
 
 def part_kind(part: Part) -> tuple[object, ...]:
     """What must be equal for two parts to be evaluated together: all of the part but its numbers."""
-    choices = [(k, v) for k, v in part.hyperparameters.items() if isinstance(part.term.domains[k], Choice)]
+    choices = part_choices(part).items()
     places = {"hyper": _numeric(part), "reduction": part.reduction.values, "weight": part.weighting.values}
     schedules = [
         (place, name, number.kind)
@@ -109,14 +94,26 @@ def term_inputs(term: LossTerm, named: Mapping[str, Tensor]) -> list[Tensor | No
     return weighed_inputs(term, [named[name] for name in term.reads], named.get(SAMPLE_WEIGHT))
 
 
-def next_memory(
-    part: Part, named: Mapping[str, Tensor], numbers: Mapping[str, Tensor], learned: Mapping[str, Tensor]
-) -> Tensor:
-    """The memory ``[rows, groups]`` of a part that has one, after one batch."""
-    term = part.term
-    assert term.memory is not None  # noqa: S101  (asked of parts that have one)
-    with _blamed(term):
-        return term.memory.update(*term_inputs(term, named), **term_arguments(part, named, numbers, learned))
+def next_states(
+    part: Part, named: Mapping[str, Tensor], numbers: Mapping[str, Tensor], states: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The states of the part that an update moves, after one batch; takes what `part_value` takes."""
+    term, own = part.term, part.weighting.record
+    found: dict[str, Tensor] = {}
+    if updated(term.states):
+        read, given = term_inputs(term, named), term_arguments(part, named, numbers, states)
+        with _blamed(term):
+            found |= {name: update(*read, **given) for name, update in updated(term.states).items()}
+    if updated(own.states):
+        value = reduced(part, named, numbers, states)
+        taken, given = weighting_arguments(part, value, named["progress"], numbers, states)
+        found |= {name: update(*taken, **given) for name, update in updated(own.states).items()}
+    return found
+
+
+def updated(states: Mapping[str, State]) -> dict[str, Callable[..., Tensor]]:
+    """The update functions of the states that one moves."""
+    return {name: state.update for name, state in states.items() if state.update is not None}
 
 
 @contextmanager
@@ -133,11 +130,6 @@ def _blamed(term: LossTerm) -> Iterator[None]:
         raise ModelError(f"the loss term {where} raised {type(error).__name__}: {said}") from error
 
 
-def memory_rows(part: Part, classes: int) -> int:
-    """How many rows of memory the part has; 0 where it carries nothing from batch to batch."""
-    return part.term.memory_rows(classes, part.hyperparameters)
-
-
 def term_arguments(
     part: Part, named: Mapping[str, Tensor], numbers: Mapping[str, Any], states: Mapping[str, Tensor]
 ) -> dict[str, Any]:
@@ -147,7 +139,7 @@ def term_arguments(
         name: value if isinstance(value, str) else number_at(f"hyper.{name}", value, numbers, progress)
         for name, value in part.hyperparameters.items()
     }
-    return {**given, **received(term.learned, states)}
+    return {**given, **received(term.states, states)}
 
 
 def received(declared: Mapping[str, State], states: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -165,8 +157,15 @@ def weighted(
 
     Where the weighting is elementwise, ``value`` may be one part's or those of all that are of its kind.
     """
+    read, given = weighting_arguments(part, value, progress, numbers, states)
+    return part.weighting.record.function(*read, **given)
+
+
+def weighting_arguments(
+    part: Part, value: Tensor, progress: Tensor, numbers: Mapping[str, Any], states: Mapping[str, Tensor]
+) -> tuple[list[Tensor], dict[str, Any]]:
+    """What the weighting's function takes by position and by keyword."""
     own = part.weighting
     given = {name: number_at(f"weight.{name}", number, numbers, progress) for name, number in own.numbers}
     read = {"value": value / numbers["scale"], "progress": progress}
-    arguments = (read[name] for name in own.record.reads)
-    return own.record.function(*arguments, **given, **received(own.record.states, states))
+    return [read[name] for name in own.record.reads], given | received(own.record.states, states)

@@ -6,19 +6,31 @@ that use it in all replicas; what need not be under ``vmap``, where each operati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from losssearch.data.batch import Sizes
 from losssearch.errors import SpecError
+from losssearch.losses.balancing import balance_kind
 from losssearch.losses.inputs import STANDARD
+from losssearch.losses.kept import Kept, kept_states
 from losssearch.losses.offer import Offer
-from losssearch.losses.part import learned_scalars, memory_rows, part_kind, weighted
-from losssearch.losses.population_kinds import Entry, Kind, kind_of, moved
+from losssearch.losses.part import part_kind, weighted
+from losssearch.losses.population_kinds import (
+    Balancing,
+    Entry,
+    Kind,
+    Members,
+    balancing_of,
+    carried_states,
+    kind_of,
+    moved,
+)
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.tape import Tape
 
@@ -26,12 +38,20 @@ if TYPE_CHECKING:
     from losssearch.data.batch import Batch
 
 
+States: TypeAlias = tuple[Tensor, ...]
+"""What the losses of a population carry from batch to batch: one tensor ``[R, entries, ...]`` for each state of each
+kind of part or balance, with an entry for each of the kind's own members."""
+
+_GIVEN = ("weight", "index")
+"""Fields of a batch that no term reads by name."""
+
+
 class PopulationLoss:
     """The losses of ``K`` members, each trained in ``R`` replicas.
 
-    ``initial`` is ``[K, L]``: the initial learned scalars of every member, padded with zeros to the longest;
-    ``initial_memory`` ``[K, M]`` likewise what its terms carry from batch to batch, all zeros. ``sizes`` are those of
-    the data, which memories depend on; ``offer`` says how what terms read is made of outputs, batch and facts.
+    ``initial`` is ``[K, L]``: what every member learns with its model as it starts with the seed 0, its states one
+    after the other, padded with zeros to the longest. ``sizes`` are those of the data, which the shapes of states
+    depend on; ``offer`` says how what terms read is made of outputs, batch and facts.
 
     Raises `SpecError` where a term reads what is not offered, or the group where there is none.
     """
@@ -44,29 +64,74 @@ class PopulationLoss:
         sizes: Sizes = Sizes(),  # noqa: B008  (a frozen value)
         offer: Offer = STANDARD,
     ) -> None:
-        self.specs, self.sizes, self.offer = tuple(specs), sizes, offer
-        scalars = [[v for part in spec.parts for v in learned_scalars(part).values()] for spec in specs]
-        longest = max(map(len, scalars))
-        self.initial = torch.tensor([row + [0.0] * (longest - len(row)) for row in scalars]).to(device)
+        self.specs, self.sizes, self.offer, self.device = tuple(specs), sizes, offer, torch.device(device)
         reads = frozenset[str]().union(*(spec.reads for spec in specs))
         if "group" in reads and not sizes.groups:
             raise SpecError("a term of these losses reads group: name the sensitive attribute")
         self._reading = offer.reading(reads)
-        self._kinds: dict[tuple[object, ...], list[Entry]] = {}
-        remembered = [0] * len(self.specs)
+        parts: dict[tuple[object, ...], list[Entry]] = {}
+        balances: dict[tuple[object, ...], list[Entry]] = {}
+        self._learned: list[list[Kept]] = []
         for member, spec in enumerate(specs):
-            column = 0
-            for part in spec.parts:
-                self._kinds.setdefault(part_kind(part), []).append((member, part, column, remembered[member]))
-                column += len(learned_scalars(part))
-                remembered[member] += memory_rows(part, max(sizes.classes, 2)) * sizes.groups
-        self.initial_memory = torch.zeros(len(self.specs), max(remembered), device=device)
-        self._groups: dict[int, list[Kind]] = {}
+            kept = list(kept_states(spec, sizes))
+            self._learned.append([own for own in kept if own.state.optimised])
+            columns = _columns(self._learned[-1])
+            for place, part in enumerate(spec.parts):
+                key = (*part_kind(part), spec.balance.is_sum)
+                parts.setdefault(key, []).append(_entry(member, spec, place, kept, columns))
+            if not spec.balance.is_sum:
+                key = balance_kind(spec.balance, len(spec.parts))
+                balances.setdefault(key, []).append(_entry(member, spec, None, kept, columns))
+        self._parts, self._balances = list(parts.values()), list(balances.values())
+        self._carried = carried_states([*self._parts, *self._balances])
+        self._by_row = any(kept.state.by_row for own in self._parts for kept in own[0].states)
+        self.initial = self.start_learned([0])[0]
+        self._groups: dict[int, tuple[list[Kind], list[Balancing]]] = {}
         self._tapes: dict[tuple[tuple[str, ...], tuple[str, ...]], Tape] = {}
 
     def like(self, specs: Sequence[LossSpec]) -> PopulationLoss:
         """The losses of other members on the same data and device."""
-        return PopulationLoss(specs, self.initial.device, sizes=self.sizes, offer=self.offer)
+        return PopulationLoss(specs, self.device, sizes=self.sizes, offer=self.offer)
+
+    def start_learned(self, seeds: Sequence[int]) -> Tensor:
+        """What every member learns ``[R, K, L]``, as it starts in the replicas with these seeds."""
+        random = any(callable(kept.state.init) for own in self._learned for kept in own)
+        drawn = [self._initial(seed) for seed in (seeds if random else seeds[:1])]
+        return torch.stack(drawn).expand(len(seeds), -1, -1).to(self.device)
+
+    def _initial(self, seed: int) -> Tensor:
+        rows = [torch.cat([torch.zeros(0), *(kept.start(seed).flatten() for kept in own)]) for own in self._learned]
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+    def learned(self, member: int, values: Tensor) -> dict[str, Tensor]:
+        """What a member learns by name, of its row ``[L]`` of learned values."""
+        own = self._learned[member]
+        sizes = [torch.Size(kept.shape).numel() for kept in own]
+        pieces = values[: sum(sizes)].split(sizes) if sizes else ()
+        return {kept.key: piece.view(kept.shape) for kept, piece in zip(own, pieces, strict=True)}
+
+    def start(self, seeds: Sequence[int]) -> States:
+        """What the losses carry, as it is before the first batch of the replicas with these seeds."""
+        found = []
+        for entries, name in self._carried:
+            drawn = [torch.stack([_named(entry, name).start(seed) for entry in entries]) for seed in seeds]
+            found.append(torch.stack(drawn).to(self.device))
+        return tuple(found)
+
+    def apart(self, states: States, first: int = 0) -> dict[tuple[int, str], Tensor]:
+        """What each member carries, ``[R, ...]``, by the member's number from ``first`` on and the state's name."""
+        return {
+            (first + entry.member, _named(entry, name).key): own[:, place]
+            for own, (entries, name) in zip(states, self._carried, strict=True)
+            for place, entry in enumerate(entries)
+        }
+
+    def together(self, states: Mapping[tuple[int, str], Tensor], first: int = 0) -> States:
+        """The inverse of `apart`."""
+        return tuple(
+            torch.stack([states[first + entry.member, _named(entry, name).key] for entry in entries], dim=1)
+            for entries, name in self._carried
+        )
 
     def slopes(
         self,
@@ -76,22 +141,22 @@ class PopulationLoss:
         learned: Tensor,
         progress: float,
         *,
-        memory: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        states: States | None = None,
+    ) -> tuple[Tensor, Tensor, States]:
         """What a training step needs of one mini-batch: gradients of each loss by its outputs and by what it learns.
 
-        The third is the next memory ``[R, K, M]``. Takes what the call takes; recorded at the first batch, repeated at
-        the next. Not to be written in.
+        The third is what the losses carry to the next batch. Takes what the call takes; recorded at the first batch,
+        repeated at the next. Not to be written in.
         """
         done = _scalar(progress, outputs)
-        kept = self._blank(outputs.shape) if memory is None else memory
-        fields = tuple(name for name in (*self._reading.fields, "weight") if name in batch)
+        kept = self.start([0] * len(outputs)) if states is None else states
+        fields = tuple(name for name in (*self._reading.fields, *_GIVEN) if name in batch)
         known = tuple(name for name in self._reading.facts if name in facts)
         tape = self._tapes.setdefault((fields, known), Tape())
         read = (*(batch[name] for name in fields), *(facts[name] for name in known))
         evaluate = partial(self._slopes, fields, known)
-        by_outputs, by_learned, after = tape(evaluate, outputs, learned, done, kept, *read)
-        return by_outputs, by_learned, after
+        by_outputs, by_learned, *after = tape(evaluate, outputs, learned, done, *kept, *read)
+        return by_outputs, by_learned, tuple(after)
 
     def _slopes(
         self,
@@ -100,18 +165,18 @@ class PopulationLoss:
         outputs: Tensor,
         learned: Tensor,
         progress: Tensor,
-        memory: Tensor,
-        *read: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        *given: Tensor,
+    ) -> tuple[Tensor, ...]:
         outputs, learned = outputs.detach().requires_grad_(), learned.detach().requires_grad_()
+        states, read = given[: len(self._carried)], given[len(self._carried) :]
         batch = dict(zip(fields, read, strict=False))
         facts = dict(zip(known, read[len(fields) :], strict=True))
         with torch.enable_grad():
-            total = self(outputs, batch, facts, learned, progress, memory=memory).sum()
-        after = self.next_memory(outputs, batch, facts, learned, progress, memory)
+            total = self(outputs, batch, facts, learned, progress, states=states).sum()
+        after = self.next_states(outputs, batch, facts, learned, progress, states)
         # The gradient of the sum with respect to each loss is one, so a member that is not finite spoils no other.
         slope, by_learned = torch.autograd.grad(total, (outputs, learned), materialize_grads=True)
-        return slope, by_learned, after
+        return slope, by_learned, *after
 
     def __call__(
         self,
@@ -121,82 +186,161 @@ class PopulationLoss:
         learned: Tensor,
         progress: float | Tensor,
         *,
-        memory: Tensor | None = None,
+        states: States | None = None,
     ) -> Tensor:
         """Losses ``[R, K]`` of one mini-batch.
 
         ``outputs`` ``[R, K, batch]`` or ``[R, K, batch, columns]``; fields of ``batch`` ``[R, batch, ...]``; ``facts``
-        ``[R, ...]``; ``learned`` ``[R, K, L]``; ``progress`` in [0, 1]; ``memory`` ``[R, K, M]``, zeros where None. A
-        group is an id or memberships ``[R, batch, groups]``.
+        ``[R, ...]``; ``learned`` ``[R, K, L]``; ``progress`` in [0, 1]; ``states`` as `start` gives them, which stand
+        where None. A group is an id or memberships ``[R, batch, groups]``.
 
         A ``weight`` in the batch: a sample counts as often as its weight says, so a whole one is as many equal rows: a
         mean is ``Σ w ℓ / Σ w``, and a batch-level term weighs its sums. A batch of weights 0 has loss 0.
         """
-        shape, done = outputs.shape[:2], _scalar(progress, outputs)
-        outputs, learned = outputs.flatten(0, 1), learned.flatten(0, 1)
-        read = self._shared(shape, batch, memory)
-        total = outputs.new_zeros(len(outputs))
-        for kind in self._of(shape[0]):
-            chosen = outputs if kind.whole else outputs.index_select(0, kind.rows)
-            numbers = {name: value.to(outputs.dtype) for name, value in kind.numbers.items()}
-            scalars = {name: learned[kind.rows, columns] for name, columns in kind.learned.items()}
-            values = kind.evaluate(chosen, kind.batch(read), kind.facts(facts), done, numbers, scalars)
-            if kind.part.weighting.record.elementwise:
-                values = weighted(kind.part, values, done, numbers, scalars)
-            total = total.index_add(0, kind.rows, values)
+        shape = outputs.shape[:2]
+        step = self._step(outputs, batch, facts, learned, progress, states)
+        kinds, balances = self._of(shape[0])
+        total, table = step.outputs.new_zeros(len(step.outputs)), self._table(step)
+        for kind in kinds:
+            values = step.values(kind)
+            if kind.summed:
+                total = total.index_add(0, kind.members.rows, values)
+            else:
+                table = table.index_put((kind.members.rows, kind.members.places), values)
+        for own in balances:
+            total = total.index_add(0, own.members.rows, own.evaluate(*step.balanced(own, table)))
         return total.view(shape)
 
     @torch.no_grad()
-    def next_memory(
+    def next_states(
         self,
         outputs: Tensor,
         batch: Batch,
         facts: Batch,
         learned: Tensor,
         progress: float | Tensor,
-        memory: Tensor,
-    ) -> Tensor:
-        """The memory ``[R, K, M]`` after this mini-batch; takes what the call takes."""
-        if not memory.shape[-1]:
-            return memory
-        shape, done = outputs.shape[:2], _scalar(progress, outputs)
-        outputs, learned = outputs.flatten(0, 1), learned.flatten(0, 1)
-        read, after = self._shared(shape, batch, memory), memory.flatten(0, 1)
-        for kind in self._of(shape[0]):
-            if kind.part.term.memory is None:
-                continue
-            chosen = outputs.index_select(0, kind.rows)
-            numbers = {name: value.to(outputs.dtype) for name, value in kind.numbers.items()}
-            scalars = {name: learned[kind.rows, columns] for name, columns in kind.learned.items()}
-            values = kind.remember(chosen, kind.batch(read), kind.facts(facts), done, numbers, scalars)
-            after = after.index_put((kind.rows[:, None, None], kind.memory), values.to(after.dtype))
-        return after.view_as(memory)
+        states: States,
+    ) -> States:
+        """What the losses carry after this mini-batch; takes what the call takes."""
+        if not states:
+            return states
+        step, after = self._step(outputs, batch, facts, learned, progress, states), list(states)
+        kinds, balances = self._of(outputs.shape[0])
+        table = self._table(step)
+        for kind in kinds:
+            if kind.members.carried:
+                kind.members.kept(kind.follow(*step.given(kind)), after, step.index)
+            if not kind.summed:
+                table = table.index_put((kind.members.rows, kind.members.places), step.values(kind))
+        for own in balances:
+            if own.members.carried:
+                own.members.kept(own.follow(*step.balanced(own, table)), after, None)
+        return tuple(after)
 
-    def _shared(self, shape: torch.Size, batch: Batch, memory: Tensor | None) -> Batch:
-        """The batch with what is computed once for all members, and the memory of each member ``[R·K, M]``."""
+    def _step(
+        self,
+        outputs: Tensor,
+        batch: Batch,
+        facts: Batch,
+        learned: Tensor,
+        progress: float | Tensor,
+        states: States | None,
+    ) -> _Step:
         if "weight" in batch:
             self.check_weights()
-        found = self._reading.shared(batch, self.sizes, row_axis=1)
-        if not self.initial_memory.shape[1]:
-            return found
-        kept = self._blank(shape) if memory is None else memory
-        return {**found, "memory": kept.flatten(0, 1)}
+        if self._by_row and "index" not in batch:
+            raise SpecError("a term of these losses keeps a state for each training row: rows need their numbers")
+        kept = self.start([0] * len(outputs)) if states is None else states
+        shared = self._reading.shared(batch, self.sizes, row_axis=1)
+        return _Step(
+            outputs.flatten(0, 1),
+            shared,
+            facts,
+            learned.flatten(0, 1),
+            _scalar(progress, outputs),
+            kept,
+            batch.get("index"),
+        )
+
+    def _table(self, step: _Step) -> Tensor:
+        """Room for the values of the parts [R·K, parts] where a balance reads them."""
+        most = max((len(own[0].spec.parts) for own in self._balances), default=0)
+        return step.outputs.new_zeros(len(step.outputs), most)
 
     def check_weights(self) -> None:
         """Raise `SpecError` where a term of these losses cannot weigh its samples."""
-        for kind in self._kinds.values():
-            kind[0][1].term.require_weights()
+        for entries in self._parts:
+            entries[0].part.term.require_weights()
 
-    def _blank(self, shape: torch.Size) -> Tensor:
-        return self.initial_memory.expand(*shape[:2], -1)
-
-    def _of(self, replicas: int) -> list[Kind]:
+    def _of(self, replicas: int) -> tuple[list[Kind], list[Balancing]]:
         """The groups for so many replicas, made when first asked for."""
         if replicas not in self._groups:
-            kinds, members = self._kinds.values(), len(self.specs)
-            made = [kind_of(found, replicas, members, self.sizes, self.offer) for found in kinds]
-            self._groups[replicas] = moved(made, self.initial.device)
+            count, first = len(self.specs), 0
+            kinds, balances = list[Kind](), list[Balancing]()
+            for entries in self._parts:
+                kinds.append(kind_of(entries, first, replicas, count, self.offer))
+                first += len(kinds[-1].members.carried)
+            for entries in self._balances:
+                balances.append(balancing_of(entries, first, replicas, count))
+                first += len(balances[-1].members.carried)
+            every = [*(kind.members for kind in kinds), *(own.members for own in balances)]
+            placed = iter(moved(every, self.device))
+            self._groups[replicas] = (
+                [replace(kind, members=next(placed)) for kind in kinds],
+                [replace(own, members=next(placed)) for own in balances],
+            )
         return self._groups[replicas]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One mini-batch, as all kinds are evaluated on it: outputs and learned values of all members [R·K, ...]."""
+
+    outputs: Tensor
+    batch: Batch
+    facts: Batch
+    learned: Tensor
+    progress: Tensor
+    states: States
+    index: Tensor | None
+
+    def given(self, kind: Kind) -> tuple[Any, ...]:
+        """What a kind's functions take."""
+        own = kind.members
+        chosen = self.outputs if own.whole else self.outputs.index_select(0, own.rows)
+        return chosen, kind.batch(self.batch), kind.facts(self.facts), self.progress, *self._kept(own)
+
+    def values(self, kind: Kind) -> Tensor:
+        """The weighted values [entries] of a kind."""
+        given = self.given(kind)
+        values = kind.evaluate(*given)
+        if kind.part.weighting.record.elementwise:
+            values = weighted(kind.part, values, *given[-3:])
+        return values
+
+    def balanced(self, own: Balancing, table: Tensor) -> tuple[Any, ...]:
+        """What a balance's functions take, of the values of all parts [R·K, parts]."""
+        values = table.index_select(0, own.members.rows)[:, : own.parts]
+        return values, self.progress, *self._kept(own.members)
+
+    def _kept(self, members: Members) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        numbers = {name: value.to(self.outputs.dtype) for name, value in members.numbers.items()}
+        return numbers, members.states(self.learned, self.states, self.index)
+
+
+def _columns(learned: Sequence[Kept]) -> dict[str, int]:
+    """The first column of each state among all that a member learns, by its key."""
+    sizes = [torch.Size(kept.shape).numel() for kept in learned]
+    return {kept.key: sum(sizes[:place]) for place, kept in enumerate(learned)}
+
+
+def _entry(member: int, spec: LossSpec, place: int | None, kept: Sequence[Kept], columns: Mapping[str, int]) -> Entry:
+    own = tuple(one for one in kept if one.place == place)
+    return Entry(member, spec, place, own, {one.name: columns[one.key] for one in own if one.key in columns})
+
+
+def _named(entry: Entry, name: str) -> Kept:
+    return next(kept for kept in entry.states if kept.name == name)
 
 
 def _scalar(value: float | Tensor, like: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""The parts of a population that are of one kind, as the tensors by which they are evaluated together."""
+"""What is evaluated together in a population: the parts of one kind, or the balances of one kind, as tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,121 +10,240 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from losssearch.losses.balancing import balance_numbers, balanced, next_balance
+from losssearch.losses.kept import Kept
 from losssearch.losses.offer import Offer, Reading
-from losssearch.losses.part import learned_scalars, memory_rows, next_memory, part_numbers, part_value, reduced
-from losssearch.losses.spec import Part
+from losssearch.losses.part import next_states, part_numbers, part_value, reduced
+from losssearch.losses.spec import LossSpec, Part
 
 if TYPE_CHECKING:
-    from losssearch.data.batch import Batch, Sizes
-
-Entry = tuple[int, Part, int, int]
-"""A member, one of its parts, and the columns of the part's first learned scalar and first number of memory."""
+    from losssearch.data.batch import Batch
 
 
 @dataclass(frozen=True)
-class Kind:
-    """The parts of one kind, in all replicas: ``entries`` = replicas × members that have one."""
+class Entry:
+    """A part of a member's loss, or its balance where ``place`` is None.
 
-    part: Part
-    evaluate: Callable[..., Tensor]
-    """Reduced values [entries] of outputs, batch and facts [entries, ...], progress, numbers and scalars.
+    ``states``: what it keeps; ``columns``: the first column of each learned one among those of its member.
+    """
 
-    They are weighted too where the weighting is not elementwise."""
-    remember: Callable[..., Tensor]
-    """The next memory [entries, rows, groups] of the same."""
+    member: int
+    spec: LossSpec
+    place: int | None
+    states: tuple[Kept, ...]
+    columns: dict[str, int]
+
+    @property
+    def part(self) -> Part:
+        """The part."""
+        assert self.place is not None  # noqa: S101  (asked of entries that are parts)
+        return self.spec.parts[self.place]
+
+
+@dataclass(frozen=True)
+class Members:
+    """The members that have one kind of part or of balance, in all replicas: ``entries`` = replicas × such members."""
+
     rows: Tensor
     """[entries], places in the outputs of all members, [R·K]."""
     whole: bool
     """Whether ``rows`` are all of them, in order."""
     replicas: Tensor
     """[entries], places in the batches of all replicas."""
+    places: Tensor
+    """[entries], numbers of the parts in their losses."""
+    numbers: dict[str, Tensor]
+    learned: dict[str, tuple[Tensor, tuple[int, ...]]]
+    """Name to the columns of each entry in what its member learns, [entries] or [entries, size], and the shape."""
+    frozen: dict[str, Tensor]
+    """Name to what never changes, of the declared shape."""
+    carried: tuple[tuple[int, str, bool], ...]
+    """Place among the population's states, name, and whether there is one for each training row."""
+
+    def tensors(self) -> list[Tensor]:
+        """All of them, in a fixed order."""
+        columns = [columns for columns, _ in self.learned.values()]
+        return [
+            self.rows,
+            self.replicas,
+            self.places,
+            *self.numbers.values(),
+            *columns,
+            *self.frozen.values(),
+        ]
+
+    def of(self, tensors: Iterator[Tensor]) -> Members:
+        """The same made of other tensors, in the order of `tensors`."""
+        rows, replicas, places = next(tensors), next(tensors), next(tensors)
+        return replace(
+            self,
+            rows=rows,
+            replicas=replicas,
+            places=places,
+            numbers={name: next(tensors) for name in self.numbers},
+            learned={name: (next(tensors), shape) for name, (_, shape) in self.learned.items()},
+            frozen={name: next(tensors) for name in self.frozen},
+        )
+
+    def states(self, learned: Tensor, carried: Sequence[Tensor], index: Tensor | None) -> dict[str, Tensor]:
+        """What each entry keeps, [entries, ...]: of all that its member learns [R·K, L] and of what is carried."""
+        found: dict[str, Tensor] = {}
+        for name, (columns, shape) in self.learned.items():
+            scalar = columns.dim() == 1
+            own = learned[self.rows if scalar else self.rows[:, None], columns]
+            found[name] = own if scalar else own.unflatten(-1, shape)
+        for name, value in self.frozen.items():
+            found[name] = value.to(learned.dtype).expand(len(self.rows), *value.shape)
+        for place, name, by_row in self.carried:
+            own = carried[place].flatten(0, 1)
+            if by_row:
+                assert index is not None  # noqa: S101  (checked where the batch arrives)
+                own = own[self._entries(own), index.index_select(0, self.replicas)]
+            found[name] = own.to(learned.dtype)
+        return found
+
+    def kept(self, after: Mapping[str, Tensor], carried: list[Tensor], index: Tensor | None) -> None:
+        """Put the next values of what the entries carry, [entries, ...], in the place of the old."""
+        for place, name, by_row in self.carried:
+            old, new = carried[place], after[name].to(carried[place].dtype)
+            if by_row:
+                assert index is not None  # noqa: S101  (checked where the batch arrives)
+                rows, flat = index.index_select(0, self.replicas), old.flatten(0, 1)
+                new = flat.index_put((self._entries(flat), rows), new)
+            carried[place] = new.view_as(old)
+
+    def _entries(self, flat: Tensor) -> Tensor:
+        return torch.arange(len(flat), device=flat.device)[:, None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The parts of one kind, in all replicas."""
+
+    part: Part
+    evaluate: Callable[..., Tensor]
+    """Reduced values [entries] of outputs, batch and facts [entries, ...], progress, numbers and states.
+
+    They are weighted too where the weighting is not elementwise."""
+    follow: Callable[..., dict[str, Tensor]]
+    """The next states, by name, of the same."""
+    members: Members
     reading: Reading
     """What the term reads."""
-    numbers: dict[str, Tensor]
-    learned: dict[str, Tensor]
-    """Name to the column of each entry in the learned scalars of its member, [entries]."""
-    memory: Tensor
-    """Columns [entries, rows, groups] of each entry in the memory of its member; no rows where it has none."""
+    summed: bool
+    """Whether the losses are the sums of their parts."""
 
     def batch(self, batch: Batch) -> Batch:
         """What this kind's term reads of a batch, and the weights where there are some, [entries, ...]."""
         names = (*self.reading.own_fields, "weight") if "weight" in batch else self.reading.own_fields
-        found = {name: batch[name].index_select(0, self.replicas) for name in names if name in batch}
-        if self.part.term.memory:
-            found["memory"] = batch["memory"][self.rows[:, None, None], self.memory]
-        return found
+        return {name: batch[name].index_select(0, self.members.replicas) for name in names if name in batch}
 
     def facts(self, facts: Batch) -> Batch:
         """What this kind's term reads of the facts, [entries, ...]."""
-        return {name: facts[name].index_select(0, self.replicas) for name in self.reading.facts if name in facts}
+        names = self.reading.facts
+        return {name: facts[name].index_select(0, self.members.replicas) for name in names if name in facts}
 
 
-def moved(kinds: list[Kind], device: torch.device) -> list[Kind]:
+@dataclass(frozen=True)
+class Balancing:
+    """The balances of one kind, in all replicas."""
+
+    evaluate: Callable[..., Tensor]
+    """Losses [entries] of the values of their parts [entries, parts], progress, numbers and states."""
+    follow: Callable[..., dict[str, Tensor]]
+    """The next states, by name, of the same."""
+    members: Members
+    parts: int
+
+
+def moved(members: Sequence[Members], device: torch.device) -> list[Members]:
     """The same on a device, in one transfer for each dtype: each transfer waits for the device."""
     if device.type == "cpu":
-        return kinds
-    tensors = [
-        tensor
-        for kind in kinds
-        for tensor in (kind.rows, kind.replicas, kind.memory, *kind.numbers.values(), *kind.learned.values())
-    ]
+        return list(members)
+    tensors = [tensor for own in members for tensor in own.tensors()]
     pieces: dict[torch.dtype, Iterator[Tensor]] = {}
     for dtype in {tensor.dtype for tensor in tensors}:
         own = [tensor for tensor in tensors if tensor.dtype == dtype]
         packed = torch.cat([tensor.flatten() for tensor in own]).to(device)
         pieces[dtype] = iter(packed.split([tensor.numel() for tensor in own]))
-
-    def there(tensor: Tensor) -> Tensor:
-        return next(pieces[tensor.dtype]).view(tensor.shape)
-
-    return [
-        replace(
-            kind,
-            rows=there(kind.rows),
-            replicas=there(kind.replicas),
-            memory=there(kind.memory),
-            numbers={name: there(value) for name, value in kind.numbers.items()},
-            learned={name: there(value) for name, value in kind.learned.items()},
-        )
-        for kind in kinds
-    ]
+    there = (next(pieces[tensor.dtype]).view(tensor.shape) for tensor in tensors)
+    return [own.of(there) for own in members]
 
 
-def kind_of(entries: list[Entry], replicas: int, members: int, sizes: Sizes, offer: Offer) -> Kind:
-    """The kind that these entries are of, on the CPU."""
-    part, own = entries[0][1], torch.tensor([member for member, *_ in entries])
-    columns = torch.tensor([column for _, _, column, _ in entries]).repeat(replicas)
-    kept = torch.tensor([start for *_, start in entries]).repeat(replicas)
-    cells = torch.arange(memory_rows(part, max(sizes.classes, 2)) * sizes.groups).view(-1, max(sizes.groups, 1))
-    replica = torch.arange(replicas)
+def members_of(
+    entries: Sequence[Entry], numbers: Sequence[Mapping[str, float]], first: int, replicas: int, count: int
+) -> Members:
+    """The members that these entries are of, on the CPU; ``first`` is the place of their first carried state."""
+    own, replica = torch.tensor([entry.member for entry in entries]), torch.arange(replicas)
+    states = entries[0].states
+    learned: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
+    for kept in states:
+        if kept.state.optimised:
+            columns = torch.tensor([entry.columns[kept.name] for entry in entries]).repeat(replicas)
+            shape = kept.shape
+            size = torch.Size(shape).numel()
+            learned[kept.name] = (columns[:, None] + torch.arange(size) if shape else columns), shape
+    moving = (kept for kept in states if kept.state.update is not None)
+    return Members(
+        rows=(replica[:, None] * count + own).flatten(),
+        whole=[entry.member for entry in entries] == list(range(count)),
+        replicas=replica.repeat_interleave(len(entries)),
+        places=torch.tensor([entry.place or 0 for entry in entries]).repeat(replicas),
+        numbers={name: torch.tensor([own[name] for own in numbers]).repeat(replicas) for name in numbers[0]},
+        learned=learned,
+        frozen={kept.name: kept.start() for kept in states if kept.state.moved_by == "frozen"},
+        carried=tuple((first + place, kept.name, kept.state.by_row) for place, kept in enumerate(moving)),
+    )
+
+
+def kind_of(entries: Sequence[Entry], first: int, replicas: int, count: int, offer: Offer) -> Kind:
+    """The kind that these parts are of, on the CPU."""
+    part = entries[0].part
     reading = offer.reading(part.term.reads)
 
-    def over(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def over(function: Callable[..., object]) -> Callable[..., object]:
         def one(
             output: Tensor,
             batch: Batch,
             facts: Batch,
             progress: Tensor,
             numbers: dict[str, Tensor],
-            learned: dict[str, Tensor],
-        ) -> Tensor:
+            states: dict[str, Tensor],
+        ) -> object:
             named = reading.named(output, batch, {**facts, "progress": progress}) | {"progress": progress}
-            return function(part, named, numbers, learned)
+            return function(part, named, numbers, states)
 
         return vmap(one, in_dims=(0, 0, 0, None, 0, 0))
 
     return Kind(
         part=part,
-        evaluate=over(reduced if part.weighting.record.elementwise else part_value),
-        remember=over(next_memory),
-        rows=(replica[:, None] * members + own).flatten(),
-        whole=[member for member, *_ in entries] == list(range(members)),
-        replicas=replica.repeat_interleave(len(entries)),
+        evaluate=over(reduced if part.weighting.record.elementwise else part_value),  # type: ignore[arg-type]
+        follow=over(next_states),  # type: ignore[arg-type]
+        members=members_of(entries, [part_numbers(entry.part) for entry in entries], first, replicas, count),
         reading=reading,
-        numbers={
-            name: torch.tensor([part_numbers(part)[name] for _, part, *_ in entries]).repeat(replicas)
-            for name in part_numbers(part)
-        },
-        learned={name: columns + offset for offset, name in enumerate(learned_scalars(part))},
-        memory=kept[:, None, None] + cells,
+        summed=entries[0].spec.balance.is_sum,
     )
+
+
+def balancing_of(entries: Sequence[Entry], first: int, replicas: int, count: int) -> Balancing:
+    """The balances of these losses, on the CPU."""
+    balance = entries[0].spec.balance
+
+    def over(function: Callable[..., object]) -> Callable[..., object]:
+        def one(values: Tensor, progress: Tensor, numbers: dict[str, Tensor], states: dict[str, Tensor]) -> object:
+            return function(balance, values, progress, numbers, states)
+
+        return vmap(one, in_dims=(0, None, 0, 0))
+
+    numbers = [balance_numbers(entry.spec.balance) for entry in entries]
+    return Balancing(
+        evaluate=over(balanced),  # type: ignore[arg-type]
+        follow=over(next_balance),  # type: ignore[arg-type]
+        members=members_of(entries, numbers, first, replicas, count),
+        parts=len(entries[0].spec.parts),
+    )
+
+
+def carried_states(entries: Iterable[Sequence[Entry]]) -> list[tuple[Sequence[Entry], str]]:
+    """What the groups of entries carry from batch to batch, in the order in which a population keeps it."""
+    return [(own, kept.name) for own in entries for kept in own[0].states if kept.state.update is not None]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from losssearch.errors import SpecError
 from losssearch.losses.domains import Float, Int
-from losssearch.losses.state import State
+from losssearch.losses.state import State, check_updates
 
 Declared: TypeAlias = Float | Int | State
 
@@ -74,6 +74,7 @@ def facts_of(
         raise SpecError(f"{name}'s keyword-only parameters {keywords} must equal the declared {sorted(declared)}")
     if wrong := [key for key, value in declared.items() if not isinstance(value, Float | Int | State)]:
         raise SpecError(f"the {what} {name} must declare each of {', '.join(wrong)} as Float, Int or State")
+    check_updates(name, declared, [*reads, *keywords])
     if not function.__doc__:
         raise SpecError(f"the {what} {name} needs a docstring")
     return {

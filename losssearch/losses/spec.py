@@ -76,7 +76,7 @@ class Part:
         if not (self.reduction.is_mean or self.term.per_sample):
             raise SpecError(f"{self.name} gives one value per batch, so its reduction must be mean")
 
-        if twice := set(self.term.learned) & set(self.weighting.record.states):
+        if twice := set(self.term.states) & set(self.weighting.record.states):
             raise SpecError(f"{self.name} and the weighting {self.weighting.kind} both have a state {min(twice)!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -90,7 +90,9 @@ class Part:
     @property
     def is_mean(self) -> bool:
         """Whether the part is a mean over samples, so that each of them has a loss of its own."""
-        return self.term.per_sample and self.reduction.is_mean and self.weighting.record.affine
+        weighting = self.weighting.record  # whose updates read the mean
+        follows = any(state.update is not None for state in weighting.states.values())
+        return self.term.per_sample and self.reduction.is_mean and weighting.affine and not follows
 
     @property
     def scheduled(self) -> dict[str, Scheduled]:

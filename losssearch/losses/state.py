@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
 from losssearch.errors import SpecError, shown
+
+if TYPE_CHECKING:
+    from losssearch.data.batch import Sizes
 
 Mover: TypeAlias = Literal["loss", "ascent", "update", "row update", "frozen"]
 MOVERS: tuple[str, ...] = get_args(Mover)
@@ -22,19 +26,28 @@ OPTIMISED = frozenset({"loss", "ascent"})
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Dimensions:
     """What the shape of a state may depend on.
 
-    ``classes``: 2 for a binary task and for regression. ``groups``: sensitive groups, 0 without. ``rows``: rows of the
-    training part, 0 where they are not known. ``parts``: parts of the loss, for a balance. ``choices``: the term's
-    choices by name.
+    ``classes``: 2 for a binary task and for regression. ``groups``: sensitive groups, 1 for an attribute that is a
+    number, 0 without either. ``rows``: training rows of a replica; ``features``: encoded features of a row;
+    ``outputs``: what a model puts out for one row; each 0 where it is not known. ``parts``: parts of the loss, for a
+    balance. ``choices``: the term's choices by name.
     """
 
     classes: int = 2
     groups: int = 0
     rows: int = 0
+    features: int = 0
+    outputs: int = 0
     parts: int = 1
     choices: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @classmethod
+    def of(cls, sizes: Sizes, *, choices: Mapping[str, str] = MappingProxyType({}), parts: int = 1) -> Dimensions:
+        """Those of data with these sizes."""
+        data = (max(sizes.classes, 2), sizes.groups, sizes.rows, sizes.features, sizes.outputs)
+        return cls(*data, parts, choices)
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ class State:
     """One tensor that is kept from batch to batch, declared beside the hyperparameters as a keyword-only parameter.
 
     Args:
-        shape: The shape, or a function of the `Sizes` that gives it.
+        shape: The shape, or a function of the `Dimensions` that gives it.
         init: A number that fills it, a tensor of that shape, or a function ``init(shape, generator)``.
         moved_by: What changes it. ``"loss"``: the optimiser, with the model, down the gradient. ``"ascent"``: the
             same, up the gradient, for the inner maximum of a min-max problem. ``"update"``: ``update``, after each
@@ -72,7 +85,7 @@ class State:
         'loss'
     """
 
-    shape: tuple[int, ...] | Callable[[Sizes], tuple[int, ...]] = ()
+    shape: tuple[int, ...] | Callable[[Dimensions], tuple[int, ...]] = ()
     init: float | Callable[[tuple[int, ...], torch.Generator], Tensor] | Tensor | _Array = 0.0
     moved_by: Mover = "loss"
     update: Callable[..., Tensor] | None = None
@@ -100,19 +113,29 @@ class State:
         """Whether the optimiser moves it with the model."""
         return self.moved_by in OPTIMISED
 
-    def size(self, sizes: Sizes) -> tuple[int, ...]:
-        """The shape at ``sizes``; raises `SpecError` where the declared function gives no shape."""
+    @property
+    def by_row(self) -> bool:
+        """Whether there is one for each training row."""
+        return self.moved_by == "row update"
+
+    def size(self, dimensions: Dimensions) -> tuple[int, ...]:
+        """The declared shape; raises `SpecError` where the function that declares it gives none."""
         if not callable(self.shape):
             return self.shape
-        return _checked_shape(self.shape(sizes))
+        return _checked_shape(self.shape(dimensions))
 
-    def start(self, sizes: Sizes, name: str, seed: int = 0) -> Tensor:
-        """The initial value, float32: of the shape at ``sizes``, one per row where it is moved by a row update.
+    def start(self, dimensions: Dimensions, name: str, seed: int = 0) -> Tensor:
+        """The initial value, float32, of the declared shape; ``[rows, *shape]`` where there is one per row.
 
         A random one is the same for the same ``name`` and ``seed``.
+
+        Raises:
+            SpecError: where the value has another shape, or there is one per row and the rows are not known.
         """
-        shape = self.size(sizes)
-        whole = (sizes.rows, *shape) if self.moved_by == "row update" else shape
+        shape = self.size(dimensions)
+        if self.by_row and not dimensions.rows:
+            raise SpecError(f"{name} is kept for each training row: give their number, rows=")
+        whole = (dimensions.rows, *shape) if self.by_row else shape
         if isinstance(self.init, float):
             return torch.full(whole, self.init)
         if isinstance(self.init, _Array):
@@ -134,6 +157,17 @@ def Learned(initial: float = 0.0) -> State:  # noqa: N802  (stands among the dom
 def ascending(value: Tensor) -> Tensor:
     """``value`` itself, whose gradient has the other sign: descending it climbs the loss."""
     return 2 * value.detach() - value
+
+
+def check_updates(name: str, declared: Mapping[str, object], taken: Sequence[str]) -> None:
+    """Raise `SpecError` where an update function of a declaration takes something else than ``name`` itself."""
+    for own, state in declared.items():
+        if isinstance(state, State) and state.update is not None:
+            found = list(inspect.signature(state.update).parameters)
+            if found != list(taken):
+                raise SpecError(
+                    f"the update of {name}'s state {own} must take what {name} takes, {list(taken)}, got {found}"
+                )
 
 
 def _checked_shape(shape: object) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses.arriving import term_tensors
 from losssearch.losses.domains import Choice, Domain, Float, Int
 from losssearch.losses.schedule import Number, Scheduled, read_number
-from losssearch.losses.state import Sizes, State
+from losssearch.losses.state import Dimensions, State, check_updates
 from losssearch.losses.weights import sample_weights, weighted_mean
 
 SAMPLE_WEIGHT = "sample_weight"
@@ -34,19 +34,6 @@ Setting: TypeAlias = Number | str
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What a term carries from mini-batch to mini-batch beside the model.
-
-    ``rows(classes, choices)``: how many rows the memory has, given the number of classes (2 for a binary task) and the
-    term's choices. ``update``: a function of what the term itself takes that gives the next memory ``[rows, groups]``;
-    nothing is differentiated through it.
-    """
-
-    rows: Callable[[int, Mapping[str, str]], int]
-    update: Callable[..., Tensor]
-
-
-@dataclass(frozen=True)
 class LossTerm:
     """The record of one term.
 
@@ -54,8 +41,8 @@ class LossTerm:
     ``nonnegative``: its value is never below zero. ``shift_invariant``: adding one number to all logits
     of a sample changes nothing. ``family``: the module that the term stands in. ``scaled``: whether its weight is in
     units of its gradient at initialisation; a fairness term's gradient may be 0 there, and its weight is absolute.
-    ``memory``: what it carries between mini-batches, where it reads one. ``soft_labels``: labels may also be
-    probabilities [batch, classes], floating; see `losssearch.losses.labels`.
+    ``states``: what it keeps while a model trains, by the keyword that it is given as. ``soft_labels``: labels may also
+    be probabilities [batch, classes], floating; see `losssearch.losses.labels`.
 
     ``for_numbers``: its former name in losses for targets of numbers, which spaces, stored specs and their keys may
     still have; under that name the term is ``of_numbers``.
@@ -70,13 +57,12 @@ class LossTerm:
     family: str
     reads: tuple[str, ...]
     domains: Mapping[str, Domain]
-    learned: Mapping[str, State]
+    states: Mapping[str, State]
     reference: str
     per_sample: bool = True
     nonnegative: bool = True
     shift_invariant: bool = False
     scaled: bool = True
-    memory: Memory | None = None
     weighs_group: bool = False
     soft_labels: bool = False
     reads_weight: bool = False
@@ -118,10 +104,10 @@ class LossTerm:
                 f"declare the term with a last positional parameter {SAMPLE_WEIGHT}"
             )
 
-    def memory_rows(self, classes: int, hyperparameters: Mapping[str, Setting]) -> int:
-        """How many rows of memory the term has at these choices; 0 where it carries nothing."""
-        choices = {name: value for name, value in hyperparameters.items() if isinstance(value, str)}
-        return self.memory.rows(classes, choices) if self.memory else 0
+    @property
+    def learned(self) -> dict[str, State]:
+        """The states that the optimiser moves with the model."""
+        return {name: state for name, state in self.states.items() if state.optimised}
 
     @property
     def defaults(self) -> dict[str, float | int | str]:
@@ -177,11 +163,13 @@ class TermModule(nn.Module):
     def __init__(self, term: LossTerm, hyperparameters: Mapping[str, float | int | str], reduction: str) -> None:
         super().__init__()
         self.term, self.hyperparameters, self.reduction = term, dict(hyperparameters), reduction
-        for name, learned in term.learned.items():
-            self.register_parameter(name, nn.Parameter(learned.start(Sizes(), name)))
+        for name, state in term.learned.items():
+            self.register_parameter(name, nn.Parameter(state.start(Dimensions(), name)))
 
-    def forward(self, *tensors: Tensor, weight: Tensor | None = None) -> Tensor:
+    def forward(self, *tensors: Tensor, weight: Tensor | None = None, **states: Tensor) -> Tensor:
         """The loss of a batch: a scalar, or ``[batch]`` where the reduction is "none".
+
+        ``states``: what the term keeps from batch to batch, by name, as it is at this batch.
 
         ``weight`` ``[batch]``: a sample counts as often as its weight says; the mean is ``Σ w ℓ / Σ w``. Raises
         `SpecError` where a tensor has another shape than the term reads, a target is neither class ids nor (where the
@@ -194,7 +182,10 @@ class TermModule(nn.Module):
         except ValueError as error:
             raise SpecError(str(error)) from None
         fixed = {k: v if isinstance(v, str) else given[0].new_tensor(v) for k, v in self.hyperparameters.items()}
-        value = term(*weighed_inputs(term, given, weight), **fixed, **dict(self.named_parameters()))
+        if set(states) != set(term.states) - set(term.learned):
+            wanted = ", ".join(sorted(set(term.states) - set(term.learned))) or "none"
+            raise SpecError(f"{term.name} takes the states {wanted}, got {', '.join(sorted(states)) or 'none'}")
+        value = term(*weighed_inputs(term, given, weight), **fixed, **dict(self.named_parameters()), **states)
         if not term.per_sample:
             return value
         if weight is not None and self.reduction == "mean":
@@ -261,7 +252,6 @@ def loss_term(
     nonnegative: bool = True,
     shift_invariant: bool = False,
     scaled: bool = True,
-    memory: Memory | None = None,
     weighs_group: bool = False,
     soft_labels: bool = False,
     for_numbers: str = "",
@@ -269,8 +259,8 @@ def loss_term(
 ) -> Callable[[Callable[..., Tensor]], LossTerm]:
     """Declare a term: positional parameters are what it reads, keyword-only ones are ``declared``.
 
-    ``per_sample``, ``nonnegative``, ``shift_invariant``, ``scaled``, ``memory``, ``weighs_group`` and ``soft_labels``
-    are the facts of `LossTerm`. A last positional parameter ``sample_weight`` is one weight per sample, or None. Raises
+    ``per_sample``, ``nonnegative``, ``shift_invariant``, ``scaled``, ``weighs_group`` and ``soft_labels`` are the
+    facts of `LossTerm`. A last positional parameter ``sample_weight`` is one weight per sample, or None. Raises
     `SpecError` at import on a duplicate name, a missing docstring or reference, or a signature that does not match the
     declaration. What a term reads may have any name; a kind of task that offers no such tensor refuses the term.
     """
@@ -297,20 +287,19 @@ def loss_term(
             raise SpecError(f"{name} needs a docstring and a reference")
         if weighs_group and ("group" not in reads or positional != reads):
             raise SpecError(f"{name} may weigh the group only where it reads group, and no {SAMPLE_WEIGHT}")
-        _check_memory(name, memory, [*positional, *keywords])
+        check_updates(name, declared, [*positional, *keywords])
         term = LossTerm(
             name=name,
             function=function,
             family=function.__module__.rsplit(".", 1)[-1],
             reads=reads,
             domains=MappingProxyType({k: v for k, v in declared.items() if not isinstance(v, State)}),
-            learned=MappingProxyType({k: v for k, v in declared.items() if isinstance(v, State)}),
+            states=MappingProxyType({k: v for k, v in declared.items() if isinstance(v, State)}),
             reference=reference,
             per_sample=per_sample,
             nonnegative=nonnegative,
             shift_invariant=shift_invariant,
             scaled=scaled,
-            memory=memory,
             weighs_group=weighs_group,
             soft_labels=soft_labels,
             reads_weight=positional != reads,
@@ -323,13 +312,6 @@ def loss_term(
         return term
 
     return register
-
-
-def _check_memory(name: str, memory: Memory | None, taken: list[str]) -> None:
-    if (memory is None) is ("memory" in taken):
-        raise SpecError(f"{name} must read memory just where it declares one")
-    if memory and (own := list(inspect.signature(memory.update).parameters)) != taken:
-        raise SpecError(f"the update of {name}'s memory must take what the term takes, {taken}, got {own}")
 
 
 def adopt_term(function: Callable[..., Tensor], declared: Mapping[str, Any]) -> None:

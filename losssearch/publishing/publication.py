@@ -42,14 +42,15 @@ EXPORT, FIGURES, REPORT, LEADERBOARD, RESULT = "export", "figures", "report.html
 class Publication:
     """The result of a study and all else that its files are made of.
 
-    ``result`` is the content of ``result.json``; ``class_prior``, ``target_mean``, ``target_scale`` and ``groups`` are
+    ``result`` is the content of ``result.json``; ``learned`` what the loss has learned, numbers or lists by name;
+    ``class_prior``, ``target_mean``, ``target_scale`` and ``groups`` are
     facts of the searched data; ``private`` is the private model, Base64 of a safetensors file, empty without one.
     """
 
     id: str
     result: dict[str, Any]
     spec: dict[str, Any]
-    learned: dict[str, float]
+    learned: dict[str, Any]
     class_prior: list[float] | None
     target_mean: Moments
     target_scale: Moments
@@ -82,7 +83,7 @@ def new_publication(finished: Finished, facts: Facts, out: Path, private: bytes 
         uuid.uuid4().hex,
         finished.result,
         finished.spec.to_json(),
-        dict(finished.learned),
+        {name: value.tolist() for name, value in finished.learned.items()},
         prior,
         facts.target_mean,
         facts.target_scale,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from losssearch.errors import OptionError
 from losssearch.losses.compose import ComposedLoss, compose
-from losssearch.losses.part import learned_alone
+from losssearch.losses.kept import learned_alone
 from losssearch.losses.spec import LossSpec
 from losssearch.report.canvas import BLUE, GREY, INK, blank, drawable, headline, legend, png
 from losssearch.report.leaderboard import searched_entry
@@ -111,8 +111,7 @@ def curves(
         spec, learned = spec.alone(*alone), learned_alone(learned or {}, *alone)
     loss = compose(spec, class_prior=prior.double(), zero=zero).double()
     with torch.no_grad():
-        for name, value in (learned or {}).items():
-            loss.learned[name.removeprefix("learned.")].fill_(torch.as_tensor(value).detach().item())
+        loss.set_learned(learned or {})
     if not get_kind(task).nominal:
         shown = [(label, 0)]
     else:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from losssearch import __version__
 from losssearch.losses.spec import LossSpec
 from losssearch.models import is_boosted
@@ -28,7 +30,7 @@ class Finished:
 
     result: dict[str, Any]
     spec: LossSpec
-    learned: dict[str, float]
+    learned: dict[str, Tensor]
     trials: list[TrialRecord]
 
 

@@ -93,7 +93,7 @@ def judged_study(context: StudyContext, referee: Referee, *, searched: int = 1, 
         verdict=verdict,
     ) | {"ablation": ablation}
     spec = winner.contender.spec
-    return Finished(result, spec, learned_state(spec, winner.outcome), trials)
+    return Finished(result, spec, learned_state(winner.outcome), trials)
 
 
 def _finalists(field: dict[str, list[Contender]], most: int) -> dict[str, list[Contender]]:

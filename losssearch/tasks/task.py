@@ -17,7 +17,7 @@ from losssearch.tasks.view import View
 SHARED = frozenset({"progress"})
 NEUTRAL = frozenset({"scores", "predicted"})
 """What the built-in kinds all offer of a model's outputs, whatever the target is."""
-GROUPED = frozenset({"group", "memory", "distance"})
+GROUPED = frozenset({"group", "distance"})
 """What a study with a sensitive attribute offers in addition to the rest."""
 
 

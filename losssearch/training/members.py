@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from losssearch.data.batch import Batch
-from losssearch.losses.population import PopulationLoss
+from losssearch.losses.population import PopulationLoss, States
 from losssearch.models import StackedModel
 from losssearch.models.allocation import is_out_of_memory, let_go
 from losssearch.training.adam import StackedAdam
@@ -17,7 +19,7 @@ from losssearch.training.slices import Slice, joined, slices
 
 
 class Members:
-    """``K`` members × ``R`` replicas of a model and of the scalars that their losses learn.
+    """``K`` members × ``R`` replicas of a model and of the states that their losses keep.
 
     A member is one candidate at one learning rate. All members of a replica start alike.
     ``candidate`` ``[K]``, on the CPU, says whose member it is. ``best``, ``best_epoch`` ``[R, K]`` follow the best
@@ -44,7 +46,7 @@ class Members:
         count, replicas = len(candidate), len(seeds)
         starts = [model.initial(seed) for seed in seeds]
         weights = torch.stack([torch.cat([start[name].flatten() for name in model.shapes]) for start in starts])
-        learned = loss.initial.expand(replicas, count, -1)
+        learned = loss.start_learned(seeds)
         self.flat = torch.cat([weights.to(device)[:, None].expand(-1, count, -1), learned], dim=-1).contiguous()
         self.sizes = [torch.Size(shape).numel() for shape in model.shapes.values()]
         decay = [weight_decay if name in model.decayed else 0.0 for name in model.shapes]
@@ -66,14 +68,28 @@ class Members:
         self.diverged = torch.zeros((replicas, count), dtype=torch.bool, device=device)
         self.details: Tensor | None = None
         """``[R, K, F]``: the judge's details in addition to the utility, at the best epoch."""
-        self.memory = loss.initial_memory.repeat(replicas, 1, 1)
-        """``[R, K, M]``: what the terms carry from batch to batch."""
+        self._between: Mapping[tuple[int, str], Tensor] = {}
+        self._states = [one.loss.start(seeds) for one in self._slices]
+        """What the losses of each slice carry from batch to batch."""
+
+    @property
+    def states(self) -> dict[tuple[int, str], Tensor]:
+        """What each member's loss carries, ``[R, ...]``, by the member's number and the state's name."""
+        found: dict[tuple[int, str], Tensor] = {}
+        for one, own in zip(self._slices, self._states, strict=True):
+            found |= one.loss.apart(own, one.members.start or 0)
+        return found
 
     def split(self, flat: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Named parameters ``[R, K, *shape]`` and learned scalars ``[R, K, L]`` of a flat tensor."""
+        """Named parameters ``[R, K, *shape]`` and what the losses learn ``[R, K, L]`` of a flat tensor."""
         *pieces, learned = flat.split([*self.sizes, flat.shape[-1] - sum(self.sizes)], dim=-1)
         shaped = zip(self.model.shapes.items(), pieces, strict=True)
         return {name: piece.unflatten(-1, shape) for (name, shape), piece in shaped}, learned
+
+    def learned(self, replica: int, member: int) -> dict[str, NDArray[np.float32]]:
+        """What the loss of a member has learned in one replica, as it was at the best epoch, by name."""
+        values = self.split(self.best_flat[replica, member])[1].cpu()
+        return {name: value.numpy() for name, value in self.loss.learned(member, values).items()}
 
     def step(self, batch: Batch, facts: Batch, *, progress: float, factor: float, seed: int) -> None:
         """One optimiser step of all members on the mini-batch ``[R, batch, ...]`` of their replica.
@@ -82,13 +98,12 @@ class Members:
         """
         features, weight = batch["features"], batch.get("weight")
 
-        def gradients(one: Slice) -> Tensor:
+        def gradients(one: Slice, states: States) -> States:
             own = one.members
             parameters, learned = self.split(self.flat[:, own])
             buffers = {name: value[:, own] for name, value in self.buffers.items()}
             outputs = one.passage.forward(parameters, buffers, features, training=True, seed=seed)
-            memory = self.memory[:, own]
-            slope, rest, after = one.loss.slopes(outputs, batch, facts, learned, progress, memory=memory)
+            slope, rest, after = one.loss.slopes(outputs, batch, facts, learned, progress, states=states)
             if weight is not None:
                 # Losses are means over a batch's weight; over all batches, samples must count by their own.
                 share = weight.mean(-1)[:, None, None]
@@ -102,14 +117,14 @@ class Members:
         before = {name: value.clone() for name, value in self.buffers.items()}
         while True:
             try:
-                memory = [gradients(one) for one in self._slices]
+                after = [gradients(one, own) for one, own in zip(self._slices, self._states, strict=True)]
                 break
             except (RuntimeError, MemoryError) as error:
                 self._halve(error)
             self._make_room()
             for name, value in before.items():  # nothing else has changed before the optimiser moves
                 self.buffers[name].copy_(value)
-        self.memory = joined(memory)
+        self._states = after
         self.optimiser.step(self._gradient, factor)
 
     @torch.no_grad()
@@ -137,6 +152,7 @@ class Members:
         """Take half as many members at once from here on; raises ``error`` where that would not help."""
         if self._at_once == 1 or not is_out_of_memory(error):
             raise error
+        self._between = self.states  # before the slices change
         self._slices = []  # with the memory that their passes hold
         self._at_once = -(-min(self._at_once, len(self.candidate)) // 2)
         let_go(error)
@@ -144,7 +160,11 @@ class Members:
     def _make_room(self) -> None:
         """Once the error is gone, and with it what it kept alive."""
         give_back(self.flat.device)
+        self._slice(self._between)
+
+    def _slice(self, states: Mapping[tuple[int, str], Tensor]) -> None:
         self._slices = slices(self.model, self.loss, self._at_once)
+        self._states = [one.loss.together(states, one.members.start or 0) for one in self._slices]
 
     def record(self, utility: Tensor, epoch: int, patience: int, details: Tensor | None = None) -> None:
         """Take in the validation utilities ``[R, K]`` of an epoch, and a judge's details ``[R, K, F]``.
@@ -176,10 +196,12 @@ class Members:
         """Compact: keep only the ``chosen`` members, with their state unchanged."""
         places = torch.tensor(chosen)
         self.candidate, members = self.candidate[places], places.to(self.flat.device)
+        place = {member: index for index, member in enumerate(chosen)}
+        states = {(place[member], key): own for (member, key), own in self.states.items() if member in place}
         self.loss = self.loss.like([self.loss.specs[member] for member in chosen])
-        self.memory = self.memory[:, members]
+        self._slice(states)
         self.flat = self.flat[:, members]
-        self._slices, self._gradient = slices(self.model, self.loss, self._at_once), torch.empty_like(self.flat)
+        self._gradient = torch.empty_like(self.flat)
         self.optimiser.keep(self.flat, members)
         self.best_flat = self.best_flat[:, members]
         self.buffers = {name: value[:, members] for name, value in self.buffers.items()}

@@ -52,7 +52,8 @@ class Outcome:
 
     ``utilities``: one per replica, at the best epoch and the best learning rate, larger is better; empty
     where the candidate failed. ``rungs``: pairs (epoch, mean utility). ``held``: adjusted outputs
-    ``[R, rows(, classes)]`` by name of the held-out part; see `kept`. ``learned``: mean learned scalars over replicas.
+    ``[R, rows(, classes)]`` by name of the held-out part; see `kept`. ``learned``: what the loss has learned,
+    by name (``0_alpha``): of the replica with the best utility.
     ``details``: what else the judge measured, one tuple per replica.
     ``best_epochs``: the epoch whose weights count, one per replica; ``trained``: the epochs until training ended, by
     patience, a rung or a deadline; ``most``: how many there could have been. Empty and 0 for a user's function.
@@ -63,7 +64,7 @@ class Outcome:
     rate: float | None = None
     epochs: int = 0
     rungs: tuple[tuple[int, float], ...] = ()
-    learned: tuple[float, ...] = ()
+    learned: Mapping[str, npt.NDArray[np.floating[Any]]] = field(default_factory=dict)
     held: Mapping[str, npt.NDArray[np.floating[Any]]] = field(default_factory=dict)
     details: tuple[tuple[float, ...], ...] = ()
     best_epochs: tuple[int, ...] = ()

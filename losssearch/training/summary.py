@@ -27,8 +27,6 @@ class Summary:
     """``[R, K]``, integers."""
     diverged: Tensor
     """``[R, K]``, bool."""
-    learned: Tensor
-    """``[R, K, L]``: learned scalars of the best epoch."""
     details: Tensor | None
     """``[R, K, F]``: what the judge said in addition."""
 
@@ -42,7 +40,6 @@ class Summary:
             self.best[:, places],
             self.best_epoch[:, places],
             self.diverged[:, places],
-            self.learned[:, places],
             None if self.details is None else self.details[:, places],
         )
 
@@ -50,7 +47,6 @@ class Summary:
 @torch.no_grad()
 def summary(members: Members, epoch: int, patience: int) -> Summary:
     """The present state of ``members`` after ``epoch``."""
-    learned = members.split(members.best_flat)[1]
     found = [
         members.scores(),
         members.stopped(epoch, patience),
@@ -58,13 +54,12 @@ def summary(members: Members, epoch: int, patience: int) -> Summary:
         members.best,
         members.best_epoch,
         members.diverged,
-        learned,
         *([] if members.details is None else [members.details]),
     ]
     # float64 holds each of these types as it is
     packed = torch.cat([tensor.double().flatten() for tensor in found]).cpu()
     pieces = packed.split([tensor.numel() for tensor in found])
-    scores, stopped, rates, best, best_epoch, diverged, scalars, *details = (
+    scores, stopped, rates, best, best_epoch, diverged, *details = (
         piece.view(tensor.shape).to(tensor.dtype) for piece, tensor in zip(pieces, found, strict=True)
     )
-    return Summary(scores, stopped, rates, best, best_epoch, diverged, scalars, *(details or [None]))
+    return Summary(scores, stopped, rates, best, best_epoch, diverged, *(details or [None]))

@@ -16,7 +16,6 @@ from losssearch import stopping
 from losssearch.data.batch import Batch
 from losssearch.losses.inputs import STANDARD
 from losssearch.losses.offer import Offer
-from losssearch.losses.part import learned_scalars
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
@@ -262,9 +261,7 @@ class _Training:
                 reason = "diverged" if bool(reached.diverged[:, member].any()) else "the metric was never finite"
                 self.outcomes[candidate] = Outcome("failed", rungs=tuple(self.rungs[candidate]), reason=reason)
                 continue
-            spec, used = self.candidates[candidate].spec, float(reached.rates[member])
-            count = sum(len(learned_scalars(part)) for part in spec.parts)
-            learned = reached.learned[:, member, :count].mean(dim=0)
+            used = float(reached.rates[member])
             self.outcomes[candidate] = Outcome(
                 state="pruned" if state == "pruned" else "completed",
                 utilities=tuple(reached.best[:, member].tolist()),
@@ -274,7 +271,7 @@ class _Training:
                 trained=min(max(best_epochs) + self.plan.patience, self.epoch),
                 most=self.plan.epochs,
                 rungs=tuple(self.rungs[candidate]),
-                learned=tuple(learned.tolist()),
+                learned=self.members.learned(int(reached.best[:, member].argmax()), member),
                 details=() if reached.details is None else _rows(reached.details[:, member]),
                 held={name: outputs[:, place].numpy() for name, outputs in held.items()},
                 reason=self.cut,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from losssearch.errors import stops
 from losssearch.losses.compose import ComposedLoss
-from losssearch.losses.part import learned_scalars
 from losssearch.losses.spec import LossSpec
 from losssearch.stopping import one_process
 from losssearch.training.handle import Bar, Refused, TrialHandle, seeded
@@ -63,7 +65,7 @@ class _Run:
     value: float | None = None
     epochs: int = 0
     rungs: dict[int, float] = field(default_factory=dict)
-    learned: tuple[float, ...] = ()
+    learned: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     behind: bool = False
     cut: bool = False
     reason: str = ""
@@ -90,7 +92,7 @@ def train_with_function(
     for (spec, rates, protected), number in zip(candidates, numbers, strict=True):
         own = replace(rules, bar=()) if protected else rules
         call = _Call(function, spec, draws, own, number, device, deadline, overdue)
-        outcomes.append(_best([(rate, call.runs(rate)) for rate in rates or (None,)], spec))
+        outcomes.append(_best([(rate, call.runs(rate)) for rate in rates or (None,)]))
     return outcomes
 
 
@@ -145,11 +147,11 @@ class _Call:
         return _Run(utility, handle.best_step, dict(handle.rungs), learned, handle.stopped, handle.late)
 
 
-def _values(loss: ComposedLoss) -> tuple[float, ...]:
-    return tuple(float(scalar.detach()) for scalar in loss.learned.values())
+def _values(loss: ComposedLoss) -> dict[str, NDArray[np.float32]]:
+    return {name: value.detach().cpu().numpy().copy() for name, value in loss.learned.items()}
 
 
-def _best(tried: Sequence[tuple[float | None, list[_Run]]], spec: LossSpec) -> Outcome:
+def _best(tried: Sequence[tuple[float | None, list[_Run]]]) -> Outcome:
     """The outcome of a candidate: that of its best rate, by the mean over draws; the first of equals."""
     sound = [(rate, [run.value for run in runs if run.value is not None], runs) for rate, runs in tried]
     sound = [entry for entry in sound if len(entry[1]) == len(entry[2])]
@@ -157,14 +159,14 @@ def _best(tried: Sequence[tuple[float | None, list[_Run]]], spec: LossSpec) -> O
         return Outcome("failed", reason=tried[-1][1][-1].reason)
     rate, utilities, runs = max(sound, key=lambda entry: sum(entry[1]) / len(entry[1]))
     behind, cut = any(run.behind for run in runs), any(run.cut for run in runs)
-    count = sum(len(learned_scalars(part)) for part in spec.parts)
+    best = max(runs, key=lambda run: -math.inf if run.value is None else run.value)
     return Outcome(
         state="pruned" if behind else "completed",
         utilities=tuple(utilities),
         rate=rate,
         epochs=max(run.epochs for run in runs),
         rungs=_together([run.rungs for run in runs]),
-        learned=tuple(sum(run.learned[i] for run in runs) / len(runs) for i in range(count)),
+        learned=best.learned,
         reason=CUT if cut else BEHIND if behind else "",
     )
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from losssearch.losses import LossTerm, terms
+from losssearch.losses.state import Dimensions
 
 GROUPS, CLASSES = 3, 3
 PRODUCT = [
@@ -27,14 +28,10 @@ every_product = pytest.mark.parametrize(
 )
 
 
-def batch(
-    term: LossTerm, statistic: str, mechanism: str, seed: int = 0, rows: int = 12, carried: bool = False
-) -> list[Tensor]:
+def batch(term: LossTerm, statistic: str, mechanism: str, seed: int = 0, rows: int = 12) -> list[Tensor]:
     """What the term reads; all groups and, where there are labels, all classes in each."""
     source = torch.Generator().manual_seed(seed)
     classes = CLASSES if "logits" in term.reads else 2
-    choices = {"statistic": statistic, "mechanism": mechanism}
-    memory = torch.zeros(term.memory_rows(classes, choices), GROUPS, dtype=torch.float64)
     made = {
         "logits": 2 * torch.randn(rows, classes, generator=source, dtype=torch.float64),
         "logit": 2 * torch.randn(rows, generator=source, dtype=torch.float64),
@@ -42,9 +39,22 @@ def batch(
         "target": torch.randn(rows, generator=source, dtype=torch.float64),
         "labels": torch.arange(rows) // GROUPS % classes,
         "group": torch.eye(GROUPS, dtype=torch.float64)[torch.arange(rows) % GROUPS],
-        "memory": torch.rand(memory.shape, generator=source, dtype=torch.float64) if carried else memory,
     }
     return [made[name] for name in term.reads]
+
+
+def kept(term: LossTerm, statistic: str, mechanism: str, groups: int = GROUPS) -> Tensor:
+    """The memory as it starts."""
+    choices = {"statistic": statistic, "mechanism": mechanism}
+    classes = CLASSES if "logits" in term.reads else 2
+    return term.states["memory"].start(Dimensions(classes, groups, choices=choices), "memory").double()
+
+
+def updated(term: LossTerm, tensors: list[Tensor], **given: Any) -> Tensor:
+    """The next memory."""
+    update = term.states["memory"].update
+    assert update
+    return update(*tensors, **given)
 
 
 def numbers(term: LossTerm, **given: float) -> dict[str, Tensor]:
@@ -56,11 +66,12 @@ def numbers(term: LossTerm, **given: float) -> dict[str, Tensor]:
 def test_derivatives_are_right(term: LossTerm, statistic: str, mechanism: str) -> None:
     """Central differences by the output and by every number, with an empty memory, where the gradient is exact."""
     tensors, tuned = batch(term, statistic, mechanism), numbers(term, limit=0.01)
+    memory = kept(term, statistic, mechanism)
     for violation in VIOLATIONS:
         choices: Any = {"statistic": statistic, "mechanism": mechanism, "violation": violation}
 
         def loss(output: Tensor, *moved: Tensor, choices: Any = choices) -> Tensor:
-            return term(output, *tensors[1:], **dict(zip(tuned, moved, strict=True)), **choices)
+            return term(output, *tensors[1:], **dict(zip(tuned, moved, strict=True)), **choices, memory=memory)
 
         points = [t.clone().requires_grad_() for t in (tensors[0], *tuned.values())]
         assert torch.autograd.gradcheck(loss, points, fast_mode=True), violation
@@ -69,23 +80,26 @@ def test_derivatives_are_right(term: LossTerm, statistic: str, mechanism: str) -
 @every_product
 def test_population_equals_loop(term: LossTerm, statistic: str, mechanism: str) -> None:
     """Value, gradient and next memory under vmap over members, with a memory in use."""
-    members = [batch(term, statistic, mechanism, seed, carried=True) for seed in range(3)]
+    members = [batch(term, statistic, mechanism, seed) for seed in range(3)]
     stacked = [torch.stack(tensors) for tensors in zip(*members, strict=True)]
     stacked[0].requires_grad_()
     tuned = [numbers(term, limit=0.01 * (k + 1), decay=0.3 * k) for k in range(3)]
+    for seed, own in enumerate(tuned):
+        source = torch.Generator().manual_seed(seed)
+        blank = kept(term, statistic, mechanism)
+        own["memory"] = torch.rand(blank.shape, generator=source, dtype=torch.float64)
     together = {name: torch.stack([own[name] for own in tuned]) for name in tuned[0]}
-    assert term.memory
     for violation in VIOLATIONS:
         choices: Any = {"statistic": statistic, "mechanism": mechanism, "violation": violation}
         values = vmap(lambda t, n, choices=choices: term(*t, **n, **choices))(stacked, together)
-        memories = vmap(lambda t, n, choices=choices: term.memory.update(*t, **n, **choices))(stacked, together)
+        memories = vmap(lambda t, n, choices=choices: updated(term, t, **n, **choices))(stacked, together)
         (gradients,) = torch.autograd.grad(values.sum(), stacked[0])
         for k in range(3):
             output = members[k][0].clone().requires_grad_()
             alone = term(output, *members[k][1:], **tuned[k], **choices)
             torch.testing.assert_close(values[k], alone)
             torch.testing.assert_close(gradients[k], torch.autograd.grad(alone, output)[0])
-            torch.testing.assert_close(memories[k], term.memory.update(*members[k], **tuned[k], **choices))
+            torch.testing.assert_close(memories[k], updated(term, members[k], **tuned[k], **choices))
 
 
 @every_product
@@ -102,40 +116,42 @@ def test_finite_at_extremes_and_with_empty_groups(term: LossTerm, statistic: str
         tuned = {
             k: v.float() for k, v in numbers(term, **{k: v for k, v in given.items() if k in term.domains}).items()
         }
+        tuned["memory"] = kept(term, statistic, mechanism).float()
         value = term(*filled, **tuned, **choices)
         (gradient,) = torch.autograd.grad(value, output, materialize_grads=True)
         assert value.isfinite(), (violation, size, ids, given)
         assert gradient.isfinite().all(), (violation, size, ids, given)
-        assert term.memory
-        assert term.memory.update(*filled, **tuned, **choices).isfinite().all()
+        assert updated(term, filled, **tuned, **choices).isfinite().all()
 
 
 @every_product
 def test_an_empty_group_changes_nothing(term: LossTerm, statistic: str, mechanism: str) -> None:
     tensors = batch(term, statistic, mechanism)
     wider = [
-        torch.cat((t, torch.zeros_like(t[:, :1])), 1) if n in ("group", "memory") else t
+        torch.cat((t, torch.zeros_like(t[:, :1])), 1) if n == "group" else t
         for n, t in zip(term.reads, tensors, strict=True)
     ]
     for violation in VIOLATIONS:
         choices: Any = {"statistic": statistic, "mechanism": mechanism, "violation": violation}
         tuned = numbers(term, limit=0.0)
-        torch.testing.assert_close(term(*wider, **tuned, **choices), term(*tensors, **tuned, **choices))
+        more = kept(term, statistic, mechanism, GROUPS + 1)
+        found = term(*wider, **tuned, **choices, memory=more)
+        memory = kept(term, statistic, mechanism)
+        torch.testing.assert_close(found, term(*tensors, **tuned, **choices, memory=memory))
 
 
 @every_product
 def test_equal_batches_in_the_window_are_as_one(term: LossTerm, statistic: str, mechanism: str) -> None:
     """Value and gradient, whatever the window holds of the same batch."""
-    tensors, at = batch(term, statistic, mechanism), term.reads.index("memory")
+    tensors, memory = batch(term, statistic, mechanism), kept(term, statistic, mechanism)
     tuned = numbers(term, shrinkage=0.0, limit=0.0, rate=0.0)
     choices: Any = {"statistic": statistic, "mechanism": mechanism, "violation": "worst_pair"}
     found = []
     for _ in range(3):
         output = tensors[0].clone().requires_grad_()
-        value = term(output, *tensors[1:], **tuned, **choices)
+        value = term(output, *tensors[1:], **tuned, **choices, memory=memory)
         found.append((value.detach(), torch.autograd.grad(value, output)[0]))
-        assert term.memory
-        tensors[at] = term.memory.update(*tensors, **tuned, **choices)
+        memory = updated(term, tensors, **tuned, **choices, memory=memory)
     for value, gradient in found[1:]:
         torch.testing.assert_close(value, found[0][0])
         torch.testing.assert_close(gradient, found[0][1])

@@ -26,6 +26,7 @@ from sklearn import metrics
 
 from losssearch.losses import terms
 from losssearch.losses.inputs import BESIDE
+from losssearch.losses.state import Dimensions
 
 Array = NDArray[Any]
 ROWS, GROUPS, CLASSES = 400, 4, 3
@@ -139,9 +140,10 @@ def evaluate(name: str, given: dict[str, Any], **hyper: Any) -> float:
         made["scores"] = made["predicted"] = made["prediction"][:, None]
     elif "logits" in made:
         made["scores"], made["predicted"] = made["logits"], torch.softmax(made["logits"], -1)
-    rows = term.memory_rows(classes, {**term.defaults, **hyper})
-    made["memory"] = torch.zeros(rows, GROUPS, dtype=torch.float64)
-    return float(term(*(made[read] for read in term.reads), **settings).mean())
+    choices = {key: value for key, value in {**term.defaults, **hyper}.items() if isinstance(value, str)}
+    dimensions = Dimensions(classes, GROUPS, choices=choices)
+    kept = {key: state.start(dimensions, key).double() for key, state in term.states.items()}
+    return float(term(*(made[read] for read in term.reads), **settings, **kept).mean())
 
 
 @pytest.mark.parametrize(("task", "statistic"), PRODUCT)

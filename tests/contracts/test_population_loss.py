@@ -19,9 +19,9 @@ from losssearch.losses import terms
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.domains import Choice
 from losssearch.losses.inputs import STANDARD
+from losssearch.losses.kept import Kept, kept_states
 from losssearch.losses.offer import Offer
-from losssearch.losses.part import learned_scalars
-from losssearch.losses.population import PopulationLoss
+from losssearch.losses.population import PopulationLoss, States
 from losssearch.losses.reduction import Reduction
 from losssearch.losses.schedule import Scheduled
 from losssearch.losses.spec import LossSpec, Part
@@ -78,13 +78,20 @@ def inputs(task: str, population: PopulationLoss, source: torch.Generator) -> In
     )
 
 
+def blank(population: PopulationLoss) -> States:
+    """What is carried at the start, in double precision."""
+    return tuple(state.double() for state in population.start([0] * REPLICAS))
+
+
+def learned_of(spec: LossSpec) -> list[Kept]:
+    return [kept for kept in kept_states(spec, Sizes()) if kept.state.optimised]
+
+
 def together(population: PopulationLoss, given: Inputs, progress: float = PROGRESS) -> tuple[Tensor, Tensor, Tensor]:
     """Of the second of two equal batches, so that what terms carry from batch to batch is not zero."""
     batch = (given.outputs, given.batch, given.facts, given.learned, progress)
-    blank = population.initial_memory.double().expand(REPLICAS, -1, -1)
-    memory = population.next_memory(*batch, blank)
-    assert memory.shape == blank.shape
-    values = population(*batch, memory=memory)
+    states = population.next_states(*batch, blank(population))
+    values = population(*batch, states=states)
     gradients = torch.autograd.grad(values.sum(), (given.outputs, given.learned), materialize_grads=True)
     return values.detach(), *gradients
 
@@ -94,7 +101,7 @@ def alone(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Value and gradients of one member of one replica, by a module of its own."""
     loss = ComposedLoss(spec, groups=GROUPS, classes=classes_of(given), offer=offer).double()
-    names = [f"{index}_{name}" for index, part in enumerate(spec.parts) for name in learned_scalars(part)]
+    names = [kept.key for kept in learned_of(spec)]
     assert set(names) == set(loss.learned)
     parameters = [loss.learned[name] for name in names]
     with torch.no_grad():
@@ -216,7 +223,7 @@ def test_members_without_learned_scalars_need_none(task: str) -> None:
 def test_initial_scalars_are_padded_to_the_longest() -> None:
     robust = LossSpec((Part("general_robust", {}, Weighting("uncertainty")), Part("squared")))
     plain = LossSpec((Part("squared"),))
-    initial = [value for part in robust.parts for value in learned_scalars(part).values()]
+    initial = [float(kept.start()) for kept in learned_of(robust)]
     assert len(initial) == 3
     assert PopulationLoss([robust, plain]).initial.tolist() == [initial, [0.0] * 3]
 
@@ -264,14 +271,13 @@ def test_weights_are_those_of_the_composed_loss(task: str, seed: int) -> None:
     weight = torch.randint(4, (REPLICAS, BATCH), generator=source).double()
     given.batch["weight"] = weight
     batch = (given.outputs, given.batch, given.facts, given.learned, PROGRESS)
-    memory = population.initial_memory.double().expand(REPLICAS, -1, -1)
-    memory = population.next_memory(*batch, memory)
-    values = population(*batch, memory=memory)
+    states = population.next_states(*batch, blank(population))
+    values = population(*batch, states=states)
     (slopes,) = torch.autograd.grad(values.sum(), given.outputs)
     for k, spec in enumerate(specs):
         for r in range(REPLICAS):
             loss = ComposedLoss(spec, groups=GROUPS, classes=classes_of(given)).double()
-            scalars = [f"{index}_{name}" for index, part in enumerate(spec.parts) for name in learned_scalars(part)]
+            scalars = [kept.key for kept in learned_of(spec)]
             with torch.no_grad():
                 for column, name in enumerate(scalars):
                     loss.learned[name].copy_(given.learned[r, k, column])

@@ -12,6 +12,7 @@ from torch.func import vmap
 
 from losssearch.losses import LossTerm, terms
 from losssearch.losses.domains import Choice
+from losssearch.losses.state import Dimensions
 
 OUTPUTS = ("logits", "logit", "prediction", "scores", "predicted")
 SAMPLES = (*OUTPUTS, "labels", "target", "group", "distance")
@@ -43,7 +44,6 @@ def inputs(
         "progress": torch.rand((), generator=source, dtype=torch.float64),
         "group": torch.eye(GROUPS, dtype=torch.float64)[torch.randint(GROUPS, (batch,), generator=source)],
         "distance": distance(torch.randn(batch, 2, generator=source, dtype=torch.float64)),
-        "memory": torch.zeros(term.memory_rows(classes, term.defaults), GROUPS, dtype=torch.float64),
         "scores": torch.randn(batch, 4, generator=source, dtype=torch.float64),
         "predicted": torch.rand(batch, 4, generator=source, dtype=torch.float64),
     }
@@ -54,12 +54,24 @@ def distance(features: Tensor) -> Tensor:
     return (features[:, None] - features).square().mean(-1).sqrt()
 
 
-def remembering(term: LossTerm, tensors: list[Tensor], source: torch.Generator) -> list[Tensor]:
-    """The same, with a memory as a few batches leave it."""
-    return [
-        torch.rand(t.shape, generator=source, dtype=t.dtype) if name == "memory" else t
-        for name, t in zip(term.reads, tensors, strict=True)
-    ]
+def carried(term: LossTerm, classes: int) -> Values:
+    """What the term keeps in addition to what it learns, as it starts at its default choices."""
+    choices = {name: value for name, value in term.defaults.items() if isinstance(value, str)}
+    dimensions = Dimensions(classes, GROUPS, choices=choices)
+    return {k: s.start(dimensions, k) for k, s in term.states.items() if k not in term.learned}
+
+
+def remembering(term: LossTerm, source: torch.Generator) -> Values:
+    """The same as a few batches leave it, of the number of classes that `inputs` have."""
+    kept = carried(term, 4 if "logits" in term.reads else 2)
+    return {k: torch.rand(v.shape, generator=source, dtype=torch.float64) for k, v in kept.items()}  # type: ignore[union-attr]
+
+
+def evaluate(term: LossTerm, tensors: list[Tensor], hyper: Values) -> Tensor:
+    """The term at ``hyper``, with what it carries as it starts where that is not given."""
+    output = tensors[output_index(term)]
+    kept = carried(term, output.shape[-1] if "logits" in term.reads else 2)
+    return term(*tensors, **{k: v.to(output) for k, v in kept.items()} | hyper)  # type: ignore[union-attr]
 
 
 def output_index(term: LossTerm) -> int:
@@ -77,7 +89,8 @@ def values(term: LossTerm, source: torch.Generator | None = None, dtype: torch.d
         drawn[name] = value if isinstance(value, str) else torch.tensor(value, dtype=dtype)
     for name, learned in term.learned.items():
         noise = 0.0 if source is None else float(torch.randn((), generator=source))
-        drawn[name] = torch.tensor(learned.initial + noise, dtype=dtype)
+        assert isinstance(learned.init, float)
+        drawn[name] = torch.tensor(learned.init + noise, dtype=dtype)
     return drawn
 
 
@@ -89,8 +102,9 @@ def corners(term: LossTerm) -> Iterator[Values]:
         ends.append(domain.options if isinstance(domain, Choice) else (domain.low, domain.default, domain.high))
     for name, learned in term.learned.items():
         names.append(name)
-        ends.append((learned.initial - 8, learned.initial, learned.initial + 8))
-    if term.memory:  # whose rows are those of the default choices; the others have their own tests
+        assert isinstance(learned.init, float)
+        ends.append((learned.init - 8, learned.init, learned.init + 8))
+    if carried(term, 2):  # whose rows are those of the default choices; the others have their own tests
         ends = [(term.defaults[n],) if isinstance(e[0], str) else e for n, e in zip(names, ends, strict=True)]
     for chosen in itertools.product(*ends):
         yield {n: v if isinstance(v, str) else torch.tensor(v) for n, v in zip(names, chosen, strict=True)}
@@ -115,7 +129,6 @@ def extremes(term: LossTerm) -> list[Tensor]:
     made |= {"class_prior": torch.eye(classes)[0], "progress": torch.tensor(0.5)}
     made |= {"group": torch.eye(GROUPS)[torch.arange(batch) % GROUPS], "zero": torch.tensor(-1.0)}
     made |= {"distance": distance(torch.arange(batch)[:, None] % 5 * EXTREME)}
-    made |= {"memory": torch.zeros(term.memory_rows(classes, term.defaults), GROUPS)}
     return [made[name] for name in term.reads]
 
 
@@ -124,14 +137,14 @@ def value_and_gradient(term: LossTerm, tensors: list[Tensor], hyper: Values) -> 
     at = output_index(term)
     tensors = [t.clone().requires_grad_() if i == at else t for i, t in enumerate(tensors)]
     hyper = {k: v.clone().requires_grad_() if k in term.learned else v for k, v in hyper.items()}
-    loss = term(*tensors, **hyper)
+    loss = evaluate(term, tensors, hyper)
     moved = [tensors[at], *(hyper[name] for name in term.learned)]
     return loss.detach(), list(torch.autograd.grad(loss.sum(), moved))
 
 
 @every_term
 def test_gives_one_value_a_sample_or_one_a_batch(term: LossTerm) -> None:
-    loss = term(*inputs(term, generator()), **values(term))
+    loss = evaluate(term, inputs(term, generator()), values(term))
     assert loss.shape == ((12,) if term.per_sample else ())
 
 
@@ -139,10 +152,10 @@ def test_gives_one_value_a_sample_or_one_a_batch(term: LossTerm) -> None:
 @pytest.mark.parametrize("replicas", [None, 2])
 def test_population_equals_loop(term: LossTerm, replicas: int | None) -> None:
     source, members, at = generator(), 3, output_index(term)
-    shared = [remembering(term, inputs(term, source), source) for _ in range(replicas or 1)]
+    shared = [inputs(term, source) for _ in range(replicas or 1)]
     outputs = torch.stack([torch.stack([inputs(term, source)[at] for _ in range(members)]) for _ in shared])
     outputs.requires_grad_()
-    drawn = [values(term, source) for _ in range(members)]
+    drawn = [values(term, source) | remembering(term, source) for _ in range(members)]
     choices = {k: v for k, v in drawn[0].items() if isinstance(v, str)}
     numbers = {k: torch.stack([d[k] for d in drawn]) for k in drawn[0] if k not in choices}
 
@@ -171,13 +184,13 @@ def test_first_and_second_derivatives_are_right(term: LossTerm, draw: int) -> No
     source = generator().manual_seed(draw)
     tensors, drawn = inputs(term, source, batch=5), values(term, source)
     at, numbers = output_index(term), [k for k, v in drawn.items() if isinstance(v, Tensor)]
-    every = [(d.default,) if term.memory else d.options for d in term.domains.values() if isinstance(d, Choice)]
+    every = [(d.default,) if carried(term, 2) else d.options for d in term.domains.values() if isinstance(d, Choice)]
     for choices in itertools.product(*every):
         named = dict(zip((k for k, d in term.domains.items() if isinstance(d, Choice)), choices, strict=True))
 
         def loss(output: Tensor, *moved: Tensor, named: dict[str, str] = named) -> Tensor:
             given = [output if i == at else t for i, t in enumerate(tensors)]
-            return term(*given, **dict(zip(numbers, moved, strict=True)), **named)
+            return evaluate(term, given, {**dict(zip(numbers, moved, strict=True)), **named})
 
         points = [t.clone().requires_grad_() for t in (tensors[at], *(drawn[k] for k in numbers))]
         assert torch.autograd.gradcheck(loss, points)
@@ -202,7 +215,7 @@ def test_keeps_the_dtype_of_the_output(term: LossTerm, dtype: torch.dtype, made:
         t.to(made) if name in ("class_prior", "progress", "zero") else t
         for name, t in zip(term.reads, inputs(term, generator(), dtype=dtype), strict=True)
     ]
-    assert term(*tensors, **values(term, dtype=made)).dtype == dtype
+    assert evaluate(term, tensors, values(term, dtype=made)).dtype == dtype
 
 
 @every_term
@@ -210,7 +223,7 @@ def test_makes_its_tensors_on_the_device_of_the_output(term: LossTerm) -> None:
     """The meta device stands in for an accelerator: mixing it with the CPU raises."""
     tensors = [tensor.to("meta") for tensor in inputs(term, generator())]
     hyper = {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in values(term).items()}
-    assert term(*tensors, **hyper).device.type == "meta"
+    assert evaluate(term, tensors, hyper).device.type == "meta"
 
 
 @every_term
@@ -230,8 +243,8 @@ def test_single_precision_agrees_with_double(term: LossTerm) -> None:
 def test_is_nonnegative_where_declared(term: LossTerm) -> None:
     source = generator()
     for hyper in [*corners(term), *(values(term, source, torch.float32) for _ in range(8))]:
-        assert term(*inputs(term, source, 200, torch.float32), **hyper).min() >= -1e-6
-        assert term(*extremes(term), **hyper).min() >= -1e-6
+        assert evaluate(term, inputs(term, source, 200, torch.float32), hyper).min() >= -1e-6
+        assert evaluate(term, extremes(term), hyper).min() >= -1e-6
 
 
 @pytest.mark.parametrize("term", [t for t in terms.values() if t.shift_invariant], ids=lambda t: t.name)
@@ -241,7 +254,7 @@ def test_is_shift_invariant_where_declared(term: LossTerm) -> None:
     tensors, hyper = inputs(term, source), values(term, source)
     shift = 10 * torch.randn(12, 1, generator=source, dtype=torch.float64)
     moved = [t + shift if i == at else t for i, t in enumerate(tensors)]
-    torch.testing.assert_close(term(*moved, **hyper), term(*tensors, **hyper))
+    torch.testing.assert_close(evaluate(term, moved, hyper), evaluate(term, tensors, hyper))
 
 
 @pytest.mark.parametrize("term", [t for t in terms.values() if t.scaled], ids=lambda t: t.name)
@@ -269,7 +282,7 @@ def test_order_of_the_batch_does_not_matter(term: LossTerm) -> None:
         (t[order][:, order] if name == "distance" else t[order]) if name in SAMPLES else t
         for name, t in zip(term.reads, tensors, strict=True)
     ]
-    torch.testing.assert_close(term(*shuffled, **hyper).mean(), term(*tensors, **hyper).mean())
+    torch.testing.assert_close(evaluate(term, shuffled, hyper).mean(), evaluate(term, tensors, hyper).mean())
 
 
 @pytest.mark.parametrize("term", [t for t in terms.values() if "labels" in t.reads], ids=lambda t: t.name)

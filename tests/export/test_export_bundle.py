@@ -18,6 +18,7 @@ from losssearch.errors import DataError, InputError, OptionError, SpecError
 from losssearch.export import bundle as bundle_module
 from losssearch.export.bundle import load_loss, write_bundle
 from losssearch.export.facts import LossFacts
+from losssearch.export.reading import LARGEST_WEIGHTS
 from losssearch.losses.spec import LossSpec
 
 LEARNING = LossSpec.from_json(
@@ -196,11 +197,11 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a pickle": (lambda d: reweigh(d, pickle.dumps(_Bomb())), "no safetensors file"),
     "empty weights": (lambda d: reweigh(d, b""), "no safetensors file"),
     "header too long": (lambda d: reweigh(d, (1 << 62).to_bytes(8, "little") + b"{}"), "no safetensors file"),
-    "a large tensor": (lambda d: reweigh(d, two_scalars(torch.zeros(3))), "one finite number"),
-    "integers": (lambda d: reweigh(d, two_scalars(torch.tensor(1))), "one finite number"),
-    "not finite": (lambda d: reweigh(d, two_scalars(torch.tensor(float("inf")))), "one finite number"),
+    "a large tensor": (lambda d: reweigh(d, two_scalars(torch.zeros(3))), r"must have the shape \[\]"),
+    "integers": (lambda d: reweigh(d, two_scalars(torch.tensor(1))), "finite numbers"),
+    "not finite": (lambda d: reweigh(d, two_scalars(torch.tensor(float("inf")))), "finite numbers"),
     "other names": (lambda d: reweigh(d, save({"x": torch.tensor(1.0)})), "this loss learns"),
-    "huge weights": (lambda d: reweigh(d, bytes(2 << 20)), "at most 1048576 bytes"),
+    "huge weights": (lambda d: reweigh(d, bytes(LARGEST_WEIGHTS + 1)), f"at most {LARGEST_WEIGHTS} bytes"),
     "huge spec": (lambda d: (d / "loss.json").write_text('{"a": "' + "x" * (2 << 20) + '"}'), "at most 1048576 bytes"),
     "deep spec": (lambda d: (d / "loss.json").write_text("[" * 200_000), "is not JSON"),
     "deep part": (lambda d: (d / "loss.json").write_text('{"a":' * 900 + "1" + "}" * 900), "something else"),

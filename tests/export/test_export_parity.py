@@ -49,8 +49,9 @@ def test_equals_the_searched_loss(any_facts: LossFacts, progress: float) -> None
     exported, searched = executed(any_facts)["Loss"]().double(), any_facts.module().double()
     output, target = batch(any_facts)
     known = {"progress": progress} if any_facts.scheduled else {}
-    own = [getattr(exported, name) for name in any_facts.learned_names().values()]
-    theirs = [searched.learned[f"{index}_{name}"] for index, name in any_facts.learned_names()]
+    kept, names = [kept for kept in any_facts.kept() if kept.state.optimised], any_facts.attributes()
+    own = [getattr(exported, names[kept.place, kept.name]) for kept in kept]
+    theirs = [searched.learned[kept.key] for kept in kept]
     assert len(own) == len(list(exported.parameters()))
     given = beside(any_facts)
     found = value_and_gradients(exported, own, output, target, **known, **given)

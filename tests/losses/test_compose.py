@@ -17,6 +17,7 @@ from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses import terms
 from losssearch.losses.compose import ComposedLoss, compose
 from losssearch.losses.spec import LossSpec
+from losssearch.losses.state import Dimensions
 
 BATCH, CLASSES = 24, 4
 
@@ -282,9 +283,12 @@ def test_equals_the_term_alone(source: torch.Generator) -> None:
         named["zero"] = torch.tensor(-0.7)
         features, ids = torch.randn(BATCH, 3, generator=source), torch.arange(BATCH) % 3
         classes = output.shape[-1] if output.dim() == 2 else 2
-        named |= {"group": torch.eye(3)[ids], "memory": torch.zeros(term.memory_rows(classes, term.defaults), 3)}
+        named |= {"group": torch.eye(3)[ids]}
         named |= {"distance": (features[:, None] - features).square().mean(-1).sqrt()}
-        alone = term.module()(*(named[read] for read in term.reads))
+        choices = {key: value for key, value in term.defaults.items() if isinstance(value, str)}
+        dimensions = Dimensions(classes, 3, choices=choices)
+        kept = {key: state.start(dimensions, key) for key, state in term.states.items() if key not in term.learned}
+        alone = term.module()(*(named[read] for read in term.reads), **kept)
         composed = compose({"parts": [{"term": name}]}, groups=3, classes=classes, zero=-0.7)
         found = composed(output, target, class_prior=prior, group=ids, features=features)
         torch.testing.assert_close(found, alone)

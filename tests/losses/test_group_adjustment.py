@@ -34,7 +34,7 @@ def test_with_one_group_it_is_logit_adjustment() -> None:
     prior = torch.bincount(labels, minlength=CLASSES).double() / len(labels)
     alone = torch.ones(50, 1, dtype=torch.float64)
     tau, memory = torch.tensor(1.5, dtype=torch.float64), torch.zeros(CLASSES, 1, dtype=torch.float64)
-    found = terms["group_logit_adjustment"](logits, labels, alone, memory, tau=tau)
+    found = terms["group_logit_adjustment"](logits, labels, alone, memory=memory, tau=tau)
     torch.testing.assert_close(found, terms["logit_adjustment"](logits, labels, prior, tau=tau))
 
 

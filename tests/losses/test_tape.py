@@ -120,7 +120,7 @@ def test_every_term_can_be_repeated(task: str) -> None:
         loss = PopulationLoss(
             [LossSpec((Part(name),))] * 2, sizes=Sizes(classes, Groups(GROUPS)), offer=TASKS[task].offer
         )
-        memory, evaluate, called = loss.initial_memory.repeat(REPLICAS, 1, 1), loss._slopes, []
+        states, evaluate, called = loss.start([0] * REPLICAS), loss._slopes, []
 
         def counted(*given: object, evaluate: object = evaluate, called: list[str] = called) -> object:
             called.append("once")
@@ -142,10 +142,10 @@ def test_every_term_can_be_repeated(task: str) -> None:
                 "zero": -torch.rand(REPLICAS, generator=source),
             }
             given = (batch, facts, loss.initial.expand(REPLICAS, -1, -1).contiguous(), 0.1 * seed)
-            slope, _, after = loss.slopes(outputs, *given, memory=memory)
+            slope, _, after = loss.slopes(outputs, *given, states=states)
             leaf = outputs.clone().requires_grad_()
-            (expected,) = torch.autograd.grad(loss(leaf, *given, memory=memory).sum(), (leaf,))
+            (expected,) = torch.autograd.grad(loss(leaf, *given, states=states).sum(), (leaf,))
             torch.testing.assert_close(slope, expected, rtol=0, atol=0)
-            torch.testing.assert_close(after, loss.next_memory(leaf, *given, memory), rtol=0, atol=0)
-            memory = after
+            torch.testing.assert_close(after, loss.next_states(leaf, *given, states), rtol=0, atol=0)
+            states = after
         assert len(called) == 1, name

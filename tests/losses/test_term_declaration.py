@@ -7,14 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
 from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses import term as term_module
 from losssearch.losses import terms
 from losssearch.losses.domains import Choice, Float
-from losssearch.losses.state import Learned
-from losssearch.losses.term import Memory, loss_term
+from losssearch.losses.state import Dimensions, Learned, State
+from losssearch.losses.term import loss_term
 
 
 @pytest.fixture(autouse=True)
@@ -116,39 +117,57 @@ def test_the_catalogue_cannot_be_written() -> None:
         terms["squared"] = None  # type: ignore[index]
 
 
-def carries(prediction: Tensor, memory: Tensor, *, rate: Tensor) -> Tensor:
+def carries(prediction: Tensor, *, rate: Tensor, memory: Tensor) -> Tensor:
     """Carries something from batch to batch."""
     return prediction + memory.sum() * rate
 
 
-def next_carries(prediction: Tensor, memory: Tensor, *, rate: Tensor) -> Tensor:
+def next_carries(prediction: Tensor, *, rate: Tensor, memory: Tensor) -> Tensor:
     return memory + rate
 
 
-def next_other(prediction: Tensor, memory: Tensor) -> Tensor:
+def next_other(prediction: Tensor, *, memory: Tensor) -> Tensor:
     return memory
 
 
 RATE = Float(0, 1, default=0.5)
 
 
-def test_a_memory_says_how_it_goes_on() -> None:
-    memory = Memory(lambda classes, choices: 2 * classes, next_carries)
+def by_class(sizes: Dimensions) -> tuple[int, int]:
+    return 2 * sizes.classes, sizes.groups
+
+
+def test_a_state_says_how_it_goes_on() -> None:
+    memory = State(by_class, moved_by="update", update=next_carries)
     term = loss_term(reference="made up", memory=memory, rate=RATE)(carries)
-    assert term.memory_rows(3, term.defaults) == 6
-    assert terms["squared"].memory_rows(3, {}) == 0
+    assert term.states["memory"].size(Dimensions(classes=3, groups=2)) == (6, 2)
+    assert not term.learned
+    assert not terms["squared"].states
 
 
 @pytest.mark.parametrize(
-    ("function", "memory", "declared", "message"),
+    ("make", "message"),
     [
-        (carries, None, {"rate": RATE}, "carries must read memory just where it declares one"),
-        (undeclared, Memory(lambda c, o: 1, next_carries), POWER, "undeclared must read memory just where"),
-        (carries, Memory(lambda c, o: 1, next_other), {"rate": RATE}, "update of carries's memory must take what"),
+        (lambda: State(moved_by="magic"), "moved by one of loss, ascent, update"),  # type: ignore[arg-type]
+        (lambda: State(moved_by="validation"), "cannot be moved by the validation loss yet"),  # type: ignore[arg-type]
+        (lambda: State(moved_by="update"), "needs an update function just where"),
+        (lambda: State(update=next_carries), "needs an update function just where"),
+        (lambda: State(moved_by="frozen"), "a frozen state is an array"),
+        (lambda: State((2, -1)), "shape of a state is a tuple of whole numbers"),
+        (lambda: State(init=float("nan")), "starts from a finite number"),
+        (lambda: State((3,), torch.zeros(2)).start(Dimensions(), "x"), r"must have the shape \[3\], got \[2\]"),
+        (
+            lambda: State((3,), moved_by="row update", update=next_carries).start(Dimensions(), "x"),
+            "x is kept for each training row: give their number",
+        ),
+        (
+            lambda: loss_term(reference="made up", rate=RATE, memory=State(moved_by="update", update=next_other))(
+                carries
+            ),
+            "the update of carries's state memory must take what carries takes",
+        ),
     ],
 )
-def test_a_wrong_memory_is_refused(
-    function: Callable[..., Tensor], memory: Memory | None, declared: dict[str, Any], message: str
-) -> None:
+def test_a_wrong_state_is_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(SpecError, match=message):
-        loss_term(reference="made up", memory=memory, **declared)(function)
+        make()

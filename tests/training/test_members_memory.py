@@ -72,18 +72,19 @@ def test_compaction_keeps_what_each_member_carries(grouped: Replicas, kept: list
     population.keep(kept)
     step(population, grouped, range(3, 5))
     step(alone, grouped, range(5))
-    width = alone.memory.shape[-1]
-    torch.testing.assert_close(population.memory[..., :width], alone.memory, rtol=1e-4, atol=1e-5)
-    assert not population.memory[..., width:].any()
+    assert population.states.keys() == alone.states.keys()
+    for place, expected in alone.states.items():
+        torch.testing.assert_close(population.states[place], expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(population.flat, alone.flat, rtol=1e-3, atol=1e-5)
 
 
 def test_each_replica_and_member_carries_its_own(grouped: Replicas) -> None:
     population = members(grouped, range(len(SPECS)))
     step(population, grouped, range(3))
-    assert not torch.equal(population.memory[0], population.memory[1])
-    used = population.memory.abs().sum(-1) > 0
-    assert used.tolist() == [[True, False, True, True, False]] * 2
+    assert {member for member, _ in population.states} == {0, 2, 3}
+    for own in population.states.values():
+        assert own.flatten(1).any(1).all()
+        assert not torch.equal(own[0], own[1])
 
 
 def test_a_study_without_groups_refuses_terms_that_read_them(replicas: Replicas) -> None:

@@ -6,14 +6,13 @@ the reverse of its gradient: it descends what the adversary climbs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from losssearch.losses.domains import Choice, Float
-from losssearch.losses.term import Memory, loss_term
+from losssearch.losses.state import Dimensions, State
+from losssearch.losses.term import loss_term
 
 _RATE = Float(0.001, 5.0, default=0.5, log=True)
 
@@ -57,21 +56,21 @@ def seen_classes(logits: Tensor, labels: Tensor, sees: str) -> Tensor:
     return (of_label[:, :, None] * scores[:, None]).flatten(1)
 
 
-def _class_rows(classes: int, choices: Mapping[str, str]) -> int:
-    return (1 + 2 * classes) * (classes if choices["sees"] == "output_and_label" else 1)
+def _class_rows(sizes: Dimensions) -> tuple[int, int]:
+    return (1 + 2 * sizes.classes) * (sizes.classes if sizes.choices["sees"] == "output_and_label" else 1), sizes.groups
 
 
-def _prediction_rows(classes: int, choices: Mapping[str, str]) -> int:
-    return 3
+def _prediction_rows(sizes: Dimensions) -> tuple[int, int]:
+    return 3, sizes.groups
 
 
 def next_adversarial(
     logits: Tensor,
     labels: Tensor,
     group: Tensor,
-    memory: Tensor,
     sample_weight: Tensor | None,
     *,
+    memory: Tensor,
     sees: str,
     rate: Tensor,
 ) -> Tensor:
@@ -85,7 +84,7 @@ def next_adversarial(
     per_sample=False,
     nonnegative=False,
     scaled=False,
-    memory=Memory(_class_rows, next_adversarial),
+    memory=State(_class_rows, moved_by="update", update=next_adversarial),
     sees=Choice("output", "output_and_label", default="output"),
     rate=_RATE,
 )
@@ -93,9 +92,9 @@ def adversarial(
     logits: Tensor,
     labels: Tensor,
     group: Tensor,
-    memory: Tensor,
     sample_weight: Tensor | None,
     *,
+    memory: Tensor,
     sees: str,
     rate: Tensor,
 ) -> Tensor:
@@ -110,7 +109,7 @@ def adversarial(
 
 
 def next_adversarial_regression(
-    prediction: Tensor, group: Tensor, memory: Tensor, sample_weight: Tensor | None, *, rate: Tensor
+    prediction: Tensor, group: Tensor, sample_weight: Tensor | None, *, memory: Tensor, rate: Tensor
 ) -> Tensor:
     """The memory of `adversarial_regression` after a batch."""
     return next_adversary(seen_scores(prediction.tanh()[:, None]), group, memory, sample_weight, rate)
@@ -121,11 +120,11 @@ def next_adversarial_regression(
     per_sample=False,
     nonnegative=False,
     scaled=False,
-    memory=Memory(_prediction_rows, next_adversarial_regression),
+    memory=State(_prediction_rows, moved_by="update", update=next_adversarial_regression),
     rate=_RATE,
 )
 def adversarial_regression(
-    prediction: Tensor, group: Tensor, memory: Tensor, sample_weight: Tensor | None, *, rate: Tensor
+    prediction: Tensor, group: Tensor, sample_weight: Tensor | None, *, memory: Tensor, rate: Tensor
 ) -> Tensor:
     """What an adversary can tell of the group from the prediction.
 

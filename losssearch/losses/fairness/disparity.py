@@ -5,8 +5,6 @@ The memory holds the window of soft decisions, the multiplier and, for the mecha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
@@ -23,7 +21,8 @@ from losssearch.losses.fairness.statistics import (
 )
 from losssearch.losses.fairness.violations import VIOLATIONS, violation_value
 from losssearch.losses.fairness.window import group_rates, next_window, window_rows, window_sums
-from losssearch.losses.term import Memory, loss_term
+from losssearch.losses.state import Dimensions, State
+from losssearch.losses.term import loss_term
 
 _REFERENCE = (
     "statistics and norms: Buyl et al. 2024, fairret; multipliers: Cotter et al. 2019, proxy-Lagrangian; "
@@ -98,24 +97,26 @@ def disparity_rows(cells: int, mechanism: str) -> int:
     return {"penalty": rows, "proxy": 2 * rows + 1}.get(mechanism, rows + 1)
 
 
-def _binary_rows(classes: int, choices: Mapping[str, str]) -> int:
-    return disparity_rows(statistic_cells(choices["statistic"], 1), choices["mechanism"])
+def _binary_rows(sizes: Dimensions) -> tuple[int, int]:
+    return disparity_rows(statistic_cells(sizes.choices["statistic"], 1), sizes.choices["mechanism"]), sizes.groups
 
 
-def _multiclass_rows(classes: int, choices: Mapping[str, str]) -> int:
-    return disparity_rows(statistic_cells(choices["statistic"], classes), choices["mechanism"])
+def _multiclass_rows(sizes: Dimensions) -> tuple[int, int]:
+    return disparity_rows(
+        statistic_cells(sizes.choices["statistic"], sizes.classes), sizes.choices["mechanism"]
+    ), sizes.groups
 
 
-def _regression_rows(classes: int, choices: Mapping[str, str]) -> int:
-    return disparity_rows(1, choices["mechanism"])
+def _regression_rows(sizes: Dimensions) -> tuple[int, int]:
+    return disparity_rows(1, sizes.choices["mechanism"]), sizes.groups
 
 
 def next_group_disparity(
     logit: Tensor,
     labels: Tensor,
     group: Tensor,
-    memory: Tensor,
     *,
+    memory: Tensor,
     statistic: str,
     violation: str,
     mechanism: str,
@@ -140,7 +141,7 @@ def next_group_disparity(
     per_sample=False,
     nonnegative=False,
     scaled=False,
-    memory=Memory(_binary_rows, next_group_disparity),
+    memory=State(_binary_rows, moved_by="update", update=next_group_disparity),
     weighs_group=True,
     statistic=Choice(*CLASSIFICATION_STATISTICS, default="positive_rate"),
     violation=Choice(*VIOLATIONS, default="worst_pair"),
@@ -156,8 +157,8 @@ def group_disparity(
     logit: Tensor,
     labels: Tensor,
     group: Tensor,
-    memory: Tensor,
     *,
+    memory: Tensor,
     statistic: str,
     violation: str,
     mechanism: str,
@@ -186,8 +187,8 @@ def next_group_disparity_multiclass(
     logits: Tensor,
     labels: Tensor,
     group: Tensor,
-    memory: Tensor,
     *,
+    memory: Tensor,
     statistic: str,
     violation: str,
     mechanism: str,
@@ -214,7 +215,7 @@ def next_group_disparity_multiclass(
     per_sample=False,
     nonnegative=False,
     scaled=False,
-    memory=Memory(_multiclass_rows, next_group_disparity_multiclass),
+    memory=State(_multiclass_rows, moved_by="update", update=next_group_disparity_multiclass),
     weighs_group=True,
     statistic=Choice(*CLASSIFICATION_STATISTICS, default="positive_rate"),
     violation=Choice(*VIOLATIONS, default="worst_pair"),
@@ -229,8 +230,8 @@ def group_disparity_multiclass(
     logits: Tensor,
     labels: Tensor,
     group: Tensor,
-    memory: Tensor,
     *,
+    memory: Tensor,
     statistic: str,
     violation: str,
     mechanism: str,
@@ -254,8 +255,8 @@ def next_group_disparity_regression(
     prediction: Tensor,
     target: Tensor,
     group: Tensor,
-    memory: Tensor,
     *,
+    memory: Tensor,
     statistic: str,
     violation: str,
     mechanism: str,
@@ -274,7 +275,7 @@ def next_group_disparity_regression(
     per_sample=False,
     nonnegative=False,
     scaled=False,
-    memory=Memory(_regression_rows, next_group_disparity_regression),
+    memory=State(_regression_rows, moved_by="update", update=next_group_disparity_regression),
     weighs_group=True,
     statistic=Choice(*REGRESSION_STATISTICS, default="mean_prediction"),
     violation=Choice(*VIOLATIONS, default="worst_pair"),
@@ -288,8 +289,8 @@ def group_disparity_regression(
     prediction: Tensor,
     target: Tensor,
     group: Tensor,
-    memory: Tensor,
     *,
+    memory: Tensor,
     statistic: str,
     violation: str,
     mechanism: str,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
@@ -11,14 +9,15 @@ from losssearch.losses.domains import Float
 from losssearch.losses.fairness.reweighing import label_counts
 from losssearch.losses.labels import expected, of_label
 from losssearch.losses.softmax import log_softmax
-from losssearch.losses.term import Memory, loss_term
+from losssearch.losses.state import Dimensions, State
+from losssearch.losses.term import loss_term
 
 _OVERALL = 1e-3
 """Weight of a label's share among all rows in its share within a group, so that a cell without rows has some."""
 
 
-def _rows(classes: int, choices: Mapping[str, str]) -> int:
-    return classes
+def _rows(sizes: Dimensions) -> tuple[int, int]:
+    return sizes.classes, sizes.groups
 
 
 def label_shares(counts: Tensor, group: Tensor) -> Tensor:
@@ -36,7 +35,7 @@ def label_shares(counts: Tensor, group: Tensor) -> Tensor:
 
 
 def next_group_logit_adjustment(
-    logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, tau: Tensor
+    logits: Tensor, labels: Tensor, group: Tensor, *, memory: Tensor, tau: Tensor
 ) -> Tensor:
     """The memory of `group_logit_adjustment` after a batch."""
     return label_counts(labels, group, memory).detach()
@@ -46,11 +45,11 @@ def next_group_logit_adjustment(
     reference="Menon et al. 2021, eq. 10, with the label's share within the group as prior",
     soft_labels=True,
     shift_invariant=True,
-    memory=Memory(_rows, next_group_logit_adjustment),
+    memory=State(_rows, moved_by="update", update=next_group_logit_adjustment),
     weighs_group=True,
     tau=Float(0.0, 3.0, default=1.0),
 )
-def group_logit_adjustment(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, tau: Tensor) -> Tensor:
+def group_logit_adjustment(logits: Tensor, labels: Tensor, group: Tensor, *, memory: Tensor, tau: Tensor) -> Tensor:
     """Cross-entropy of logits shifted by how usual each label is in the sample's group.
 
     A model need not learn what the group says of the label, so it is right on unusual pairs of the two as well.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
 from losssearch.losses.domains import Float
 from losssearch.losses.labels import class_shares, expected, of_label
 from losssearch.losses.softmax import log_softmax
-from losssearch.losses.term import Memory, loss_term
+from losssearch.losses.state import Dimensions, State
+from losssearch.losses.term import loss_term
 
 
 def label_counts(labels: Tensor, group: Tensor, memory: Tensor) -> Tensor:
@@ -18,12 +17,12 @@ def label_counts(labels: Tensor, group: Tensor, memory: Tensor) -> Tensor:
     return memory + class_shares(labels, memory.T).to(group.dtype).T @ group
 
 
-def _rows(classes: int, choices: Mapping[str, str]) -> int:
-    return classes
+def _rows(sizes: Dimensions) -> tuple[int, int]:
+    return sizes.classes, sizes.groups
 
 
 def next_reweighed_cross_entropy(
-    logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, power: Tensor
+    logits: Tensor, labels: Tensor, group: Tensor, *, memory: Tensor, power: Tensor
 ) -> Tensor:
     """The memory of `reweighed_cross_entropy` after a batch."""
     return label_counts(labels, group, memory).detach()
@@ -33,11 +32,11 @@ def next_reweighed_cross_entropy(
     reference="Kamiran and Calders 2012, section 4.2",
     soft_labels=True,
     shift_invariant=True,
-    memory=Memory(_rows, next_reweighed_cross_entropy),
+    memory=State(_rows, moved_by="update", update=next_reweighed_cross_entropy),
     weighs_group=True,
     power=Float(0.0, 2.0, default=1.0),
 )
-def reweighed_cross_entropy(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, power: Tensor) -> Tensor:
+def reweighed_cross_entropy(logits: Tensor, labels: Tensor, group: Tensor, *, memory: Tensor, power: Tensor) -> Tensor:
     """Cross-entropy with weights under which group and label would be independent.
 
     ``-w log p_y`` with ``w = (P(g) P(y) / P(g, y))^power``, the shares counted over all batches so far. Shapes: logits

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from losssearch.losses.domains import Float
 from losssearch.losses.fairness.window import group_rates, next_window, window_rows, window_sums
-from losssearch.losses.term import Memory, loss_term
+from losssearch.losses.state import Dimensions, State
+from losssearch.losses.term import loss_term
 
 _STEP = Float(1e-4, 1.0, default=0.01, log=True)
 _LIMIT = Float(0.0, 10.0, default=0.3)
@@ -47,15 +46,15 @@ def _forms(losses: Tensor) -> tuple[Tensor, Tensor]:
     return losses[None], torch.ones_like(losses)[None]
 
 
-def _one_row(classes: int, choices: Mapping[str, str]) -> int:
-    return 1
+def _one_row(sizes: Dimensions) -> tuple[int, int]:
+    return 1, sizes.groups
 
 
-def _window_of_losses(classes: int, choices: Mapping[str, str]) -> int:
-    return window_rows(1)
+def _window_of_losses(sizes: Dimensions) -> tuple[int, int]:
+    return window_rows(1), sizes.groups
 
 
-def next_group_dro(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, step: Tensor) -> Tensor:
+def next_group_dro(logits: Tensor, labels: Tensor, group: Tensor, *, memory: Tensor, step: Tensor) -> Tensor:
     """The memory of `group_dro` after a batch."""
     return next_mixture(F.cross_entropy(logits, labels, reduction="none"), group, memory, step)
 
@@ -65,11 +64,11 @@ def next_group_dro(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor
     soft_labels=True,
     shift_invariant=True,
     per_sample=False,
-    memory=Memory(_one_row, next_group_dro),
+    memory=State(_one_row, moved_by="update", update=next_group_dro),
     weighs_group=True,
     step=_STEP,
 )
-def group_dro(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, step: Tensor) -> Tensor:
+def group_dro(logits: Tensor, labels: Tensor, group: Tensor, *, memory: Tensor, step: Tensor) -> Tensor:
     """Cross-entropy of the groups under weights that grow where it is large.
 
     ``Σ_g q_g L_g``, and every batch multiplies ``q_g`` by ``exp(step · L_g)``. Shapes: logits [batch, classes], labels
@@ -79,7 +78,7 @@ def group_dro(logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, 
 
 
 def next_group_dro_regression(
-    prediction: Tensor, target: Tensor, group: Tensor, memory: Tensor, *, step: Tensor
+    prediction: Tensor, target: Tensor, group: Tensor, *, memory: Tensor, step: Tensor
 ) -> Tensor:
     """The memory of `group_dro_regression` after a batch."""
     return next_mixture((prediction - target).square(), group, memory, step)
@@ -88,11 +87,11 @@ def next_group_dro_regression(
 @loss_term(
     reference="Sagawa et al. 2020, algorithm 1",
     per_sample=False,
-    memory=Memory(_one_row, next_group_dro_regression),
+    memory=State(_one_row, moved_by="update", update=next_group_dro_regression),
     weighs_group=True,
     step=_STEP,
 )
-def group_dro_regression(prediction: Tensor, target: Tensor, group: Tensor, memory: Tensor, *, step: Tensor) -> Tensor:
+def group_dro_regression(prediction: Tensor, target: Tensor, group: Tensor, *, memory: Tensor, step: Tensor) -> Tensor:
     """Squared error of the groups under weights that grow where it is large.
 
     As `group_dro`. Shapes: prediction [batch], target [batch], group [batch, groups] → scalar.
@@ -101,7 +100,7 @@ def group_dro_regression(prediction: Tensor, target: Tensor, group: Tensor, memo
 
 
 def next_bounded_group_loss(
-    logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, limit: Tensor, decay: Tensor
+    logits: Tensor, labels: Tensor, group: Tensor, *, memory: Tensor, limit: Tensor, decay: Tensor
 ) -> Tensor:
     """The memory of `bounded_group_loss` after a batch."""
     return next_window(_forms(F.cross_entropy(logits, labels, reduction="none")), group, memory, decay)
@@ -113,13 +112,13 @@ def next_bounded_group_loss(
     shift_invariant=True,
     per_sample=False,
     scaled=False,
-    memory=Memory(_window_of_losses, next_bounded_group_loss),
+    memory=State(_window_of_losses, moved_by="update", update=next_bounded_group_loss),
     weighs_group=True,
     limit=_LIMIT,
     decay=_DECAY,
 )
 def bounded_group_loss(
-    logits: Tensor, labels: Tensor, group: Tensor, memory: Tensor, *, limit: Tensor, decay: Tensor
+    logits: Tensor, labels: Tensor, group: Tensor, *, memory: Tensor, limit: Tensor, decay: Tensor
 ) -> Tensor:
     """Cross-entropy of the worst group, beyond a limit.
 
@@ -130,7 +129,7 @@ def bounded_group_loss(
 
 
 def next_bounded_group_loss_regression(
-    prediction: Tensor, target: Tensor, group: Tensor, memory: Tensor, *, limit: Tensor, decay: Tensor
+    prediction: Tensor, target: Tensor, group: Tensor, *, memory: Tensor, limit: Tensor, decay: Tensor
 ) -> Tensor:
     """The memory of `bounded_group_loss_regression` after a batch."""
     return next_window(_forms((prediction - target).square()), group, memory, decay)
@@ -140,13 +139,13 @@ def next_bounded_group_loss_regression(
     reference="Agarwal et al. 2019, definition 2",
     per_sample=False,
     scaled=False,
-    memory=Memory(_window_of_losses, next_bounded_group_loss_regression),
+    memory=State(_window_of_losses, moved_by="update", update=next_bounded_group_loss_regression),
     weighs_group=True,
     limit=_LIMIT,
     decay=_DECAY,
 )
 def bounded_group_loss_regression(
-    prediction: Tensor, target: Tensor, group: Tensor, memory: Tensor, *, limit: Tensor, decay: Tensor
+    prediction: Tensor, target: Tensor, group: Tensor, *, memory: Tensor, limit: Tensor, decay: Tensor
 ) -> Tensor:
     """Squared error of the worst group, beyond a limit.
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from losssearch.losses.compose import compose
 from losssearch.losses.inputs import offer_of
-from losssearch.losses.part import learned_alone
-from losssearch.losses.spec import LossSpec
+from losssearch.losses.kept import learned_alone
+from losssearch.losses.spec import LossSpec, Part
 
 MOST_ROWS = 1024
 """Rows that are looked at: some terms compare every pair."""
@@ -26,7 +26,7 @@ def group_pull(
     names: Sequence[str],
     *,
     class_prior: Tensor | None = None,
-    learned: Mapping[str, float] | None = None,
+    learned: Mapping[str, float | Tensor] | None = None,
     seed: int = 0,
     attribute: Tensor | None = None,
     zero: float = 0.0,
@@ -35,7 +35,8 @@ def group_pull(
 
     At 1, a part pulls on a row of the group as hard as on any. Measured at the end of training, at the outputs of a
     trained model, on at most `MOST_ROWS` of the rows; what a part carries over batches is as after one batch of these
-    rows. Parts that read distances between rows are left out.
+    rows. Parts that read distances between rows, or
+    keep a state for each training row, are left out; so are single parts of a loss that is not their sum.
 
     Args:
         spec: The loss whose parts are looked at.
@@ -45,7 +46,7 @@ def group_pull(
         group: Ids ``[N]``, int64.
         names: Of the groups, in the order of their ids.
         class_prior: ``[C]``, for the losses that read it.
-        learned: Learned scalars of ``spec`` by their names in its state.
+        learned: What ``spec`` has learned, by the names in its state.
         seed: Of the choice of rows.
         attribute: ``[N]``: what the loss reads as the group where the attribute is a number.
         zero: Where the target's own zero lies in that unit.
@@ -60,29 +61,32 @@ def group_pull(
     entries = [
         (LossSpec((part,)).formula(), spec.alone(place), learned_alone(state, place))
         for place, part in enumerate(spec.parts)
-        if "distance" not in part.term.reads
+        if spec.balance.is_sum and _measured(part)
     ]
-    if len(entries) == len(spec.parts) > 1:
+    if len(spec.parts) > 1 and all(_measured(part) for part in spec.parts):
         entries.append(("whole", spec, dict(state)))
     if spec.parts != plain.parts:
         entries.append(("plain", plain, {}))
     read, columns = (group[rows], len(names)) if attribute is None else (attribute[rows, None], 1)
     found = []
-    for title, one, scalars in entries:
+    for title, one, own in entries:
         sizes = []
         for seen in outputs:
             loss = compose(one, class_prior=class_prior, groups=columns, classes=classes, zero=zero, offer=offer)
-            with torch.no_grad():
-                for name, value in scalars.items():
-                    loss.learned[name].fill_(value)
+            loss.set_learned(own)
             place = seen[rows].float().requires_grad_()
-            if one.reads & {"memory"}:
-                loss(place, target[rows], group=read, progress=1.0)  # moves the memory
+            if loss.carries:
+                loss(place, target[rows], group=read, progress=1.0)  # moves what it carries
             value = loss.eval()(place, target[rows], group=read, progress=1.0)
             (slope,) = torch.autograd.grad(value, place)
             sizes.append(slope.abs().reshape(len(rows), -1).sum(-1))
         found.append({"part": title, "pull": _relative(torch.stack(sizes).mean(0), group[rows], names)})
     return found
+
+
+def _measured(part: Part) -> bool:
+    """Whether a part can be looked at on rows alone: not where it reads distances or knows the training rows."""
+    return "distance" not in part.term.reads and not any(state.by_row for state in part.term.states.values())
 
 
 def _relative(size: Tensor, group: Tensor, names: Sequence[str]) -> dict[str, float | None]:

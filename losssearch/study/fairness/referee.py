@@ -117,7 +117,7 @@ class FairReferee:
             group,
             context.dataset.groups,
             class_prior=None if facts.class_prior is None else facts.class_prior.float(),
-            learned=learned_state(spec, reading.outcome),
+            learned=learned_state(reading.outcome),
             seed=self._seed("group pull"),
             attribute=self._attribute("confirmation"),
             zero=facts.zero,

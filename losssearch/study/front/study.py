@@ -105,7 +105,7 @@ def run_front_study(context: Context) -> Finished:
     if plain is not None:
         result = add_references(context, result, dict(plain.outcome.held))
     spec = winner.contender.spec
-    return Finished(result, spec, learned_state(spec, winner.outcome), trials)
+    return Finished(result, spec, learned_state(winner.outcome), trials)
 
 
 class _Front:

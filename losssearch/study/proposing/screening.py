@@ -26,9 +26,9 @@ from losssearch.data.probing import banded, joint, probe_order, representative
 from losssearch.data.replicas import Replicas
 from losssearch.evaluation import Metric
 from losssearch.judging.metric import MetricJudge
-from losssearch.losses.part import learned_scalars
+from losssearch.losses.part import part_states
 from losssearch.losses.population import PopulationLoss
-from losssearch.losses.spec import LossSpec
+from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.weighting import Weighting
 from losssearch.models import StackedModel
 from losssearch.tasks import get_task
@@ -271,10 +271,15 @@ def _representatives(probe: Replicas) -> tuple[Replicas, Tensor]:
 def _learning(spec: LossSpec) -> list[object]:
     # What moves while training shows in no gradient at the start; a limit that is kept at the start neither.
     moving: list[object] = [
-        [part.name, part.weighting.kind, list(learned_scalars(part))] for part in spec.parts if learned_scalars(part)
+        [part.name, part.weighting.kind, names] for part in spec.parts if (names := _optimised(part))
     ]
-    hidden = any(part.term.memory or not part.term.scaled for part in spec.parts)
+    carried = any(state.update is not None for part in spec.parts for state in part_states(part).values())
+    hidden = carried or not spec.balance.is_sum or any(not part.term.scaled for part in spec.parts)
     return [*moving, spec.key] if hidden else moving
+
+
+def _optimised(part: Part) -> list[str]:
+    return [name for name, state in part_states(part).items() if state.optimised]
 
 
 def _without_absolute(spec: LossSpec) -> LossSpec:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
+from torch import Tensor
+
 from losssearch.evaluation import Difference
-from losssearch.losses.part import learned_scalars
-from losssearch.losses.spec import LossSpec
 from losssearch.study.selecting.claim import Grade
 from losssearch.study.selecting.evidence import Evidence
 from losssearch.study.selecting.selection import Contender
@@ -116,10 +117,9 @@ class Referee(Protocol):
         ...
 
 
-def learned_state(spec: LossSpec, outcome: Outcome) -> dict[str, float]:
-    """Learned scalars after training, named as `losssearch.losses.compose.ComposedLoss` names them."""
-    names = [f"{index}_{name}" for index, part in enumerate(spec.parts) for name in learned_scalars(part)]
-    return dict(zip(names, outcome.learned, strict=True))
+def learned_state(outcome: Outcome) -> dict[str, Tensor]:
+    """What the loss has learned, named as `losssearch.losses.compose.ComposedLoss` names it."""
+    return {name: torch.as_tensor(value) for name, value in outcome.learned.items()}
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from losssearch.losses.compose import ComposedLoss
 from losssearch.training.boosting.forest import Floats, Forest
 from losssearch.training.boosting.objective import Objective
 from losssearch.training.boosting.plan import ROUNDS
@@ -78,9 +79,17 @@ class Member:
         """Mean utility over replicas; minus infinity where a replica diverged or never had a value."""
         return -np.inf if self.diverged else float(np.mean([tree.best for tree in self.trees]))
 
-    def learned(self) -> tuple[float, ...]:
-        """Mean learned scalars over replicas."""
-        return tuple(np.mean([tree.best_learned for tree in self.trees], axis=0).tolist())
+    def learned(self) -> dict[str, Floats]:
+        """What the loss has learned, by name, in the replica with the best utility."""
+        best = max(self.trees, key=lambda tree: tree.best)
+        losses = enumerate(piece.loss for piece in best.objective.pieces)
+        names = [
+            f"{place}_{name.split('_', 1)[1]}"
+            for place, loss in losses
+            if isinstance(loss, ComposedLoss)
+            for name in loss.learned
+        ]
+        return {name: np.asarray(value) for name, value in zip(names, best.best_learned, strict=True)}
 
 
 def stacked(members: Sequence[Member]) -> torch.Tensor:

@@ -6,8 +6,11 @@ import torch
 from torch import Tensor
 
 from losssearch.data.batch import Batch, Sizes, each
+from losssearch.errors import SpecError
+from losssearch.losses.balance import require_sum
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.inputs import offer_of
+from losssearch.losses.kept import kept_states
 from losssearch.losses.offer import Offer
 from losssearch.losses.spec import LossSpec
 from losssearch.training.boosting.objective import Piece, diagonal
@@ -17,7 +20,11 @@ PROBE_ROWS = 257
 
 
 def pieces_of(spec: LossSpec, facts: Batch, sizes: Sizes, offer: Offer | None = None) -> list[Piece]:
-    """The parts of ``spec`` as pieces, each with a state of its own; ``facts`` are those of one replica."""
+    """The parts of ``spec`` as pieces, each with a state of its own; ``facts`` are those of one replica.
+
+    Raises `SpecError` where the loss is no sum of its parts, or keeps what trees cannot move.
+    """
+    _require_grown(spec, sizes)
     offer = offer or offer_of(spec)
     facts = each(facts, Tensor.double)
     singles = [spec.alone(place) for place in range(len(spec.parts))]
@@ -25,6 +32,17 @@ def pieces_of(spec: LossSpec, facts: Batch, sizes: Sizes, offer: Offer | None = 
         Piece(_loss(one, facts, sizes, offer), kind_of(one, facts, sizes, offer), _read_beside(one, offer))
         for one in singles
     ]
+
+
+def _require_grown(spec: LossSpec, sizes: Sizes) -> None:
+    require_sum(spec.balance, "growing trees")
+    for kept in kept_states(spec, sizes):
+        state, number = kept.state, isinstance(kept.state.init, float)
+        if state.by_row or not number or (state.optimised and kept.shape):
+            raise SpecError(
+                f"trees are grown from losses that learn numbers and carry what starts as a number; {kept.name} of "
+                f"{spec.formula()} is another state: train a network with it"
+            )
 
 
 def kind_of(single: LossSpec, facts: Batch, sizes: Sizes, offer: Offer | None = None) -> str:
@@ -44,7 +62,7 @@ def kind_of(single: LossSpec, facts: Batch, sizes: Sizes, offer: Offer | None = 
     saved: list[int] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda kept: _noted(kept, saved), lambda kept: kept):
         value = loss(leaf, target, **context)
-    if not term.per_sample:
+    if not (term.per_sample and single.parts[0].weighting.record.affine):
         return "pairs" if any(size and size % PROBE_ROWS**2 == 0 for size in saved) else "batch"
     if term.learned:
         return "bent"  # its shape changes while it is trained

@@ -17,7 +17,7 @@ from losssearch.training.boosting.objective import BLOCK, Objective, initial_sco
 from losssearch.training.boosting.pieces import pieces_of
 
 CLASSES = {"binary": 2, "multiclass": 3, "regression": 0}
-FAIRNESS = {"group", "memory", "distance"}
+FAIRNESS = {"group", "distance"}
 ZERO = -0.6
 EVERY = [
     (kind, name)

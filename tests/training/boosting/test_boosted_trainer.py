@@ -211,7 +211,7 @@ def test_a_deadline_ends_it_early() -> None:
 def test_learned_scalars_are_told() -> None:
     (found,) = train("regression", candidate({"term": "general_robust"}))
     assert len(found.learned) == 2
-    assert all(np.isfinite(found.learned))
+    assert all(np.isfinite(value) for value in found.learned.values())
 
 
 def test_a_job_that_names_trees_grows_them() -> None:

@@ -1,0 +1,50 @@
+"""The value of a loss from those of its parts, by its balance. Works under ``torch.func.vmap``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from losssearch.losses.balance import Balance
+from losssearch.losses.part import received, updated
+from losssearch.losses.schedule import Scheduled, flat_numbers, number_at
+
+
+def balance_numbers(balance: Balance) -> dict[str, float]:
+    """Every number of the balance that may differ between members of a population."""
+    found: dict[str, float] = {}
+    for name, number in balance.numbers:
+        found |= flat_numbers(name, number)
+    return found
+
+
+def balance_kind(balance: Balance, parts: int) -> tuple[object, ...]:
+    """What must be equal for two losses of so many ``parts`` to be balanced together."""
+    schedules = [(name, number.kind) for name, number in balance.numbers if isinstance(number, Scheduled)]
+    return balance.kind, parts, tuple(schedules)
+
+
+def balanced(
+    balance: Balance, values: Tensor, progress: Tensor, numbers: Mapping[str, Any], states: Mapping[str, Tensor]
+) -> Tensor:
+    """The loss, a scalar, from the values of its parts ``[parts]``; `balance_numbers` names the ``numbers``."""
+    read, given = _arguments(balance, values, progress, numbers, states)
+    return balance.record.function(*read, **given)
+
+
+def next_balance(
+    balance: Balance, values: Tensor, progress: Tensor, numbers: Mapping[str, Any], states: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The states of the balance that an update moves, after one batch."""
+    read, given = _arguments(balance, values, progress, numbers, states)
+    return {name: update(*read, **given) for name, update in updated(balance.record.states).items()}
+
+
+def _arguments(
+    balance: Balance, values: Tensor, progress: Tensor, numbers: Mapping[str, Any], states: Mapping[str, Tensor]
+) -> tuple[list[Tensor], dict[str, Any]]:
+    given = {name: number_at(name, number, numbers, progress) for name, number in balance.numbers}
+    read = {"values": values, "progress": progress}
+    return [read[name] for name in balance.record.reads], given | received(balance.record.states, states)
