@@ -1,1 +1,1 @@
-"""The command line: one module a command, and `app` that puts them together."""
+"""The command line: one module per command, and `app`, which combines them."""

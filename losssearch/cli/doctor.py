@@ -1,4 +1,4 @@
-"""``losssearch doctor``: what is installed, which devices there are, which stores answer."""
+"""``losssearch doctor``: installed packages, available devices, and stores that respond."""
 
 from __future__ import annotations
 

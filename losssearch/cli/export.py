@@ -37,7 +37,7 @@ def export(
         typer.Option(metavar="URL", help="The study's store. Default: as it was started, study.db in its folder."),
     ] = None,
 ) -> None:
-    """Write the recommended loss: a bundle that needs torch alone, its spec as JSON, or an objective for trees."""
+    """Write the recommended loss: a bundle that needs only torch, its spec as JSON, or an objective for trees."""
     from losssearch.api import open_result
     from losssearch.cli.output import note
 

@@ -1,4 +1,4 @@
-"""``losssearch metrics``: what a study may be judged by, for each kind of task."""
+"""``losssearch metrics``: the metrics for each kind of task."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def metrics(
     imported: Import = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:
-    """List the metrics: which way is better, the unit, and what is tuned for it after training."""
+    """List the metrics with their direction, their unit, and what is tuned for them after training."""
     from losssearch.tasks import TASKS, get_task
 
     kinds = list(TASKS) if task is None else [get_task(task).kind]

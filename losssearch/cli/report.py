@@ -1,4 +1,4 @@
-"""``losssearch report``: the report of a finished study, made anew."""
+"""``losssearch report``: writes the report of a finished study again."""
 
 from __future__ import annotations
 

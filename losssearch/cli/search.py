@@ -166,7 +166,7 @@ def _listed(entries: list[str] | None) -> list[str]:
 
 
 def _numbers(option: str, entries: list[str] | None) -> list[float] | None:
-    """Numbers that come one by one or separated by commas; None where the option was not given."""
+    """Numbers that come one by one or separated by commas; None if the option was not given."""
     from losssearch.errors import OptionError
 
     if entries is None:

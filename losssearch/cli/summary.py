@@ -1,4 +1,4 @@
-"""The leaderboard and the verdict, as a terminal shows them."""
+"""The leaderboard and the verdict on a terminal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _WIDE = 110
 
 
 def print_summary(result: Mapping[str, Any], out: Path) -> None:
-    """Print the leaderboard, the verdict, how the groups fare and where things lie."""
+    """Print the leaderboard, the verdict, the figures of the groups, and the paths of the results."""
     print_leaderboard(result)
     screen = console()
     print_verdict(result)

@@ -44,7 +44,7 @@ def terms(
         typer.Option("--plot", metavar="FILE.png", help="Draw value and gradient of the named term; .svg or .pdf too."),
     ] = None,
 ) -> None:
-    """List the loss terms, or show one: what it reads, what may be tuned, where it comes from."""
+    """List the loss terms, or show one: the tensors that it reads, its hyperparameters, and its reference."""
     from losssearch.losses import terms as catalogue
 
     if name is None:

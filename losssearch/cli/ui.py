@@ -1,4 +1,4 @@
-"""``losssearch ui``: the MLflow pages on a study's runs."""
+"""``losssearch ui``: the MLflow UI on a study's runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def ui(
     ] = None,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Open the MLflow pages of a study; Ctrl-C stops them."""
+    """Open the MLflow UI of a study; Ctrl-C stops it."""
     folder = _newest() if folder is None else folder
     uri, artifacts = _tracked(folder)
     from losssearch.tracking.ui import serve_ui

@@ -1,8 +1,8 @@
-"""How good a trained model is: metrics of whole populations, what is tuned after training, and statistics.
+"""Evaluating trained models: metrics of whole populations, tuning after training, and statistics.
 
 `metrics` holds the metrics, one family per module, declared by `declaring.metric`; `registry` looks one up by name.
-`adjustment` tunes what a decision rule leaves open (`threshold`, `temperature`, `prior_shift`, `shift`) on
-validation outputs. `statistics` compares two models with an interval.
+`adjustment` tunes a `threshold`, `temperature`, `prior_shift` or `shift` on validation outputs. `statistics` compares
+two models with an interval.
 """
 
 from losssearch.evaluation.adjustment import Adjustment, evaluate, fit_adjustment

@@ -1,4 +1,4 @@
-"""What is tuned on validation outputs after training, member by member, and then applied to held-out outputs.
+"""Adjustments that are tuned on validation outputs after training, per member, and applied to held-out outputs.
 
 - threshold, for binary decisions: ``logit - threshold``
 - temperature, for probabilities: ``logits / temperature``
@@ -115,7 +115,7 @@ def evaluate(
     class_prior: Tensor | None = None,
     weight: Tensor | None = None,
 ) -> tuple[Tensor, Adjustment]:
-    """The metric after the adjustment that is best on these very rows, and that adjustment.
+    """The metric after the best adjustment on these rows, and that adjustment.
 
     Arguments and errors are those of `fit_adjustment`. Values are ``[...]``, float64; nan for a member with a
     non-finite output.

@@ -118,7 +118,7 @@ def records() -> tuple[MetricRecord, ...]:
 
 
 def record_of(function: object) -> MetricRecord | None:
-    """The declaration of a function by ``@metric``; None where there is none."""
+    """The declaration of a function by ``@metric``; None if there is none."""
     return next((record for record in reversed(_records) if record.function is function), None)
 
 

@@ -1,4 +1,4 @@
-"""What is tuned after training for a metric of which nothing is known but its values: the best point of a grid."""
+"""Tuning after training for a metric that is only known by its values: the best point of a grid."""
 
 from __future__ import annotations
 

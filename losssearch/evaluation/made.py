@@ -1,4 +1,4 @@
-"""What a metric is made of: how its function is computed, what is tuned for it, and what it must equal."""
+"""The parts of a metric: how its function is computed, what is tuned for it, and its oracle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every metric is made of: a value for each member of a population, and for resampled rows of one member.
+"""The computation of a metric: a value for each member of a population, and for resampled rows of one member.
 
 Most metrics are a function of a few sums over rows (`Summed`); this is what makes a bootstrap cheap, for it
 then needs only weighted sums. Metrics of ranks and medians bring their own two computations.

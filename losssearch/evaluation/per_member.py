@@ -100,7 +100,7 @@ class PerMember(Measure):
 
 
 def function_of(metric: Metric) -> Callable[..., Any] | None:
-    """The user's function that computes a metric; None where there is none."""
+    """The user's function that computes a metric; None if there is none."""
     measure = metric.function
     return measure.function if isinstance(measure, PerMember) else None
 

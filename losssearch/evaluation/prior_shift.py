@@ -1,4 +1,4 @@
-"""How far to shift logits against the class prior: ``logits - tau * log prior`` (Menon et al. 2021, post hoc).
+"""Tuning the shift of logits against the class prior: ``logits - tau * log prior`` (Menon et al. 2021, post hoc).
 
 At ``tau = 0`` the most likely class is predicted, at ``tau = 1`` the one that gains most over its prior.
 """

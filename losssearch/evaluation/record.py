@@ -68,7 +68,7 @@ class Metric:
         return self.function(outputs, target, weight)
 
     def check_weights(self) -> None:
-        """Raise `OptionError` where it cannot be computed, or tuned, for weighted rows."""
+        """Raise `OptionError` if it cannot be computed, or tuned, for weighted rows."""
         if not self.weighs:
             raise OptionError(
                 f"metric {self.name} has no parameter named weight, so it cannot be computed with sample weights: give "

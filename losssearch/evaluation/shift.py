@@ -1,4 +1,4 @@
-"""The number to add to all predictions of a regression model, best for a metric. All but that of counts are in
+"""The best number to add to all predictions of a regression model, by metric. All but that for counts have a
 closed form.
 """
 

@@ -1,4 +1,4 @@
-"""Whether one model is better than another, and by how much: intervals and bounds that own up to few seeds."""
+"""Comparing two models: differences with intervals and bounds that are valid for few seeds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK = 2**20
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much a model is better than another, in the metric's unit; positive is better.
+    """The difference between two models in the metric's unit; positive is better.
 
     ``interval`` is the ``level`` confidence interval. Where the metric is not defined, on all rows or on nearly
     every resample of them, the numbers are nan.

@@ -1,4 +1,4 @@
-"""The best decision threshold of a binary model, over all thresholds there are."""
+"""The best decision threshold of a binary model among all possible thresholds."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _decided(hits: Tensor, rows: Tensor, *, quality: Callable[..., Tensor]) -> T
 class Worst(Measure):
     """The lowest (``sign`` 1) or highest (-1) of the ``values`` of all cells, or groups, with `FEWEST` rows.
 
-    nan where none has as many. Sample weights change the values, and not which cells have rows enough.
+    nan if none has as many. Sample weights change the values, and not which cells have rows enough.
     """
 
     values: Values

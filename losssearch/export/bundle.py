@@ -37,7 +37,7 @@ def write_bundle(directory: Path | str, spec: LossSpec, **facts: Any) -> dict[st
     ``facts`` are those of `bundle_files`. Returns the paths under ``python``, ``spec``, ``weights``, ``pt2`` and
     ``report``, None for what the bundle does not hold.
 
-    Raises `OptionError` where ``directory`` holds something else than a bundle, `SpecError` where a fact is
+    Raises `OptionError` if ``directory`` holds something else than a bundle, `SpecError` if a fact is
     missing or does not fit the spec. Nothing is left half-written.
     """
     files = bundle_files(spec, **facts)
@@ -70,7 +70,7 @@ def bundle_files(
     ``target_scale`` the searched data's standardisation, in the target's own units, one per target
     column; ``groups`` how many sensitive groups there are.
 
-    Raises `SpecError` where a fact is missing or does not fit the spec.
+    Raises `SpecError` if a fact is missing or does not fit the spec.
     """
     prior = None if class_prior is None else tuple(torch.as_tensor(class_prior, dtype=torch.float32).detach().tolist())
     facts = LossFacts(
@@ -139,7 +139,7 @@ def _spec_json(facts: LossFacts, weights: bytes | None) -> bytes:
 
 
 def refuse_others(place: Path) -> None:
-    """Raise `OptionError` where a place holds something else than a bundle."""
+    """Raise `OptionError` if a place holds something else than a bundle."""
     if place.is_symlink() or (place.exists() and not place.is_dir()):
         raise OptionError(f"a bundle is a directory of its own, got {place}, which is a file or a link")
     if place.is_dir() and any(place.iterdir()) and not (place / SPEC_FILE).is_file():

@@ -58,7 +58,7 @@ def collect(roots: Iterable[tuple[str, str]]) -> Sources:
     """Cut out ``roots``, pairs of module and name, and recursively the module-level names that they use.
 
     Equal definitions are given once. Of two different ones with the same name the later is renamed after its
-    module; ``roots`` keep theirs. Raises `SpecError` where a definition needs a package other than torch
+    module; ``roots`` keep theirs. Raises `SpecError` if a definition needs a package other than torch
     and the standard library.
     """
     kept = tuple(roots)

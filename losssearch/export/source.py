@@ -32,7 +32,7 @@ _BASE_IMPORTS = frozenset(
 def loss_source(facts: LossFacts) -> str:
     """The text of ``loss.py``: the terms' own source, ``class Loss``, and a self-check with its numbers.
 
-    Deterministic: the same facts give the same text. Raises `SpecError` where a term's source cannot stand alone.
+    Deterministic: the same facts give the same text. Raises `SpecError` if a term's source cannot stand alone.
     """
     parts = facts.spec.parts
     functions = [

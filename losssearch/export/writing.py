@@ -25,7 +25,7 @@ _FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def write_whole(place: Path, content: bytes, *, follow: bool = True) -> None:
     """Write ``content`` to a new file in the same folder and rename it to ``place``; a link there is replaced.
 
-    ``follow``: whether the folder itself may be a link, as one that a user named may. Raises `OSError` where that
+    ``follow``: whether the folder itself may be a link, as one that a user named may. Raises `OSError` if that
     cannot be done; then ``place`` is what it was.
     """
     folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))

@@ -44,7 +44,7 @@ class TrialHandle:
         seed: the draw's seed, the same for every loss, so that losses are compared under the same conditions. PyTorch,
             NumPy and ``random`` are seeded with it before the function is called; use it to split and shuffle the data.
         device: where to train.
-        rate: the learning rate to train with, or None where the study sweeps none.
+        rate: the learning rate to train with, or None if the study sweeps none.
         epochs: how many epochs a training should take; the function may train for a different number.
 
     Example:

@@ -1,4 +1,4 @@
-"""What a trainer says of one candidate, and what it must be told to judge one."""
+"""The outcome of one candidate, and the judge that a trainer needs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one candidate fared.
+    """The result of training one candidate.
 
     ``utilities``: one per replica, at the best epoch and the best learning rate, larger is better; empty
     where the candidate failed. ``rungs``: pairs (epoch, mean utility). ``held``: adjusted outputs

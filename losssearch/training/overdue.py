@@ -1,8 +1,8 @@
 """Ends a user's training function that does not return when the time budget is over.
 
 A function that looks at `TrialHandle.should_stop` ends by itself. One that does not, or that hangs, is interrupted by
-an alarm (SIGALRM), in this process and in Ray workers alike. An alarm is answered by Python code alone: what hangs in
-native code is ended only where it runs in a worker, by killing the worker.
+an alarm (SIGALRM), in this process and in Ray workers alike. Only Python code responds to an alarm: code that
+hangs in a native library is ended only in a worker, by killing the worker.
 """
 
 from __future__ import annotations

@@ -55,12 +55,12 @@ class PrivateFit:
 
 
 def check_private(privacy: Privacy) -> None:
-    """Raise `OptionError` where the promise cannot be accounted for: without Opacus, or at no noise at all."""
+    """Raise `OptionError` if the promise cannot be accounted for: without Opacus, or at no noise at all."""
     _noise_multiplier(privacy, sample_rate=0.01, steps=100)
 
 
 def require_per_sample(spec: LossSpec, offer: Offer = STANDARD) -> None:
-    """Raise `OptionError` where a loss is not a mean over samples, so that no gradient belongs to one sample."""
+    """Raise `OptionError` if a loss is not a mean over samples, so that no gradient belongs to one sample."""
     if not spec.balance.is_sum:
         raise OptionError(f"private training needs a loss that is the sum of its parts, not their {spec.balance.kind}")
     for part in spec.parts:

@@ -1,4 +1,4 @@
-"""The quicker of two libraries for matrix products on the CPU, where it computes the same."""
+"""Using the faster of two libraries for matrix products on the CPU, if it is as exact."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _write(precision: str) -> None:
 
 @cache
 def onednn_is_exact() -> bool:
-    """Whether oneDNN, allowed to compute in bfloat16, still computes in float32 here; tried once a process."""
+    """Whether oneDNN, allowed to compute in bfloat16, still computes in float32 here; tried once per process."""
     if _setting() is None or not torch.backends.mkldnn.is_available():
         return False
     with no_change():

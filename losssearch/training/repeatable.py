@@ -1,4 +1,4 @@
-"""Training on a CUDA device that gives the same digits each time."""
+"""Reproducible training on a CUDA device."""
 
 from __future__ import annotations
 

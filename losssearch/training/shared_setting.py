@@ -1,4 +1,4 @@
-"""A setting of the whole process that several studies may need at the same time, in threads of their own."""
+"""A process-wide setting that several studies in different threads may need at the same time."""
 
 from __future__ import annotations
 

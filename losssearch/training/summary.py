@@ -1,4 +1,4 @@
-"""What is decided about members by, read from the device in one transfer: each transfer waits for the device."""
+"""The figures by which members are pruned, read from the device in one transfer, because each transfer waits."""
 
 from __future__ import annotations
 

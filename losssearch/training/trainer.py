@@ -54,7 +54,7 @@ def train_population(
     share: float = 1.0,
     offer: Offer = STANDARD,
 ) -> list[Outcome]:
-    """Train every candidate at each of its learning rates in every replica; one outcome a candidate, in order.
+    """Train every candidate at each of its learning rates in every replica; one outcome per candidate, in order.
 
     See `population_course`.
     """

@@ -1,4 +1,4 @@
-"""Candidates trained by a user's own function: what it is called with, and what its answer counts for."""
+"""Training candidates with a user's own function: how it is called, and how its result is used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from losssearch.training.outcome import CUT, Outcome
 from losssearch.training.overdue import Overdue, alarm
 
 TrainFunction: TypeAlias = Callable[[nn.Module, TrialHandle], float | None]
-"""Trains the user's model with the loss module; gives the metric, or None where the best reported value counts."""
+"""Trains the user's model with the loss module; gives the metric, or None if the best reported value counts."""
 
 NO_RETURN = f"{CUT}: the training function did not return, nor report a value"
 """The reason of a trial whose function was ended before it had said anything."""
@@ -60,7 +60,7 @@ class FunctionRules:
 
 @dataclass
 class _Run:
-    """One call of the function: ``value`` is a utility, None where it failed for the ``reason``."""
+    """One call of the function: ``value`` is a utility, None if it failed for the ``reason``."""
 
     value: float | None = None
     epochs: int = 0

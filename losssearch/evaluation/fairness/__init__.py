@@ -1,4 +1,4 @@
-"""Whether a model treats groups alike, judged on the decisions that it takes.
+"""How equally a model treats groups, judged by its decisions.
 
 `gaps` is the registry of what may be compared, `constraint` reads ``GAP <= LIMIT``, `rates` and `bound` give a
 gap and how large it may be, `threshold`, `group_thresholds` and `grid` tune within constraints, `judge` puts

@@ -1,4 +1,4 @@
-"""How far the rates of groups move together from sample to sample, by a bootstrap over rows."""
+"""The joint variation of groups' rates between samples, by a bootstrap over rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large a gap may be, given what was seen of it: confidence bounds.
+"""Confidence bounds of a gap.
 
 The bound of a difference is the largest, over cells and pairs of groups, of ``g + z sqrt(v_a + v_b)``. As the
 largest of bounds it covers the largest true gap as often as one bound covers one gap, whatever the number of

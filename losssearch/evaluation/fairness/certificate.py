@@ -1,4 +1,4 @@
-"""Whether a constraint holds, on rows that were used for nothing else."""
+"""Certifying a constraint on rows that were used for nothing else."""
 
 from __future__ import annotations
 

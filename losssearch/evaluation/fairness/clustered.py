@@ -1,4 +1,4 @@
-"""How uncertain the rates of groups are where rows come in clusters, such as those of one patient."""
+"""The uncertainty of groups' rates if rows come in clusters, such as those of one patient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good the members of a population are at a metric, held to constraints on how they treat groups."""
+"""Evaluating the members of a population by a metric under constraints between groups."""
 
 from __future__ import annotations
 

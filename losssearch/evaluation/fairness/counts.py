@@ -1,4 +1,4 @@
-"""How many rows of each group were decided how: all that a gap of decisions depends on."""
+"""Counts of rows by group and decision, on which every gap of decisions depends."""
 
 from __future__ import annotations
 

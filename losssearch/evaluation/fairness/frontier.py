@@ -101,7 +101,7 @@ def undominated(
     """All thresholds of one member that no other beats in both metric and gap, smallest gap first.
 
     Arguments as for `frontier`, without leading dimensions: scores, target and group are ``[N]``. Gives rows of
-    threshold, utility and gap, ``[P, 3]``, float64; none where a score is not finite.
+    threshold, utility and gap, ``[P, 3]``, float64; none if a score is not finite.
 
     Raises:
         OptionError: Where ids or shapes do not fit, or the gap is no function of decisions.

@@ -1,4 +1,4 @@
-"""One decision threshold a group: what post-processing can do that knows the group when it decides.
+"""One decision threshold per group: what post-processing can do that knows the group when it decides.
 
 The idea of Hardt et al. 2016, "Equality of opportunity in supervised learning", section 3.2, but without its coin
 tosses: a row is decided alike each time.
@@ -161,7 +161,7 @@ def group_threshold_front(
         limits: On the gap, for more than two groups.
 
     Returns:
-        Rows of thresholds, utility and gap, ``[P, groups + 2]``, float64; none where a score is not finite.
+        Rows of thresholds, utility and gap, ``[P, groups + 2]``, float64; none if a score is not finite.
 
     Raises:
         OptionError: Where ids or shapes do not fit, or the gap is no function of decisions.

@@ -18,7 +18,7 @@ from losssearch.evaluation.fairness.rates import rates
 from losssearch.tasks import get_task
 
 Estimate = dict[str, float | None]
-"""``value``, ``low`` and ``high``; None where the group has no row to tell."""
+"""``value``, ``low`` and ``high``; None if the group has no row to tell."""
 
 
 def group_table(

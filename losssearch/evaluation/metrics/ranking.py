@@ -1,6 +1,6 @@
 """Metrics of a ranking: roc_auc and average_precision. Tied scores count as tied, exactly.
 
-Both are nan where the target holds one class only: neither is defined there.
+Both are nan if the target holds one class only: neither is defined there.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def of_counts(quality: Callable[..., Tensor], view: View) -> Summed:
 
 
 def quality_of(metric: Metric) -> Quality | None:
-    """The metric as a function of confusion counts, or None where it is none."""
+    """The metric as a function of confusion counts, or None if it is none."""
     function = metric.function
     if isinstance(function, Summed) and function.addends is counts:
         return function.value

@@ -1,4 +1,4 @@
-"""What trees are grown from: the gradient of a loss by every score, and the diagonal of its Hessian.
+"""The objective of boosted trees: the gradient of a loss with respect to every score, and the diagonal of its Hessian.
 
 A tree's leaf takes the step ``-sum(gradient) / sum(hessian)``, so the Hessian must be above zero and must not be
 far too small. It is taken part by part:
@@ -10,7 +10,7 @@ far too small. It is taken part by part:
 The size of the gradient bounds the curvature of whatever sees a score through a sigmoid, since ``|s''| <= s'``; it
 limits the step of a leaf to one unit of score. Parts over pairs are computed in blocks of rows, drawn anew each round.
 
-This module imports numpy and torch alone: an exported objective is made of its very text.
+This module imports only numpy and torch, because an exported objective contains its text.
 """
 
 from __future__ import annotations

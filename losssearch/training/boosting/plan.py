@@ -1,4 +1,4 @@
-"""The training plan of boosted trees, in the words of the plan that all models share."""
+"""The training plan of boosted trees, expressed as the plan that all models share."""
 
 from __future__ import annotations
 
