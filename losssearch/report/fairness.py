@@ -6,26 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from losssearch.evaluation.fairness.gaps import meaning
 from losssearch.report.leaderboard import higher_is_better
 from losssearch.report.standing import Standing, figure, standings
 from losssearch.tasks import get_task
 
 _ALIKE = 0.02
 """Share of rows below which a decision is hardly ever taken."""
-
-_MEANINGS = {
-    "demographic_parity": "the share of rows that are decided positive",
-    "equalized_odds": "the true positive rate and the false positive rate",
-    "equal_opportunity": "the share of positive rows that are found",
-    "predictive_equality": "the share of negative rows that are decided positive",
-    "predictive_parity": "the share of positive decisions that are right",
-    "accuracy": "the share of right decisions",
-    "calibration": "the mean probability less the share of positive rows",
-    "mean_prediction": "the mean prediction",
-    "mean_error": "the mean of prediction less target",
-    "mae": "the mean absolute error",
-    "rmse": "the root mean squared error",
-}
 
 
 @dataclass(frozen=True)
@@ -71,20 +58,6 @@ def shown_front(result: Mapping[str, Any], most: int = 20) -> list[Mapping[str, 
     if len(front) <= most:
         return front
     return [front[round(place * (len(front) - 1) / (most - 1))] for place in range(most)]
-
-
-def meaning(name: str) -> str:
-    """What a gap compares, in words."""
-    if name.startswith("worst_group_"):
-        return f"{name.removeprefix('worst_group_').replace('_', ' ')} of the group that is served worst"
-    if name == "bounded_group_loss":
-        return "the mean loss of the group with the largest"
-    if name in ("attribute_correlation", "decision_correlation"):
-        what = "the score" if name.startswith("attribute") else "decisions"
-        return f"the size of the linear correlation between {what} and the attribute, of 0 to 1"
-    base, _, compare = name.rpartition("_")
-    what = _MEANINGS.get(base, base.replace("_", " "))
-    return f"the {'smallest ratio' if compare == 'ratio' else 'largest difference'} between two groups in {what}"
 
 
 def warnings(result: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from losssearch.evaluation.fairness.gaps import meaning
 from losssearch.export.usage import usage_lines
 from losssearch.export.writing import write_whole
 from losssearch.losses.spec import LossSpec
@@ -17,7 +18,6 @@ from losssearch.report.fairness import (
     group_rows,
     group_thresholds,
     judged_by,
-    meaning,
     price,
     promise,
     shown_front,

@@ -16,6 +16,7 @@ from losssearch.evaluation import declaring, evaluate, get_metric, metrics_for, 
 from losssearch.evaluation.registry import asked_metric, kinds_of
 from losssearch.evaluation.worst_cell import cells
 from losssearch.losses.domains import Float
+from losssearch.tasks.view import View, unchanged
 
 ROWS = 60
 
@@ -97,6 +98,29 @@ def test_a_function_may_read_the_group_of_each_row() -> None:
 
 def lambda_of_groups(outputs: Tensor, target: Tensor, group: Tensor) -> float:
     return 0.0
+
+
+def pair_deviance(outputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    mean, log_variance = outputs[:, :2], outputs[:, 2:]
+    found = ((target - mean).square() / log_variance.exp() + log_variance).sum(-1)
+    return found.mean() if weight is None else (found * weight).sum() / weight.sum()
+
+
+def test_a_target_of_several_columns_and_outputs_of_several_heads() -> None:
+    view = View("pair", decide=unchanged, columns=True, target_columns=True)
+    own = declaring.undeclared(pair_deviance, "minimize", "pair").make(view)
+    outputs, target, weight = torch.randn(2, 3, ROWS, 4), torch.randn(2, 1, ROWS, 2), torch.rand(2, 1, ROWS) + 0.5
+    expected = [[pair_deviance(outputs[r, k].double(), target[r, 0].double()) for k in range(3)] for r in range(2)]
+    torch.testing.assert_close(own(outputs, target), torch.tensor(expected, dtype=torch.float64))
+    expected = [
+        [pair_deviance(outputs[r, k].double(), target[r, 0].double(), weight[r, 0]) for k in range(3)] for r in range(2)
+    ]
+    torch.testing.assert_close(own(outputs, target, weight), torch.tensor(expected, dtype=torch.float64))
+    for rows in (target[0, 0], target[:, 0]):  # of all seeds, or one for each
+        found = paired_difference(own, outputs[:, 0], outputs[:, 1], rows, resamples=20, seed=1)
+        assert found.interval[0] < found.difference < found.interval[1]
+    with pytest.raises(OptionError, match="same rows"):
+        own(outputs, target[..., 0])
 
 
 def test_two_parameters_of_other_names_are_outputs_and_target() -> None:

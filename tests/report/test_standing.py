@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from losssearch.report.fairness import meaning, price, promise, warnings
+from losssearch.evaluation.fairness.gaps import meaning
+from losssearch.report.fairness import price, promise, warnings
 from losssearch.report.leaderboard import as_records, leaderboard
 from losssearch.report.standing import Standing, excess, standings
 

@@ -45,6 +45,8 @@ class Gap:
     reads: Literal["decision", "score"]
     cells: str
     reference: str
+    what: str = ""
+    """What is compared, in words."""
     operator: Operator = "<="
     low: float = 0.0
     high: float = 1.0
@@ -60,6 +62,12 @@ class Gap:
     def counted(self) -> bool:
         """Whether it is a function of counts of decisions, and so known at every threshold of a binary model."""
         return self.shares is not None or self.quality is not None
+
+    @property
+    def meaning(self) -> str:
+        """What it is, in words."""
+        compared = {"difference": "largest difference", "ratio": "smallest ratio"}.get(self.compare)
+        return f"the {compared} between two groups in {self.what}" if compared else self.what
 
     def fits(self, kind: str, view: View) -> bool:
         """Whether it is for this kind of task, or for all of this view."""
@@ -84,6 +92,7 @@ def gap(
     reads: Literal["decision", "score"],
     cells: str,
     reference: str,
+    what: str,
     operator: Operator = "<=",
     high: float = 1.0,
     root: bool = False,
@@ -100,7 +109,7 @@ def gap(
         tasks = frozenset(view.name for view in views)
         _declared.append(
             Gap(
-                name, tasks, statistic, compare, reads, cells, reference,
+                name, tasks, statistic, compare, reads, cells, reference, what,
                 operator=operator, high=high, root=root, fairlearn=fairlearn, **given,
             )
         )  # fmt: skip

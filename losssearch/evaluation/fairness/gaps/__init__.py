@@ -29,6 +29,7 @@ __all__ = [
     "decisions",
     "gaps_for",
     "get_gap",
+    "meaning",
     "means",
 ]
 
@@ -73,6 +74,18 @@ def get_gap(name: str, task: str) -> Gap:
     raise OptionError(f"gap {name} fits {others}, not {task}; gaps for {task}: {', '.join(fitting)}")
 
 
+def meaning(name: str) -> str:
+    """What the gap of this name compares, in words."""
+    if name.startswith(WORST):
+        return _worst_in_words(name.removeprefix(WORST))
+    found = next((gap for gap in (*GAPS, *ATTRIBUTE_GAPS) if gap.name == name), None)
+    return name.replace("_", " ") if found is None else found.meaning
+
+
+def _worst_in_words(metric: str) -> str:
+    return f"{metric.replace('_', ' ')} of the group that is served worst"
+
+
 def _worst(name: str, task: str) -> Gap:
     metric = get_metric(name.removeprefix(WORST), task)
     simple, quality = metric.statistic == "accuracy", quality_of(metric)
@@ -85,6 +98,7 @@ def _worst(name: str, task: str) -> Gap:
         reads="decision" if decided else "score",
         cells=f"{metric.name} of the group",
         reference="Sagawa et al. 2020, Distributionally robust neural networks for group shifts",
+        what=_worst_in_words(metric.name),
         operator=">=" if metric.direction == "maximize" else "<=",
         low=metric.low,
         high=metric.high,

@@ -18,8 +18,11 @@ _correlation = partial(
 )
 _SCORES, _DECISIONS = "attribute_correlation", "decision_correlation"
 _OF_SCORES, _OF_DECISIONS = "correlation of the score with the attribute", "correlation of decisions with the attribute"
-_of_scores = partial(_correlation, _SCORES, statistic=_SCORES, reads="score")
-_of_decisions = partial(_correlation, _DECISIONS, statistic=_DECISIONS, reads="decision")
+_WHAT = "the size of the linear correlation between {} and the attribute, of 0 to 1"
+_of_scores = partial(_correlation, _SCORES, statistic=_SCORES, reads="score", what=_WHAT.format("the score"))
+_of_decisions = partial(
+    _correlation, _DECISIONS, statistic=_DECISIONS, reads="decision", what=_WHAT.format("decisions")
+)
 
 
 @_of_scores(task=LOGIT, cells=_OF_SCORES)

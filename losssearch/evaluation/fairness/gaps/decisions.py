@@ -18,11 +18,17 @@ _CHOULDECHOVA = "Chouldechova 2017, Fair prediction with disparate impact"
 _share = partial(gap, task=(LOGIT, LOGITS), computed="shares", reads="decision")
 _difference = partial(_share, compare="difference")
 _ratio = partial(_share, compare="ratio", operator=">=")
-_parity = {"statistic": "positive_rate", "cells": "decided positive by rows", "reference": _AGARWAL}
+_parity = {
+    "statistic": "positive_rate",
+    "cells": "decided positive by rows",
+    "reference": _AGARWAL,
+    "what": "the share of rows that are decided positive",
+}
 _odds = {
     "statistic": "equalized_odds",
     "cells": "hits by positives; false positives by negatives",
     "reference": _HARDT,
+    "what": "the true positive rate and the false positive rate",
 }
 
 
@@ -54,6 +60,7 @@ def equalized_odds(counts: Counts) -> tuple[Tensor, Tensor]:
     statistic="true_positive_rate",
     cells="hits by positives",
     reference=_HARDT,
+    what="the share of positive rows that are found",
     fairlearn="equal_opportunity_difference",
 )
 def true_positive_rate(counts: Counts) -> tuple[Tensor, Tensor]:
@@ -66,6 +73,7 @@ def true_positive_rate(counts: Counts) -> tuple[Tensor, Tensor]:
     statistic="false_positive_rate",
     cells="false positives by negatives",
     reference=_CHOULDECHOVA,
+    what="the share of negative rows that are decided positive",
     fairlearn="false_positive_rate_difference",
 )
 def false_positive_rate(counts: Counts) -> tuple[Tensor, Tensor]:
@@ -78,6 +86,7 @@ def false_positive_rate(counts: Counts) -> tuple[Tensor, Tensor]:
     statistic="precision",
     cells="hits by decided positive",
     reference=_CHOULDECHOVA,
+    what="the share of positive decisions that are right",
     fairlearn="precision_score_difference",
 )
 def precision(counts: Counts) -> tuple[Tensor, Tensor]:
@@ -90,6 +99,7 @@ def precision(counts: Counts) -> tuple[Tensor, Tensor]:
     statistic="accuracy",
     cells="right decisions by rows",
     reference="Berk et al. 2021, Fairness in criminal justice risk assessments",
+    what="the share of right decisions",
     fairlearn="accuracy_score_difference",
 )
 def accuracy(counts: Counts) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ _bounded = partial(
     compare="worst",
     reads="score",
     reference="Agarwal et al. 2019, Fair regression",
+    what="the mean loss of the group with the largest",
     high=UNBOUNDED,
 )
 _CALDERS = "Calders et al. 2013, Controlling attribute effect in linear regression"
@@ -31,6 +32,7 @@ _CALDERS = "Calders et al. 2013, Controlling attribute effect in linear regressi
     statistic="calibration",
     cells="probability minus label by rows",
     reference="Pleiss et al. 2017, On fairness and calibration",
+    what="the mean probability less the share of positive rows",
 )
 def calibration_error(scores: Tensor, target: Tensor) -> Tensor:
     """Probability minus label."""
@@ -50,7 +52,11 @@ def multiclass_loss(scores: Tensor, target: Tensor) -> Tensor:
 
 
 @_of_predictions(
-    "mean_prediction_difference", statistic="mean_prediction", cells="prediction by rows", reference=_CALDERS
+    "mean_prediction_difference",
+    statistic="mean_prediction",
+    cells="prediction by rows",
+    reference=_CALDERS,
+    what="the mean prediction",
 )
 def prediction(scores: Tensor, target: Tensor) -> Tensor:
     """The prediction."""
@@ -58,7 +64,11 @@ def prediction(scores: Tensor, target: Tensor) -> Tensor:
 
 
 @_of_predictions(
-    "mean_error_difference", statistic="mean_error", cells="prediction minus target by rows", reference=_CALDERS
+    "mean_error_difference",
+    statistic="mean_error",
+    cells="prediction minus target by rows",
+    reference=_CALDERS,
+    what="the mean of prediction less target",
 )
 def error(scores: Tensor, target: Tensor) -> Tensor:
     """Prediction minus target."""
@@ -70,6 +80,7 @@ def error(scores: Tensor, target: Tensor) -> Tensor:
     statistic="mean_absolute_error",
     cells="absolute error by rows",
     reference="as accuracy_difference",
+    what="the mean absolute error",
 )
 def absolute_error(scores: Tensor, target: Tensor) -> Tensor:
     """Its size."""
@@ -82,6 +93,7 @@ def absolute_error(scores: Tensor, target: Tensor) -> Tensor:
     statistic="mean_loss",
     cells="squared error by rows, the root of it",
     reference="as accuracy_difference",
+    what="the root mean squared error",
     root=True,
 )
 def squared_error(scores: Tensor, target: Tensor) -> Tensor:
