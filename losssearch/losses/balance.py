@@ -31,13 +31,13 @@ def balance(
 
     Args:
         formula: How it is printed, with ``{part}`` for the sum of the parts and ``{NAME}`` for a number.
-        latex: The same as LaTeX; ``formula`` where left out.
-        reference: Where it comes from.
-        meaning: The whole formula, where ``formula`` abbreviates it.
+        latex: The same as LaTeX; ``formula`` by default.
+        reference: The paper or book that it comes from.
+        meaning: The whole formula, if ``formula`` is an abbreviation.
         **declared: The domain of each number, and the states.
 
     Raises:
-        SpecError: where the name is taken, or the signature does not fit the declaration.
+        SpecError: the name is taken, or the signature does not match the declaration.
     """
 
     def register(function: Callable[..., Tensor]) -> Record:
@@ -53,7 +53,7 @@ def balance(
 class Balance:
     """How the parts of a loss become one number: the balance ``kind`` at its ``numbers``.
 
-    Raises `UnknownNameError` for a kind that nobody declared, `SpecError` for a number out of its range.
+    Raises `UnknownNameError` for an undeclared kind, `SpecError` for a number out of its range.
     """
 
     kind: str

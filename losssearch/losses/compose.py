@@ -31,16 +31,16 @@ _UNREAD = torch.zeros(())
 
 
 class ComposedLoss(nn.Module):
-    """The loss that a spec describes.
+    """The loss that a spec describes, as a PyTorch module; made by `losssearch.compose` and `losssearch.load_loss`.
 
-    What the loss learns are parameters: give ``loss.parameters()`` to the optimiser in addition to the model's.
-    ``class_prior`` ``[classes]`` is kept as a buffer for the terms that read it, and so is ``zero``, where the target's
-    own zero lies in the unit of the targets that it will be given (0 for raw ones). What the loss carries from batch to
-    batch are buffers too, moved by every call in training mode; their shapes may depend on ``groups``, ``classes`` and
-    ``rows``, the numbers of sensitive groups, classes and training rows. ``seed``: of states that start at random.
+    What the loss learns are parameters: pass ``loss.parameters()`` to the optimiser in addition to the model's.
+    ``class_prior`` ``[classes]`` is kept as a buffer for the terms that read it, and so is ``zero``, the position of
+    the target's own zero in the unit of the targets that it receives (0 for raw ones). What the loss carries from batch
+    to batch are buffers too, moved by every call in training mode; their shapes may depend on ``groups``, ``classes``
+    and ``rows``, the numbers of sensitive groups, classes and training rows. ``seed``: of states that start at random.
 
-    ``reduction`` is "mean", "sum" or "none" over samples, as in PyTorch; a loss with a part that gives one value per
-    batch, or the mean of the worst share of one, has "mean" alone. ``offer`` says how the tensors that terms read are
+    ``reduction`` is "mean", "sum" or "none" over samples, as in PyTorch; a loss with a part that returns one value per
+    batch, or the mean of the largest losses of one, only has "mean". ``offer`` says how the tensors that terms read are
     made, by default as the other terms tell; a kind of task that offers tensors of its own has its own, and its terms
     may read further ``facts``.
     """
@@ -234,7 +234,7 @@ class ComposedLoss(nn.Module):
     def _arrived(self, output: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Outputs, targets and weights once they are checked."""
         if "logit" in self._reads and output.dim() == 2:
-            require_two_classes(output)  # before targets are checked against so many classes
+            require_two_classes(output)  # before targets are checked against this number of classes
         try:
             if weight is not None:
                 weight = sample_weights(weight, output)
@@ -272,13 +272,34 @@ def compose(
     rows: int = 0,
     seed: int = 0,
 ) -> ComposedLoss:
-    """Build the module of a spec, or of its JSON form; raise `SpecError` with the rule that it breaks.
+    """Build the loss module of a spec.
 
-    ``groups``: how many sensitive groups there are, for fairness terms; ``classes``: how many classes, where it is
-    neither two nor the length of ``class_prior``; ``zero``: where the target's own zero lies in the unit of the targets
-    (minus mean over scale of standardised ones, 0 for raw ones), for the terms that read it; ``reduction``: "mean",
-    "sum" or "none" over samples; ``rows``: how many training rows there are, for terms that keep a state for each;
-    ``seed``: of states that start at random.
+    Args:
+        spec: a `LossSpec`, or its JSON form as a mapping.
+        class_prior: the share of each class ``[classes]``, for terms that read it.
+        groups: the number of sensitive groups, for fairness terms.
+        classes: the number of classes, if it is neither two nor the length of ``class_prior``.
+        zero: the position of the target's own zero in the unit of the targets, for terms that read it: ``-mean /
+            scale`` for standardised targets, 0 for raw ones.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"`` over samples.
+        offer: the tensors that a kind of task offers to terms; those of the built-in kinds by default.
+        rows: the number of training rows, for terms that keep a state for each.
+        seed: the seed of states that start at random.
+
+    Returns:
+        The loss, called as ``loss(output, target, weight=…, progress=…)``.
+
+    Raises:
+        SpecError: the spec breaks a rule; the message says which.
+
+    Example:
+        >>> import torch
+        >>> import losssearch as ls
+        >>> loss = ls.compose(
+        ...     {"parts": [{"term": "binary_cross_entropy"}, {"term": "pairwise_auc", "weight": 0.5}]}
+        ... )
+        >>> loss(torch.tensor([2.0, -1.0, 0.5]), torch.tensor([1, 0, 0]))
+        tensor(0.3559)
     """
     read = spec if isinstance(spec, LossSpec) else LossSpec.from_json(spec)
     return ComposedLoss(

@@ -1,4 +1,4 @@
-"""The ranges that a hyperparameter may take, stated beside the term that has it.
+"""The ranges that a hyperparameter may take, stated in the declaration of its term.
 
 A domain is a frozen value object that validates itself. The registry, the default search space,
 the catalogue and the contract tests all read it; none of them repeats it.

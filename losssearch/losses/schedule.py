@@ -84,13 +84,13 @@ def schedule(
 
     Args:
         formula: How it is printed, with ``{NAME}`` for each number.
-        latex: The same as LaTeX; ``formula`` where left out.
-        reference: Where it comes from.
+        latex: The same as LaTeX; ``formula`` by default.
+        reference: The paper or book that it comes from.
         plain: Whether it computes the same with Python's numbers in place of tensors.
         **declared: The domain of each number; `LEVEL` for values of the scheduled number itself.
 
     Raises:
-        SpecError: where the name is taken, or the signature does not fit the declaration.
+        SpecError: the name is taken, or the signature does not match the declaration.
     """
 
     def register(function: Callable[..., Tensor]) -> Schedule:

@@ -7,10 +7,18 @@ JSON form::
 
 A ``weight`` is a number or a weighting, such as ``{"learned": "uncertainty"}``. A ``reduction`` is ``"mean"`` or
 ``{"cvar": 0.5}``, the mean of that share of the batch with the largest losses. Each of these numbers, and each real
-hyperparameter, may follow a schedule: ``{"schedule": "linear", "start": 1.0, "end": 0.0}``. A ``balance``, beside
-``parts``, says how the parts become the loss; it is left out where that is their sum. ``scale`` divides the part, so
-that unit weights mean gradients of equal size at initialisation; it is measured, not searched, and takes no part in
-identity.
+hyperparameter, may follow a schedule: ``{"schedule": "linear", "start": 1.0, "end": 0.0}``. A ``balance``, a
+key next to ``parts``, says how the parts become the loss; without one it is their sum. ``scale`` divides the part, so
+that unit weights mean gradients of equal size at initialisation; it is measured, not searched, and does not count for
+equality.
+
+Example:
+    >>> from losssearch.losses.spec import LossSpec
+    >>> spec = LossSpec.from_json({"parts": [{"term": "focal", "gamma": 1.5}]})
+    >>> spec.formula()
+    '...focal...'
+    >>> spec == LossSpec.from_json({"parts": [{"term": "focal", "gamma": 1.5, "weight": 3.0}]})
+    True
 """
 
 from __future__ import annotations

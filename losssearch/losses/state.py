@@ -1,4 +1,4 @@
-"""What a term, a weighting or a balance keeps while a model trains: its shape, how it starts and what moves it."""
+"""States: what a term, a weighting or a balance keeps while a model trains; shape, initial value and mover."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class _Array:
 
 @dataclass(frozen=True)
 class State:
-    """One tensor that is kept from batch to batch, declared beside the hyperparameters as a keyword-only parameter.
+    """One tensor that is kept from batch to batch, declared with the hyperparameters as a keyword-only parameter.
 
     Args:
         shape: The shape, or a function of the `Dimensions` that gives it.
@@ -78,9 +78,11 @@ class State:
             through it.
 
     Raises:
-        SpecError: for another mover, or where ``update`` is missing or left over.
+        SpecError: the mover is unknown, or ``update`` is missing or not needed.
 
     Example:
+        >>> import torch
+        >>> from losssearch.losses.state import State
         >>> State((8, 3), lambda shape, generator: 0.1 * torch.randn(shape, generator=generator)).moved_by
         'loss'
     """

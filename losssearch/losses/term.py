@@ -1,7 +1,16 @@
 """A loss term: a pure function from named tensors and named hyperparameters to a loss, and its record.
 
-The record states the facts that everything else reads: what the term reads, what may be tuned and in
-which range, what it learns, where it comes from. ``@loss_term`` makes it and enters it in the registry.
+The record states the facts that everything else uses: what the term reads, what may be tuned and in which range, what
+it learns, and its reference. ``@loss_term`` creates it and adds it to the registry, ``losssearch.terms``.
+
+Example:
+    >>> import torch
+    >>> import losssearch as ls
+    >>> focal = ls.terms["focal"]
+    >>> focal.reads, focal.defaults
+    (('logits', 'labels'), {'gamma': 2.0})
+    >>> focal.module(gamma=1.0)(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))
+    tensor(0.0842)
 """
 
 from __future__ import annotations
@@ -35,21 +44,32 @@ Setting: TypeAlias = Number | str
 
 @dataclass(frozen=True)
 class LossTerm:
-    """The record of one term.
+    """The record of one term, made by `losssearch.loss_term`.
 
-    ``per_sample``: the function gives ``[batch]``; otherwise a scalar for the whole batch.
-    ``nonnegative``: its value is never below zero. ``shift_invariant``: adding one number to all logits
-    of a sample changes nothing. ``family``: the module that the term stands in. ``scaled``: whether its weight is in
-    units of its gradient at initialisation; a fairness term's gradient may be 0 there, and its weight is absolute.
-    ``states``: what it keeps while a model trains, by the keyword that it is given as. ``soft_labels``: labels may also
-    be probabilities [batch, classes], floating; see `losssearch.losses.labels`.
+    Attributes:
+        name: the name of the term, which is that of its function.
+        function: the function itself.
+        family: the module that contains it.
+        reads: the tensors that it takes by position, in order.
+        domains: the range of each hyperparameter, by name.
+        states: the tensors that it keeps while a model trains, by name.
+        reference: the paper or book that it comes from.
+        per_sample: whether it returns ``[batch]``; otherwise it returns a scalar for the whole batch.
+        nonnegative: whether its value is never negative.
+        shift_invariant: whether adding a constant to all logits of a sample changes nothing.
+        scaled: whether its weight is in units of its gradient at initialisation. The gradient of a fairness term may be
+            0 there, so its weight is absolute.
+        weighs_group: whether it depends on samples only through sums of their group memberships.
+        soft_labels: whether labels may also be probabilities ``[batch, classes]``; see `losssearch.losses.labels`.
+        reads_weight: whether it takes sample weights after what it ``reads``.
+        for_numbers: its former name in losses for numeric targets, which spaces, stored specs and their keys may still
+            use; under that name the term is ``of_numbers``.
+        of_numbers: see ``for_numbers``.
+        summary: the first line of its docstring.
 
-    ``for_numbers``: its former name in losses for targets of numbers, which spaces, stored specs and their keys may
-    still have; under that name the term is ``of_numbers``.
-
-    Weights of samples count as repeated rows. A per-sample term leaves them to the mean over its values; one that
-    ``reads_weight`` takes them after what it ``reads``; one that ``weighs_group`` depends on samples by sums of their
-    memberships, so it is given memberships times weights. A batch-level term that does neither takes no weights.
+    Sample weights count as repeated rows. For a per-sample term, the mean of its values is weighted. A term that
+    ``reads_weight`` receives the weights; a term that ``weighs_group`` receives memberships times weights. Other
+    batch-level terms take no weights.
     """
 
     name: str
@@ -73,7 +93,7 @@ class LossTerm:
     def __call__(self, *tensors: Tensor | None, **hyperparameters: Tensor | str) -> Tensor:
         """Evaluate the term: tensors in the order of ``reads``; numbers as 0-dim tensors, choices as names.
 
-        A term that ``reads_weight`` may be given the weights of the samples after these, None where left out.
+        A term that ``reads_weight`` may be given the sample weights after these; None by default.
         """
         if self.reads_weight and len(tensors) == len(self.reads):
             tensors = (*tensors, None)
@@ -83,21 +103,21 @@ class LossTerm:
         return _by_name, (self.name,)
 
     def fits(self, offered: frozenset[str]) -> bool:
-        """Whether a task that offers these tensors gives this term all that it reads."""
+        """Whether a task that offers these tensors has everything that the term reads."""
         return offered.issuperset(self.reads)
 
     @property
     def needs_ids(self) -> bool:
-        """Whether targets must be class ids, since probabilities mean nothing to the term."""
+        """Whether targets must be class ids, because the term cannot read probabilities."""
         return "labels" in self.reads and not self.soft_labels
 
     @property
     def takes_weights(self) -> bool:
-        """Whether samples may have weights."""
+        """Whether the term supports sample weights."""
         return self.per_sample or self.reads_weight or self.weighs_group
 
     def require_weights(self) -> None:
-        """Raise `SpecError` where samples may have no weights."""
+        """Raise `SpecError` if the term does not support sample weights."""
         if not self.takes_weights:
             raise SpecError(
                 f"{self.name} gives one value per batch and cannot weigh its samples: leave the weights out, or "
@@ -136,15 +156,29 @@ class LossTerm:
         }
 
     def module(self, *, reduction: TermReduction = "mean", **hyperparameters: float | str) -> TermModule:
-        """The term as a module: ``terms["focal"].module(gamma=2.0)(logits, labels)``.
+        """Make a PyTorch module of the term.
 
-        Logits are ``[batch, classes]``; of two classes, the logit of class 1 ``[batch]`` serves as well. ``reduction``
-        is "mean", "sum" or "none" over samples; a batch-level term has "mean" alone.
-        Raises `SpecError` for another reduction, an unknown hyperparameter or a value out of range.
+        Args:
+            reduction: ``"mean"``, ``"sum"`` or ``"none"`` over samples; a batch-level term only has ``"mean"``.
+            **hyperparameters: values within the term's ranges; the others keep their defaults.
+
+        Returns:
+            The module, which takes the tensors that the term reads, in order. Logits are ``[batch, classes]``; for two
+            classes, the logit of class 1 ``[batch]`` is accepted as well.
+
+        Raises:
+            SpecError: the reduction or a hyperparameter is unknown, or a value is out of range.
+
+        Example:
+            >>> import torch
+            >>> import losssearch as ls
+            >>> loss = ls.terms["binary_cross_entropy"].module(reduction="none")
+            >>> loss(torch.tensor([0.0, 2.0]), torch.tensor([1, 1]))
+            tensor([0.6931, 0.1269])
         """
         allowed = ("mean", "sum", "none") if self.per_sample else ("mean",)
         if reduction not in allowed:
-            why = "" if self.per_sample else ", since it gives one value a batch"
+            why = "" if self.per_sample else ", since it gives one value per batch"
             raise SpecError(f"{self.name}'s reduction must be one of {', '.join(allowed)}{why}; got {reduction!r}")
         return TermModule(self, self.check(hyperparameters), reduction)
 
@@ -154,10 +188,10 @@ def _checked(name: str, value: object, domain: Domain) -> Setting:
 
 
 class TermModule(nn.Module):
-    """A term with its hyperparameters fixed and its learned scalars as parameters; made by `LossTerm.module`.
+    """A term with fixed hyperparameters as a PyTorch module; made by `LossTerm.module`.
 
-    ``forward`` takes the tensors that the term reads, in the order of ``term.reads``. Hyperparameters take
-    the floating dtype and the device of the first.
+    What the term learns are parameters of the module: pass them to the optimiser. ``forward`` takes the tensors that
+    the term reads, in the order of ``term.reads``; hyperparameters take the dtype and the device of the first.
     """
 
     def __init__(self, term: LossTerm, hyperparameters: Mapping[str, float | int | str], reduction: str) -> None:
@@ -257,12 +291,39 @@ def loss_term(
     for_numbers: str = "",
     **declared: Float | Int | Choice | State,
 ) -> Callable[[Callable[..., Tensor]], LossTerm]:
-    """Declare a term: positional parameters are what it reads, keyword-only ones are ``declared``.
+    """Declare a function as a loss term: it reads its positional parameters; the keyword-only ones are ``declared``.
 
-    ``per_sample``, ``nonnegative``, ``shift_invariant``, ``scaled``, ``weighs_group`` and ``soft_labels`` are the
-    facts of `LossTerm`. A last positional parameter ``sample_weight`` is one weight per sample, or None. Raises
-    `SpecError` at import on a duplicate name, a missing docstring or reference, or a signature that does not match the
-    declaration. What a term reads may have any name; a kind of task that offers no such tensor refuses the term.
+    A parameter may have any name; a kind of task that offers no such tensor refuses the term. A last positional
+    parameter ``sample_weight`` receives one weight per sample ``[batch]``, or None. The function must work under
+    ``torch.func.vmap``: no ``if`` on values, no boolean indexing, no in-place writes.
+
+    Args:
+        reference: the paper or book that the term comes from.
+        per_sample: see `LossTerm`; so are the next five.
+        nonnegative: whether its value is never negative.
+        shift_invariant: whether adding a constant to all logits of a sample changes nothing.
+        scaled: whether its weight is in units of its gradient at initialisation.
+        weighs_group: whether it depends on samples only through sums of their group memberships.
+        soft_labels: whether labels may also be probabilities.
+        for_numbers: a former name of the term.
+        **declared: the range of each hyperparameter (`Float`, `Int`, `Choice`), and the states (`State`).
+
+    Returns:
+        A decorator that adds the term to ``losssearch.terms`` and returns its `LossTerm`.
+
+    Raises:
+        SpecError: the name is taken, the docstring or reference is missing, or the signature does not match the
+            declaration.
+
+    Example:
+        >>> import torch
+        >>> import losssearch as ls
+        >>> @ls.loss_term(reference="an example", power=ls.Float(1.0, 4.0, default=2.0))
+        ... def power_error(prediction, target, *, power):
+        ...     'The absolute error to a power. Shapes: prediction [batch], target [batch] → [batch].'
+        ...     return (target - prediction).abs() ** power
+        >>> power_error.module(power=3.0)(torch.tensor([1.0]), torch.tensor([3.0]))
+        tensor(8.)
     """
 
     def register(function: Callable[..., Tensor]) -> LossTerm:

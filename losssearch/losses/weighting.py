@@ -57,9 +57,9 @@ def weighting(
 
     Args:
         formula: How it is printed, with ``{part}`` for the part and ``{NAME}`` for a number.
-        latex: The same as LaTeX; ``formula`` where left out.
-        reference: Where it comes from.
-        meaning: The whole formula, where ``formula`` abbreviates it.
+        latex: The same as LaTeX; ``formula`` by default.
+        reference: The paper or book that it comes from.
+        meaning: The whole formula, if ``formula`` is an abbreviation.
         affine: See `WeightingRecord`.
         elementwise: See `WeightingRecord`.
         needs_nonnegative: See `WeightingRecord`.
@@ -68,7 +68,7 @@ def weighting(
         **declared: The domain of each number, and the states.
 
     Raises:
-        SpecError: where the name is taken, or the signature does not fit the declaration.
+        SpecError: the name is taken, or the signature does not match the declaration.
     """
 
     def register(function: Callable[..., Tensor]) -> WeightingRecord:
@@ -95,7 +95,7 @@ def weighting(
 class Weighting:
     """How much one part counts: the weighting ``kind`` at its ``numbers``.
 
-    Raises `UnknownNameError` for a kind that nobody declared, `SpecError` for a number out of its range.
+    Raises `UnknownNameError` for an undeclared kind, `SpecError` for a number out of its range.
     """
 
     kind: str
