@@ -27,13 +27,14 @@ from benchmarks.chaos import Chaos
 from benchmarks.machine import describe_machine
 from benchmarks.meter import Meter
 from benchmarks.workload import Workload, load_workload, make_trials
-from losssearch.assembly import Options, assemble
+from losssearch.assembly import assemble
 from losssearch.errors import ConnectionLostError
 from losssearch.execution import Job
 from losssearch.execution.ray import WORKER_VARIABLES, RayExecutor
 from losssearch.judging.metric import MetricJudge
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
+from losssearch.request import Request
 from losssearch.storage.records import TrialState
 from losssearch.study.observer import SilentObserver
 from losssearch.study.study import run_study as search
@@ -168,7 +169,7 @@ class _Trainer:
 def run_study(trials: int, workers: int, disturb: Any = None) -> Study:
     """A whole study; one that lost too much is resumed, as its message says, and then left alone."""
     with tempfile.TemporaryDirectory() as folder, one_thread():
-        options = Options(
+        options = Request(
             "builtin:digits_longtail", target="target", trials=trials, epochs=12, confirm_seeds=2, workers=workers,
             mlflow=False, out=folder, study="scaling", device="cpu",
         )  # fmt: skip
@@ -181,7 +182,7 @@ def run_study(trials: int, workers: int, disturb: Any = None) -> Study:
             return replace(resumed, killed=disturb.killed, ended=str(error))
 
 
-def _attempt(options: Options, disturb: Chaos | None) -> Study:
+def _attempt(options: Request, disturb: Chaos | None) -> Study:
     context = assemble(options, SilentObserver()).context
     killing: AbstractContextManager[None] = nullcontext()
     if disturb:  # from the first population on by workers: what this process trains cannot be killed

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from losssearch.losses import loss_term, terms
     from losssearch.losses.compose import compose
     from losssearch.losses.domains import Choice, Float, Int
+    from losssearch.request import Budget, Compute, Fairness, Output, Privacy, Splits
     from losssearch.study_result import load_result
     from losssearch.tasks import Baseline, task_kind
     from losssearch.training.handle import TrialHandle
@@ -34,14 +35,20 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Baseline",
+    "Budget",
     "Choice",
     "Classes",
+    "Compute",
     "Decision",
+    "Fairness",
     "Float",
     "Int",
     "LossSearchError",
     "Numbers",
+    "Output",
+    "Privacy",
     "SearchResult",
+    "Splits",
     "TrialHandle",
     "__version__",
     "compose",
@@ -57,14 +64,20 @@ __all__ = [
 
 _HOME = {
     "Baseline": "losssearch.tasks",
+    "Budget": "losssearch.request",
     "Choice": "losssearch.losses.domains",
     "Classes": "losssearch.data.target_kind",
+    "Compute": "losssearch.request",
     "Decision": "losssearch.evaluation.decision",
+    "Fairness": "losssearch.request",
     "Float": "losssearch.losses.domains",
     "Int": "losssearch.losses.domains",
     "LossSearchError": "losssearch.errors",
     "Numbers": "losssearch.data.target_kind",
+    "Output": "losssearch.request",
+    "Privacy": "losssearch.request",
     "SearchResult": "losssearch.api",
+    "Splits": "losssearch.request",
     "TrialHandle": "losssearch.training.handle",
     "compose": "losssearch.losses.compose",
     "load_loss": "losssearch.export.bundle",

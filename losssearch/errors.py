@@ -31,6 +31,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from losssearch.option_names import options_in, spelled
 from losssearch.redaction import redact
 
 
@@ -50,6 +51,14 @@ class LossSearchError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(redact(message))
+
+    def __str__(self) -> str:
+        return spelled(super().__str__())
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the options of `losssearch.search` that the message is about."""
+        return options_in(super().__str__())
 
 
 class InputError(LossSearchError):

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from losssearch.errors import OptionError, shown, stops
+from losssearch.option_names import option
 
 GROUP = "losssearch.plugins"
 
@@ -106,7 +107,7 @@ def _problem(point: EntryPoint) -> str:
 
 def _load(name: str) -> Plugin:
     if not name.strip():
-        raise OptionError(f"--import must name a module or a .py file, got {shown(name)}")
+        raise OptionError(f"{option('imports')} must name a module or a .py file, got {shown(name)}")
     if _is_path(name):
         return _load_file(Path(name).expanduser().absolute())
     if "" not in sys.path and os.getcwd() not in sys.path:
@@ -123,16 +124,19 @@ def _is_path(name: str) -> bool:
 def _load_file(file: Path) -> Plugin:
     name = file.stem
     if not name.isidentifier() or file.suffix != ".py":
-        raise OptionError(f"--import must name a module or a .py file whose name is a Python name, got {file}")
+        raise OptionError(
+            f"{option('imports')} must name a module or a .py file whose name is a Python name, got {file}"
+        )
     if not file.is_file():
-        raise OptionError(f"--import must name a module or a .py file, but {file} is missing")
+        raise OptionError(f"{option('imports')} must name a module or a .py file, but {file} is missing")
     known = sys.modules.get(name)
     if known is None:
         with _blamed(str(file)):
             known = _from_file(name, file)
     elif not _is_at(known, file):
         raise OptionError(
-            f"--import must name a file whose module name is free, but {name} is {_place(known)}: rename {file}"
+            f"{option('imports')} must name a file whose module name is free, but {name} is {_place(known)}: "
+            f"rename {file}"
         )
     return _plugin(known)
 
@@ -162,7 +166,7 @@ def _entered(name: str, module: ModuleType) -> Iterator[None]:
 
 
 @contextmanager
-def _blamed(what: str, source: str = "--import") -> Iterator[None]:
+def _blamed(what: str, source: str = "") -> Iterator[None]:
     """Importing runs the user's code, which may raise anything: told in one line."""
     try:
         yield
@@ -170,8 +174,12 @@ def _blamed(what: str, source: str = "--import") -> Iterator[None]:
         if stops(error) or isinstance(error, OptionError):
             raise
         said = " ".join(str(error).split())[:200]
-        verb = "must be importable" if source != "--import" else "must name a module that can be imported"
-        raise OptionError(f"{source} {verb}, but {what} raised {type(error).__name__}: {said}") from error
+        rule = (
+            f"{source} must be importable"
+            if source
+            else (f"{option('imports')} must name a module that can be imported")
+        )
+        raise OptionError(f"{rule}, but {what} raised {type(error).__name__}: {said}") from error
 
 
 def _plugin(module: ModuleType) -> Plugin:

@@ -20,6 +20,7 @@ from losssearch.export.boosting import write_objective
 from losssearch.export.bundle import load_loss
 from losssearch.export.writing import unwritable, write_whole
 from losssearch.models import BOOSTED
+from losssearch.option_names import option
 from losssearch.report.leaderboard import as_records, leaderboard
 
 if TYPE_CHECKING:
@@ -259,5 +260,6 @@ def _restored(out: Path, found: dict[str, Any] | None, storage: str | None) -> S
     if found is not None:
         return SearchResult(found, out)
     raise DataError(
-        f"the study in {out} is not finished: resume it with `losssearch search --resume --out {out}` first"
+        f"the study in {out} is not finished: resume it with {option('resume', True)} and "
+        f"{option('out', str(out))} first"
     )

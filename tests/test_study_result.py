@@ -34,7 +34,7 @@ def test_what_is_no_path_is_refused(wrong: object) -> None:
 
 def test_an_unfinished_study_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "study.db").touch()
-    with pytest.raises(DataError, match="--resume --out"):
+    with pytest.raises(DataError, match=r"resume=True and out="):
         open_result(str(tmp_path))
 
 
@@ -70,7 +70,7 @@ def test_load_result_says_what_is_wrong_with_a_folder(tmp_path: Path, study: Pat
         tmp_path / "nowhere": "is missing",
         study / "result.json": "is a file",
         tmp_path / "empty": r"holds result\.json, which was not found",
-        tmp_path / "stopped": "--resume --out",
+        tmp_path / "stopped": "resume=True and out=",
         study: "lacks study, metric, best, verdict",
     }
     for folder, message in cases.items():

@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks.machine import describe_machine
 from benchmarks.report import keep, make_parser, make_result, parse, print_table
 from losssearch.errors import LossSearchError, OptionError
-from losssearch.study.settings import parse_duration
+from losssearch.request import parse_duration
 
 OUT = Path("runs/quality")
 QUICK = ("digits-longtail", "synthetic-laplace")

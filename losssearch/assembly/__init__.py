@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from losssearch.assembly.from_data import assemble_data
 from losssearch.assembly.from_function import assemble_function
-from losssearch.assembly.options import Options
 from losssearch.assembly.place import RUNS, Place
 from losssearch.assembly.surroundings import Assembled
 from losssearch.errors import OptionError
 from losssearch.plugins import load_imports, load_installed
+from losssearch.request import Request
 from losssearch.study.observer import Observer
 from losssearch.training.user_function import TrainFunction
 
-__all__ = ["RUNS", "Assembled", "Options", "assemble"]
+__all__ = ["RUNS", "Assembled", "assemble"]
 
 
-def assemble(options: Options, observer: Observer) -> Assembled:
+def assemble(options: Request, observer: Observer) -> Assembled:
     """Check everything, and only then write anything; raise `InputError` for what cannot be used."""
     if not options.resume:
         _check_source(options)
@@ -32,7 +32,7 @@ def assemble(options: Options, observer: Observer) -> Assembled:
         raise
 
 
-def _check_source(options: Options) -> TrainFunction | None:
+def _check_source(options: Request) -> TrainFunction | None:
     """The training function; None where there are data."""
     if (options.data is None) == (options.train is None):
         raise OptionError("a search needs either data, or a training function as train=; give one of them")

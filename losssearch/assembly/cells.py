@@ -13,6 +13,7 @@ from losssearch.data import Dataset, Partition
 from losssearch.errors import DataError, OptionError
 from losssearch.evaluation import Metric
 from losssearch.evaluation.worst_cell import FEWEST, Worst, cells
+from losssearch.option_names import option
 
 
 def check_cells(metric: Metric, fairness: Fairness, dataset: Dataset) -> None:
@@ -21,19 +22,19 @@ def check_cells(metric: Metric, fairness: Fairness, dataset: Dataset) -> None:
         return
     if dataset.group is None:
         raise OptionError(
-            f"metric {metric.name} is by group: give --sensitive, the column that says who is in which "
-            "(sensitive= in Python)"
+            f"metric {metric.name} is by group: give {option('sensitive')}, the column that says who is in which "
         )
     if fairness.demanded:
         raise OptionError(
-            f"metric {metric.name} is about groups itself: leave out --constraint and the gap of --objective, or give "
+            f"metric {metric.name} is about groups itself: leave out {option('constraints')} and the gap of "
+            f"{option('objectives')}, or give "
             "another metric, such as accuracy"
         )
     if dataset.attribute is not None:
         name, median = dataset.attribute.name, dataset.attribute.median
         raise OptionError(
             f"metric {metric.name} needs groups, and {name!r} is a number: give a cut, such as "
-            f"--sensitive '{name}>={median:g}'"
+            f"{option('sensitive', f'{name}>={median:g}')}"
         )
 
 

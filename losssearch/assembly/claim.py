@@ -21,6 +21,7 @@ from losssearch import __version__
 from losssearch.assembly.command import Command
 from losssearch.errors import ConnectionLostError, DataError, OptionError
 from losssearch.export.writing import FULL, PREFIX, write_whole
+from losssearch.option_names import option
 
 CLAIM = "study.json"
 
@@ -180,15 +181,16 @@ def check_free(out: Path) -> None:
         raise taken(out)
     if (out / "export").is_dir() and any((out / "export").iterdir()):
         raise OptionError(
-            f"--out must be a folder without other files in export/, but {out / 'export'} is not empty: move them "
-            "away, or give another --out"
+            f"{option('out')} must be a folder without other files in export/, but {out / 'export'} is not "
+            f"empty: move them "
+            f"away, or give another {option('out')}"
         )
 
 
 def check_places(out: Path) -> None:
     """Raise `OptionError` where a link or another kind of file is in the place of one of a study's own."""
     if out.exists() and not out.is_dir():
-        raise OptionError(f"--out must be a folder, but {out} is a file")
+        raise OptionError(f"{option('out')} must be a folder, but {out} is a file")
     for name in (*FILES, *FOLDERS):
         place = out / name
         expected = "folder" if name in FOLDERS else "file"
@@ -200,7 +202,7 @@ def check_places(out: Path) -> None:
         if found:
             raise OptionError(
                 f"a study writes {name} as a {expected} of its own, but {place} is {found}: remove it, or give "
-                "another --out"
+                f"another {option('out')}"
             )
 
 
@@ -222,8 +224,8 @@ def taken(out: Path, *, starting: bool = False) -> TakenError:
         name = ""
     whose = f"the study {name!r}" if name else "a study"
     if starting:
-        return TakenError(f"{out} is taken by {whose}, which another search is starting: give another --out")
-    return TakenError(f"{out} holds {whose}: resume it with --resume, or give another --out")
+        return TakenError(f"{out} is taken by {whose}, which another search is starting: give another {option('out')}")
+    return TakenError(f"{out} holds {whose}: resume it with {option('resume', True)}, or give another {option('out')}")
 
 
 def _lock(descriptor: int) -> bool:
@@ -280,5 +282,5 @@ def _writing(out: Path) -> Iterator[None]:
                 f"the study's folder must be writable, {out} was not ({error.strerror}): make room and try again"
             ) from error
         raise OptionError(
-            f"--out must be a folder that can be made and written, but {out} cannot: {error.strerror}"
+            f"{option('out')} must be a folder that can be made and written, but {out} cannot: {error.strerror}"
         ) from error

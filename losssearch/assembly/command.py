@@ -12,56 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from losssearch.assembly.arguments import check_types
-from losssearch.assembly.options import Options
 from losssearch.errors import DataError, InputError, OptionError, shown
+from losssearch.option_names import option
 from losssearch.plugins import module_name
 from losssearch.redaction import redact_url
+from losssearch.request import DEFAULTS, OPTIONS, Request, kinds
 
-NEVER = frozenset({"resume", "started", "explicit", "out", "study"})
+NEVER = frozenset({"started", "explicit"} | {name for name, one in OPTIONS.items() if one.resumed == "not kept"})
 """Options that say nothing of how a study is run."""
-
-CHANGEABLE = frozenset(
-    [
-        "trials",
-        "time_budget",
-        "workers",
-        "ray_address",
-        "cpus_per_worker",
-        "gpus_per_worker",
-        "memory_per_worker",
-        "resources",
-        "device",
-        "data_memory",
-        "storage",
-        "tracking_uri",
-        "mlflow",
-        "imports",
-    ]
-)
-"""Options that a resume may change; the others must be what they were."""
-
-BY_CONTENT = frozenset({"data", "test", "space", "train"})
-"""Options of which the content counts, which the study's record compares, and not the name or the place."""
-
-INFERRED = frozenset({"metric", "task", "epochs"})
-"""Options that the data decide where they are left out; the study's record knows what was decided."""
-
-URLS = frozenset({"storage", "tracking_uri"})
-PATHS = frozenset({"data", "test", "space"})
-
-ONE_PER_ROW = frozenset({"data", "test", "group", "time", "split", "weight", "sample_weight"})
-"""Options that may hold rows of the data, which are kept nowhere."""
-
-FLAGS = {
-    "data": "DATA",
-    "constraints": "--constraint",
-    "objectives": "--objective",
-    "references": "--no-references",
-    "mlflow": "--no-mlflow",
-    "imports": "--import",
-    "sample_weight": "--weight",
-}
 
 _SIMPLE = (str, bool, int, float, type(None), Path)
 
@@ -79,12 +37,7 @@ class Command:
     unkept: tuple[str, ...] = ()
 
 
-def flag(name: str) -> str:
-    """An option as the command line has it."""
-    return FLAGS.get(name, f"--{name.replace('_', '-')}")
-
-
-def command_of(options: Options) -> Command:
+def command_of(options: Request) -> Command:
     """What to keep of the options of a new study."""
     kept: dict[str, Any] = {}
     hidden, unkept = [], []
@@ -98,39 +51,43 @@ def command_of(options: Options) -> Command:
         if name == "sensitive" and not isinstance(options.data, str | Path):
             unkept.append(name)  # it may hold the label of every row
             continue
-        if name in URLS and (open_part := _without_secrets(value)) != value:
+        if OPTIONS[name].kind is kinds.URL and (open_part := _without_secrets(value)) != value:
             hidden.append(name)
             value = open_part
         kept[_one_name(name)] = value
     return Command(kept, tuple(hidden), tuple(unkept))
 
 
-def explicit_in(options: Options) -> set[str]:
+def explicit_in(options: Request) -> set[str]:
     """Names of the options that the user gave; of a call in Python, those that differ from their defaults."""
     if options.explicit is not None:
         return set(options.explicit)
     return {one.name for one in fields(options) if not _equal(getattr(options, one.name), one.default)}
 
 
-def recalled(options: Options, command: Command, study: str) -> Options:
+def recalled(options: Request, command: Command, study: str) -> Request:
     """The options of a resume: those that were given, the others as the study was started with.
 
     Raises `OptionError` for one that is not what it was, and for one that cannot be kept and was not given again.
     """
     given = explicit_in(options) - NEVER
-    if missing := [flag(name) for name in command.unkept if name not in given]:
+    if missing := [option(name) for name in command.unkept if name not in given]:
         raise OptionError(
-            f"--resume needs {', '.join(missing)} again: a study's folder keeps no data, arrays and functions, and "
+            f"{option('resume', True)} needs {', '.join(missing)} again: a study's folder keeps no data, arrays "
+            f"and functions, and "
             f"{study!r} was started with them"
         )
     if missing := [name for name in command.hidden if name not in given]:
         raise OptionError(
-            f"--resume needs {flag(missing[0])} again: a study's folder keeps no passwords, and study {study!r} was "
+            f"{option('resume', True)} needs {option(missing[0])} again: a study's folder keeps no passwords, "
+            f"and study {study!r} was "
             f"started with {command.options[missing[0]]}"
         )
     defaults = {one.name: one.default for one in fields(options)}
-    for name in sorted(given - CHANGEABLE - BY_CONTENT - set(command.unkept)):
-        if name in INFERRED and name not in command.options:
+    for name in sorted(given - set(command.unkept)):
+        if OPTIONS[name].resumed != "same":
+            continue
+        if OPTIONS[name].inferred and name not in command.options:
             continue
         before = command.options.get(_one_name(name), _json(name, defaults[name]))
         try:
@@ -139,8 +96,9 @@ def recalled(options: Options, command: Command, study: str) -> Options:
             continue  # arrays in place of what was a column: the study's record compares the splits
         if now != before:
             raise OptionError(
-                f"--resume continues a study with its own options: {study!r} was started with {flag(name)} "
-                f"{_told(before)}, got {_told(now)}; leave {flag(name)} out, or start another study with another --out"
+                f"{option('resume', True)} continues a study with its own options: {study!r} was started with "
+                f"{option(name)} {_told(before)}, got {_told(now)}; leave {option(name)} out, or start another study "
+                f"with another {option('out')}"
             )
     kept = {name: value for name, value in command.options.items() if name not in given}
     if "sample_weight" in given:
@@ -153,9 +111,10 @@ def recalled(options: Options, command: Command, study: str) -> Options:
         raise DataError(
             f"the record of study {study!r} holds options that are none: {', '.join(sorted(unknown))!r:.80}"
         )
-    check_types(kept)
     filled: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in kept.items()}
-    return replace(options, **filled)
+    found = replace(options, **filled)
+    Request.check(replace(found, **{name: DEFAULTS[name] for name in given & set(DEFAULTS)}))
+    return found
 
 
 @contextmanager
@@ -169,7 +128,9 @@ def naming_imports(command: Command | None) -> Iterator[None]:
     except InputError as error:
         named = command.options.get("imports", ()) if command else ()
         if absent := [name for name in named if module_name(name) not in sys.modules]:
-            raise OptionError(f"{error}; the study was started with --import {absent[0]}: give it again") from error
+            raise OptionError(
+                f"{error}; the study was started with {option('imports')} {absent[0]}: give it again"
+            ) from error
         raise
 
 
@@ -186,11 +147,11 @@ def _json(name: str, value: Any) -> Any:
     if name == "imports":
         named = [value] if isinstance(value, str) else value
         return [_anchored(one) if one.endswith(".py") else one for one in named]
-    if name in PATHS and isinstance(value, str):
+    if name != "imports" and name in OPTIONS and OPTIONS[name].names_file and isinstance(value, str):
         return _anchored(value)
-    if name in URLS and isinstance(value, str):
+    if name in OPTIONS and OPTIONS[name].kind is kinds.URL and isinstance(value, str):
         return _anchored_url(value)
-    if isinstance(value, list | tuple) and name not in ONE_PER_ROW:
+    if isinstance(value, list | tuple) and not (name in OPTIONS and OPTIONS[name].may_hold_rows):
         return [_json("", item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): _json("", item) for key, item in value.items()}

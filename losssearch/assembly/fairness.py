@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from losssearch.assembly.forewarning import telling_columns, unverifiable_limits
-from losssearch.assembly.options import CONFIDENCE, Options
 from losssearch.data import Dataset
 from losssearch.data.groups import SensitiveNumber, sensitive_columns
 from losssearch.errors import OptionError, UnknownNameError
 from losssearch.evaluation import metrics_for
 from losssearch.evaluation.fairness import Constraint, gaps_for, get_gap, parse_constraint, parse_constraints
+from losssearch.option_names import option
+from losssearch.request import DEFAULTS, Request
 from losssearch.space import SearchSpace
 from losssearch.space.binding import Values, bind
 from losssearch.study.observer import Observer
@@ -39,52 +40,70 @@ class Fairness:
         return bool(self.constraints or self.front)
 
 
-def read_fairness(options: Options, task: Task, attribute: SensitiveNumber | None = None) -> Fairness:
+def read_fairness(options: Request, task: Task, attribute: SensitiveNumber | None = None) -> Fairness:
     """Check the options against each other, the kind of task and a sensitive ``attribute`` that is a number.
 
     Raises `OptionError` or `UnknownNameError`.
     """
     metric, front = _objectives(options.objectives, task)
     if metric and options.metric and metric != options.metric:
-        raise OptionError(f"--metric and --objective must name one metric, got {options.metric} and {metric}")
+        raise OptionError(
+            f"{option('metric')} and {option('objectives')} must name one metric, got {options.metric} and {metric}"
+        )
     constraints = parse_constraints(options.constraints, task.kind)
     if (constraints or front) and options.sensitive is None:
         raise OptionError(
-            "a constraint or a front between groups needs --sensitive, the column that says who is in which"
+            f"a constraint or a front between groups needs {option('sensitive')}, the column that says who is in which"
         )
     if options.sensitive_as_feature and options.sensitive is None:
-        raise OptionError("--sensitive-as-feature needs --sensitive, the column that is to stay among the features")
+        raise OptionError(
+            f"{option('sensitive_as_feature', True)} needs {option('sensitive')}, the column that is to "
+            f"stay among the features"
+        )
     if constraints and front:
-        raise OptionError("--constraint keeps a limit and --objective draws the trade-off: give one of them")
-    if options.confidence != CONFIDENCE and not constraints:
-        raise OptionError("--confidence says how surely a --constraint is to be kept: give one, or leave it out")
+        raise OptionError(
+            f"{option('constraints')} keeps a limit and {option('objectives')} draws the trade-off: give one of them"
+        )
+    if options.confidence != DEFAULTS["confidence"] and not constraints:
+        raise OptionError(
+            f"{option('confidence')} says how surely a {option('constraints')} is to be kept: give one, or leave it out"
+        )
     if options.group_thresholds and not (constraints or front):
-        raise OptionError("--group-thresholds needs a --constraint that they are to keep, or a front by --objective")
+        raise OptionError(
+            f"{option('group_thresholds', True)} needs {option('constraints')} that they are to satisfy, "
+            f"or a front by {option('objectives')}"
+        )
     if options.group_thresholds and not task.view.thresholded:
-        raise OptionError(f"--group-thresholds are for binary tasks, this one is {task.kind}")
+        raise OptionError(f"{option('group_thresholds')} is for binary tasks, this one is {task.kind}")
     _fit_attribute(constraints, front, options, attribute)
     sensitive = () if options.sensitive is None else sensitive_columns(options.sensitive) or ("group",)
     return Fairness(sensitive, tuple(map(str, constraints)), front, metric)
 
 
 def _fit_attribute(
-    constraints: Sequence[Constraint], front: str, options: Options, attribute: SensitiveNumber | None
+    constraints: Sequence[Constraint], front: str, options: Request, attribute: SensitiveNumber | None
 ) -> None:
     """Gaps between groups need groups, and gaps of a number need one; raise `OptionError` for anything else."""
     if attribute is None:
         for constraint in constraints:
             if constraint.gap.scores is not None:
                 raise OptionError(
-                    f"{constraint.name} needs a sensitive attribute that is a number, without a cut; --sensitive names "
+                    f"{constraint.name} needs a sensitive attribute that is a number, without a cut; "
+                    f"{option('sensitive')} names "
                     "groups: limit a gap between them, such as demographic_parity_difference"
                 )
         return
     between = [constraint.name for constraint in constraints if constraint.gap.scores is None]
-    asked = [*between, *([front] if front else []), *(["--group-thresholds"] if options.group_thresholds else [])]
+    asked = [
+        *between,
+        *([front] if front else []),
+        *([option("group_thresholds", True)] if options.group_thresholds else []),
+    ]
     if asked:
         raise OptionError(
-            f"{asked[0]} needs groups, and {attribute.name!r} is a number: give a cut, such as --sensitive "
-            f"'{attribute.name}>={attribute.median:.15g}', or limit attribute_correlation or decision_correlation"
+            f"{asked[0]} needs groups, and {attribute.name!r} is a number: give a cut, such as "
+            f"{option('sensitive', f'{attribute.name}>={attribute.median:.15g}')}, or limit "
+            f"attribute_correlation or decision_correlation"
         )
 
 
@@ -96,7 +115,7 @@ def _objectives(names: Sequence[str], task: Task) -> tuple[str | None, str]:
         if "(" not in name and name not in metrics_for(task.kind):
             raise UnknownNameError("objective", name, [*metrics_for(task.kind), *gaps_for(task.kind)])
     if len(gaps) > 1 or len(metrics) > 1:
-        raise OptionError(f"--objective takes one metric and one gap between groups, got {', '.join(names)}")
+        raise OptionError(f"{option('objectives')} takes one metric and one gap between groups, got {', '.join(names)}")
     if gaps and get_gap(gaps[0], task.kind).compare != "difference":
         raise OptionError(
             f"the gap of a front must be a difference, such as demographic_parity_difference; got {gaps[0]}"
@@ -125,7 +144,10 @@ def _values(constraint: Constraint) -> Values:
 def warn(fairness: Fairness, dataset: Dataset, observer: Observer, *, as_feature: bool = False) -> None:
     """Tell what a user of groups should know before the study starts."""
     if fairness.sensitive and not fairness.demanded and dataset.cells is None:
-        observer.note("a sensitive attribute without --constraint or --objective: groups are reported, not made alike")
+        observer.note(
+            f"a sensitive attribute without {option('constraints')} or {option('objectives')}: groups "
+            f"are reported, not made alike"
+        )
     if dataset.attribute is not None:
         return
     for line in unverifiable_limits(parse_constraints(fairness.constraints, dataset.task), dataset):

@@ -12,6 +12,7 @@ from losssearch.assembly.command import naming_imports
 from losssearch.errors import DataError, UnknownNameError
 from losssearch.export.reading import read_bundle
 from losssearch.export.writing import write_whole
+from losssearch.option_names import option
 from losssearch.publishing.publication import Publication, kept_publication, render, write_files
 from losssearch.storage.sql import SqlStore
 
@@ -88,11 +89,11 @@ def _store(out: Path, storage: str | None, study: str = "") -> Iterator[tuple[Sq
         storage = claim.command.options.get("storage")
         if storage is not None and "storage" in claim.command.hidden:
             raise DataError(
-                f"the study in {out} lies in {storage}, whose password is not kept: name the store, --storage"
+                f"the study in {out} lies in {storage}, whose password is not kept: name the store, {option('storage')}"
             )
     if storage is None and not (out / "study.db").is_file():
         raise DataError(
-            f"a study's files are made of its store, but {out} holds no study.db: name the store, --storage"
+            f"a study's files are made of its store, but {out} holds no study.db: name the store, {option('storage')}"
         )
     store = SqlStore(storage or f"sqlite:///{out / 'study.db'}", create=False)
     try:
@@ -105,5 +106,7 @@ def _store(out: Path, storage: str | None, study: str = "") -> Iterator[tuple[Sq
 def _only(store: SqlStore, out: Path) -> str:
     names = store.studies()
     if len(names) != 1:
-        raise DataError(f"the store of {out} holds {len(names)} studies: --resume tells which one is meant")
+        raise DataError(
+            f"the store of {out} holds {len(names)} studies: {option('resume', True)} tells which one is meant"
+        )
     return names[0]

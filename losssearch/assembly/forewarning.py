@@ -11,6 +11,7 @@ from torch.nn.functional import one_hot
 
 from losssearch.data import Dataset
 from losssearch.evaluation.fairness import Constraint, noise_floor
+from losssearch.option_names import option, spelled
 
 HELD_OUT = 0.2
 """Share of the rows that confirmation and test have each."""
@@ -61,7 +62,7 @@ def telling_columns(dataset: Dataset, sensitive: Sequence[str]) -> Iterator[str]
         counts = pd.crosstab(pd.factorize(values, use_na_sentinel=False)[0], dataset.group)
         told = counts.max(axis=1).sum() / dataset.rows
         if told >= _TELLS:
-            yield (
+            yield spelled(
                 f"column {column!r} tells the group in {told:.0%} of the rows, so a model that reads it sees the "
-                f"sensitive attribute; --drop {column} keeps it out"
+                f"sensitive attribute; {option('drop', column)} keeps it out"
             )

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from losssearch.assembly.cells import check_cells, warn_of_cells, with_cells
 from losssearch.assembly.fairness import Fairness, bound_space, read_fairness, warn
-from losssearch.assembly.options import DELTA, Options
 from losssearch.assembly.place import Place
 from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
 from losssearch.data import Dataset, load, partition
+from losssearch.data.given_splits import Given
 from losssearch.data.leaks import leaks
 from losssearch.data.sources import Data
 from losssearch.data.splits import SMALL, trained_share
@@ -24,6 +24,8 @@ from losssearch.evaluation.record import MetricFunction
 from losssearch.evaluation.registry import asked_metric, kinds_of
 from losssearch.execution.resources import parse_memory
 from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted, resolve_model
+from losssearch.option_names import option
+from losssearch.request import DEFAULTS, Request
 from losssearch.space import SearchSpace, aim, load_space
 from losssearch.study.budget import TRIALS, trials_of
 from losssearch.study.context import Context
@@ -39,7 +41,7 @@ SMALL_JOB = 6e11
 """Floating-point operations below which a cluster's start would cost more than it saves (about 20 s of one core)."""
 
 FUNCTION_ONLY = ("direction", "classes", "class_prior")
-"""Options that say of a training function what a dataset, or the name of a metric, says itself."""
+"""Request that say of a training function what a dataset, or the name of a metric, says itself."""
 
 FRONT_RATES = (2e-3, 6e-3)
 """Learning rates of a front: its models differ by strength of penalty, and hardly gain from more rates."""
@@ -136,7 +138,7 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     return Assembled(context, place.folder, opened.entered, privacy)
 
 
-def _load(options: Options, data: Data) -> Dataset:
+def _load(options: Request, data: Data) -> Dataset:
     return load(
         data,
         target=options.target,
@@ -149,18 +151,26 @@ def _load(options: Options, data: Data) -> Dataset:
         stream=not is_boosted(options.model),
         sensitive=options.sensitive,
         sensitive_as_feature=options.sensitive_as_feature or options.group_thresholds,
-        given=options.given,
+        given=_given(options),
         kinds=_kinds(options),
     )
 
 
-def _kinds(options: Options) -> tuple[str, ...]:
+def _kinds(options: Request) -> tuple[str, ...]:
     """The kinds of task that the metric is for; empty where none is named, or none that is known."""
     named = (options.metric, *options.objectives)
     return next((kinds for name in named if name and (kinds := kinds_of(name))), ())
 
 
-def _question(options: Options, dataset: Dataset) -> Question:
+def _given(options: Request) -> Given:
+    """The user's own splits and weights; raises `OptionError` for those that contradict each other."""
+    if options.weight is not None and options.sample_weight is not None:
+        raise OptionError("weight and sample_weight are one and the same: give one of them")
+    weight = options.sample_weight if options.weight is None else options.weight
+    return Given(options.test, options.group, options.time, options.split, options.time_as_feature, weight)
+
+
+def _question(options: Request, dataset: Dataset) -> Question:
     task = get_task(dataset.task)
     fairness = read_fairness(options, task, dataset.attribute)
     metric = _metric(options.metric or fairness.metric or task.metric, task.kind, options.direction)
@@ -187,7 +197,7 @@ def _metric(name: str | MetricFunction, task: str, direction: str | None) -> Met
         return asked_metric(name, task, direction)
     except OptionError as error:
         if isinstance(name, str) and (fitting := kinds_of(name)):
-            raise OptionError(f"{error}; or read the target as {' or '.join(fitting)}, by --task") from None
+            raise OptionError(f"{error}; or read the target as {' or '.join(fitting)}, by {option('task')}") from None
         raise
 
 
@@ -197,23 +207,24 @@ def refuse_heads(model: str, task: Task, classes: int) -> None:
         heads = ", ".join(f"{name} ({width})" for name, width in task.widths(classes).items())
         raise OptionError(
             f"{model} puts out one score per sample, or one per class; task {task.kind} has {heads}: give a network, "
-            "such as --model mlp"
+            f"such as {option('model', 'mlp')}"
         )
 
 
-def _refuse_weights(options: Options, fairness: Fairness) -> None:
+def _refuse_weights(options: Request, fairness: Fairness) -> None:
     """Raise `OptionError` for what promises something of each row, whatever it weighs."""
-    asked = "--private-epsilon" if options.private_epsilon is not None else ""
+    asked = option("private_epsilon") if options.private_epsilon is not None else ""
     if fairness.demanded:
-        asked = "--objective" if fairness.front else "--constraint"
+        asked = option("objectives") if fairness.front else option("constraints")
     if asked:
         raise OptionError(
-            f"--weight and {asked} do not go together: what is promised of rows is promised of each, not by weight; "
+            f"{option('weight')} and {asked} do not go together: what is promised of rows is promised of each, "
+            f"not by weight; "
             "leave out one of them"
         )
 
 
-def _settings(options: Options, dataset: Dataset, question: Question, study: str, searched: int) -> StudySettings:
+def _settings(options: Request, dataset: Dataset, question: Question, study: str, searched: int) -> StudySettings:
     """What is stored of the study; ``searched`` counts the rows of the search part."""
     trees, front = is_boosted(options.model), question.fairness.front
     trained = round(trained_share(dataset) * searched)
@@ -230,11 +241,11 @@ def _settings(options: Options, dataset: Dataset, question: Question, study: str
         else default_plan(trained, options.epochs, len(dataset.classes)),
         rates=_rates(trees, front=bool(front)) if options.rates is None else tuple(options.rates),
         seed=options.seed,
-        trials=trials_of(options.trials, options.time_budget),
+        trials=trials_of(options.trials, options.seconds),
         fingerprint=dataset.fingerprint,
         confirm_seeds=options.confirm_seeds,
         prefer_known=options.prefer_known,
-        time_budget=options.time_budget,
+        time_budget=options.seconds,
         replicas=replicas_for(dataset.all_rows) if options.draws is None else options.draws,
         sensitive=question.fairness.sensitive,
         sensitive_as_feature=options.sensitive_as_feature or options.group_thresholds,
@@ -242,20 +253,23 @@ def _settings(options: Options, dataset: Dataset, question: Question, study: str
         front=front,
         confidence=options.confidence,
         group_thresholds=options.group_thresholds,
-        splits=options.given.described(),
+        splits=_given(options).described(),
     )
     if not settings.rates:
-        raise OptionError("--rates must hold at least one learning rate")
+        raise OptionError(f"{option('rates')} must hold at least one learning rate")
     return settings
 
 
-def _privacy(options: Options) -> Privacy | None:
+def _privacy(options: Request) -> Privacy | None:
     if options.private_epsilon is None:
-        if options.private_delta != DELTA:
-            raise OptionError("--private-delta goes with --private-epsilon, which asks for a private model: give both")
+        if options.private_delta != DEFAULTS["private_delta"]:
+            raise OptionError(
+                f"{option('private_delta')} goes with {option('private_epsilon')}, which asks for a private "
+                f"model: give both"
+            )
         return None
     if is_boosted(options.model):
-        raise OptionError(f"--private-epsilon trains a network by gradients, not {options.model}")
+        raise OptionError(f"{option('private_epsilon')} trains a network by gradients, not {options.model}")
     privacy = Privacy(options.private_epsilon, options.private_delta)
     check_private(privacy)
     return privacy
@@ -265,7 +279,7 @@ def _model_name(model: str | ModelFactory) -> str:
     return model if isinstance(model, str) else f"{model.__module__}:{getattr(model, '__qualname__', repr(model))}"
 
 
-def _workers(options: Options, settings: StudySettings, dataset: Dataset, device: str, observer: Observer) -> int:
+def _workers(options: Request, settings: StudySettings, dataset: Dataset, device: str, observer: Observer) -> int:
     asked = workers_asked(options)
     if asked is not None:
         return asked
@@ -279,6 +293,8 @@ def _workers(options: Options, settings: StudySettings, dataset: Dataset, device
     operations = trainings * settings.plan.epochs * 0.45 * dataset.all_rows * 6 * (columns * 64 + 64 * 64)
     cores = len(os.sched_getaffinity(0))
     if operations < SMALL_JOB or cores == 1:
-        observer.note("a small study: training in this process, without a Ray cluster (--workers N asks for one)")
+        observer.note(
+            f"a small study: training in this process, without a Ray cluster ({option('workers')} asks for one)"
+        )
         return 0
     return cores

@@ -6,7 +6,6 @@ import math
 import time
 from typing import cast
 
-from losssearch.assembly.options import Options
 from losssearch.assembly.place import Place
 from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
@@ -14,6 +13,7 @@ from losssearch.errors import OptionError, UnknownNameError, shown
 from losssearch.evaluation import get_metric
 from losssearch.evaluation.record import Direction
 from losssearch.execution.resources import WorkerResources
+from losssearch.request import Request
 from losssearch.space import aim, load_space
 from losssearch.study.budget import trials_of
 from losssearch.study.observer import Observer, Recorder
@@ -48,7 +48,7 @@ DATA_ONLY = {
     "group_thresholds": False,
     "private_epsilon": None,
 }
-"""Options of data and model, which a training function brings itself, with their defaults."""
+"""Request of data and model, which a training function brings itself, with their defaults."""
 
 
 def assemble_function(place: Place, train: TrainFunction, observer: Observer) -> Assembled:
@@ -84,11 +84,11 @@ def assemble_function(place: Place, train: TrainFunction, observer: Observer) ->
         plan=TrainingPlan(epochs=epochs, batch_size=1, patience=max(1, epochs)),
         rates=() if options.rates is None else tuple(options.rates),
         seed=options.seed,
-        trials=trials_of(options.trials, options.time_budget),
+        trials=trials_of(options.trials, options.seconds),
         fingerprint="",
         confirm_seeds=options.confirm_seeds,
         prefer_known=options.prefer_known,
-        time_budget=options.time_budget,
+        time_budget=options.seconds,
         replicas=1 if options.draws is None else options.draws,
         data={"direction": metric.direction, "class_prior": list(prior)},
     )
@@ -117,7 +117,7 @@ def assemble_function(place: Place, train: TrainFunction, observer: Observer) ->
     return Assembled(context, place.folder, opened.entered)
 
 
-def metric_of(options: Options) -> NamedMetric:
+def metric_of(options: Request) -> NamedMetric:
     """The metric by the user's name for it: any name, and of one that the catalogue knows, its direction."""
     name, asked = options.metric, options.direction
     if not name or not isinstance(name, str):
@@ -133,7 +133,7 @@ def metric_of(options: Options) -> NamedMetric:
     return NamedMetric(name, known.direction, known.unit, known.aims)
 
 
-def class_prior_of(options: Options) -> tuple[float, ...]:
+def class_prior_of(options: Request) -> tuple[float, ...]:
     """The share of each class, even where the user says only how many there are; empty for regression."""
     given, classes = options.class_prior, options.classes
     target = get_kind(str(options.task)).target
@@ -155,7 +155,7 @@ def class_prior_of(options: Options) -> tuple[float, ...]:
     return tuple(share / sum(shares) for share in shares)
 
 
-def _workers(options: Options, observer: Observer) -> int:
+def _workers(options: Request, observer: Observer) -> int:
     asked = workers_asked(options)
     if asked is None:
         observer.note("the training function is called in this process; workers=N calls it in N processes at once")
@@ -163,6 +163,6 @@ def _workers(options: Options, observer: Observer) -> int:
     return asked
 
 
-def _where(options: Options, device: str, workers: int, resources: WorkerResources) -> str:
+def _where(options: Request, device: str, workers: int, resources: WorkerResources) -> str:
     """A worker that was given a GPU uses it, also where this machine has none."""
     return "auto" if options.device == "auto" and workers and resources.gpus else device

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from losssearch.assembly.claim import CLAIM, Claim, TakenError, claim_folder, resumed_claim
 from losssearch.assembly.command import command_of, explicit_in, recalled
-from losssearch.assembly.options import Options
 from losssearch.errors import InputError, OptionError
+from losssearch.option_names import option
 from losssearch.redaction import redact
+from losssearch.request import Request
 from losssearch.storage.sql import SqlStore
 
 RUNS = Path("losssearch-runs")
@@ -29,13 +30,16 @@ class Place:
         ConnectionLostError: the disk is full.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Request) -> None:
         self.options = replace(options, explicit=frozenset(explicit_in(options)))
         self.claim: Claim | None = None
         self.study, self.out = options.study or "", _asked(options)
         if self.out is None:
             if options.resume and options.data is None and options.train is None:
-                raise OptionError("--resume needs the study's folder, --out DIR, or its name, --study NAME")
+                raise OptionError(
+                    f"{option('resume', True)} needs the study's folder, {option('out')}, or its name, "
+                    f"{option('study')}"
+                )
         elif options.resume:
             self._resume(self.out)
         else:
@@ -89,16 +93,19 @@ class Place:
                 self.claim.leave()
                 self.claim = None
             if asked.storage is None and not (out / "study.db").exists():
-                raise OptionError(f"--resume needs a study to resume, but {out} holds none")
+                raise OptionError(f"{option('resume', True)} needs a study to resume, but {out} holds none")
             if asked.data is None and asked.train is None:
                 raise OptionError(
-                    f"--resume needs the whole command again, DATA first, as {out} holds no {CLAIM} that would keep it"
+                    f"{option('resume', True)} needs the whole command again, DATA first, as {out} holds no "
+                    f"{CLAIM} that would keep it"
                 )
             self.study = self.study or self._only(out) or _name_of(out)
             return
         if asked.study not in (None, self.claim.study):
             self.claim.leave()
-            raise OptionError(f"{out} holds the study {self.claim.study!r}, got --study {asked.study}: leave it out")
+            raise OptionError(
+                f"{out} holds the study {self.claim.study!r}, got {option('study', asked.study)}: leave it out"
+            )
         try:
             self.options = replace(recalled(asked, self.claim.command, self.claim.study), out=out)
             if asked.data is None:
@@ -130,16 +137,19 @@ class Place:
             store.close()
 
 
-def _asked(options: Options) -> Path | None:
+def _asked(options: Request) -> Path | None:
     """The folder that the user named; None where it comes from the data."""
     name = options.study
     if name is not None and not (re.fullmatch(r"[\w.+-]{1,100}", name) and name.strip(".")):
         raise OptionError(
-            f"--study must be 1 to 100 letters, digits, '.', '_', '+' or '-', and not of dots alone, got {name!r}"
+            f"{option('study')} must be 1 to 100 letters, digits, '.', '_', '+' or '-', and not of dots alone, "
+            f"got {name!r}"
         )
     if options.out is not None:
         if re.match(r"[a-z][a-z0-9+.-]*://", str(options.out), re.IGNORECASE):
-            raise OptionError(f"--out must be a folder of this machine, got the address {redact(str(options.out))}")
+            raise OptionError(
+                f"{option('out')} must be a folder of this machine, got the address {redact(str(options.out))}"
+            )
         return Path(options.out)
     return None if name is None else RUNS / name
 
@@ -157,7 +167,7 @@ def _name_of(out: Path) -> str:
     """A name for the study in a folder, from that of the folder."""
     name = re.sub(r"[^\w.+-]", "-", out.resolve().name)[:100]
     if not name.strip("."):
-        raise OptionError(f"--study NAME must be given, as {out} gives the study no name")
+        raise OptionError(f"{option('study')} must be given, as {out} gives the study no name")
     return name
 
 

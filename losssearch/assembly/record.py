@@ -9,12 +9,13 @@ from typing import Any
 
 from losssearch import __version__
 from losssearch.assembly.claim import adopt
-from losssearch.assembly.command import command_of, flag
-from losssearch.assembly.options import Options
+from losssearch.assembly.command import command_of
 from losssearch.assembly.place import Place
 from losssearch.errors import OptionError
+from losssearch.option_names import option
 from losssearch.publishing.publication import Entered, kept_publication, published
 from losssearch.redaction import redacted
+from losssearch.request import Request
 from losssearch.storage.records import StudyRecord
 from losssearch.storage.store import Store
 from losssearch.study.settings import StudySettings
@@ -25,15 +26,15 @@ from losssearch.tracking.tracker import DatasetInfo, SilentTracker, Tracker
 ID = "id"
 """The key of a study's config under which stands the id that its folder's claim has."""
 
-_FLAGS = {
-    "fingerprint": "DATA",
-    "plan": "--epochs",
-    "replicas": "--draws",
-    "front": "--objective",
-    "data": "direction or class_prior",
-    "metric_source": "the source of --metric",
-    "splits": "--test, --group, --time, --split, --weight or --drop",
+_MEANT = {
+    "fingerprint": ("data",),
+    "plan": ("epochs",),
+    "replicas": ("draws",),
+    "front": ("objectives",),
+    "data": ("direction", "class_prior"),
+    "splits": ("test", "group", "time", "split", "weight", "drop"),
 }
+"""The options that a setting of a study comes from, unless it is that of its own name."""
 
 
 def enter(store: Store, settings: StudySettings, place: Place) -> Entered:
@@ -47,8 +48,9 @@ def enter(store: Store, settings: StudySettings, place: Place) -> Entered:
     record = store.study(settings.study)
     if claim is not None and record.config.get(ID, claim.id) != claim.id:
         raise OptionError(
-            f"{claim.out} is the folder of another study {settings.study!r} than the store holds: give the --storage "
-            "that it was started with, or another --out"
+            f"{claim.out} is the folder of another study {settings.study!r} than the store holds: give the "
+            f"{option('storage')} "
+            f"that it was started with, or another {option('out')}"
         )
     _refuse_changes(record.config, config)
     if options.resume:
@@ -61,7 +63,7 @@ def enter(store: Store, settings: StudySettings, place: Place) -> Entered:
     return _finished(store, settings, options, record)
 
 
-def _finished(store: Store, settings: StudySettings, options: Options, record: StudyRecord) -> Entered:
+def _finished(store: Store, settings: StudySettings, options: Request, record: StudyRecord) -> Entered:
     """What a study came to, where it has all the trials that are asked for now."""
     publication = kept_publication(store, settings.study)
     if publication is None:
@@ -88,11 +90,14 @@ def _refuse_changes(found: Mapping[str, Any], config: Mapping[str, Any]) -> None
         values = ""
         if all(isinstance(value, str | int | float | list | None) for value in (before, now)) and before != now:
             values = f" (started with {_brief(before)}, got {_brief(now)})"
-        told.append(_FLAGS.get(key, flag(key)) + values)
+        *most, last = map(option, _MEANT.get(key, (key,)))
+        named = f"{', '.join(most)} or {last}" if most else last
+        told.append((f"the source of {option('metric')}" if key == "metric_source" else named) + values)
     if told:
         raise OptionError(
-            f"--resume needs the options of the study that it resumes; these differ: {', '.join(told)}; repeat the "
-            "first command, or start another study with another --out"
+            f"{option('resume', True)} needs the options of the study that it resumes; these differ: "
+            f"{', '.join(told)}; "
+            f"repeat the first command, or start another study with another {option('out')}"
         )
 
 
@@ -100,7 +105,7 @@ def _brief(value: object) -> str:
     return "none" if value is None else f"{value!s:.40}"
 
 
-def check_tracking(options: Options) -> None:
+def check_tracking(options: Request) -> None:
     """Refuse a tracking store that cannot be one, before the study is in its own store."""
     if options.mlflow and options.tracking_uri:
         from losssearch.tracking.mlflow import MlflowTracker
@@ -108,7 +113,7 @@ def check_tracking(options: Options) -> None:
         MlflowTracker(options.tracking_uri).check()
 
 
-def open_tracker(options: Options, out: Path, note: Callable[[str], object]) -> Tracker:
+def open_tracker(options: Request, out: Path, note: Callable[[str], object]) -> Tracker:
     """The tracker that was asked for; what it writes waits in a file while its store does not answer.
 
     ``note`` is told where one of the user's own does not answer for a while.

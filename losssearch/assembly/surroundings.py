@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from losssearch import stopping
-from losssearch.assembly.options import Options
 from losssearch.assembly.place import Place
 from losssearch.assembly.record import check_tracking, enter, open_record, open_tracker
 from losssearch.assembly.workers import executor_of
 from losssearch.execution import Executor, InProcessExecutor
 from losssearch.execution.resources import WorkerResources
 from losssearch.publishing.publication import Entered
+from losssearch.request import Request
 from losssearch.storage.sql import SqlStore
 from losssearch.storage.store import Store
 from losssearch.study.observer import Observer
@@ -45,7 +45,7 @@ class Assembled:
     privacy: Privacy | None = None
 
 
-def _may_train_here(options: Options, settings: StudySettings, resources: WorkerResources) -> bool:
+def _may_train_here(options: Request, settings: StudySettings, resources: WorkerResources) -> bool:
     """Whether the first populations may be trained in this process: nobody's code but ours, and no device.
 
     Not under a time budget, which is planned by what workers take, and by how long they took to start.

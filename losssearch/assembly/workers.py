@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from losssearch.assembly.options import Options
 from losssearch.errors import OptionError
 from losssearch.execution import Executor, InProcessExecutor
 from losssearch.execution.early import EarlyExecutor
@@ -19,7 +18,9 @@ from losssearch.execution.resources import (
     parse_memory,
     worker_resources,
 )
+from losssearch.option_names import option
 from losssearch.plugins import load_imports
+from losssearch.request import Request
 from losssearch.study.observer import Observer
 
 if TYPE_CHECKING:
@@ -29,24 +30,26 @@ if TYPE_CHECKING:
 def device_of(name: str) -> str:
     """The device that ``--device`` means on this machine."""
     if name not in ("auto", "cpu", "cuda"):
-        raise OptionError(f"--device must be auto, cpu or cuda, got {name!r}")
+        raise OptionError(f"{option('device')} must be auto, cpu or cuda, got {name!r}")
     if name == "cuda" and not torch.cuda.is_available():
-        raise OptionError("--device cuda needs a CUDA device and a PyTorch built for it; none was found")
+        raise OptionError(f"{option('device', 'cuda')} needs a CUDA device and a PyTorch built for it; none was found")
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def workers_asked(options: Options) -> int | None:
+def workers_asked(options: Request) -> int | None:
     """How many workers the user asked for, one a core of a standing cluster's driver; None where nothing was said."""
     if options.workers is None:
         return (os.cpu_count() or 1) if options.ray_address else None
     if not 0 <= options.workers <= 4096:
-        raise OptionError(f"--workers must lie in [0, 4096], got {options.workers}")
+        raise OptionError(f"{option('workers')} must lie in [0, 4096], got {options.workers}")
     if options.workers == 0 and options.ray_address:
-        raise OptionError("--workers 0 trains in this process, so --ray-address may not stand beside it")
+        raise OptionError(
+            f"{option('workers', 0)} trains in this process, so {option('ray_address')} may not stand beside it"
+        )
     return options.workers
 
 
-def resources_of(options: Options, function: object, workers: int, device: str) -> WorkerResources:
+def resources_of(options: Request, function: object, workers: int, device: str) -> WorkerResources:
     """As asked, else as the user's ``function`` declares, else one core and, on CUDA, a share of the device."""
     declared = declared_resources(options.resources, function)
     gpus = options.gpus_per_worker
@@ -57,7 +60,7 @@ def resources_of(options: Options, function: object, workers: int, device: str) 
 
 
 def executor_of(
-    options: Options, workers: int, resources: WorkerResources, observer: Observer, *, early: bool = False
+    options: Request, workers: int, resources: WorkerResources, observer: Observer, *, early: bool = False
 ) -> Executor:
     """This process, or workers on a cluster, which is started or joined here.
 

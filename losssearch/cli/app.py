@@ -27,7 +27,9 @@ from losssearch.cli.spaces import spaces
 from losssearch.cli.terms import terms
 from losssearch.cli.ui import ui
 from losssearch.errors import InterruptedStudyError, LossSearchError
+from losssearch.option_names import spelled_by
 from losssearch.redaction import guarded, redact
+from losssearch.request import flag
 
 
 class _Command(TyperCommand):
@@ -85,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Codes: 0 done, 1 a fault of the program, 2 bad usage or input, 3 constraint unmet, 4 connection lost,
     130 interrupted. An error is one line on stderr; ``LOSSSEARCH_DEBUG=1`` adds the traceback.
     """
-    with stopping.stoppable(stopping.SIGNALS) as token:
+    with spelled_by(flag), stopping.stoppable(stopping.SIGNALS) as token:
         code = _run(arguments)
         if token.requested and code not in (0, InterruptedStudyError.exit_code):
             return InterruptedStudyError.exit_code  # what went wrong on the way to the end is part of the stop

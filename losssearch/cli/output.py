@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from losssearch.option_names import spelled
 from losssearch.redaction import redact
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def range_text(domain: Domain) -> str:
 
 def note(message: str) -> None:
     """Write one line for people to stderr, without secrets, so that stdout stays for results."""
-    sys.stderr.write(_one_line(redact(message)) + "\n")
+    sys.stderr.write(_one_line(redact(spelled(message))) + "\n")
 
 
 def fail(message: str) -> None:

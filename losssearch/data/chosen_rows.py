@@ -15,6 +15,7 @@ from losssearch.data.target_columns import TargetName
 from losssearch.data.targets import Target, missing_values
 from losssearch.data.weights import weighed
 from losssearch.errors import DataError
+from losssearch.option_names import option
 
 
 def chosen_rows(
@@ -30,8 +31,9 @@ def chosen_rows(
     asked = given.described()
     if asked and source.large is not None:
         raise DataError(
-            f"--{next(iter(asked))} needs all rows in memory, and the {source.large.rows:,} rows of {source.where} do "
-            "not fit: use --max-rows N for a sample of them, or raise --data-memory"
+            f"{option(next(iter(asked)))} needs all rows in memory, and the {source.large.rows:,} rows of "
+            f"{source.where} do "
+            f"not fit: use {option('max_rows')} for a sample of them, or raise {option('data_memory')}"
         )
     if given.test is None:
         attached, said = weighed(attach(source, given.roles))
@@ -84,7 +86,7 @@ def _without_missing_target(source: Source, allowed: bool) -> tuple[Source, tupl
         first = int(missing.argmax()) + 1
         raise DataError(
             f"every row must have a target; {name} lacks {count} of {len(missing)}, the first in row {first}: "
-            "leave them out with --drop-missing-target"
+            f"leave them out with {option('drop_missing_target', True)}"
         )
     kept = source.rows(~missing)
     return kept, (f"left out {count} rows without a target",) if source.large is None else ()

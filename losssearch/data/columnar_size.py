@@ -15,6 +15,7 @@ import numpy as np
 
 from losssearch.data.arrow_batches import arrow_batches, largest_batch
 from losssearch.data.room import Room
+from losssearch.option_names import option
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +29,7 @@ FEW = 1 << 26
 TEXT_COPIES = 8
 """What reading takes for each byte of text, and of what lies in lists: as Arrow, pandas and Python hold it."""
 
-_ADVICE = ", leave long texts and nested columns out of it, or use --max-rows for a sample"
+_ADVICE = f", leave long texts and nested columns out of it, or use {option('max_rows')} for a sample"
 
 
 def require_room(path: Path, suffix: str, room: Room, rows: int, most: int) -> None:

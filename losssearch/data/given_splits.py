@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from losssearch.data.columns import read_column, read_text
 from losssearch.data.sources import Data, Source, require_column
 from losssearch.errors import DataError, OptionError
+from losssearch.option_names import option, spelled
 
 Named: TypeAlias = str | NDArray[Any] | pd.Series | Sequence[Any]
 """A column by its name; or one value per row, for data that are a pair (X, y)."""
@@ -57,13 +58,19 @@ class Given:
 
     def __post_init__(self) -> None:
         if self.test is not None and self.split is not None:
-            raise OptionError("--test and --split both say which rows are the test part: give one of them")
+            raise OptionError(
+                f"{option('test')} and {option('split')} both say which rows are the test part: give one of them"
+            )
         if self.group is not None and self.time is not None:
             raise OptionError(
-                "--group keeps the rows of a group together and --time splits them by their time: give one of them"
+                f"{option('group')} keeps the rows of a group together and {option('time')} splits them by their "
+                f"time: give one of them"
             )
         if self.time_as_feature and self.time is None:
-            raise OptionError("--time-as-feature needs --time, the column that is to stay among the features")
+            raise OptionError(
+                f"{option('time_as_feature', True)} needs {option('time')}, the column that is to stay among "
+                f"the features"
+            )
 
     @property
     def roles(self) -> dict[str, Named]:
@@ -130,10 +137,10 @@ def attach(source: Source, roles: Mapping[str, Named], rows: slice | None = None
 def _values(source: Source, role: str, value: Named, rows: slice | None) -> pd.Series:
     if isinstance(value, str):
         if value in [column.name for column in source.targets]:
-            raise OptionError(f"--{role} must not be the target; {value!r} is both")
+            raise OptionError(f"{option(role)} must not be the target; {value!r} is both")
         if not isinstance(source.features, pd.DataFrame):
             raise OptionError(
-                f"--{role} names a column of a table; {source.where} holds arrays: give one value per row instead"
+                f"{option(role)} names a column of a table; {source.where} holds arrays: give one value per row instead"
             )
         require_column(value, source.features, source.where, f"{role} column")
         return source.features[value].reset_index(drop=True)
@@ -194,7 +201,7 @@ def _ranks(column: pd.Series, where: str) -> NDArray[np.int64]:
     if kind not in ("numeric", "date"):
         odd = values.dropna().iloc[0] if values.notna().any() else "nothing"
         raise DataError(
-            f"--time needs numbers or dates that are read as such; {name} holds {kind} values such as {odd!r}"
+            f"{option('time')} needs numbers or dates that are read as such; {name} holds {kind} values such as {odd!r}"
         )
     _require_values(values, name, "a time")
     ranks: NDArray[np.int64] = np.unique(values.to_numpy(), return_inverse=True)[1].astype(np.int64)
@@ -212,7 +219,8 @@ def _sides(column: pd.Series, where: str) -> NDArray[np.int64]:
         if word not in words:
             row = int((text == value).to_numpy().argmax()) + 1
             raise DataError(
-                f"--split knows the words {', '.join(WORDS)}; {name} holds {value!r} in row {row}: write one of them"
+                f"{option('split')} knows the words {', '.join(WORDS)}; {name} holds {value!r} in row {row}: "
+                f"write one of them"
             )
         found[value] = words[word]
     sides: NDArray[np.int64] = text.map(found).to_numpy(copy=True).astype(np.int64)
@@ -221,7 +229,9 @@ def _sides(column: pd.Series, where: str) -> NDArray[np.int64]:
         if part not in present:
             held = ", ".join(repr(value) for value in found)
             needed = "train" if part == SEARCH else "test"
-            raise DataError(f"--split needs rows of train and of test; {name} has no {needed}, it holds {held}")
+            raise DataError(
+                f"{option('split')} needs rows of train and of test; {name} has no {needed}, it holds {held}"
+            )
     if CONFIRMATION not in present:
         sides[sides == SEARCH] = -1
     return sides
@@ -261,7 +271,8 @@ def _check_sides(found: GivenSplit, where: str) -> None:
         if len(straddling):
             group = found.names[found.cluster[straddling[0]]]
             raise DataError(
-                f"--group keeps a group in one part, but the given parts of {where} have group {group!r} in two of "
+                f"{option('group')} keeps a group in one part, but the given parts of {where} have group "
+                f"{group!r} in two of "
                 f"them, for example in row {int(straddling[0]) + 1}"
             )
     if found.time is not None:
@@ -269,8 +280,10 @@ def _check_sides(found: GivenSplit, where: str) -> None:
         for earlier, later in pairwise(kinds):
             if found.time[side == earlier].max() >= found.time[side == later].min():
                 raise DataError(
-                    f"--time says that later parts hold later rows, but in {where} the {PARTS[later]} rows begin no "
-                    f"later than the {PARTS[max(earlier, 0)]} rows end: leave out --time, or give parts in its order"
+                    f"{option('time')} says that later parts hold later rows, but in {where} the {PARTS[later]} "
+                    f"rows begin no "
+                    f"later than the {PARTS[max(earlier, 0)]} rows end: leave out {option('time')}, or give "
+                    f"parts in its order"
                 )
 
 
@@ -308,13 +321,15 @@ def announced(features: pd.DataFrame, used: Sequence[str]) -> tuple[str, ...]:
         flagged = re.match(r"(is|in|for)[_\s.-]*t", name.strip(), re.IGNORECASE)  # a column `test` may hold findings
         if all(word in (_words_of(name) if flagged else WORDS) for word in words):
             notes.append(
-                f"column {name!r} looks like a split of the rows, and is read as a feature: --split {name} uses it as "
-                f"the split, --drop {name} leaves it out"
+                f"column {name!r} looks like a split of the rows, and is read as a feature: "
+                f"{option('split', name)} uses it as "
+                f"the split, {option('drop', name)} leaves it out"
             )
         elif re.search("fold|split|subset", name.lower()) and all(
             re.fullmatch(r"\d{1,2}(\.0)?", word) for word in words
         ):
             notes.append(
-                f"column {name!r} looks like numbers of folds, and is read as a feature: --drop {name} leaves it out"
+                f"column {name!r} looks like numbers of folds, and is read as a feature: {option('drop', name)} "
+                f"leaves it out"
             )
-    return tuple(notes)
+    return tuple(map(spelled, notes))

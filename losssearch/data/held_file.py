@@ -11,6 +11,7 @@ from losssearch.data.columns import read_column, read_text
 from losssearch.data.schema import ColumnKind
 from losssearch.data.sources import Source
 from losssearch.errors import DataError, OptionError
+from losssearch.option_names import option
 
 
 def joined(source: Source, held: Source) -> Source:
@@ -32,7 +33,9 @@ def joined(source: Source, held: Source) -> Source:
     }
     if not isinstance(source.features, pd.DataFrame) or not isinstance(held.features, pd.DataFrame):
         if isinstance(source.features, pd.DataFrame) or isinstance(held.features, pd.DataFrame):
-            raise OptionError(f"data and --test must both be tables or both be arrays; {held.where} is of another kind")
+            raise OptionError(
+                f"data and {option('test')} must both be tables or both be arrays; {held.where} is of another kind"
+            )
         if source.features.shape[1:] != held.features.shape[1:] or source.shape != held.shape:
             raise DataError(
                 f"the test rows must have the columns of the others; {held.where} has shape "
@@ -43,8 +46,9 @@ def joined(source: Source, held: Source) -> Source:
     names, others = list(source.features.columns), list(held.features.columns)
     if lacking := [name for name in names if name not in others]:
         raise DataError(
-            f"--test needs the columns of the other rows; {held.where} lacks {', '.join(map(repr, lacking[:5]))}"
-            f"{' and more' if len(lacking) > 5 else ''}: add them, or --drop them from both"
+            f"{option('test')} needs the columns of the other rows; {held.where} lacks "
+            f"{', '.join(map(repr, lacking[:5]))}"
+            f"{' and more' if len(lacking) > 5 else ''}: add them, or leave them out with {option('drop')}"
         )
     further = [name for name in others if name not in names]
     notes = (f"ignored {', '.join(map(repr, further))}: only {held.where} has them",) if further else ()
@@ -101,7 +105,8 @@ def _alike(first: pd.Series, second: pd.Series, role: str, where: str) -> list[p
     if found != kind and not _fits(other, kind, found):
         row, value = _first_odd(second, kind)
         raise DataError(
-            f"--test needs values of the same kind; {place} holds {value!r} in row {row}, the other rows hold {kind} "
+            f"{option('test')} needs values of the same kind; {place} holds {value!r} in row {row}, the other "
+            f"rows hold {kind} "
             "values there"
         )
     if kind != found or kind == "date" or first.dtype != second.dtype:

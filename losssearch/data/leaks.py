@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from losssearch.data.dataset import Dataset
 from losssearch.data.encoding import calendar_parts
 from losssearch.data.target_kind import target_kind
+from losssearch.option_names import option, spelled
 
 CLASSES, NUMBERS = 0.82, 0.995
 """Share of the target's variance that a feature must explain alone, on new rows: of classes, and of ranks of numbers.
@@ -55,9 +56,9 @@ class Leak:
         """The warning."""
         share = f"{self.explained:.1%} of its variance explained"
         how = share if self.auc is None else f"ROC AUC {self.auc:.4f}, {share}"
-        return (
+        return spelled(
             f"column {self.name!r} alone predicts the target nearly perfectly ({how}, on rows that it was not fitted "
-            f"on): if it is known only after the target, it is a leak; --drop {self.name} leaves it out"
+            f"on): if it is known only after the target, it is a leak; {option('drop', self.name)} leaves it out"
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from losssearch.errors import DataError
+from losssearch.option_names import option
 
 SHARE = 0.25
 """Share of the machine's memory that data may take, with their encoded draws."""
@@ -36,7 +37,7 @@ class Room:
         """Raise the `DataError` of a file that needs at least ``needed`` bytes."""
         raise DataError(
             f"data may take {in_units(self.limit)} of memory; reading {where} would take {in_units(needed)} or more: "
-            f"raise --data-memory (data_memory=) if the file is what you take it for{advice}"
+            f"raise {option('data_memory')} if the file is what you take it for{advice}"
         )
 
 

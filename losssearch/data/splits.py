@@ -21,6 +21,7 @@ from losssearch.data.dataset import Dataset
 from losssearch.data.given_splits import CONFIRMATION, PARTS, SEARCH, TEST
 from losssearch.data.target_kind import target_kind
 from losssearch.errors import DataError, OptionError
+from losssearch.option_names import option
 
 SMALL = 1000
 """Below this number of rows, draws are the folds of a repeated stratified k-fold."""
@@ -154,7 +155,7 @@ def _divided(dataset: Dataset, rows: Rows, shares: tuple[float, ...], seed: int)
         part = ordered_rows.cut_in_order(given.time[rows], np.cumsum(shares)[:-1].tolist())
         if part is None:
             raise DataError(
-                f"--time needs a distinct time for each of {len(shares)} parts; {dataset.name} has "
+                f"{option('time')} needs a distinct time for each of {len(shares)} parts; {dataset.name} has "
                 f"{len(np.unique(given.time[rows]))}"
             )
         return part
@@ -192,7 +193,8 @@ def _dealt(
     def few(label: int, found: int) -> DataError:
         held = f"class {dataset.classes[label]!r}" if dataset.classes else "the target"
         return DataError(
-            f"--group needs {sum(least)} groups or more with rows of each class, so that every part has some; "
+            f"{option('group')} needs {sum(least)} groups or more with rows of each class, so that every part "
+            f"has some; "
             f"{held} occurs in {found} of {groups} groups of {dataset.name}: bring more groups, or merge classes"
         )
 
@@ -229,7 +231,8 @@ def _window(dataset: Dataset, time: NDArray[np.int64], rows: Rows, seed: int, pu
     places = ordered_rows.windows(time[ordered], labels, len(dataset.classes))
     if not len(places):
         raise DataError(
-            f"--time needs earlier rows to train on and later ones to validate on, with every class in the earlier; "
+            f"{option('time')} needs earlier rows to train on and later ones to validate on, with every class in "
+            f"the earlier; "
             f"the search part of {dataset.name} has no such cut: it has {len(np.unique(time[rows]))} distinct times"
         )
     # Fractions of the golden ratio lie evenly whatever their number; each purpose begins at a place of its own.

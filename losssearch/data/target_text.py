@@ -8,6 +8,7 @@ from losssearch.data.columns import parsed, read_text, row_of
 from losssearch.data.target_kind import TargetKind
 from losssearch.data.text_forms import GAPS, TextForm, find_form
 from losssearch.errors import DataError
+from losssearch.option_names import option
 
 FEW = 20
 """Different cells of a target that may be classes, whatever most of them spell."""
@@ -43,5 +44,5 @@ def number_text(column: pd.Series, name: str, kind: TargetKind | None, form: Tex
     raise DataError(
         f"a target of numbers must have a number in every row; {name} has {str(text.iloc[place])!r:.80} in row "
         f"{row_of(column, place)} ({int(odd.sum())} such cells): correct it, or empty it and leave the row out with "
-        "--drop-missing-target, or read the target as classes with --task multiclass"
+        f"{option('drop_missing_target', True)}, or read the target as classes with {option('task', 'multiclass')}"
     )

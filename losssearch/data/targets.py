@@ -15,6 +15,7 @@ from losssearch.data.target_kind import Classes, Numbers, TargetKind, named, tar
 from losssearch.data.target_text import number_text
 from losssearch.data.wide_integers import distances, origin_of, whole_numbers
 from losssearch.errors import DataError, OptionError
+from losssearch.option_names import option
 
 MINIMUM_ROWS = 50
 MINIMUM_CLASS_ROWS = 5
@@ -85,7 +86,7 @@ def read_target(
         if nominal and not all(isinstance(label, bool) for label in labels):
             asked = "" if task else ", which the metric asks for,"
             raise DataError(
-                f"{kind}{asked} needs numbers; {name} holds text such as {_shown(labels, 3)}: give --task "
+                f"{kind}{asked} needs numbers; {name} holds text such as {_shown(labels, 3)}: give {option('task')} "
                 f"{named(Classes())} ({named(Classes(2))} for two values) and a metric for it"
             )
         _require_rows(len(values), where)
@@ -102,7 +103,7 @@ def read_target(
     if counts.min() < MINIMUM_CLASS_ROWS:
         rarest = _class_name(counts.index[-1])
         numbers = named(Numbers())
-        hint = "" if nominal else f", or read it as {numbers} (--task {numbers}, and a metric for it)"
+        hint = "" if nominal else f", or read it as {numbers} ({option('task', numbers)}, and a metric for it)"
         raise DataError(
             f"every class needs {MINIMUM_CLASS_ROWS} rows for the splits; {name} has {len(labels)} classes, and class "
             f"{rarest!r} has {counts.min()}: merge or leave out rare classes{hint}"
@@ -145,7 +146,11 @@ def _check_columns(task: str | None, kind: TargetKind | None, columns: Sequence[
     several = [name for name in task_names() if target_kind(name).columns == len(columns)]
     what = "the task" if task is None else f"task {task}"
     shown = ", ".join(repr(str(column.name)) for column in columns)
-    hint = f"name {wanted} with --target" if not several else f"name {wanted}, or give --task {' or '.join(several)}"
+    hint = (
+        f"name {wanted} with {option('target')}"
+        if not several
+        else (f"name {wanted}, or give {option('task')} {' or '.join(several)}")
+    )
     raise DataError(
         f"{what} reads {wanted} target column{'s' * (wanted > 1)}, got {len(columns)} of {where} ({shown}): {hint}"
     )

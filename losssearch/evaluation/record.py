@@ -14,6 +14,7 @@ from torch import Tensor
 
 from losssearch.errors import DataError, OptionError
 from losssearch.evaluation.measure import Measure
+from losssearch.option_names import option
 from losssearch.tasks.view import AdjustmentKind, View
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
@@ -72,11 +73,12 @@ class Metric:
         if not self.weighs:
             raise OptionError(
                 f"metric {self.name} has no parameter named weight, so it cannot be computed with sample weights: give "
-                "it one, leave out --weight, or give another --metric"
+                f"it one, leave out {option('weight')}, or give another {option('metric')}"
             )
         if self.fit is not None and "weight" not in inspect.signature(self.fit).parameters:
             raise OptionError(
-                f"metric {self.name} cannot be tuned for weighted rows: leave out --weight, or give another --metric"
+                f"metric {self.name} cannot be tuned for weighted rows: leave out {option('weight')}, or give "
+                f"another {option('metric')}"
             )
 
     def check_target(self, target: npt.NDArray[Any]) -> None:

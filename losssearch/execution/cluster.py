@@ -18,6 +18,7 @@ from losssearch import stopping
 from losssearch.errors import ConnectionLostError
 from losssearch.execution.resources import WorkerResources
 from losssearch.execution.token import check_token, wants_token
+from losssearch.option_names import option
 
 PATIENCE = 30.0
 """Seconds without a word of the cluster's head after which it counts as lost; Ray ends the process after 60."""
@@ -30,7 +31,7 @@ CLOSING = 15.0
 
 RAY_CONSTANTS = "ray._private.ray_constants"
 
-SAVED = "the study is saved; --resume continues it"
+SAVED = f"the study is saved; {option('resume', True)} continues it"
 
 
 def connect(address: str | None, workers: int, resources: WorkerResources) -> None:

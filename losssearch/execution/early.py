@@ -16,6 +16,7 @@ from losssearch.errors import ConnectionLostError
 from losssearch.execution.executor import Executor, Heard
 from losssearch.execution.job import Draws, Job, run_job
 from losssearch.execution.processes import LocalCluster
+from losssearch.option_names import option
 from losssearch.training import Outcome
 
 LOOK = 0.1
@@ -24,7 +25,7 @@ LOOK = 0.1
 PATIENCE = 2.0
 """Seconds that a start whose cluster has lost a process has to say itself what went wrong."""
 
-SAVED = "the study is saved; --resume continues it"
+SAVED = f"the study is saved; {option('resume', True)} continues it"
 
 
 class Starting(Executor, Protocol):

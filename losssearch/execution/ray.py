@@ -23,6 +23,7 @@ from losssearch.execution.executor import Heard
 from losssearch.execution.job import Draws, Job
 from losssearch.execution.portable import PortableKind, PortableTerm, by_value, foreign_kind, foreign_terms
 from losssearch.execution.resources import WorkerResources
+from losssearch.option_names import option
 from losssearch.plugins import Plugin
 from losssearch.training import Outcome
 from losssearch.training.overdue import GRACE
@@ -256,7 +257,7 @@ class RayExecutor:
                 reference = self._ray.put(value)
             except (TypeError, AttributeError, PicklingError, self._ray.exceptions.RayError) as error:
                 raise OptionError(
-                    f"{what} must be picklable to reach Ray workers (--workers 0 trains in this process); "
+                    f"{what} must be picklable to reach Ray workers ({option('workers', 0)} trains in this process); "
                     f"{str(error).splitlines()[0]}"
                 ) from error
         return [reference], [str(folder)] if folder else []

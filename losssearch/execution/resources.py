@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from losssearch.errors import OptionError, shown
+from losssearch.option_names import option
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -70,9 +71,10 @@ def device_share(workers: int) -> float:
     on_each = -(-workers // max(1, len(sizes)))
     if sizes and on_each * LEAST > min(sizes):
         raise OptionError(
-            f"--workers {workers} leaves each worker {min(sizes) / on_each / UNITS['G']:.2f} GiB of a CUDA device, and "
+            f"{option('workers', workers)} leaves each worker {min(sizes) / on_each / UNITS['G']:.2f} GiB of a "
+            f"CUDA device, and "
             f"it needs {LEAST / UNITS['G']:.0f}: ask for {len(sizes) * max(1, min(sizes) // LEAST)} at most, or say "
-            "--gpus-per-worker"
+            f"{option('gpus_per_worker')}"
         )
     # Rounded down: Ray keeps four decimals, and shares must not add up to more than one.
     return math.floor(10_000 / on_each) / 10_000

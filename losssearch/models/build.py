@@ -14,6 +14,7 @@ from losssearch.models.boosted import BOOSTED, is_boosted, require_package
 from losssearch.models.feedforward import FeedForward
 from losssearch.models.module import ModelFactory, from_module
 from losssearch.models.stacked import StackedModel
+from losssearch.option_names import option
 
 if TYPE_CHECKING:
     import torch
@@ -50,12 +51,12 @@ def resolve_model(model: str | ModelFactory) -> str | ModelFactory:
         if stops(error):
             raise
         raise OptionError(
-            f"--model must name an importable package.module:factory, got {model!r}: {error!r}"
+            f"{option('model')} must name an importable package.module:factory, got {model!r}: {error!r}"
         ) from error
     finally:
         sys.path.remove(here)
     if not callable(factory):
-        raise OptionError(f"--model must name a callable factory(features, outputs), got {model!r}")
+        raise OptionError(f"{option('model')} must name a callable factory(features, outputs), got {model!r}")
     resolved: ModelFactory = factory
     return resolved
 

@@ -22,6 +22,7 @@ from losssearch.export.bundle import bundle_files, bundle_paths, refuse_others
 from losssearch.export.reading import WEIGHTS_FILE
 from losssearch.export.writing import remove_left, replace_folder, write_whole
 from losssearch.losses.spec import LossSpec
+from losssearch.option_names import option
 from losssearch.report.leaderboard import as_records, leaderboard
 from losssearch.storage.records import TrialRecord
 from losssearch.storage.store import Store
@@ -164,7 +165,7 @@ def _writable(out: Path) -> Iterator[None]:
     except OSError as error:
         raise ConnectionLostError(
             f"the study's folder must be writable, {error.filename or out} was not ({error.strerror or error}): the "
-            "result is kept in the store; make room or mend the folder, and --resume writes the files"
+            f"result is kept in the store; make room or mend the folder, and {option('resume', True)} writes the files"
         ) from error
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import losssearch
 from losssearch.errors import SpaceError, UnknownNameError
 from losssearch.losses.term import registry
+from losssearch.option_names import option
 from losssearch.space.checking import build
 from losssearch.space.source import Node, RuleError, read_nodes, read_question, read_text
 from losssearch.space.space import SearchSpace
@@ -58,7 +59,9 @@ def _load(name_or_path: str | Path, task: str | None, grouped: bool) -> tuple[Se
             problems.append(_other_task(root, space.task, task))
         if task is not None and space is not None and not grouped and space.reads & GROUPED:
             fair = sorted(term for term in space.terms if GROUPED.intersection(registry[term].reads))
-            needs = f"{', '.join(fair)} need a sensitive attribute, and the study names none; give --sensitive COLUMN"
+            needs = (
+                f"{', '.join(fair)} need a sensitive attribute, and the study names none; give {option('sensitive')}"
+            )
             problems.append(RuleError(0, needs))
     except RuleError as problem:
         problems.append(problem)

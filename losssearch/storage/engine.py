@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InvalidRe
 
 from losssearch import stopping
 from losssearch.errors import ConnectionLostError, DataError, LossSearchError
+from losssearch.option_names import option
 from losssearch.redaction import redact, redacted_cause, remember
 from losssearch.storage.opening import check_file, new_engine, parse_url
 
@@ -196,7 +197,7 @@ class Database:
         waited = f"for {PATIENCE:.0f} s" if self._answered and self.kind != "sqlite" else f"in {ATTEMPTS} tries"
         lost = ConnectionLostError(
             f"the study store must be reachable and writable, {self.where} was not {waited} ({cause}): "
-            "what was saved is kept; repair the store and continue with --resume"
+            f"what was saved is kept; repair the store and continue with {option('resume', True)}"
         )
         lost.__cause__ = redacted_cause(error)
         return lost

@@ -13,6 +13,7 @@ from time import time
 from sqlalchemy import Connection, RowMapping, delete, select, text, update
 
 from losssearch.errors import ConnectionLostError, OptionError
+from losssearch.option_names import option
 from losssearch.storage.schema import lease
 
 STALE_AFTER = 60.0
@@ -69,7 +70,7 @@ def acquire(connection: Connection, study: str, holder: str) -> bool:
         raise OptionError(
             f"a study has one driver at a time, {study!r} is driven by process {row['pid']} on {row['host']} "
             f"(last sign of life {max(0.0, now - row['heartbeat']):.0f} s ago): "
-            f"stop it or wait {STALE_AFTER:.0f} s after its end, or give another --study"
+            f"stop it or wait {STALE_AFTER:.0f} s after its end, or give another {option('study')}"
         )
     process = this_process()
     values = {

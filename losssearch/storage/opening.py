@@ -11,6 +11,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SAWarning
 
 from losssearch.errors import ConnectionLostError, DataError, OptionError
+from losssearch.option_names import option
 from losssearch.redaction import redact
 from losssearch.storage import codec
 from losssearch.storage.soundness import check_sound
@@ -24,7 +25,7 @@ CONNECT_S = 5
 
 def parse_url(url: str) -> URL:
     """The URL of a store; raise `OptionError` for anything else."""
-    rule = "--storage must be sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+    rule = f"{option('storage')} must be sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -78,7 +79,7 @@ def new_engine(url: URL, *, wal: bool) -> Engine:
     except (ArgumentError, SAWarning, TypeError, ValueError) as error:
         said = str(error).partition(" (Background")[0]
         raise OptionError(
-            f"--storage must be a URL that its driver takes, got {url.render_as_string()}: {said}"
+            f"{option('storage')} must be a URL that its driver takes, got {url.render_as_string()}: {said}"
         ) from None
     if sqlite:
         event.listen(engine, "connect", _configure_wal if wal else _configure)

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from losssearch.errors import LossSearchError, OptionError, UnknownNameError
+from losssearch.option_names import option
 from losssearch.storage import codec, lease, schema
 from losssearch.storage.engine import Database
 from losssearch.storage.records import StudyRecord, TrialRecord
@@ -72,7 +73,7 @@ class SqlStore:
         except IntegrityError:
             raise OptionError(
                 f"a new study needs a name of its own, there is a study {study.name!r}: "
-                "continue it with --resume, or give another --study"
+                f"continue it with {option('resume', True)}, or give another {option('study')}"
             ) from None
 
     def study(self, name: str) -> StudyRecord:
@@ -231,7 +232,7 @@ class SqlStore:
 
 def _check_name(name: str) -> None:
     if not (name.strip() and name.isprintable() and len(name) <= 200):
-        raise OptionError(f"--study must be 1 to 200 printable characters, got {name[:40]!r}")
+        raise OptionError(f"{option('study')} must be 1 to 200 printable characters, got {name[:40]!r}")
 
 
 def _names(connection: Connection) -> list[str]:

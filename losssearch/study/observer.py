@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from losssearch.option_names import spelled
 from losssearch.redaction import redact
 from losssearch.storage.records import TrialRecord
 
@@ -75,7 +76,7 @@ class Recorder:
 
     def note(self, message: str) -> None:
         """See `Observer.note`."""
-        said = redact(message)
+        said = spelled(redact(message))
         if said not in self.notes:
             self.notes.append(said)
         self.observer.note(said)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from losssearch.errors import OptionError, shown
+from losssearch.option_names import option
+from losssearch.request import check_range
 from losssearch.training.plan import TrainingPlan
-
-MOST_DRAWS = 1_000
-"""Draws that a trial can be judged on: more would never be needed, and hardly fit memory."""
-
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True)
@@ -56,28 +52,21 @@ class StudySettings:
     """The user's own splits, and columns of the data that are no features; empty if there are none."""
 
     def __post_init__(self) -> None:
-        if not 0.5 <= self.confidence < 1:
-            raise OptionError(f"--confidence must lie in [0.5, 1), got {self.confidence:g}")
+        for name, value in (("confidence", self.confidence), ("trials", self.trials), ("seed", self.seed)):
+            check_range(name, value)
+        check_range("confirm_seeds", self.confirm_seeds)
+        check_range("draws", self.replicas)
         if self.constraints and self.front:
             raise OptionError(
-                "a study has constraints or draws a front, not both; leave out --constraint or --objective"
+                f"a study has constraints or draws a front, not both; leave out {option('constraints')} or "
+                f"{option('objectives')}"
             )
-        if self.trials < 2:
-            raise OptionError(
-                f"--trials must be at least 2, one for the plain loss and one for the search, got {self.trials}"
-            )
-        if self.confirm_seeds < 2:
-            raise OptionError(f"--confirm-seeds must be at least 2 to give an interval, got {self.confirm_seeds}")
-        if not 1 <= self.replicas <= MOST_DRAWS:
-            raise OptionError(f"--draws must lie in [1, {MOST_DRAWS}], got {self.replicas}")
         if any(isinstance(rate, bool) or not 0 < rate < math.inf for rate in self.rates):
-            raise OptionError(f"--rates must be finite and above 0, got {shown(self.rates)}")
+            raise OptionError(f"{option('rates')} must be finite and above 0, got {shown(self.rates)}")
         if len(set(self.rates)) < len(self.rates):
-            raise OptionError(f"--rates must differ, got {shown(self.rates)}")
+            raise OptionError(f"{option('rates')} must differ, got {shown(self.rates)}")
         if self.time_budget is not None and not 0 < self.time_budget < math.inf:
-            raise OptionError(f"--time-budget must be finite and above 0 seconds, got {self.time_budget}")
-        if not 0 <= self.seed < 1 << 32:
-            raise OptionError(f"--seed must lie in [0, 2^32), got {self.seed}")
+            raise OptionError(f"{option('time_budget')} must be finite and above 0 seconds, got {self.time_budget}")
 
     def fixed(self) -> dict[str, Any]:
         """What a resume must find unchanged, as JSON."""
@@ -99,17 +88,6 @@ def derived_seed(seed: int, *names: object) -> int:
     """A seed for one purpose, from the study's seed and the purpose's name; the same on every platform."""
     digest = hashlib.sha256(repr((seed, *map(str, names))).encode()).digest()
     return int.from_bytes(digest[:4], "big")
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of ``90``, ``90s``, ``10m``, ``1.5h`` or ``1h30m``; raise `OptionError` for anything else."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
-    if not parts or "".join(map("".join, parts)) != text.strip() or (len(parts) > 1 and any(not u for _, u in parts)):
-        raise OptionError(f"a duration is a number with s, m, h or d, such as 90s or 1h30m, got {text!r}")
-    seconds = sum(float(number) * UNITS[unit or "s"] for number, unit in parts)
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise OptionError(f"a duration must be above 0, got {text!r}")
-    return seconds
 
 
 FIELDS = ((8, 5), (4, 10))

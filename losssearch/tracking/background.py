@@ -15,6 +15,7 @@ import tenacity
 
 from losssearch import stopping
 from losssearch.errors import LossSearchError
+from losssearch.option_names import option, spelled
 from losssearch.redaction import redact
 from losssearch.storage.records import TrialRecord
 from losssearch.tracking.spool import Entry, Result, Spool, Trials
@@ -209,7 +210,8 @@ class BackgroundTracker:
 
     def _report(self, cause: str) -> None:
         if not self._kept:
-            self._kept = f"tracking is incomplete, {self._spool.path} keeps the rest for --resume: {redact(cause)}"
+            rest = f"{self._spool.path} keeps the rest for {option('resume', True)}"
+            self._kept = spelled(f"tracking is incomplete, {rest}: {redact(cause)}")
 
 
 _retrying = tenacity.Retrying(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losssearch.errors import OptionError
+from losssearch.option_names import option
 from losssearch.redaction import redact, redact_url, redacted_cause
 from losssearch.tracking.runs import IDENTITY, PARENT, TRIAL, Child, cut
 from losssearch.tracking.tracker import DatasetInfo, Status
@@ -195,7 +196,9 @@ def import_mlflow() -> None:
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)
     if importlib.util.find_spec("mlflow") is None:
-        raise OptionError("tracking needs mlflow, which is not installed: pip install mlflow, or give --no-mlflow")
+        raise OptionError(
+            f"tracking needs mlflow, which is not installed: pip install mlflow, or give {option('mlflow', False)}"
+        )
     if "mlflow" not in sys.modules:
         importlib.import_module("mlflow")
         for name in LOGGERS:
@@ -212,7 +215,7 @@ def connect(uri: str) -> MlflowClient:
     except MlflowException as error:
         if error.error_code == "INVALID_PARAMETER_VALUE":
             raise OptionError(
-                f"--tracking-uri must be sqlite:///FILE, postgresql://… or http(s)://…, got {redact_url(uri)}"
+                f"{option('tracking_uri')} must be sqlite:///FILE, postgresql://… or http(s)://…, got {redact_url(uri)}"
             ) from redacted_cause(error)
         raise
 

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from losssearch.errors import ConnectionLostError, DataError
+from losssearch.option_names import option
 
 
 def local_store(out: Path) -> tuple[str, Path]:
@@ -33,11 +34,13 @@ def check(tracking_uri: str) -> Path | None:
     if (file := file_of(tracking_uri)) is None:
         return None
     if file.is_dir() or (file.is_file() and file.stat().st_size and not _is_database(file)):
-        raise DataError(f"an MLflow store must be an SQLite database, {file} is not: give another --tracking-uri")
+        raise DataError(
+            f"an MLflow store must be an SQLite database, {file} is not: give another {option('tracking_uri')}"
+        )
     existing = next(path for path in (file, *file.absolute().parents) if path.exists())
     if not os.access(existing, os.W_OK):
         raise ConnectionLostError(
-            f"the tracking store must be writable, {existing} is not: give another --tracking-uri"
+            f"the tracking store must be writable, {existing} is not: give another {option('tracking_uri')}"
         )
     return file if file != existing else None
 

@@ -17,6 +17,7 @@ from typing import Any
 import tenacity
 
 from losssearch.errors import ConnectionLostError, LossSearchError, OptionError
+from losssearch.option_names import option
 from losssearch.redaction import redact, redact_url, redacted_cause, remember
 from losssearch.storage.opening import check_driver, knock
 from losssearch.storage.records import TrialRecord, TrialState
@@ -124,7 +125,7 @@ class MlflowTracker:
                 if status == "FINISHED" and (missing := self._told - runs.recorded(self._run_id)):
                     raise ConnectionLostError(
                         f"a finished run must hold all trials, {len(missing)} of {len(self._told)} are missing from "
-                        f"{redact_url(self._uri)}: --resume adds them"
+                        f"{redact_url(self._uri)}: {option('resume', True)} adds them"
                     )
                 runs.end(self._run_id, status)
 
@@ -148,7 +149,7 @@ class MlflowTracker:
             check_driver(self._uri)
         except ModuleNotFoundError as error:
             raise OptionError(
-                f"the driver of a --tracking-uri must be installed, got {redact_url(self._uri)}: {error}"
+                f"the driver of a {option('tracking_uri')} must be installed, got {redact_url(self._uri)}: {error}"
             ) from redacted_cause(error)
 
     def _tables(self, fresh: Path | None) -> Runs | None:
@@ -176,7 +177,8 @@ class MlflowTracker:
             cause = shorten(redact(" ".join(str(error).split())), 300, placeholder=" …") or type(error).__name__
             raise ConnectionLostError(
                 f"the tracking store must be reachable and writable, {redact_url(self._uri)} was not ({cause}): "
-                "repair it and continue with --resume, or run without it with --no-mlflow"
+                f"repair it and continue with {option('resume', True)}, or run without it with "
+                f"{option('mlflow', False)}"
             ) from redacted_cause(error)
         finally:
             for logger, level in loud:

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 from losssearch.errors import ConnectionLostError
+from losssearch.option_names import option
 from losssearch.tracking.client import import_mlflow
 from losssearch.tracking.tables import is_known
 
@@ -52,7 +53,8 @@ def place_empty_store(file: Path, artifacts: Path) -> bool:
     except (OSError, RuntimeError) as error:
         if isinstance(error, OSError) and error.errno in _FULL:
             raise ConnectionLostError(
-                f"the tracking store must be writable, {file} was not ({error.strerror}): make room and use --resume"
+                f"the tracking store must be writable, {file} was not ({error.strerror}): make room and use "
+                f"{option('resume', True)}"
             ) from error
         return False
     return True

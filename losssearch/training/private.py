@@ -23,6 +23,7 @@ from losssearch.losses.offer import Offer
 from losssearch.losses.part import part_numbers, part_states, part_value
 from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
+from losssearch.option_names import option
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def require_per_sample(spec: LossSpec, offer: Offer = STANDARD) -> None:
         if reason:
             raise OptionError(
                 f"private training needs a loss that is a mean over samples, each on its own, but {reason}: "
-                "leave out --private-epsilon, or search a space of such losses"
+                f"leave out {option('private_epsilon')}, or search a space of such losses"
             )
 
 

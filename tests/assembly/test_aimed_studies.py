@@ -9,9 +9,9 @@ import pytest
 
 from losssearch.assembly.from_data import assemble_data
 from losssearch.assembly.from_function import assemble_function
-from losssearch.assembly.options import Options
 from losssearch.assembly.place import Place
 from losssearch.losses.spec import LossSpec, Part
+from losssearch.request import Request
 from losssearch.space import load_space
 from losssearch.study.observer import SilentObserver
 from losssearch.study.study_context import StudyContext
@@ -23,12 +23,12 @@ AIMED = {
 
 
 def on_data(tmp_path: Path, metric: str, data: str, **more: Any) -> StudyContext:
-    options = Options(data=f"builtin:{data}", metric=metric, out=tmp_path, workers=0, mlflow=False, **more)
+    options = Request(data=f"builtin:{data}", metric=metric, out=tmp_path, workers=0, mlflow=False, **more)
     return assemble_data(Place(options), SilentObserver()).context
 
 
 def on_function(tmp_path: Path, metric: str, task: str) -> StudyContext:
-    options = Options(train=print, metric=metric, task=task, out=tmp_path, workers=0, mlflow=False)
+    options = Request(train=print, metric=metric, task=task, out=tmp_path, workers=0, mlflow=False)
     return assemble_function(Place(options), lambda loss, trial: 0.0, SilentObserver()).context
 
 

@@ -7,18 +7,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from losssearch.assembly.options import Options
 from losssearch.assembly.workers import resources_of, workers_asked
 from losssearch.errors import OptionError
 from losssearch.execution.resources import WorkerResources, keep_to_share
+from losssearch.request import Request
 
 
 def test_resources_are_the_same_for_factories_and_training_functions() -> None:
     function = SimpleNamespace(num_cpus=2, num_gpus=0.25, memory="1G")
-    assert resources_of(Options(), function, 2, "cpu") == WorkerResources(2.0, 0.25, 1 << 30)
-    asked = Options(resources={"num_cpus": 3, "memory": "2G"})
+    assert resources_of(Request(), function, 2, "cpu") == WorkerResources(2.0, 0.25, 1 << 30)
+    asked = Request(resources={"num_cpus": 3, "memory": "2G"})
     assert resources_of(asked, function, 2, "cpu") == WorkerResources(3.0, 0.25, 2 << 30)
-    own = Options(resources={"num_cpus": 3}, cpus_per_worker=1, memory_per_worker="4G")
+    own = Request(resources={"num_cpus": 3}, cpus_per_worker=1, memory_per_worker="4G")
     assert resources_of(own, "mlp", 2, "cpu") == WorkerResources(1.0, 0.0, 4 << 30)
 
 
@@ -31,9 +31,9 @@ def cards(monkeypatch: pytest.MonkeyPatch, *gib: int) -> None:
 
 def test_workers_share_one_cuda_device_unless_something_else_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     cards(monkeypatch, 80)
-    assert resources_of(Options(), "mlp", 4, "cuda").gpus == 0.25
-    assert resources_of(Options(resources={"num_gpus": 1}), "mlp", 4, "cuda").gpus == 1.0
-    assert resources_of(Options(), SimpleNamespace(num_gpus=0), 4, "cuda").gpus == 0.0
+    assert resources_of(Request(), "mlp", 4, "cuda").gpus == 0.25
+    assert resources_of(Request(resources={"num_gpus": 1}), "mlp", 4, "cuda").gpus == 1.0
+    assert resources_of(Request(), SimpleNamespace(num_gpus=0), 4, "cuda").gpus == 0.0
 
 
 @pytest.mark.parametrize(
@@ -44,17 +44,17 @@ def test_shares_fill_every_device_and_no_more(
 ) -> None:
     """Ray counts in ten-thousandths: six times 0.1667 would be more than a device."""
     cards(monkeypatch, *[80] * devices)
-    assert resources_of(Options(), "mlp", workers, "cuda").gpus == share
+    assert resources_of(Request(), "mlp", workers, "cuda").gpus == share
     assert -(-workers // devices) * share <= 1
 
 
 def test_more_workers_than_a_device_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     cards(monkeypatch, 8, 6)
-    assert resources_of(Options(), "mlp", 12, "cuda").gpus == 0.1666
-    with pytest.raises(OptionError, match=r"--workers 13 leaves each worker 0.86 GiB .* needs 1: ask for 12 at most"):
-        resources_of(Options(), "mlp", 13, "cuda")
+    assert resources_of(Request(), "mlp", 12, "cuda").gpus == 0.1666
+    with pytest.raises(OptionError, match=r"workers=13 leaves each worker 0.86 GiB .* needs 1: ask for 12 at most"):
+        resources_of(Request(), "mlp", 13, "cuda")
     # Who says how much each worker gets has those wait for which there is no room.
-    assert resources_of(Options(gpus_per_worker=0.5), "mlp", 13, "cuda").gpus == 0.5
+    assert resources_of(Request(gpus_per_worker=0.5), "mlp", 13, "cuda").gpus == 0.5
 
 
 def test_a_worker_keeps_to_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,13 +70,13 @@ def test_a_worker_keeps_to_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_workers_are_as_many_as_were_asked_for() -> None:
-    assert workers_asked(Options(workers=0)) == 0
-    assert workers_asked(Options()) is None
-    assert (workers_asked(Options(ray_address="127.0.0.1:1")) or 0) >= 1
-    with pytest.raises(OptionError, match=r"--workers must lie in \[0, 4096\], got -1"):
-        workers_asked(Options(workers=-1))
+    assert workers_asked(Request(workers=0)) == 0
+    assert workers_asked(Request()) is None
+    assert (workers_asked(Request(ray_address="127.0.0.1:1")) or 0) >= 1
+    with pytest.raises(OptionError, match=r"workers must lie in \[0, 4096\], got -1"):
+        workers_asked(Request(workers=-1))
 
 
 def test_a_cluster_is_not_named_for_a_study_that_trains_in_this_process() -> None:
-    with pytest.raises(OptionError, match="--ray-address may not stand beside it"):
-        workers_asked(Options(workers=0, ray_address="127.0.0.1:1"))
+    with pytest.raises(OptionError, match="ray_address may not stand beside it"):
+        workers_asked(Request(workers=0, ray_address="127.0.0.1:1"))

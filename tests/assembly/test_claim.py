@@ -12,9 +12,9 @@ import pytest
 
 from losssearch.assembly.claim import CLAIM, FILES, FOLDERS, TakenError, check_free, claim_folder, read_claim
 from losssearch.assembly.command import Command
-from losssearch.assembly.options import Options
 from losssearch.assembly.place import RUNS, Place
 from losssearch.errors import ConnectionLostError, DataError, OptionError
+from losssearch.request import Request
 
 WINE = "builtin:wine"
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -48,7 +48,7 @@ def test_of_four_that_start_at_once_one_has_the_folder(tmp_path: Path) -> None:
     assert holder is not None
     assert sorted(map(bool, found)) == [False, True, True, True]
     refused = [message for message in found if message]
-    assert all(str(out) in message and "give another --out" in message for message in refused)
+    assert all(str(out) in message and "give another out" in message for message in refused)
     assert all(holder.study in message for message in refused)
 
 
@@ -68,7 +68,7 @@ def test_the_claim_of_a_process_that_died_before_its_study_began_is_taken_over(t
     with pytest.raises(TakenError, match="'next', which another search is starting"):
         claim_folder(tmp_path / "study", "third", Command())
     claim.begin(Command())
-    with pytest.raises(TakenError, match="holds the study 'next': resume it with --resume"):
+    with pytest.raises(TakenError, match="holds the study 'next': resume it with resume=True"):
         claim_folder(tmp_path / "study", "third", Command())
     assert [path.name for path in (tmp_path / "study").iterdir()] == [CLAIM]
 
@@ -94,7 +94,7 @@ def test_a_link_in_the_place_of_a_file_of_ours_is_refused_at_the_start(tmp_path:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / name).symlink_to(tmp_path / "elsewhere")
-    for options in (Options(data=WINE, out=tmp_path / "study"), Options(out=tmp_path / "study", resume=True)):
+    for options in (Request(data=WINE, out=tmp_path / "study"), Request(out=tmp_path / "study", resume=True)):
         with pytest.raises(OptionError, match=rf"{name} is a link: remove it"):
             Place(options)
     assert list((tmp_path / "elsewhere").iterdir()) == []
@@ -118,7 +118,7 @@ def test_other_files_in_the_export_are_found_at_the_start(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["study.db", "result.json"])
 def test_the_folder_of_an_older_version_is_taken(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(json.dumps({"study": "old"}))
-    with pytest.raises(TakenError, match="--resume"):
+    with pytest.raises(TakenError, match="resume=True"):
         claim_folder(tmp_path, "wine", Command())
 
 
@@ -133,19 +133,19 @@ def test_a_damaged_claim_is_told(tmp_path: Path, text: str) -> None:
 def test_a_name_does_not_lead_out_of_the_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for resume in (False, True):
-        with pytest.raises(OptionError, match="--study must be 1 to 100 letters"):
-            Place(Options(data=WINE, study=name, resume=resume))
+        with pytest.raises(OptionError, match="study must be 1 to 100 letters"):
+            Place(Request(data=WINE, study=name, resume=resume))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_without_a_name_asks_for_one() -> None:
-    with pytest.raises(OptionError, match="--study NAME must be given"):
-        Place(Options(data=WINE, out="/"))
+    with pytest.raises(OptionError, match="study must be given"):
+        Place(Request(data=WINE, out="/"))
 
 
 def test_default_places_are_numbered_past_those_that_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    places = [Place(Options(data=WINE)) for _ in range(3)]
+    places = [Place(Request(data=WINE)) for _ in range(3)]
     (tmp_path / RUNS / "wine-f1-2").mkdir(parents=True)
     (tmp_path / RUNS / "wine-f1-2" / "study.db").touch()
     for place in places:

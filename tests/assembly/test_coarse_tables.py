@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from losssearch.assembly import Options, assemble
+from losssearch.assembly import assemble
+from losssearch.request import Request
 from losssearch.study.observer import SilentObserver
 
 
@@ -26,6 +27,6 @@ def test_alike_rows_with_other_targets_are_announced(values: int, tmp_path: Path
     chance = np.random.default_rng(0)
     data = chance.integers(0, values, size=(400, 3)).astype(float), chance.integers(0, 2, size=400)
     notes = Notes()
-    assembled = assemble(Options(data=data, task="binary", out=tmp_path / "study", mlflow=False), notes)
+    assembled = assemble(Request(data=data, task="binary", out=tmp_path / "study", mlflow=False), notes)
     assembled.context.store.close()
     assert any("parted as different cases" in line for line in notes.lines) is (values == 2)

@@ -11,24 +11,24 @@ import pytest
 
 import losssearch
 from losssearch.assembly.command import Command, command_of, recalled
-from losssearch.assembly.options import Options
 from losssearch.cli.app import main
 from losssearch.errors import OptionError
+from losssearch.request import Request
 
-FIRST = Options(
+FIRST = Request(
     data="builtin:wine", target="y", metric="accuracy", drop=("a", "b"), trials=64, seed=3, rates=[0.1], epochs=8
 )
 
 
-def kept(options: Options) -> Command:
+def kept(options: Request) -> Command:
     """The command as a folder has it."""
     command = command_of(options)
     content = json.loads(json.dumps({"o": command.options, "h": command.hidden, "u": command.unkept}))
     return Command(content["o"], tuple(content["h"]), tuple(content["u"]))
 
 
-def resumed(first: Options, **given: Any) -> Options:
-    return recalled(Options(resume=True, out="x", **given), kept(first), "wine")
+def resumed(first: Request, **given: Any) -> Request:
+    return recalled(Request(resume=True, out="x", **given), kept(first), "wine")
 
 
 def test_all_that_was_given_is_recalled() -> None:
@@ -47,22 +47,22 @@ def test_what_a_resume_may_change(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "flag", "before", "now"),
+    ("change", "name", "before", "now"),
     [
-        ({"metric": "f1"}, "--metric", "accuracy", "f1"),
-        ({"seed": 7}, "--seed", "3", "7"),
-        ({"drop": ["a"]}, "--drop", "a,b", "a"),
-        ({"positive": "b"}, "--positive", "left out", "b"),
-        ({"epochs": 9}, "--epochs", "8", "9"),
-        ({"constraints": ("x <= 1",)}, "--constraint", "left out", "x <= 1"),
-        ({"references": False}, "--no-references", "True", "False"),
+        ({"metric": "f1"}, "metric", "accuracy", "f1"),
+        ({"seed": 7}, "seed", "3", "7"),
+        ({"drop": ["a"]}, "drop", "a,b", "a"),
+        ({"positive": "b"}, "positive", "left out", "b"),
+        ({"epochs": 9}, "epochs", "8", "9"),
+        ({"constraints": ("x <= 1",)}, "constraints", "left out", "x <= 1"),
+        ({"references": False}, "references", "True", "False"),
     ],
 )
-def test_what_differs_is_refused_with_both_values(change: dict[str, Any], flag: str, before: str, now: str) -> None:
+def test_what_differs_is_refused_with_both_values(change: dict[str, Any], name: str, before: str, now: str) -> None:
     with pytest.raises(OptionError) as caught:
         resumed(FIRST, **change)
     message = str(caught.value)
-    assert f"started with {flag} {before}" in message.replace("'", "")
+    assert f"started with {name} {before}" in message.replace("'", "")
     assert f"got {now}" in message.replace("'", "")
     assert "\n" not in message
 
@@ -77,7 +77,7 @@ def test_what_the_data_decided_may_be_given_and_is_compared_by_the_record(
     found = json.loads(Path("x/result.json").read_text(encoding="utf-8"))
     capsys.readouterr()
     assert main([*again, "--metric", "log_loss"]) == 2
-    assert "--metric (started with balanced_accuracy, got log_loss)" in capsys.readouterr().err
+    assert "metric (started with balanced_accuracy, got log_loss)" in capsys.readouterr().err
     assert main([*again, "--metric", found["metric"]["name"], "--task", found["task"]]) == 0
 
 
@@ -104,16 +104,16 @@ def test_an_empty_url_is_not_the_default(name: str, tmp_path: Path) -> None:
 
 
 def test_an_option_that_is_given_as_its_default_counts_on_the_command_line() -> None:
-    given = Options(resume=True, out="x", explicit=frozenset({"resume", "out", "seed"}))
-    with pytest.raises(OptionError, match="--seed 3, got 0"):
+    given = Request(resume=True, out="x", explicit=frozenset({"resume", "out", "seed"}))
+    with pytest.raises(OptionError, match="seed 3, got 0"):
         recalled(given, kept(FIRST), "wine")
 
 
 def test_what_cannot_be_kept_must_be_given_again() -> None:
     rows = np.zeros((4, 2))
-    first = Options(data=(rows, rows[:, 0]), group=np.arange(4), sensitive=["a", "b", "a", "b"], task="binary")
+    first = Request(data=(rows, rows[:, 0]), group=np.arange(4), sensitive=["a", "b", "a", "b"], task="binary")
     assert kept(first).options == {"task": "binary"}
-    with pytest.raises(OptionError, match=r"needs DATA, --group, --sensitive again"):
+    with pytest.raises(OptionError, match=r"needs data, group, sensitive again"):
         resumed(first)
     again = resumed(first, data=(rows, rows[:, 0]), group=np.arange(4), sensitive=["a", "b", "a", "b"])
     assert again.task == "binary"
@@ -130,9 +130,9 @@ def test_what_cannot_be_kept_must_be_given_again() -> None:
 )
 @pytest.mark.parametrize("name", ["storage", "tracking_uri"])
 def test_no_secret_is_kept_and_its_url_is_asked_for_again(name: str, url: str, secret: str) -> None:
-    first = Options(data="builtin:wine", **{name: url})  # type: ignore[arg-type]
+    first = Request(data="builtin:wine", **{name: url})  # type: ignore[arg-type]
     assert secret not in json.dumps(kept(first).options)
-    with pytest.raises(OptionError, match=f"needs --{name.replace('_', '-')} again") as caught:
+    with pytest.raises(OptionError, match=f"needs {name} again") as caught:
         resumed(first)
     assert secret not in str(caught.value)
     assert getattr(resumed(first, **{name: url}), name) == url
@@ -140,13 +140,13 @@ def test_no_secret_is_kept_and_its_url_is_asked_for_again(name: str, url: str, s
 
 @pytest.mark.parametrize("url", ["//me:hunter22@host", "me:hunter22@host:5000", "host=h password=hunter22"])
 def test_a_url_without_its_scheme_is_kept_without_its_password(url: str) -> None:
-    assert "hunter22" not in json.dumps(kept(Options(data="builtin:wine", tracking_uri=url)).options)
+    assert "hunter22" not in json.dumps(kept(Request(data="builtin:wine", tracking_uri=url)).options)
 
 
 def test_paths_do_not_depend_on_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.csv").touch()
-    command = kept(Options(data="a.csv", storage="sqlite:///s.db", space="binary"))
+    command = kept(Request(data="a.csv", storage="sqlite:///s.db", space="binary"))
     assert command.options == {"data": f"{tmp_path}/a.csv", "space": "binary", "storage": f"sqlite:///{tmp_path}/s.db"}
 
 
@@ -157,7 +157,7 @@ def test_a_bare_resume_needs_a_place_and_a_study(
     (tmp_path / "old").mkdir()
     (tmp_path / "old/study.db").touch()
     for arguments, told in (
-        ([], "--out DIR, or its name"),
+        ([], "--out, or its name"),
         (["--out", "none"], "none holds none"),
         (["--study", "none"], "holds none"),
         (["--out", "old"], "the whole command again"),

@@ -1,4 +1,4 @@
-"""Options on groups, against each other and the kind of task."""
+"""Request on groups, against each other and the kind of task."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from losssearch.assembly.fairness import bound_space, read_fairness
-from losssearch.assembly.options import Options
 from losssearch.data.groups import SensitiveNumber
 from losssearch.errors import InputError
+from losssearch.request import Request
 from losssearch.space import load_space
 from losssearch.tasks import TASKS
 
@@ -18,7 +18,7 @@ GAP = "demographic_parity_difference"
 
 
 def _read(kind: str = "binary", **options: Any) -> Any:
-    return read_fairness(Options(data="x.csv", **options), TASKS[kind])
+    return read_fairness(Request(data="x.csv", **options), TASKS[kind])
 
 
 def test_without_a_sensitive_attribute_nothing_is_demanded() -> None:
@@ -39,8 +39,8 @@ def test_objectives_are_a_metric_and_a_gap_in_any_order() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"constraints": [f"{GAP} <= 0.05"]}, "needs --sensitive"),
-        ({"sensitive_as_feature": True}, "--sensitive-as-feature needs --sensitive"),
+        ({"constraints": [f"{GAP} <= 0.05"]}, "needs sensitive"),
+        ({"sensitive_as_feature": True}, "sensitive_as_feature=True needs sensitive"),
         ({"sensitive": ["sex"], "constraints": [f"{GAP} >= 0.05"]}, "must be limited by `<=`"),
         ({"sensitive": ["sex"], "constraints": ["demografic_parity <= 0.05"]}, "did you mean demographic_parity"),
         ({"sensitive": ["sex"], "constraints": [f"{GAP} <= 0.05"], "objectives": [GAP]}, "give one of them"),
@@ -48,8 +48,8 @@ def test_objectives_are_a_metric_and_a_gap_in_any_order() -> None:
         ({"sensitive": ["sex"], "objectives": ["acuracy", GAP]}, "did you mean accuracy"),
         ({"sensitive": ["sex"], "objectives": ["f1", GAP], "metric": "mcc"}, "must name one metric"),
         ({"sensitive": ["sex"], "objectives": ["f1", "demographic_parity_ratio"]}, "must be a difference"),
-        ({"sensitive": ["sex"], "group_thresholds": True}, "needs a --constraint"),
-        ({"sensitive": ["sex"], "confidence": 0.9}, "--confidence says how surely a --constraint"),
+        ({"sensitive": ["sex"], "group_thresholds": True}, "needs constraints"),
+        ({"sensitive": ["sex"], "confidence": 0.9}, "confidence says how surely a constraints"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(options: dict[str, Any], message: str) -> None:
@@ -65,9 +65,17 @@ AGE = SensitiveNumber("age", np.zeros(2, dtype=np.float32), 40.0, 10.0, 37.0)
     ("options", "attribute", "message"),
     [
         ({"constraints": ["attribute_correlation <= 0.1"]}, None, "needs a sensitive attribute that is a number"),
-        ({"constraints": [f"{GAP} <= 0.1"]}, AGE, r"needs groups, and 'age' is a number: give a cut.*'age>=37'"),
+        (
+            {"constraints": [f"{GAP} <= 0.1"]},
+            AGE,
+            r"needs groups, and 'age' is a number: give a cut.*sensitive='age>=37'",
+        ),
         ({"objectives": ["f1", GAP]}, AGE, "needs groups"),
-        ({"constraints": ["attribute_correlation <= 0.1"], "group_thresholds": True}, AGE, "--group-thresholds needs"),
+        (
+            {"constraints": ["attribute_correlation <= 0.1"], "group_thresholds": True},
+            AGE,
+            "group_thresholds=True needs",
+        ),
         ({"constraints": ["attribute_correlation >= 0.1"]}, AGE, "limited by `<=`"),
         ({"constraints": ["attribute_correlation <= 1.5"]}, AGE, r"must lie in \[0, 1\]"),
     ],
@@ -76,12 +84,12 @@ def test_groups_and_numbers_have_gaps_of_their_own(
     options: dict[str, Any], attribute: SensitiveNumber | None, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        read_fairness(Options(data="x.csv", sensitive=["age"], **options), TASKS["binary"], attribute)
+        read_fairness(Request(data="x.csv", sensitive=["age"], **options), TASKS["binary"], attribute)
 
 
 @pytest.mark.parametrize("kind", sorted(TASKS))
 def test_a_correlation_is_a_constraint(kind: str) -> None:
-    options = Options(data="x.csv", sensitive=["age"], constraints=["attribute_correlation <= 0.1"])
+    options = Request(data="x.csv", sensitive=["age"], constraints=["attribute_correlation <= 0.1"])
     fairness = read_fairness(options, TASKS[kind], AGE)
     assert fairness.demanded
     space = load_space(f"{kind}_attribute", kind, grouped=True)

@@ -49,4 +49,4 @@ def test_a_column_that_tells_the_group_is_named(copies: float, told: bool) -> No
     assert len(found) == told
     if told:
         assert "column 'proxy' tells the group" in found[0]
-        assert "--drop proxy" in found[0]
+        assert "drop='proxy'" in found[0]

@@ -1,13 +1,15 @@
 """The metric decides how a target is read where it can, and a metric that the target leaves undefined is refused."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from losssearch.assembly import Options, assemble
+from losssearch.assembly import assemble
 from losssearch.errors import InputError
+from losssearch.request import Request
 from losssearch.study.observer import SilentObserver
 
 DRAW = np.random.default_rng(0)
@@ -15,7 +17,7 @@ DRAW = np.random.default_rng(0)
 
 def kind_of(target: object, tmp_path: Path, **options: object) -> str:
     features = DRAW.normal(size=(len(target), 3))  # type: ignore[arg-type]
-    asked = Options(data=(features, target), out=tmp_path / "study", workers=0, mlflow=False, **options)  # type: ignore[arg-type]
+    asked = Request(data=(features, target), out=tmp_path / "study", workers=0, mlflow=False, **options)  # type: ignore[arg-type]
     assembled = assemble(asked, SilentObserver())
     assembled.context.store.close()
     return assembled.context.task.kind
@@ -65,7 +67,7 @@ def test_an_asked_task_and_an_objective_count_too(tmp_path: Path) -> None:
     ],
 )
 def test_a_refusal_names_the_option(target: object, options: dict[str, object], tmp_path: Path) -> None:
-    assert "--task" in refusal(target, tmp_path, **options)
+    assert re.search(r"by task$|give task |\(task=", refusal(target, tmp_path, **options))
 
 
 AMOUNTS = DRAW.lognormal(0, 1, 200)
@@ -102,8 +104,8 @@ def test_a_leak_is_a_note_of_the_study(tmp_path: Path) -> None:
             told.append(text)
 
     frame = pd.DataFrame({"x": DRAW.normal(size=200), "paid": COUNTS % 2 * 3.5, "y": COUNTS % 2})
-    options = Options(data=frame, target="y", out=tmp_path / "study", workers=0, mlflow=False)
+    options = Request(data=frame, target="y", out=tmp_path / "study", workers=0, mlflow=False)
     context = assemble(options, Listening()).context
     context.store.close()
     for notes in (told, context.described()["notes"]):
-        assert any("'paid' alone predicts the target" in note and "--drop paid" in note for note in notes)
+        assert any("'paid' alone predicts the target" in note and "drop='paid'" in note for note in notes)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from losssearch.cli.search import _listed
+from losssearch.cli.search_options import read
 
 
 @pytest.mark.parametrize(
     ("given", "names"),
     [
-        (None, []),
+        (None, ()),
         (["a, b", "c"], ["a", "b", "c"]),
         (["a,,b,"], ["a", "b"]),
         (["cost(fp=1,fn=5),demographic_parity_difference"], ["cost(fp=1,fn=5)", "demographic_parity_difference"]),
@@ -19,5 +19,5 @@ from losssearch.cli.search import _listed
         (["age >= 25,sex"], ["age >= 25", "sex"]),
     ],
 )
-def test_names_are_parted_by_commas(given: list[str] | None, names: list[str]) -> None:
-    assert _listed(given) == names
+def test_names_are_split_by_commas(given: list[str] | None, names: list[str]) -> None:
+    assert read({"drop": given}) == {"drop": tuple(names)}

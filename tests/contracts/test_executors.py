@@ -303,7 +303,7 @@ def test_a_worker_killed_while_idle_is_replaced(on_ray: Any, expected: dict[int,
 def test_a_job_that_kills_every_worker_ends_the_study(
     on_ray: Executor, tmp_path: Path, expected: dict[int, list[Outcome]]
 ) -> None:
-    with pytest.raises(ConnectionLostError, match="--resume continues it"):
+    with pytest.raises(ConnectionLostError, match="resume=True continues it"):
         run(on_ray, [a_job(7, model=killer(tmp_path, deaths=9))])
     assert len(list(tmp_path.iterdir())) == 3
     check_equal(run(on_ray, JOBS[:2]), {number: expected[number] for number in (1, 2)})

@@ -122,7 +122,7 @@ def test_one_driver_at_a_time(store: SqlStore, open_store: Callable[[], SqlStore
     other = open_store()
     store.acquire("adult")
     store.acquire("adult")
-    with pytest.raises(OptionError, match=rf"process {os.getpid()} on .*--study"):
+    with pytest.raises(OptionError, match=rf"process {os.getpid()} on .*study"):
         other.acquire("adult")
     store.save_trials("adult", [TRIAL])
     store.release("adult")

@@ -109,7 +109,7 @@ def test_studies_do_not_mix(store: SqlStore) -> None:
 
 
 def test_a_name_is_given_once(store: SqlStore) -> None:
-    with pytest.raises(OptionError, match=r"'adult'.*--resume.*--study"):
+    with pytest.raises(OptionError, match=r"'adult'.*resume=True.*study"):
         store.create_study(replace(STUDY, config={}))
     assert store.study("adult") == STUDY
 

@@ -175,7 +175,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(name: str, tmp_path: Path) -> N
     pa.default_memory_pool().release_unused()
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = kilobytes("VmRSS")
-    with pytest.raises(DataError, match=r"data may take 67\.1 MB of memory; reading .*--data-memory") as told:
+    with pytest.raises(DataError, match=r"data may take 67\.1 MB of memory; reading .*data_memory") as told:
         load(path, target="y", memory=LIMIT)
     assert "\n" not in str(told.value)
     assert kilobytes("VmHWM") - before < LIMIT + SLACK

@@ -244,7 +244,7 @@ def test_a_column_named_like_a_split_is_announced(name: str, values: list[Any], 
     assert bool(told) is noted
     if noted:
         assert repr(name) in told[0]
-        assert f"--drop {name}" in told[0]
+        assert f"drop={name!r}" in told[0]
 
 
 def test_the_test_file_is_the_test_part(tmp_path: Path) -> None:
@@ -335,13 +335,13 @@ def test_times_and_a_test_file_together() -> None:
     ],
 )
 def test_splits_that_contradict_each_other_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(OptionError, match="--"):
+    with pytest.raises(OptionError, match=r"give one of them|needs"):
         Given(**options)
 
 
 @pytest.mark.parametrize("role", ["group", "time", "split"])
 def test_the_target_and_unknown_columns_are_refused(role: str) -> None:
-    with pytest.raises(OptionError, match=f"--{role} must not be the target"):
+    with pytest.raises(OptionError, match=f"{role} must not be the target"):
         given(events(), **{role: "y"})
     with pytest.raises(DataError, match=f"no {role} column 'dya'; did you mean 'day'"):
         given(events(), **{role: "dya"})

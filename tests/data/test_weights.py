@@ -89,7 +89,7 @@ def test_what_is_no_weight_is_named_with_its_row(value: Any, match: str) -> None
 def test_weights_that_are_all_0_are_refused() -> None:
     with pytest.raises(DataError, match="some weights must be above 0"):
         weighted(table().assign(w=0))
-    with pytest.raises(OptionError, match="--weight must not be the target"):
+    with pytest.raises(OptionError, match="weight must not be the target"):
         load(table(), target="w", given=Given(weight="w"))
 
 

@@ -54,7 +54,7 @@ def test_a_study_goes_on_with_its_own_split_alone(tmp_path: Path) -> None:
     first = ls.search(**options, group="patient")
     again = ls.search(**options, group="patient", resume=True)
     assert again.to_json() == first.to_json()
-    with pytest.raises(OptionError, match="--drop left out, got patient"):
+    with pytest.raises(OptionError, match="drop left out, got patient"):
         ls.search(**options, drop=("patient",), resume=True)
     with pytest.raises(OptionError, match="splits"):
         ls.search(**options, time="patient", resume=True)

@@ -37,9 +37,9 @@ def test_a_function_is_a_metric_and_a_changed_one_is_refused(tmp_path: Path) -> 
     again = _search(out, resume=True)
     assert str(again.verdict) == str(first.verdict)
     changed.__name__ = "f2"
-    with pytest.raises(OptionError, match=r"these differ: the source of --metric \(started with"):
+    with pytest.raises(OptionError, match=r"these differ: the source of metric \(started with"):
         _search(out, resume=True, metric=changed)
-    with pytest.raises(OptionError, match="--resume needs --metric again"):
+    with pytest.raises(OptionError, match="resume=True needs metric again"):
         ls.search(out=out, resume=True, verbose=0)
 
 

@@ -34,7 +34,7 @@ def _trials(count: int) -> list[TrialRecord]:
     ],
 )
 def test_an_unusable_url_is_refused(url: str, found: str) -> None:
-    with pytest.raises(OptionError, match=rf"--storage must be sqlite:///FILE.*{found}"):
+    with pytest.raises(OptionError, match=rf"storage must be sqlite:///FILE.*{found}"):
         SqlStore(url)
 
 
@@ -90,7 +90,7 @@ def folder_of_another() -> Iterator[Path]:
 
 @pytest.mark.parametrize("name", ["study.db", "new.db"])
 def test_an_unwritable_folder_is_a_lost_store(folder_of_another: Path, name: str) -> None:
-    with pytest.raises(ConnectionLostError, match=rf"{name} was not.*--resume"):
+    with pytest.raises(ConnectionLostError, match=rf"{name} was not.*resume=True"):
         SqlStore(f"sqlite:///{folder_of_another}/{name}")
 
 

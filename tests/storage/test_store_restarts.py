@@ -116,7 +116,7 @@ def test_a_server_that_stays_away_is_a_lost_store_until_it_is_back(
     store.acquire("adult")
     store.save_trials("adult", _trials(2))
     _postgres("stop", folder)
-    with pytest.raises(ConnectionLostError, match=r"losssearch:\*\*\*@127.*was not for 1 s.*--resume") as lost:
+    with pytest.raises(ConnectionLostError, match=r"losssearch:\*\*\*@127.*was not for 1 s.*resume=True") as lost:
         store.save_trials("adult", _trials(4))
     assert lost.value.__context__ is None, "a context would show what the driver says of the URL"
     # What the end of a study still asks does not wait once more.

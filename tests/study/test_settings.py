@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from losssearch.errors import OptionError
-from losssearch.study.settings import StudySettings, derived_seed, parse_duration
+from losssearch.request import parse_duration
+from losssearch.study.settings import StudySettings, derived_seed
 from losssearch.training import TrainingPlan
 
 
@@ -77,11 +78,11 @@ def test_any_text_is_a_duration_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"trials": 1}, "--trials must be at least 2"),
-        ({"trials": -3}, "--trials must be at least 2"),
-        ({"confirm_seeds": 1}, "--confirm-seeds must be at least 2"),
-        ({"seed": -1}, r"--seed must lie in \[0, 2\^32\)"),
-        ({"seed": 1 << 32}, r"--seed must lie in \[0, 2\^32\)"),
+        ({"trials": 1}, "trials must be at least 2"),
+        ({"trials": -3}, "trials must be at least 2"),
+        ({"confirm_seeds": 1}, "confirm_seeds must be at least 2"),
+        ({"seed": -1}, r"seed must lie in \[0, 2\^32\)"),
+        ({"seed": 1 << 32}, r"seed must lie in \[0, 2\^32\)"),
     ],
 )
 def test_settings_out_of_range_name_their_option(wrong: dict[str, Any], message: str) -> None:
@@ -121,7 +122,7 @@ def test_a_resume_must_find_the_rest_unchanged(changed: dict[str, Any]) -> None:
 def test_what_must_be_unchanged_survives_json() -> None:
     fixed = settings().fixed()
     assert json.loads(json.dumps(fixed)) == fixed
-    free = {"trials", "time_budget", "data", "splits", "prefer_known"}
+    free = {"trials", "time_budget", "data", "splits", "prefer_known", "metric_source"}
     of_groups = {"sensitive", "sensitive_as_feature", "constraints", "front", "confidence", "group_thresholds"}
     assert set(fixed) == {field.name for field in dataclasses.fields(StudySettings)} - free - of_groups
     grouped = settings(sensitive=("sex",), constraints=("demographic_parity_difference <= 0.05",)).fixed()

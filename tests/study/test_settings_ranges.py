@@ -28,16 +28,16 @@ SOUND = StudySettings(
 @pytest.mark.parametrize(
     ("wrong", "rule"),
     [
-        ({"replicas": 0}, r"--draws must lie in \[1, 1000\], got 0"),
-        ({"replicas": 1_001}, r"--draws must lie in \[1, 1000\]"),
-        ({"rates": (0.1, 0.0)}, "--rates must be finite and above 0"),
-        ({"rates": (-0.1,)}, "--rates must be finite and above 0"),
-        ({"rates": (float("nan"),)}, "--rates must be finite and above 0"),
-        ({"rates": (float("inf"),)}, "--rates must be finite and above 0"),
-        ({"rates": (0.1, 0.1)}, "--rates must differ"),
-        ({"time_budget": 0.0}, "--time-budget must be finite and above 0 seconds"),
-        ({"time_budget": float("inf")}, "--time-budget must be finite"),
-        ({"time_budget": float("nan")}, "--time-budget must be finite"),
+        ({"replicas": 0}, r"draws must lie in \[1, 1000\], got 0"),
+        ({"replicas": 1_001}, r"draws must lie in \[1, 1000\]"),
+        ({"rates": (0.1, 0.0)}, "rates must be finite and above 0"),
+        ({"rates": (-0.1,)}, "rates must be finite and above 0"),
+        ({"rates": (float("nan"),)}, "rates must be finite and above 0"),
+        ({"rates": (float("inf"),)}, "rates must be finite and above 0"),
+        ({"rates": (0.1, 0.1)}, "rates must differ"),
+        ({"time_budget": 0.0}, "time_budget must be finite and above 0 seconds"),
+        ({"time_budget": float("inf")}, "time_budget must be finite"),
+        ({"time_budget": float("nan")}, "time_budget must be finite"),
     ],
 )
 def test_numbers_out_of_range_are_refused(wrong: dict[str, Any], rule: str) -> None:

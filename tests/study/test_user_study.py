@@ -128,7 +128,7 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(tmp_path: Path, calls: i
 
     interrupted.__qualname__, interrupted.__module__ = descend.__qualname__, descend.__module__
     whole = searched(tmp_path / "whole").to_json()
-    with pytest.raises(InterruptedStudyError, match="--resume goes on"):
+    with pytest.raises(InterruptedStudyError, match="resume=True goes on"):
         searched(tmp_path / "parts", interrupted)
     resumed = searched(tmp_path / "parts", resume=True).to_json()
     assert essence(tmp_path / "parts") == essence(tmp_path / "whole")
@@ -217,8 +217,8 @@ def test_many_classes_and_their_shares_reach_the_loss(tmp_path: Path) -> None:
         ({"target": "y", "drop": ["a"]}, "leave out target, drop"),
         ({"data": "builtin:wine"}, "give one of them"),
         ({"train": "module:function"}, "must be a function"),
-        ({"rates": (0.0,)}, "--rates must be finite and above 0"),
-        ({"draws": 0}, r"--draws must lie in \[1, 1000\], got 0"),
+        ({"rates": (0.0,)}, "rates must be finite and above 0"),
+        ({"draws": 0}, r"draws must lie in \[1, 1000\], got 0"),
         ({"epochs": 0}, "epochs, .* must be at least 1"),
         ({"resources": {"cpus": 1}}, "resources are num_cpus, num_gpus, memory; got"),
         ({"resources": {"num_cpus": "two"}}, "must be a number, got 'two'"),

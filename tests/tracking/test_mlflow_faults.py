@@ -19,7 +19,7 @@ NOBODY = 65534
 
 def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("a,b\n")
-    with pytest.raises(DataError, match=r"mlflow\.db is not: give another --tracking-uri"):
+    with pytest.raises(DataError, match=r"mlflow\.db is not: give another tracking_uri"):
         MlflowTracker(f"sqlite:///{tmp_path}/mlflow.db").prepare()
     assert (tmp_path / "mlflow.db").read_text() == "a,b\n"
 
@@ -49,7 +49,7 @@ def test_an_unwritable_folder_is_a_lost_store(folder_of_another: Path, monkeypat
 
 
 def test_a_uri_of_no_known_kind_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"--tracking-uri must be sqlite:///FILE.*got gopher://\*\*\*@host"):
+    with pytest.raises(OptionError, match=r"tracking_uri must be sqlite:///FILE.*got gopher://\*\*\*@host"):
         MlflowTracker("gopher://u:secret@host").prepare()
 
 
@@ -58,6 +58,6 @@ def test_a_server_that_does_not_answer_is_lost(monkeypatch: pytest.MonkeyPatch) 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with pytest.raises(ConnectionLostError, match=rf"http://127.0.0.1:{port} was not.*--resume.*--no-mlflow") as caught:
+    with pytest.raises(ConnectionLostError, match=rf"127.0.0.1:{port} was not.*resume=True.*mlflow=False") as caught:
         MlflowTracker(f"http://127.0.0.1:{port}").prepare()
     assert "\n" not in str(caught.value)

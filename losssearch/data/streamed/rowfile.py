@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from losssearch.data.room import in_units
 from losssearch.errors import DataError, OptionError
+from losssearch.option_names import option
 
 BLOCK_BYTES = 1 << 18
 """What is read at once: enough for a disk to be busy with reading, few enough for many blocks in one window."""
@@ -97,7 +98,8 @@ class RowFile:
         except OSError as error:
             raise OptionError(
                 f"workers must reach the encoded rows of a streamed table; {os.uname().nodename} has no {self.path}: "
-                "let TMPDIR name a folder that all nodes share, use workers of one machine, or --max-rows for a sample"
+                f"let TMPDIR name a folder that all nodes share, use workers of one machine, or "
+                f"{option('max_rows')} for a sample"
             ) from error
 
     def read(self, descriptor: int, blocks: Sequence[int] | NDArray[np.int64]) -> Records:
@@ -138,7 +140,8 @@ def write_rows(path: Path, layout: Layout, pieces: Iterable[Records], most: int)
     except OSError as error:
         raise DataError(
             f"the encoded rows of a streamed table need {in_units(needed)} in {path.parent}, which could not be "
-            f"written: {error.strerror or error}: let TMPDIR name a folder with room, or use --max-rows for a sample"
+            f"written: {error.strerror or error}: let TMPDIR name a folder with room, or use "
+            f"{option('max_rows')} for a sample"
         ) from error
     return RowFile(str(path), rows, layout)
 

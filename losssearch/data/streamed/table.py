@@ -30,6 +30,7 @@ from losssearch.data.streamed.target import ReadTarget, target_reader
 from losssearch.data.targets import Target
 from losssearch.data.text_forms import TextForm
 from losssearch.errors import DataError
+from losssearch.option_names import option
 
 RESIDENT_SHARE = 2 / 3
 """Share of the sample that stays in memory; the rest of it, which only trains, is what the encoder is fitted on."""
@@ -148,7 +149,8 @@ class _Pieces:
                 if not drop_missing:
                     raise DataError(
                         f"every row must have a target; target {target!r} of {self._large.path} lacks that of row "
-                        f"{begin + int(missing.argmax()) + 1}: leave such rows out with --drop-missing-target"
+                        f"{begin + int(missing.argmax()) + 1}: leave such rows out with "
+                        f"{option('drop_missing_target', True)}"
                     )
                 self._missing += int(missing.sum())
                 values, present = values[~missing], piece[~missing]

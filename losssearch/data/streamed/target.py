@@ -16,6 +16,7 @@ from losssearch.data.targets import Target, missing_values
 from losssearch.data.text_forms import TextForm, find_form
 from losssearch.data.wide_integers import distances
 from losssearch.errors import DataError
+from losssearch.option_names import option
 
 ReadTarget: TypeAlias = Callable[[pd.Series, int], tuple[NDArray[np.float64], NDArray[np.bool_]]]
 """From a piece's target and the row that it begins at to class ids or numbers, and where it has no value."""
@@ -71,7 +72,7 @@ def _ids(
             row = begin + int((codes == place).argmax()) + 1
             raise DataError(
                 f"a target with this many classes cannot be streamed: {name} has {value!r:.80} in row {row}, which a "
-                "sample of the table does not have; use --max-rows"
+                f"sample of the table does not have; use {option('max_rows')}"
             )
         ids.append(-1 if missing else known[value])
     # Code -1, of a missing value, takes the last.

@@ -30,7 +30,7 @@ from losssearch.study.selecting.selection import Contender, incumbent_name
 from losssearch.study.selecting.verdict import Reading, Verdict, learned_state
 from losssearch.study.settings import derived_seed
 
-MORE_ROOM = "A looser limit, coarser groups, more rows, more --trials or a lower --confidence leave more room."
+MORE_ROOM = "A looser limit, coarser groups, more rows, more trials or a lower confidence leave more room."
 
 
 class FairReferee:

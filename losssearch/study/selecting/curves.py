@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from losssearch.option_names import option, spelled
 from losssearch.training.outcome import CUT, Outcome
 
 LATE = 0.9
@@ -52,7 +53,7 @@ def train_longer(entries: Sequence[Mapping[str, Any]]) -> str:
     cut = any(named[name]["trained"] < named[name]["most"] for name in rising)
     most = max(epochs["most"] for epochs in named.values())
     shown = ", ".join(rising[:_NAMED]) + (", …" if len(rising) > _NAMED else "")
-    advice = "a longer --time-budget" if cut else f"--epochs {LONGER * most}"
+    advice = spelled(f"a longer {option('time_budget')}" if cut else option("epochs", LONGER * most))
     return (
         f"{len(rising)} of {len(named)} final losses ({shown}) were still improving in the last tenth of their epochs, "
         f"so what they differ by may be how fast they train: train longer, {advice}."

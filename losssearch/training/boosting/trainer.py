@@ -15,6 +15,7 @@ from losssearch.data.batch import Batch
 from losssearch.errors import OptionError
 from losssearch.losses.inputs import STANDARD, memberships
 from losssearch.losses.offer import Offer
+from losssearch.option_names import option
 from losssearch.training.boosting.forest import Soil, new_soil
 from losssearch.training.boosting.member import Member, Tree, stacked
 from losssearch.training.boosting.objective import Objective, initial_score
@@ -49,7 +50,8 @@ def train_boosted(
     """
     if replicas.stream is not None:
         raise OptionError(
-            f"{library} needs its rows in memory, and they are streamed from disk: give --max-rows, or another --model"
+            f"{library} needs its rows in memory, and they are streamed from disk: give {option('max_rows')}, or "
+            f"another {option('model')}"
         )
     return _Growing(library, candidates, replicas.to("cpu"), plan, evaluate, deadline, offer).run(hold)
 

@@ -66,7 +66,7 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 
 def test_a_full_disk_is_told_and_its_file_removed(small_disk: Path, table: Path) -> None:
-    with pytest.raises(DataError, match=r"need 2\.\d+ MB in .* No space left on device.*TMPDIR.*--max-rows"):
+    with pytest.raises(DataError, match=r"need 2\.\d+ MB in .* No space left on device.*TMPDIR.*max_rows"):
         load(table, target="y", memory=2_000_000)
     assert not list(small_disk.iterdir())
 

@@ -163,7 +163,7 @@ def test_rows_without_a_target_are_refused_or_left_out(tmp_path: Path, target: s
     frame = made()
     frame.loc[[17_001, 18_000], target] = None
     path = written(frame, tmp_path / "t.parquet")
-    with pytest.raises(DataError, match=r"every row must have a target.*row 17002.*--drop-missing-target"):
+    with pytest.raises(DataError, match=r"every row must have a target.*row 17002.*drop_missing_target=True"):
         streamed(path, target, drop)
     assert not list((tmp_path / "scratch").iterdir())
     dataset = streamed(path, target, drop, drop_missing_target=True)

@@ -276,5 +276,5 @@ def test_what_a_judge_tells_beside_is_kept_from_the_best_epoch() -> None:
 
 def test_rows_that_are_streamed_are_refused() -> None:
     streamed: Any = replace(replicas("binary"), stream=object())  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match=r"needs its rows in memory.*--max-rows"):
+    with pytest.raises(OptionError, match=r"needs its rows in memory.*max_rows"):
         train_boosted("lightgbm", [candidate({"term": PLAIN["binary"]})], streamed, PLAN, Last())

@@ -1,0 +1,130 @@
+"""The arguments of `losssearch.search`: every option by its own name, or several of them as a group."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from losssearch.errors import OptionError
+from losssearch.option_names import in_python, spelled
+from losssearch.request import kinds
+from losssearch.request.description import AllOptions, Request
+from losssearch.request.groups import GROUPS, Budget, Compute, Fairness, Output, Privacy, Splits
+from losssearch.request.option import asked, defaults_of, options_of
+
+if TYPE_CHECKING:
+    from losssearch.study.observer import Observer
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+def _group(made: type[Any], what: str) -> Any:
+    kind = kinds.Kind(f"an ls.{made.__name__}(…)", lambda value: isinstance(value, made), schema=None)
+    names = ", ".join(f"``{name}``" for name in options_of(made))
+    return asked(None, f"{what}, as an `losssearch.{made.__name__}`: {names}.", kind, python_only=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call(AllOptions):
+    """The parameters of `losssearch.search`, with their types and defaults."""
+
+    splits: Splits | None = _group(Splits, "How the rows are split")
+    budget: Budget | None = _group(Budget, "How long the search takes")
+    fairness: Fairness | None = _group(Fairness, "What must hold between groups")
+    privacy: Privacy | None = _group(Privacy, "A model with differential privacy")
+    compute: Compute | None = _group(Compute, "Who trains")
+    output: Output | None = _group(Output, "Where the study is kept")
+    observer: Observer | None = asked(
+        None,
+        "Is told of the progress in place of a display; see `losssearch.study.observer.Observer`.",
+        kinds.ANYTHING,
+        python_only=True,
+    )
+    verbose: bool | int = asked(
+        1,
+        "1 shows progress and notes, in the notebook or on stderr; 0 does not. ``result.notes`` has all notes.",
+        kinds.VERBOSITY,
+        python_only=True,
+    )
+
+
+PARAMETERS = options_of(Call)
+
+
+def check_argument(name: str, value: Any) -> None:
+    """Raise `OptionError` for an argument that is of the wrong type or out of its range."""
+    PARAMETERS[name].check(name, value, defaults_of(Call)[name])
+
+
+def request_of(given: dict[str, Any]) -> Request:
+    """The request of a call with the arguments ``given``, all of them checked.
+
+    Raises `OptionError` for an argument that cannot be used, and for an option that is given twice.
+    """
+    for name, value in given.items():
+        check_argument(name, value)
+    options = {name: value for name, value in given.items() if name in options_of(Request)}
+    for group in GROUPS:
+        if (found := given.get(group)) is None:
+            continue
+        defaults = defaults_of(found)
+        for name in options_of(found):
+            value = getattr(found, name)
+            if value is defaults[name]:
+                continue
+            if name in options:
+                raise OptionError(f"{name} must be given once, got it both as {name}= and in {group}=")
+            check_argument(name, value)
+            options[name] = value
+    return Request(**options).plain()
+
+
+def takes_options(
+    parameters: Callable[Given, Call],
+) -> Callable[[Callable[[dict[str, Any]], Found]], Callable[Given, Found]]:
+    """Give a function of a dictionary the parameters of ``parameters``, and their documentation.
+
+    ``{arguments}`` in its docstring stands for theirs. A keyword that is none raises `TypeError` with the nearest one.
+    """
+
+    def decorate(function: Callable[[dict[str, Any]], Found]) -> Callable[Given, Found]:
+        signature = inspect.signature(parameters)
+
+        @wraps(function)
+        def called(*args: Given.args, **kwargs: Given.kwargs) -> Found:
+            for name in kwargs:
+                if name not in signature.parameters:
+                    near = difflib.get_close_matches(name, signature.parameters, n=1)
+                    hint = f"; did you mean {near[0]}?" if near else ""
+                    raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}{hint}")
+            return function(dict(signature.bind(*args, **kwargs).arguments))
+
+        returned = inspect.signature(function).return_annotation
+        vars(called)["__signature__"] = signature.replace(return_annotation=returned)
+        called.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
+        called.__annotations__["return"] = returned
+        called.__doc__ = (function.__doc__ or "").replace("{arguments}", _documented())
+        return called
+
+    return decorate
+
+
+def _documented() -> str:
+    """The section on arguments of a docstring, its first line without indentation."""
+    entries = [
+        textwrap.fill(
+            f"{name}: {spelled(f'{one.help} {one.more}'.strip(), in_python)}",
+            width=112,
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for name, one in PARAMETERS.items()
+    ]
+    return textwrap.indent("\n".join(entries), " " * 8).strip()
