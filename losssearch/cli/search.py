@@ -69,15 +69,4 @@ def _signature() -> inspect.Signature:
     return inspect.Signature([first, *parameters(), *own], return_annotation=None)
 
 
-def _numbers(option: str, entries: list[str] | None) -> list[float] | None:
-    """Numbers that come one by one or separated by commas; None if the option was not given."""
-    from losssearch.errors import OptionError
-
-    if entries is None:
-        return None
-    try:
-        return [float(part) for entry in entries for part in entry.split(",")]
-    except ValueError:
-        raise OptionError(
-            f"{option} must be numbers separated by commas, such as 0.001,0.01, got {','.join(entries)!r:.80}"
-        ) from None
+vars(search)["__signature__"] = _signature()
