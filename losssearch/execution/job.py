@@ -98,6 +98,7 @@ def _call_function(job: Job, draws: FunctionDraws) -> list[Outcome]:
         device=job.device,
         deadline=job.deadline,
         overdue=job.overdue,
+        offer=get_task(job.task).offer,
     )
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from losssearch.errors import stops
 from losssearch.losses.compose import ComposedLoss
+from losssearch.losses.offer import Offer
 from losssearch.losses.spec import LossSpec
 from losssearch.stopping import one_process
 from losssearch.training.handle import Bar, Refused, TrialHandle, seeded
@@ -81,17 +82,18 @@ def train_with_function(
     device: str = "cpu",
     deadline: float | None = None,
     overdue: float | None = None,
+    offer: Offer | None = None,
 ) -> list[Outcome]:
     """Call ``function`` for each candidate, at each of its learning rates (once where it has none), on each draw.
 
     ``candidates`` are triples (spec, rates, protected); a protected one is not held to the bar. ``numbers`` are those
     of their trials. An exception of the function fails its candidate and no other. At ``overdue`` (seconds since 1970)
-    it is interrupted; the best value that it has reported by then counts.
+    it is interrupted; the best value that it has reported by then counts. ``offer`` is that of the kind of task.
     """
     outcomes = []
     for (spec, rates, protected), number in zip(candidates, numbers, strict=True):
         own = replace(rules, bar=()) if protected else rules
-        call = _Call(function, spec, draws, own, number, device, deadline, overdue)
+        call = _Call(function, spec, draws, own, number, device, deadline, overdue, offer)
         outcomes.append(_best([(rate, call.runs(rate)) for rate in rates or (None,)]))
     return outcomes
 
@@ -106,6 +108,7 @@ class _Call:
     device: str
     deadline: float | None
     overdue: float | None
+    offer: Offer | None
 
     def runs(self, rate: float | None) -> list[_Run]:
         """One run a draw; none after the first that failed, as a candidate needs them all."""
@@ -133,7 +136,8 @@ class _Call:
         )
         try:
             with seeded(seed, device, rules.threads):
-                loss = ComposedLoss(self.spec, prior, zero=0.0).to(device)  # targets are the function's own
+                # Targets are the function's own, so their zero is 0.
+                loss = ComposedLoss(self.spec, prior, zero=0.0, offer=self.offer).to(device)
                 with one_process(), alarm(self.overdue):
                     answer = self.function(loss, handle)
             utility = handle.settle(answer)
