@@ -97,9 +97,9 @@ class MetricCatalogue(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Parse the catalogue as reStructuredText."""
-        summaries = {record.example: record.summary for record in records()}
         lines: list[str] = []
-        for kind in TASKS:
+        for kind, task in TASKS.items():
+            summaries = {record.example: record.summary for record in records() if record.fits(kind, task.view)}
             lines += [kind.capitalize(), "-" * len(kind), "", ".. list-table::", "   :widths: 30 15 15 40", ""]
             rows = [("metric", "better", "tuned", "")]
             for name in metrics_for(kind):

@@ -47,3 +47,11 @@ def test_a_function_without_a_direction_is_refused_before_anything_is_written(tm
     with pytest.raises(OptionError, match="the metric f2 needs a direction"):
         _search(tmp_path / "study", direction=None)
     assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.nightly
+def test_a_ray_worker_calls_the_function(tmp_path: Path) -> None:
+    here, there = _search(tmp_path / "here"), _search(tmp_path / "there", workers=1)
+    assert str(here.verdict) == str(there.verdict)
+    boards = [(tmp_path / name / "leaderboard.json").read_text() for name in ("here", "there")]
+    assert boards[0] == boards[1]
