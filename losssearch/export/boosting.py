@@ -71,7 +71,7 @@ def objective_source(facts: LossFacts, library: str, *, rate: float | None = Non
     elif classes and library == "xgboost":  # what XGBClassifier sets; there, a margin of 0 is a probability of 1/2
         parameters |= {"objective": "binary:logistic", "base_score": 0.5}
     settings = {"FORMULA": ascii_formula(facts.spec), "CLASSES": classes, "ROUNDS": EPOCHS * ROUNDS}
-    settings |= {"GROUPS": facts.groups, "BESIDE": facts.beside()}
+    settings |= {"GROUPS": facts.groups, "EXTRA": facts.extra()}
     body = [
         *loss.definitions(),
         *parts,
@@ -138,16 +138,16 @@ def _check(facts: LossFacts, classes: int) -> str:
         f"    scores = 2 * np.sin(np.arange(1.0, {rows * columns + 1})){shape}",
         f"    target = {row} % {classes}" if classes else f"    target = 1.5 * {row}.cos()",
     ]
-    beside = {
+    extra = {
         "group": f"torch.eye(GROUPS, dtype=torch.float64)[torch.arange({rows}) // 2 % GROUPS]",
         "features": f"torch.arange({2.0 * rows}).cos().reshape({rows}, 2)",
     }
-    lines += [f"    {name} = {beside[name]}" for name in facts.beside()]
+    lines += [f"    {name} = {extra[name]}" for name in facts.extra()]
     numbers = " ".join(repr(float(number)) for number in _example(facts, classes, rows, columns))
     return CHECK.format(
         numbers=textwrap.fill(numbers, 112, break_on_hyphens=False, break_long_words=False),
         example="\n".join(lines),
-        batch=", ".join(f'"{name}": {name}' for name in ("target", *facts.beside())),
+        batch=", ".join(f'"{name}": {name}' for name in ("target", *facts.extra())),
     )
 
 
@@ -175,7 +175,7 @@ def _example(facts: LossFacts, classes: int, rows: int, columns: int) -> list[fl
 
 def _docstring(facts: LossFacts, library: str) -> str:
     short = "lgb" if library == "lightgbm" else "xgb"
-    own = f"TreeObjective({', '.join(f'{name}={name}' for name in facts.beside())})" if facts.beside() else "fobj"
+    own = f"TreeObjective({', '.join(f'{name}={name}' for name in facts.extra())})" if facts.extra() else "fobj"
     names = ", ".join(sorted(["PARAMETERS", "ROUNDS", own.partition("(")[0], "initial_scores"]))
     use = textwrap.dedent(USE[library]).replace("fobj", own)
     lines = [

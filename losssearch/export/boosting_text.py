@@ -51,7 +51,7 @@ class TreeObjective:
     ) -> None:
         self.rounds, self.seed = rounds, seed
         given = {"group": group, "features": features}
-        if missing := [name for name in BESIDE if given[name] is None]:
+        if missing := [name for name in EXTRA if given[name] is None]:
             raise ValueError(f"this loss reads {' and '.join(missing)}: give TreeObjective({missing[0]}=...)")
         self.group = None if group is None else memberships(np.asarray(group))
         self.features = None if features is None else torch.as_tensor(np.asarray(features), dtype=torch.float32)

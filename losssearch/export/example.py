@@ -20,7 +20,7 @@ def check() -> tuple[float, float]:
     """Relative differences from the searched loss on a small example: of the value, and of the gradient."""
 {example}
     output.requires_grad_()
-    value = loss(output, target{beside}{progress})
+    value = loss(output, target{extra}{progress})
     (gradient,) = torch.autograd.grad(value, output)
     expected = torch.tensor([float(number) for number in EXPECTED_GRADIENT.split()], dtype=torch.float64)
     of_value = abs(value.item() - EXPECTED_VALUE) / max(abs(EXPECTED_VALUE), 1e-9)
@@ -45,33 +45,33 @@ if __name__ == "__main__":
 def example_block(facts: LossFacts) -> str:
     """The end of the file: expected numbers, ``check`` and ``main``."""
     lines, output, target, prior = facts.kind.export.example(facts)
-    lines = [*lines, *_beside_lines(facts, len(output))]
+    lines = [*lines, *_extra_lines(facts, len(output))]
     loss = facts.module().double()
     output.requires_grad_()
-    value = loss(output, target, class_prior=prior, progress=0.5, **_beside(facts, len(target)))
+    value = loss(output, target, class_prior=prior, progress=0.5, **_extra(facts, len(target)))
     (gradient,) = torch.autograd.grad(value, output)
     numbers = " ".join(repr(number) for number in gradient.flatten().tolist())
     return _BLOCK.format(
         value=value.item(),
         gradient=textwrap.fill(numbers, 112, break_on_hyphens=False, break_long_words=False),
         example="\n".join(f"    {line}" for line in lines),
-        beside="".join(f", {name}" for name in facts.beside()),
+        extra="".join(f", {name}" for name in facts.extra()),
         progress=", progress=0.5" if facts.scheduled else "",
     )
 
 
-def _beside(facts: LossFacts, rows: int) -> dict[str, torch.Tensor]:
-    """What fairness terms read, as `_beside_lines` writes it."""
+def _extra(facts: LossFacts, rows: int) -> dict[str, torch.Tensor]:
+    """What fairness terms read, as `_extra_lines` writes it."""
     group = torch.arange(rows) // 2 % max(facts.groups, 1)
     features = torch.arange(2.0 * rows, dtype=torch.float64).cos().reshape(rows, 2)
     found = {"group": group, "features": features, "index": torch.arange(rows)}
-    return {name: found[name] for name in facts.beside()}
+    return {name: found[name] for name in facts.extra()}
 
 
-def _beside_lines(facts: LossFacts, rows: int) -> list[str]:
+def _extra_lines(facts: LossFacts, rows: int) -> list[str]:
     lines = {
         "group": f"group = torch.arange({rows}) // 2 % {max(facts.groups, 1)}",
         "index": f"index = torch.arange({rows})",
         "features": f"features = torch.arange({2.0 * rows}, dtype=torch.float64).cos().reshape({rows}, 2)",
     }
-    return [lines[name] for name in facts.beside()]
+    return [lines[name] for name in facts.extra()]

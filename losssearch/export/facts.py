@@ -141,8 +141,8 @@ class LossFacts:
         loss.set_learned(self.learned)
         return loss
 
-    def beside(self) -> tuple[str, ...]:
-        """What ``forward`` takes beside output and target, in order."""
+    def extra(self) -> tuple[str, ...]:
+        """What ``forward`` takes in addition to output and target, in order."""
         needs = {"group": "group", "features": "distance"}
         found = tuple(name for name, read in needs.items() if read in self.spec.reads)
         return (*found, "index") if self.knows_rows else found
@@ -177,7 +177,7 @@ class LossFacts:
         return {**named, **others}
 
     def arrays(self) -> dict[str, Tensor]:
-        """The content of the file beside the loss: what it has learned, and other states that start as no number."""
+        """The content of the loss's weights file: what it has learned, and other states that are not plain numbers."""
         found = {f"learned.{name}": torch.as_tensor(value) for name, value in self.learned.items()}
         for kept in self.kept():
             if not kept.state.optimised and not isinstance(kept.state.init, float):

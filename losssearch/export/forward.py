@@ -14,7 +14,7 @@ from losssearch.losses.spec import LossSpec, Part
 WIDTH = 120
 """Longest line of an exported file."""
 
-_BESIDE = {
+_EXTRA = {
     "group": "``group``: ids of the sensitive groups [batch], or memberships [batch, groups], float.",
     "features": "``features`` [batch, ...]: what tells how alike two samples are, as the model reads it.",
     "index": "``index`` [batch]: the numbers of the samples among the training rows, from 0.",
@@ -54,7 +54,7 @@ def forward_body(facts: LossFacts) -> list[str]:
         body.append(f"return {' + '.join(names)}")
     else:
         body += _balanced(facts, names)
-    given = ["self", "output: Tensor", "target: Tensor", *(f"{name}: Tensor" for name in facts.beside()), "*"]
+    given = ["self", "output: Tensor", "target: Tensor", *(f"{name}: Tensor" for name in facts.extra()), "*"]
     given += ["weight: Tensor | None = None", "reduction: str | None = None"]
     given += ["progress: float | Tensor | None = None"] * facts.scheduled
     return broken("forward", given, "Tensor") + [f"        {line}" if line else "" for line in body]
@@ -93,8 +93,8 @@ def _weights(facts: LossFacts) -> list[str]:
 
 
 def _docstring(facts: LossFacts) -> list[str]:
-    beside = _BESIDE | ({"group": _NUMBER} if facts.groups == 1 else {})
-    more = [beside[name] for name in facts.beside()]
+    extra = _EXTRA | ({"group": _NUMBER} if facts.groups == 1 else {})
+    more = [extra[name] for name in facts.extra()]
     if "labels" in facts.spec.reads and not facts.spec.needs_ids:
         soft = facts.kind.export.soft
         more.append(f"``target`` may also hold probabilities: [batch, {max(facts.classes, 2)}]{soft}.")

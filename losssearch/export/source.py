@@ -81,7 +81,7 @@ def _of_states(facts: LossFacts) -> list[Callable[..., object]]:
 
 
 def _arrays(facts: LossFacts) -> set[str]:
-    """The names of the arrays that the class reads from the file beside it; numbers stand in its text."""
+    """The names of the arrays that the class reads from its weights file; numbers are in its text."""
     return {name for name, value in facts.arrays().items() if value.dim() or name.startswith(STATE)}
 
 

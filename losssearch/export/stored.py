@@ -1,4 +1,4 @@
-"""How an exported loss reads the arrays that lie beside it; its text is part of such a file."""
+"""How an exported loss reads its weights file; this text is part of such a loss."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from losssearch.losses.spec import LossSpec
 if TYPE_CHECKING:
     from losssearch.data.batch import Batch, Sizes
 
-BESIDE = frozenset({"group", "distance"})
+OF_GROUPS = frozenset({"group", "distance"})
 """What fairness terms read in addition to outputs and targets."""
 
 

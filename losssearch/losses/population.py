@@ -273,7 +273,7 @@ class PopulationLoss:
             entries[0].part.term.require_weights()
 
     def _of(self, replicas: int) -> tuple[list[Kind], list[Balancing]]:
-        """The groups for so many replicas, made when first asked for."""
+        """The groups for a number of replicas, created on first use."""
         if replicas not in self._groups:
             count, first = len(self.specs), 0
             kinds, balances = list[Kind](), list[Balancing]()

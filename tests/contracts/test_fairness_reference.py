@@ -25,7 +25,7 @@ from scipy.special import softmax, xlogy
 from sklearn import metrics
 
 from losssearch.losses import terms
-from losssearch.losses.inputs import BESIDE
+from losssearch.losses.inputs import OF_GROUPS
 from losssearch.losses.state import Dimensions
 
 Array = NDArray[Any]
@@ -312,5 +312,5 @@ def test_equals_the_formula_of_its_paper(name: str) -> None:
 
 
 def test_every_fairness_term_has_a_reference() -> None:
-    known = {name for name, term in terms.items() if BESIDE & set(term.reads)}
+    known = {name for name, term in terms.items() if OF_GROUPS & set(term.reads)}
     assert {*ORACLES, *NAMES.values()} == known | {terms[name].for_numbers for name in known} - {""}

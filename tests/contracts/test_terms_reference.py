@@ -17,7 +17,7 @@ from scipy.integrate import quad
 from sklearn import metrics
 
 from losssearch.losses import terms
-from losssearch.losses.inputs import BESIDE
+from losssearch.losses.inputs import OF_GROUPS
 
 Array = np.ndarray
 CLASSES, BATCH = 4, 50
@@ -220,7 +220,7 @@ def test_equals_the_reference(name: str, hyper: dict[str, float | str], oracle: 
 
 def test_every_term_has_a_reference() -> None:
     """Those of groups have theirs in test_fairness_reference.py."""
-    assert {row[0] for row in REFERENCE} == {name for name, term in terms.items() if not BESIDE & set(term.reads)}
+    assert {row[0] for row in REFERENCE} == {name for name, term in terms.items() if not OF_GROUPS & set(term.reads)}
 
 
 def test_poisson_above_the_floor_is_half_the_deviance_of_sklearn() -> None:

@@ -31,7 +31,7 @@ def batch(facts: LossFacts, seed: int = 0) -> tuple[Tensor, Tensor]:
 def beside(facts: LossFacts) -> dict[str, Tensor]:
     features = torch.randn(17, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     made = {"group": torch.arange(17) // 2 % 3, "features": features}
-    return {name: made[name] for name in facts.beside()}
+    return {name: made[name] for name in facts.extra()}
 
 
 def value_and_gradients(

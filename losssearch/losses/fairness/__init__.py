@@ -1,15 +1,15 @@
-"""The fairness terms: what they read beside outputs and targets is who belongs to which sensitive group.
+"""The fairness terms: in addition to outputs and targets, they read the sensitive group of each sample.
 
 =================  ==================================================  ==========================================
 family             reads                                               aims at
 =================  ==================================================  ==========================================
-disparity          outputs, targets, group, memory                     statistics that are alike in all groups
-dependence         outputs, group (soft or continuous as well)         outputs that do not tell the attribute
+disparity          outputs, targets, group, memory                     statistics that are equal in all groups
+dependence         outputs, group (soft or continuous as well)         outputs that do not reveal the attribute
 adversarial        outputs, labels, group, memory                      the same, against an adversary that learns
 worst_group        outputs, targets, group, memory                     the group that is served worst
-reweighing         logits, labels, group, memory                       labels that do not tell the group
-group_adjustment   logits, labels, group, memory                       outputs that do not use what the group tells
-individual         outputs, group, distance                            alike samples that are treated alike
+reweighing         logits, labels, group, memory                       labels that do not reveal the group
+group_adjustment   logits, labels, group, memory                       outputs that ignore what the group reveals
+individual         outputs, group, distance                            equal treatment of similar samples
 =================  ==================================================  ==========================================
 
 `disparity` is a product of statistics (`statistics`), violations (`violations`) and mechanisms (`mechanisms`), its

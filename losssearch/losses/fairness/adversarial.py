@@ -1,7 +1,7 @@
-"""An adversary that guesses the group from the model's output, and is trained beside it by its own steps.
+"""An adversary that guesses the group from the model's output, and is trained together with it by its own steps.
 
-Its weights are the term's memory, one row for each thing that it sees and one column for each group. The model is given
-the reverse of its gradient: it descends what the adversary climbs.
+Its weights are the term's memory, one row for each input and one column for each group. The model receives the reversed
+gradient: it descends what the adversary climbs.
 """
 
 from __future__ import annotations
@@ -98,12 +98,12 @@ def adversarial(
     sees: str,
     rate: Tensor,
 ) -> Tensor:
-    """What an adversary can tell of the group from the model's output.
+    """What an adversary can infer about the group from the model's output.
 
-    Entropy of the groups less the adversary's cross-entropy; a softmax regression on probabilities and their squares,
-    which takes one step of ``rate`` a batch. Seeing the output alone it drives to equal positive rates, with the label
-    beside it to equalised odds. Shapes: logits [batch, classes], labels [batch], group [batch, groups] → scalar.
-    Limits: at most 0 where output and group are independent.
+    Entropy of the groups minus the adversary's cross-entropy. The adversary is a softmax regression on probabilities
+    and their squares, which takes one step of ``rate`` per batch. If it sees only the output, the term leads to equal
+    positive rates; if it also sees the label, to equalised odds. Shapes: logits [batch, classes], labels [batch], group
+    [batch, groups] → scalar. Limits: at most 0 where output and group are independent.
     """
     return advantage(seen_classes(logits, labels, sees), group, memory, sample_weight)
 

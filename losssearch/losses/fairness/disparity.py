@@ -92,7 +92,7 @@ def next_disparity(
 
 
 def disparity_rows(cells: int, mechanism: str) -> int:
-    """Rows of memory for a statistic of so many cells."""
+    """Rows of memory for a statistic with this number of cells."""
     rows = window_rows(cells)
     return {"penalty": rows, "proxy": 2 * rows + 1}.get(mechanism, rows + 1)
 

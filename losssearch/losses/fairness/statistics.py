@@ -29,7 +29,7 @@ REGRESSION_STATISTICS = ("mean_prediction", "mean_error", "mean_absolute_error",
 
 
 def statistic_cells(statistic: str, outputs: int) -> int:
-    """How many cells a classification statistic has where so many outputs are decided upon: 1 for two classes."""
+    """How many cells a classification statistic has for a number of outputs: 1 for two classes."""
     whole = statistic in ("accuracy", "mean_loss")
     return 1 if whole else outputs * len(DECISION_FORMS.get(statistic, ((),)))
 

@@ -17,7 +17,7 @@ _EMPTY = 1e-6
 
 
 def window_rows(cells: int) -> int:
-    """How many rows of memory a window of so many cells has."""
+    """How many rows of memory a window with this number of cells has."""
     return 2 * cells + 1
 
 

@@ -123,7 +123,7 @@ def bounded_group_loss(
     """Cross-entropy of the worst group, beyond a limit.
 
     ``max(max_g L_g - limit, 0)`` over an exponential window of mini-batches. Shapes: logits [batch, classes], labels
-    [batch], group [batch, groups] → scalar. Limits: 0 while every group keeps the limit.
+    [batch], group [batch, groups] → scalar. Limits: 0 while every group satisfies the limit.
     """
     return worst_beyond(F.cross_entropy(logits, labels, reduction="none"), group, memory, decay, limit)
 
