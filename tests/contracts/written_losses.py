@@ -65,7 +65,7 @@ def given(facts: LossFacts, seed: int = 0) -> tuple[Tensor, Tensor, dict[str, Te
         else torch.randn(BATCH, generator=source, dtype=torch.float64),
         "features": torch.randn(BATCH, 3, generator=source, dtype=torch.float64),
     }
-    return output, target, {name: made[name] for name in facts.beside()}
+    return output, target, {name: made[name] for name in facts.extra()}
 
 
 def value_and_slope(loss: nn.Module, output: Tensor, target: Tensor, **more: Any) -> tuple[Tensor, Tensor]:
