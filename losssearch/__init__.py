@@ -24,8 +24,13 @@ if TYPE_CHECKING:
     from losssearch.evaluation.declaring import metric
     from losssearch.export.bundle import load_loss
     from losssearch.losses import loss_term, terms
+    from losssearch.losses.balance import balance
     from losssearch.losses.compose import compose
     from losssearch.losses.domains import Choice, Float, Int
+    from losssearch.losses.reduction import reduction
+    from losssearch.losses.schedule import LEVEL, schedule
+    from losssearch.losses.state import Dimensions, Learned, State
+    from losssearch.losses.weighting import weighting
     from losssearch.request import Budget, Compute, Fairness, Output, Privacy, Splits
     from losssearch.study_result import load_result
     from losssearch.tasks import Baseline, task_kind
@@ -34,32 +39,40 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "LEVEL",
     "Baseline",
     "Budget",
     "Choice",
     "Classes",
     "Compute",
     "Decision",
+    "Dimensions",
     "Fairness",
     "Float",
     "Int",
+    "Learned",
     "LossSearchError",
     "Numbers",
     "Output",
     "Privacy",
     "SearchResult",
     "Splits",
+    "State",
     "TrialHandle",
     "__version__",
+    "balance",
     "compose",
     "load_loss",
     "load_result",
     "loss_term",
     "metric",
+    "reduction",
+    "schedule",
     "search",
     "task_kind",
     "terms",
     "tune_decision",
+    "weighting",
 ]
 
 _HOME = {
@@ -69,25 +82,33 @@ _HOME = {
     "Classes": "losssearch.data.target_kind",
     "Compute": "losssearch.request",
     "Decision": "losssearch.evaluation.decision",
+    "Dimensions": "losssearch.losses.state",
     "Fairness": "losssearch.request",
     "Float": "losssearch.losses.domains",
     "Int": "losssearch.losses.domains",
+    "LEVEL": "losssearch.losses.schedule",
+    "Learned": "losssearch.losses.state",
     "LossSearchError": "losssearch.errors",
     "Numbers": "losssearch.data.target_kind",
     "Output": "losssearch.request",
     "Privacy": "losssearch.request",
     "SearchResult": "losssearch.api",
     "Splits": "losssearch.request",
+    "State": "losssearch.losses.state",
     "TrialHandle": "losssearch.training.handle",
+    "balance": "losssearch.losses.balance",
     "compose": "losssearch.losses.compose",
     "load_loss": "losssearch.export.bundle",
     "load_result": "losssearch.study_result",
     "loss_term": "losssearch.losses",
     "metric": "losssearch.evaluation.declaring",
+    "reduction": "losssearch.losses.reduction",
+    "schedule": "losssearch.losses.schedule",
     "search": "losssearch.api",
     "task_kind": "losssearch.tasks",
     "terms": "losssearch.losses",
     "tune_decision": "losssearch.evaluation.decision",
+    "weighting": "losssearch.losses.weighting",
 }
 
 
