@@ -106,7 +106,7 @@ def _pieces(facts: LossFacts, classes: int) -> str:
     if facts.reads_prior:
         lines.append("    prior = torch.bincount(target, minlength=CLASSES).double() / len(target)")
     lines.append("    return [")
-    found = pieces_of(facts.spec, _facts(facts), Sizes(classes, sensitive(facts.groups)))
+    found = pieces_of(facts.spec, _facts(facts), Sizes(classes, sensitive(facts.groups)), facts.kind.task.offer)
     for place, (single, piece) in enumerate(zip(_singles(facts), found, strict=True), start=1):
         given = {
             "class_prior=prior": single.reads_prior,
@@ -167,7 +167,7 @@ def _example(facts: LossFacts, classes: int, rows: int, columns: int) -> list[fl
     batch = {"target": target, "features": torch.arange(2.0 * rows).cos().reshape(rows, 2)}
     if facts.groups:
         batch["group"] = torch.eye(facts.groups, dtype=torch.float64)[order // 2 % facts.groups]
-    pieces = pieces_of(facts.spec, known, Sizes(classes, sensitive(facts.groups)))
+    pieces = pieces_of(facts.spec, known, Sizes(classes, sensitive(facts.groups)), facts.kind.task.offer)
     made = Objective(pieces, batch, classes=classes, rounds=10)
     made(scores)  # twice, for what a loss remembers
     return [float(number) for number in np.ravel(made(scores))]
