@@ -21,6 +21,7 @@ PUBLIC = {
     "Decision",
     "Dimensions",
     "Fairness",
+    "Dimensions",
     "Float",
     "Int",
     "LEVEL",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from losssearch.errors import InputError, UnknownNameError
+from losssearch.losses.balance import SUM, balances
 from losssearch.losses.domains import Domain
 from losssearch.losses.reduction import MEAN, reductions
 from losssearch.losses.spec import LossSpec
@@ -17,6 +18,7 @@ from losssearch.space.portfolio import filled, names_metric
 from losssearch.space.ranges import constrained_by, narrow
 from losssearch.space.source import Node, RuleError
 from losssearch.space.space import (
+    BALANCE,
     BASE,
     WEIGHT,
     Constrained,
@@ -28,7 +30,7 @@ from losssearch.tasks import TASKS, Task
 
 MAX_PARTS = 8
 """The most slots, and the most parts, that a space may have: as many as a spec may have parts."""
-_KEYS = ("task", "max_parts", "slots", "conditions", "portfolio")
+_KEYS = ("task", "max_parts", "balances", "slots", "conditions", "portfolio")
 _SLOT_KEYS = ("terms", "reductions", "weight", "weighting", "required")
 D = TypeVar("D", bound=Domain)
 
@@ -49,9 +51,12 @@ class _Builder:
         max_parts = self._max_parts(entries, len(slots))
         terms = {term for slot in slots for term in slot.terms}
         rules = self._conditions(entries, terms)
+        balanced: tuple[str, ...] = (SUM,)
+        if "balances" in entries:
+            balanced = self._names(entries["balances"], "balance", tuple(sorted(balances))) or balanced
         if self.problems or task is None:
             return None
-        space = SearchSpace(name, task.kind, tuple(slots), max_parts, rules, (), question)
+        space = SearchSpace(name, task.kind, tuple(slots), max_parts, rules, (), question, (), balanced)
         portfolio, aimed = self._portfolio(entries, space)
         return replace(space, portfolio=portfolio, aimed=aimed)
 
@@ -104,6 +109,8 @@ class _Builder:
         if len(found) > MAX_PARTS:
             self._fail(node, f"a space has at most {MAX_PARTS} slots, got {len(found)}")
         for name, slot in found.items():
+            if name == BALANCE:
+                self._fail(slot, f"a slot may not be named {BALANCE!r}, as the choice among balances is")
             if not re.fullmatch("[a-z][a-z0-9_]*", name):
                 self._fail(slot, f"a slot's name is made of a-z, 0-9 and _, got {name!r}")
         slots = [self._slot(name, slot, task) for name, slot in found.items()]

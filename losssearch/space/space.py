@@ -13,6 +13,7 @@ The parameters of a trial, for slots ``base`` and ``auxiliary``::
                                                 only where it is
     auxiliary.term, auxiliary.<term>.<hyperparameter>, auxiliary.reduction, auxiliary.share
     auxiliary.weighting  one of `weighting_names`
+    balance              "sum"                  asked only where there is a choice, with balance.<name>.<number>
     auxiliary.weight     0.3                    relative to base's 1; other numbers of a weighting are
                                                 auxiliary.<weighting>.<number>
 """
@@ -29,6 +30,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from losssearch.errors import SpecError
+from losssearch.losses.balance import SUM, Balance, balances
 from losssearch.losses.domains import Choice, Domain, Float, Int
 from losssearch.losses.reduction import MEAN, Reduction
 from losssearch.losses.schedule import Scheduled
@@ -38,6 +40,8 @@ from losssearch.losses.weighting import CONSTANT, Weighting, weightings
 from losssearch.space.trials import Replay, Trial
 
 BASE = "base"
+BALANCE = "balance"
+"""The name of the choice among balances, which no slot may have."""
 RAMPS: Mapping[str, Callable[[float], Scheduled]] = MappingProxyType(
     {
         "warm_in": lambda weight: Scheduled.of("linear", start=0.0, end=weight),
@@ -157,6 +161,8 @@ class SearchSpace:
     portfolio: tuple[LossSpec, ...] = ()
     question: str = field(default="", compare=False)
     aimed: tuple[Mapping[str, Any], ...] = ()
+    balances: tuple[str, ...] = (SUM,)
+    """How the parts may become the loss: balances by name."""
 
     @property
     def reads(self) -> frozenset[str]:
@@ -184,7 +190,12 @@ class SearchSpace:
                 parts.append(slot.part(trial, term))
         if comparing := [part.weighting for part in parts if part.weighting.record.compares]:
             parts[0] = replace(parts[0], weighting=comparing[0])
-        return LossSpec(tuple(parts), "tuned")
+        return LossSpec(tuple(parts), "tuned", self._balance(trial))
+
+    def _balance(self, trial: Trial) -> Balance:
+        kind = _choose(trial, BALANCE, self.balances)
+        domains = balances[kind].domains
+        return Balance(kind, **{key: _ask(trial, f"{BALANCE}.{kind}.{key}", domain) for key, domain in domains.items()})
 
     def _allows(self, slot: Slot, term: str, parts: Sequence[Part]) -> bool:
         present = {part.name for part in parts}
@@ -207,6 +218,8 @@ class SearchSpace:
         for placed in self._placements(spec.parts):
             base = placed[BASE].weighting
             params: dict[str, Any] = {slot.name: "absent" for slot in self.slots[1:]}
+            params[BALANCE] = spec.balance.kind
+            params |= {f"{BALANCE}.{spec.balance.kind}.{key}": number for key, number in spec.balance.numbers}
             for slot in self.slots:
                 if slot.name in placed:
                     params |= slot.params(placed[slot.name], base.fixed or 1.0)
@@ -225,9 +238,11 @@ class SearchSpace:
 
     def to_json(self) -> dict[str, Any]:
         """The space in the form of its file, with every range spelled out; loading it gives the same space."""
+        balanced = {} if self.balances == (SUM,) else {"balances": list(self.balances)}
         return {
             "task": self.task,
             "max_parts": self.max_parts,
+            **balanced,
             "slots": {slot.name: slot.to_json() for slot in self.slots},
             "conditions": [{"never_together": names} for names in sorted(map(sorted, self.never_together))],
             "portfolio": [*self.aimed, *(_without_scale(spec.to_json()) for spec in self.portfolio)],

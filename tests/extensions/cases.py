@@ -17,6 +17,7 @@ class Extension:
         options: of `losssearch.search`, in addition to those of every case; texts and numbers alone. The rows have the
             columns x0, x1, x2 and the targets label (0 or 1), level and height (numbers).
         standalone: whether the exported ``loss.py`` must run by itself.
+        nightly: whether it is left to the nightly run, as the module has a quick test of its own.
     """
 
     module: str
@@ -24,6 +25,7 @@ class Extension:
     space: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     standalone: bool = True
+    nightly: bool = False
 
 
 CASES = [
@@ -50,6 +52,98 @@ slots:
         module="own_task",
         shows="own_likelihood",
         options={"target": ["level", "height"], "task": "own_pair", "drop": "label"},
+    ),
+    Extension(
+        module="own_network",
+        shows="own_network",
+        space="""
+# Is it of use?
+task: regression
+max_parts: 2
+slots:
+  base:
+    terms: {own_network: }
+  more:
+    required: true
+    weighting: [constant]
+    terms: {absolute: , huber: }
+""",
+        options={"target": "level", "drop": ["label", "height"]},
+        nightly=False,
+    ),
+    Extension(
+        module="own_balance",
+        shows="own_running",
+        space="""
+# Is it of use?
+task: regression
+max_parts: 2
+balances: [own_running]
+slots:
+  base:
+    terms: {squared: }
+  more:
+    required: true
+    weighting: [constant]
+    terms: {absolute: , huber: }
+""",
+        options={"target": "level", "drop": ["label", "height"]},
+        nightly=True,
+    ),
+    Extension(
+        module="own_weighting",
+        shows="own_floor",
+        space="""
+# Is it of use?
+task: regression
+max_parts: 2
+slots:
+  base:
+    terms: {squared: }
+  more:
+    required: true
+    weighting: [own_floor]
+    terms: {absolute: , huber: }
+""",
+        options={"target": "level", "drop": ["label", "height"]},
+        nightly=True,
+    ),
+    Extension(
+        module="own_rows",
+        shows="own_hardness",
+        space="""
+# Is it of use?
+task: regression
+max_parts: 2
+slots:
+  base:
+    terms: {own_hardness: }
+  more:
+    required: true
+    weighting: [constant]
+    terms: {absolute: , huber: }
+""",
+        options={"target": "level", "drop": ["label", "height"]},
+        nightly=True,
+    ),
+    Extension(
+        module="own_climbing",
+        shows="own_dual",
+        space="""
+# Is it of use?
+task: regression
+max_parts: 2
+slots:
+  base:
+    reductions: {own_power: }
+    terms: {own_dual: }
+  more:
+    required: true
+    weighting: [constant]
+    terms: {absolute: , huber: }
+""",
+        options={"target": "level", "drop": ["label", "height"]},
+        nightly=True,
     ),
 ]
 """One entry per kind of addition; a new entry is run through all of `test_extensions`."""

@@ -61,7 +61,11 @@ def leaderboard(folder: Path) -> Any:
     return json.loads((folder / "leaderboard.json").read_text())
 
 
-@pytest.fixture(scope="module", params=CASES, ids=[case.module for case in CASES])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(case, marks=[pytest.mark.nightly] * case.nightly) for case in CASES],
+    ids=[case.module for case in CASES],
+)
 def case(request: pytest.FixtureRequest) -> Extension:
     found: Extension = request.param
     return found

@@ -185,6 +185,7 @@ class Screen:
         leaf = outputs.expand(probes, members, *outputs.shape[2:]).clone().requires_grad_()
         batch = {name: _repeated(value[:, : outputs.shape[2]], probes) for name, value in self._batch.items()}
         facts = {name: _repeated(value, probes) for name, value in self._facts.items()}
+        batch["index"] = torch.arange(outputs.shape[2]).expand(probes, -1)  # what is kept for a row starts alike
         values = loss(leaf, batch, facts, loss.initial.expand(probes, -1, -1), progress)
         (gradient,) = torch.autograd.grad(values.sum(), leaf)
         return gradient.reshape(*outputs.shape[:1], members, outputs.shape[2], -1)
