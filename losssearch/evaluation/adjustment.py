@@ -15,6 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from losssearch.data.batch import Batch
 from losssearch.errors import OptionError
 from losssearch.evaluation.members import map_members
 from losssearch.evaluation.prior_shift import log_prior
@@ -63,7 +64,7 @@ def fit_adjustment(
     target: Tensor,
     *,
     tuned: Tensor | bool = True,
-    class_prior: Tensor | None = None,
+    facts: Batch | None = None,
     weight: Tensor | None = None,
 ) -> Adjustment:
     """Find the best adjustment for a metric, for every member of a population.
@@ -73,7 +74,7 @@ def fit_adjustment(
         outputs: ``[..., N]`` or ``[..., N, C]``; of validation rows.
         target: ``[..., N]``; leading dimensions broadcast to those of ``outputs``.
         tuned: Members to tune, ``[...]``; the others are left as they are, as is one with a non-finite output.
-        class_prior: Share of each class in training, ``[..., C]``; needed for a prior shift.
+        facts: Of the training rows; a prior shift needs ``class_prior``, the share of each class, ``[..., C]``.
         weight: Sample weights above zero, ``[..., N]``; a row of weight 2 counts as two equal rows.
 
     Raises:
@@ -86,7 +87,7 @@ def fit_adjustment(
         return Adjustment("none", torch.zeros(lead, dtype=torch.float64, device=outputs.device))
     others, prior = [target], None
     if metric.adjustment == "prior_shift":
-        if class_prior is None:
+        if (class_prior := (facts or {}).get("class_prior")) is None:
             raise OptionError(f"class_prior is needed to tune {metric.name}")
         others.append(class_prior)
         prior = log_prior(class_prior.to(outputs.device)).expand(*lead, -1)
@@ -112,7 +113,7 @@ def evaluate(
     target: Tensor,
     *,
     tuned: Tensor | bool,
-    class_prior: Tensor | None = None,
+    facts: Batch | None = None,
     weight: Tensor | None = None,
 ) -> tuple[Tensor, Adjustment]:
     """The metric after the best adjustment on these rows, and that adjustment.
@@ -120,5 +121,5 @@ def evaluate(
     Arguments and errors are those of `fit_adjustment`. Values are ``[...]``, float64; nan for a member with a
     non-finite output.
     """
-    adjustment = fit_adjustment(metric, outputs, target, tuned=tuned, class_prior=class_prior, weight=weight)
+    adjustment = fit_adjustment(metric, outputs, target, tuned=tuned, facts=facts, weight=weight)
     return metric.function(adjustment.apply(outputs), target, weight), adjustment

@@ -25,6 +25,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from losssearch.data.batch import Batch
 from losssearch.errors import DataError, OptionError
 from losssearch.evaluation.adjustment import Adjustment, fit_adjustment
 from losssearch.evaluation.fairness import evaluate_fairly, parse_constraints, promise_z
@@ -213,18 +214,20 @@ def tune_decision(
         ids = None if ids is None else ids[often > 0]
         shown, labels, often = shown[often > 0], labels[often > 0], often[often > 0]
     by_class = shown.dim() == 2 and judged.view.labels
-    prior = torch.bincount(labels, often, minlength=shown.shape[-1]).double() if by_class else None
-    prior = None if prior is None else prior.clamp(min=0.5) / prior.clamp(min=0.5).sum()
+    facts: Batch = {}
+    if by_class:
+        counts = torch.bincount(labels, often, minlength=shown.shape[-1]).double().clamp(min=0.5)
+        facts = {"class_prior": counts / counts.sum()}
     if ids is not None:
-        labels = cells(labels, ids, 2 if prior is None else len(prior))
+        labels = cells(labels, ids, shown.shape[-1] if by_class else 2)
     if not constraints:
-        plain = fit_adjustment(judged, shown, labels, class_prior=prior, weight=often)
+        plain = fit_adjustment(judged, shown, labels, facts=facts, weight=often)
         undecided = Adjustment("none", torch.zeros((), dtype=torch.float64))
         decision = undecided if plain.kind == "temperature" else plain
         return Decision(
             task, name, Tuned.of(plain), Tuned.of(decision), float(judged(plain.apply(shown), labels, often))
         )
-    return _within(judged, task, shown, labels, prior, group, constraints, confidence, new_rows)
+    return _within(judged, task, shown, labels, facts, group, constraints, confidence, new_rows)
 
 
 def _weights(weight: Values, rows: int, constrained: bool) -> Tensor:
@@ -257,7 +260,7 @@ def _within(
     task: str,
     outputs: Tensor,
     target: Tensor,
-    prior: Tensor | None,
+    facts: Batch,
     group: Values | None,
     texts: Sequence[str],
     confidence: float,
@@ -279,7 +282,7 @@ def _within(
         groups,
         tuned=True,
         z=promise_z(confidence, groups, len(target), new_rows),
-        class_prior=prior,
+        facts=facts,
     )
     limits = tuple(
         Limit(str(constraint), float(gap), float(bound), constraint.met(float(bound)))

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from losssearch.data.batch import Batch
 from losssearch.data.replicas import Replicas
 from losssearch.evaluation import Metric, evaluate, get_metric
 from losssearch.evaluation.fairness import (
@@ -62,7 +63,7 @@ class Grouped:
     group: Tensor
     """Ids, or values of an attribute that is a number: ``[R, 1, V]``."""
     groups: int
-    prior: Tensor | None
+    facts: Batch
     own_unit: OwnUnit
 
 
@@ -70,13 +71,11 @@ def fair_judge(
     metric: str | Metric, task: str, demands: Demands, replicas: Replicas, own_unit: OwnUnit, device: str = "cpu"
 ) -> ConstrainedJudge | FrontJudge:
     """The judge of these demands, for the validation rows of ``replicas``, which have groups."""
-    prior = replicas.facts.get("class_prior")
     group = replicas.validation["group"].to(device)
     if group.is_floating_point():  # an attribute that is a number: one column
         group = group.squeeze(-1)
-    rows = Grouped(
-        group[:, None], replicas.sizes.groups, None if prior is None else prior.to(device)[:, None], own_unit
-    )
+    facts = {name: value.to(device)[:, None] for name, value in replicas.facts.items()}
+    rows = Grouped(group[:, None], replicas.sizes.groups, facts, own_unit)
     if demands.front:
         return FrontJudge(metric, task, demands, rows)
     return ConstrainedJudge(metric, task, demands, rows)
@@ -136,7 +135,7 @@ class ConstrainedJudge:
             rows.groups,
             tuned=tuned,
             z=z,
-            class_prior=rows.prior,
+            facts=rows.facts,
         )
 
     def _excess(self, adjustment: FairAdjustment, outputs: Tensor, target: Tensor) -> Tensor:
@@ -168,7 +167,7 @@ class FrontJudge:
             profile = self._by_threshold(outputs, target)
             adjust = own
         else:
-            values, adjustment = evaluate(self.metric, outputs, target, tuned=tuned, class_prior=rows.prior)
+            values, adjustment = evaluate(self.metric, outputs, target, tuned=tuned, facts=rows.facts)
             gap = value(self.constraint, adjustment.apply(outputs), target, rows.group, rows.groups)
             profile = torch.stack([self._within(values, gap, limit) for limit in self.limits], dim=-1)
 

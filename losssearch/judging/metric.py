@@ -21,7 +21,7 @@ class MetricJudge:
         self._weight = None if weight is None else weight.to(device)[:, None]
         self.metric = get_metric(metric, task)
         facts = {name: value.to(device)[:, None] for name, value in replicas.facts.items()}
-        self._prior, self._unit = facts.get("class_prior"), get_kind(task).own_unit
+        self._facts, self._unit = facts, get_kind(task).own_unit
         self._moments = [facts[name][:, None] for name in ("target_mean", "target_scale") if name in facts]
 
     def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -31,7 +31,7 @@ class MetricJudge:
             self.own_unit(outputs),
             self.target_unit(target[:, None]),
             tuned=tuned,
-            class_prior=self._prior,
+            facts=self._facts,
             weight=self._weight,
         )
         return self.metric.utility(values), lambda other: adjustment.apply(self.own_unit(other))

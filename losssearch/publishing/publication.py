@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from losssearch.data.target_columns import Moments
+from losssearch.data.batch import Batch
+from losssearch.data.target_columns import Moments, per_column
 from losssearch.errors import ConnectionLostError, DataError, OptionError
 from losssearch.export.bundle import bundle_files, bundle_paths, refuse_others
 from losssearch.export.reading import WEIGHTS_FILE
@@ -27,7 +28,6 @@ from losssearch.report.leaderboard import as_records, leaderboard
 from losssearch.storage.records import TrialRecord
 from losssearch.storage.store import Store
 from losssearch.study.result import Finished
-from losssearch.study.study_context import Facts
 
 FINISHED = "finished"
 """The stage of a store that holds a `Publication`."""
@@ -77,18 +77,18 @@ class Entered:
     result: dict[str, Any] | None = None
 
 
-def new_publication(finished: Finished, facts: Facts, out: Path, private: bytes = b"") -> Publication:
+def new_publication(finished: Finished, facts: Batch, groups: int, out: Path, private: bytes = b"") -> Publication:
     """What a study that has just finished publishes in ``out``; its result says from here on where the files are."""
-    prior = None if facts.class_prior is None else facts.class_prior.tolist()
+    known: dict[str, Any] = {name: value.tolist() for name, value in facts.items()}
     made = Publication(
         uuid.uuid4().hex,
         finished.result,
         finished.spec.to_json(),
         {name: value.tolist() for name, value in finished.learned.items()},
-        prior,
-        facts.target_mean,
-        facts.target_scale,
-        facts.groups,
+        known.get("class_prior"),
+        known.get("target_mean", 0.0),
+        known.get("target_scale", 1.0),
+        groups,
         base64.b64encode(private).decode(),
     )
     paths = bundle_paths(out / EXPORT, _bundle(made))
@@ -183,11 +183,17 @@ def render(publication: Publication, trials: Sequence[TrialRecord]) -> tuple[dic
         publication.result,
         trials,
         LossSpec.from_json(publication.spec),
-        class_prior=publication.class_prior,
+        facts=_facts(publication),
         learned=publication.learned,
-        zero=Facts(None, publication.target_mean, publication.target_scale).zero,
     )
     return figures, render_report(publication.result, trials, figures)
+
+
+def _facts(publication: Publication) -> dict[str, float | list[float]]:
+    """What the drawn loss reads of the searched data."""
+    mean, scale = per_column(publication.target_mean)[0], per_column(publication.target_scale)[0]
+    found: dict[str, float | list[float]] = {"zero": 0 - mean / scale}
+    return found if publication.class_prior is None else {**found, "class_prior": publication.class_prior}
 
 
 def _files(publication: Publication, trials: Sequence[TrialRecord]) -> dict[str, bytes]:

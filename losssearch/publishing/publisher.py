@@ -100,7 +100,7 @@ class Publishing:
         tracking = context.store.study(study).tracking
         where = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "run_id")}
         result["mlflow"] = where | {"complete": None, "problems": []}  # known at the very end, by `mark`
-        made = new_publication(finished, context.facts(), self._out, private)
+        made = new_publication(finished, context.facts(), context.groups, self._out, private)
         return keep_publication(context.store, study, made)
 
     def _publish(self, publication: Publication, *, anew: bool) -> None:

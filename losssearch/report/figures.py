@@ -38,21 +38,19 @@ def write_figures(
     trials: Sequence[TrialRecord],
     spec: LossSpec,
     *,
-    class_prior: Sequence[float] | None = None,
+    facts: Mapping[str, float | Sequence[float]] | None = None,
     learned: Mapping[str, float | Tensor] | None = None,
-    zero: float = 0.0,
 ) -> list[Path]:
     """Write ``leaderboard.png``, ``history.png`` and ``loss_shape.png`` into ``directory``; return their paths.
 
     A study with groups has those of `losssearch.report.fairness_figures.fairness_figures` too.
 
-    ``spec`` is the searched loss, ``class_prior`` the share of each class [classes] (even where None), ``learned`` the
-    learned scalars by the names of its state and ``zero`` where the target's own zero lies among its standardised
-    values; they matter only to the shape of the loss.
+    ``spec`` is the searched loss, ``facts`` what it reads of the searched data (even shares of classes and raw targets
+    where None) and ``learned`` the learned scalars by the names of its state; they matter only to the loss's shape.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    drawn = draw_figures(result, trials, spec, class_prior=class_prior, learned=learned, zero=zero)
+    drawn = draw_figures(result, trials, spec, facts=facts, learned=learned)
     paths = {directory / f"{name}.png": content for name, content in drawn.items()}
     for path, content in paths.items():
         write_whole(path, content)
@@ -64,14 +62,13 @@ def draw_figures(
     trials: Sequence[TrialRecord],
     spec: LossSpec,
     *,
-    class_prior: Sequence[float] | None = None,
+    facts: Mapping[str, float | Sequence[float]] | None = None,
     learned: Mapping[str, float | Tensor] | None = None,
-    zero: float = 0.0,
 ) -> dict[str, bytes]:
     """The figures that `write_figures` writes, as PNG files by name."""
     shapes = {}
     if get_kind(str(result["task"])).picture is not None:
-        shapes["loss_shape"] = shape_figure(result, spec, class_prior=class_prior, learned=learned, zero=zero)
+        shapes["loss_shape"] = shape_figure(result, spec, facts=facts, learned=learned)
     return {
         "leaderboard": leaderboard_figure(result),
         "history": history_figure(result, trials),

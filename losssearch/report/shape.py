@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from losssearch.data.batch import Batch, Sizes, each
 from losssearch.errors import OptionError
-from losssearch.losses.compose import ComposedLoss, compose
+from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.kept import learned_alone
 from losssearch.losses.spec import LossSpec
 from losssearch.report.canvas import BLUE, GREY, INK, blank, drawable, headline, legend, png
 from losssearch.report.leaderboard import searched_entry
-from losssearch.tasks import get_kind
+from losssearch.tasks import get_kind, get_task
 from losssearch.tasks.picture import Picture
 from losssearch.tasks.task import GROUPED
 
@@ -38,15 +39,14 @@ def shape_figure(
     result: Mapping[str, Any],
     spec: LossSpec,
     *,
-    class_prior: Sequence[float] | None = None,
+    facts: Mapping[str, float | Sequence[float]] | None = None,
     learned: Mapping[str, float | Tensor] | None = None,
-    zero: float = 0.0,
 ) -> bytes:
     """Value and slope of ``spec`` and of the plain baseline, for one sample; a PNG file.
 
     Where the classes are treated differently, the commonest and the rarest are drawn; where weights follow a
-    schedule, the start and the end of training. A target is drawn at its mean, from which ``zero`` says where the
-    target's own zero lies.
+    schedule, the start and the end of training. A target is drawn at its mean. ``facts`` are what the losses read of
+    the searched data.
     """
     task = str(result["task"])
     picture = picture_of(task)
@@ -56,12 +56,12 @@ def shape_figure(
         spec, learned = LossSpec.from_json(found["spec"]), None
     elif str(result["best"].get("name", "")) in {entry["name"] for entry in result.get("baselines") or []}:
         name = str(result["best"]["name"]).replace("_", " ")
-    prior = _prior(result, class_prior)
+    known = _facts(result, facts or {})
     figure, (left, right) = blank(9.0, 4.3, panels=2)
     handles: list[Any] = []
     drawn = [] if plain is None or plain == spec else [(plain_name, plain, GREY, 1.6, None)]
     for label, one, colour, width, state in (*drawn, (name.removeprefix("the "), spec, BLUE, 2.3, learned)):
-        for curve, style in zip(curves(one, task, label, prior, state, zero), ("-", "--", ":", "-."), strict=False):
+        for curve, style in zip(curves(one, task, label, known, state), ("-", "--", ":", "-."), strict=False):
             look: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": width}
             handles += left.plot(curve.position, curve.value, label=drawable(curve.label), **look)
             right.plot(curve.position, curve.slope, **look)
@@ -96,9 +96,8 @@ def curves(
     spec: LossSpec,
     task: str,
     label: str,
-    prior: Tensor,
+    facts: Batch,
     learned: Mapping[str, float | Tensor] | None = None,
-    zero: float = 0.0,
 ) -> list[Curve]:
     """One curve, or two where the classes or the start and the end of training differ.
 
@@ -109,7 +108,8 @@ def curves(
         return []
     if len(alone) < len(spec.parts):
         spec, learned = spec.alone(*alone), learned_alone(learned or {}, *alone)
-    loss = compose(spec, class_prior=prior.double(), zero=zero).double()
+    prior, sizes = facts["class_prior"], Sizes(len(facts["class_prior"]))
+    loss = ComposedLoss.of_facts(spec, each(facts, Tensor.double), sizes, get_task(task).offer).double()
     with torch.no_grad():
         loss.set_learned(learned or {})
     if not get_kind(task).nominal:
@@ -165,8 +165,7 @@ def _plain(result: Mapping[str, Any]) -> tuple[str, LossSpec | None]:
     return ("", None) if plain is None else (str(plain["name"]).replace("_", " "), LossSpec.from_json(plain["spec"]))
 
 
-def _prior(result: Mapping[str, Any], class_prior: Sequence[float] | None) -> Tensor:
-    if class_prior is not None:
-        return torch.as_tensor(class_prior, dtype=torch.float64)
+def _facts(result: Mapping[str, Any], given: Mapping[str, float | Sequence[float]]) -> Batch:
     classes = max(len(result["data"].get("classes") or ()), 2)
-    return torch.full((classes,), 1 / classes, dtype=torch.float64)
+    known: dict[str, float | Sequence[float]] = {"zero": 0.0, "class_prior": [1 / classes] * classes, **given}
+    return {name: torch.as_tensor(value, dtype=torch.float64) for name, value in known.items()}

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 
 from losssearch.data import Dataset, Partition, draws, make_replicas
+from losssearch.data.batch import Batch
 from losssearch.data.replicas import Replicas
 from losssearch.data.splits import Draw
-from losssearch.data.target_columns import Moments
 from losssearch.data.weights import effective_rows
 from losssearch.evaluation import Metric
 from losssearch.evaluation.fairness import Constraint, parse_constraints, promise_z
@@ -26,7 +26,7 @@ from losssearch.models import LoopedModule, ModelFactory, build_model, is_booste
 from losssearch.storage.records import TrialRecord
 from losssearch.study.proposing.screening import Screen
 from losssearch.study.settings import derived_seed
-from losssearch.study.study_context import Facts, StudyContext
+from losssearch.study.study_context import StudyContext
 from losssearch.training import Outcome, TrainingPlan
 
 FRONT_LIMITS = tuple(round(0.01 * step, 2) for step in range(1, 21))
@@ -215,38 +215,26 @@ class Context(StudyContext):
             "groups": dict(zip(dataset.groups, sizes, strict=True)),
         } | ({} if (number := dataset.attribute) is None else {"attribute": number.to_json()})
 
-    def facts(self) -> Facts:
+    def facts(self) -> Batch:
         """See `StudyContext.facts`: over the search part."""
         target, weight = torch.as_tensor(self.dataset.target[self.partition.search]), self.weights("search")
-        if weight is not None:
-            return self._weighted_facts(target, weight)
-        if not self.task.view.labels:
-            columns = [target] if target.dim() == 1 else target.unbind(1)
-            found = [(float(one.double().mean()), float(one.double().std(correction=0))) for one in columns]
-            return Facts(None, *_moments(found), groups=self._columns)
-        counts = torch.bincount(target, minlength=len(self.dataset.classes))
-        return Facts(counts / counts.sum(), groups=self._columns)
-
-    def _weighted_facts(self, target: torch.Tensor, weight: torch.Tensor) -> Facts:
-        share = weight / weight.sum()
-        if not self.task.view.labels:
-            found = []
-            for one in [target] if target.dim() == 1 else target.unbind(1):
-                mean = (share * one.double()).sum()
-                found.append((float(mean), float((share * (one.double() - mean).square()).sum().sqrt())))
-            return Facts(None, *_moments(found), groups=self._columns)
-        return Facts(torch.bincount(target, share, minlength=len(self.dataset.classes)), groups=self._columns)
+        share = None if weight is None else weight / weight.sum()
+        if self.task.view.labels:
+            counts = torch.bincount(target, share, minlength=len(self.dataset.classes))
+            return {"class_prior": counts / counts.sum() if share is None else counts}
+        numbers = target.double()
+        if share is None:
+            mean, scale = numbers.mean(0), numbers.std(0, correction=0)
+        else:
+            share = share.reshape(-1, *[1] * (numbers.dim() - 1))
+            mean = (share * numbers).sum(0)
+            scale = (share * (numbers - mean).square()).sum(0).sqrt()
+        return {"target_mean": mean, "target_scale": scale, "zero": 0 - mean / scale}
 
     @property
-    def _columns(self) -> int:
-        """Columns of what losses read as the group: one per group, or one for an attribute that is a number."""
+    def groups(self) -> int:
+        """See `StudyContext.groups`."""
         return len(self.dataset.groups) if self.dataset.attribute is None else 1
-
-
-def _moments(found: Sequence[tuple[float, float]]) -> tuple[Moments, Moments]:
-    """Means and scales: numbers where there is one column, tuples otherwise."""
-    means, scales = zip(*found, strict=True)
-    return (means[0], scales[0]) if len(found) == 1 else (means, scales)
 
 
 def _mean(details: Sequence[Sequence[float]], place: int) -> float:

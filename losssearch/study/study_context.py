@@ -9,9 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import torch
-
-from losssearch.data.target_columns import Moments, per_column
+from losssearch.data.batch import Batch
 from losssearch.errors import LossSearchError, ModelError
 from losssearch.execution import Executor, Heard, Job
 from losssearch.losses.spec import LossSpec
@@ -55,24 +53,6 @@ class RankedBy(Protocol):
     def utility(self, values: float) -> float:
         """A value with the sign at which higher is better."""
         ...
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What an exported loss states about the searched data: ``class_prior`` [classes] is None for a target of numbers.
-
-    A target of several columns has a mean and a scale for each.
-    """
-
-    class_prior: torch.Tensor | None
-    target_mean: Moments = 0.0
-    target_scale: Moments = 1.0
-    groups: int = 0
-
-    @property
-    def zero(self) -> float:
-        """Where the zero of the target, or of its first column, lies among its standardised values."""
-        return 0 - per_column(self.target_mean)[0] / per_column(self.target_scale)[0]
 
 
 @dataclass(kw_only=True)
@@ -139,8 +119,13 @@ class StudyContext(ABC):
         """The ``data`` of ``result.json``."""
 
     @abstractmethod
-    def facts(self) -> Facts:
-        """What the export of a loss states."""
+    def facts(self) -> Batch:
+        """What the searched data amount to, for the export of a loss; see `losssearch.data.facts`."""
+
+    @property
+    def groups(self) -> int:
+        """Columns of what losses read as the group: one per group, 1 for an attribute that is a number, 0 without."""
+        return 0
 
     def protects(self, trial: TrialRecord) -> bool:
         """Whether a trial of the search is trained to its end whatever others reach."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from losssearch.data.batch import Batch
 from losssearch.data.probing import LEAST
 from losssearch.data.replicas import Replicas
 from losssearch.errors import LossSearchError, ModelError
@@ -19,7 +20,7 @@ from losssearch.models import build_model
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.study.proposing.screening import Screen
 from losssearch.study.settings import derived_seed
-from losssearch.study.study_context import Facts, StudyContext
+from losssearch.study.study_context import StudyContext
 from losssearch.tasks import Task, get_kind
 from losssearch.training import TrainingPlan
 from losssearch.training.handle import Bar
@@ -93,7 +94,7 @@ class FunctionContext(StudyContext):
         rules = FunctionRules(
             sign=self.metric.utility(1.0),
             epochs=plan.epochs,
-            class_prior=self.class_prior,
+            facts={name: value.tolist() for name, value in self.facts().items()},
             threads=self.threads,
             bar=self._bar() if held_to_it else (),
         )
@@ -138,9 +139,9 @@ class FunctionContext(StudyContext):
             "notes": [f"measured by the training function {self.source}; losssearch has seen no row of its data"],
         }
 
-    def facts(self) -> Facts:
-        """See `StudyContext.facts`; the unit of a regression target is the function's own."""
-        return Facts(torch.tensor(self.class_prior) if self.class_prior else None)
+    def facts(self) -> Batch:
+        """See `StudyContext.facts`; the unit of a target of numbers is the function's own."""
+        return {"class_prior": torch.tensor(self.class_prior)} if self.class_prior else {"zero": torch.tensor(0.0)}
 
     def hopeless(self, trials: Sequence[TrialRecord]) -> LossSearchError:
         """See `StudyContext.hopeless`."""

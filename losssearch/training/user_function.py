@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -48,13 +48,13 @@ class FunctionRules:
     """How a user's function is called, and how its values are read.
 
     ``sign``: 1 where the metric is to be maximised, -1 where minimised. ``epochs``: what `TrialHandle.epochs` says.
-    ``class_prior``: the share of each class, empty for regression. ``threads``: PyTorch's, in every process alike.
-    ``bar``: by step, the utility that a run's best value must have reached there.
+    ``facts``: what losses read of the function's data. ``threads``: PyTorch's, in every process alike. ``bar``: by
+    step, the utility that a run's best value must have reached there.
     """
 
     sign: float
     epochs: int
-    class_prior: tuple[float, ...] = ()
+    facts: Mapping[str, float | Sequence[float]] = field(default_factory=dict)
     threads: int = 1
     bar: Bar = ()
 
@@ -121,7 +121,6 @@ class _Call:
 
     def _run(self, rate: float | None, draw: int, seed: int) -> _Run:
         rules, device = self.rules, torch.device(_resolved(self.device))
-        prior = torch.tensor(rules.class_prior) if rules.class_prior else None
         handle = TrialHandle(
             number=self.number,
             stage=self.draws.stage,
@@ -136,8 +135,8 @@ class _Call:
         )
         try:
             with seeded(seed, device, rules.threads):
-                # Targets are the function's own, so their zero is 0.
-                loss = ComposedLoss(self.spec, prior, zero=0.0, offer=self.offer).to(device)
+                facts = {name: torch.tensor(value) for name, value in rules.facts.items()}
+                loss = ComposedLoss(self.spec, facts=facts, offer=self.offer).to(device)
                 with one_process(), alarm(self.overdue):
                     answer = self.function(loss, handle)
             utility = handle.settle(answer)

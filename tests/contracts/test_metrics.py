@@ -29,7 +29,7 @@ class Population:
     class_prior: Tensor
 
     def evaluate(self, tuned: Tensor | bool) -> tuple[Tensor, Adjustment]:
-        return evaluate(self.metric, self.outputs, self.target, tuned=tuned, class_prior=self.class_prior)
+        return evaluate(self.metric, self.outputs, self.target, tuned=tuned, facts={"class_prior": self.class_prior})
 
 
 @pytest.fixture(params=CASES, ids="-".join)
@@ -66,7 +66,9 @@ def test_a_population_equals_its_members_one_by_one(population: Population) -> N
     for r in range(REPLICAS):
         for k in range(MEMBERS):
             alone = population.outputs[r, k], population.target[r, 0]
-            value, its = evaluate(population.metric, *alone, tuned=True, class_prior=population.class_prior[r, 0])
+            value, its = evaluate(
+                population.metric, *alone, tuned=True, facts={"class_prior": population.class_prior[r, 0]}
+            )
             assert value.shape == ()
             torch.testing.assert_close(value, values[r, k])
             _same_parameters(its.parameter, adjustment.parameter[r, k])

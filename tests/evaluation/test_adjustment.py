@@ -128,7 +128,7 @@ def test_a_prior_shift_is_the_best_of_its_grid(name: str, logits_kind: str, prio
     logits = logits + torch.nn.functional.one_hot(target, 4)
     if logits_kind == "tied":
         logits = logits.round()
-    values, _ = evaluate(metric, logits, target, tuned=True, class_prior=class_prior)
+    values, _ = evaluate(metric, logits, target, tuned=True, facts={"class_prior": class_prior})
     rarest = class_prior[class_prior > 0].min()
     slopes = class_prior.clamp(min=float(rarest)).log()
     grid = torch.linspace(LOW, HIGH, POINTS, dtype=torch.float64)

@@ -37,7 +37,7 @@ def population(task: str, name: str, members: int, rows: int, classes: int) -> l
 def judged(task: str, name: str, given: list[torch.Tensor]) -> tuple[torch.Tensor, Adjustment]:
     outputs, target, prior = given
     tuned = torch.ones((), dtype=torch.bool).to(outputs.device)
-    return evaluate(get_metric(name, task), outputs, target, tuned=tuned, class_prior=prior)
+    return evaluate(get_metric(name, task), outputs, target, tuned=tuned, facts={"class_prior": prior})
 
 
 @pytest.mark.parametrize(("task", "name"), CASES)

@@ -73,7 +73,7 @@ def test_the_threshold_is_the_best_of_all(name: str) -> None:
 def test_the_prior_shift_is_the_best_of_its_grid() -> None:
     metric, target, prior = get_metric("worst_cell(accuracy)", "multiclass"), coded(MANY, CLASSES), [0.4, 0.3, 0.2, 0.1]
     shown = torch.tensor(LOGITS) + 2 * torch.tensor(prior).log()
-    value, found = evaluate(metric, shown, target, tuned=True, class_prior=torch.tensor(prior))
+    value, found = evaluate(metric, shown, target, tuned=True, facts={"class_prior": torch.tensor(prior)})
     grid = [metric(shown - tau * torch.tensor(prior).log(), target) for tau in np.arange(-0.5, 2.51, 0.025)]
     assert float(value) == pytest.approx(float(torch.stack(grid).max()))
     assert 1 < float(found.parameter) <= 2.5
@@ -86,7 +86,7 @@ def test_a_row_of_weight_two_counts_as_two_equal_rows(name: str, task: str) -> N
     often = np.random.default_rng(1).integers(1, 4, size=ROWS)
     twice = np.repeat(np.arange(ROWS), often)
     metric, prior = get_metric(name, task), torch.tensor([0.4, 0.3, 0.2, 0.1])
-    given = {"tuned": True, "class_prior": prior if task == "multiclass" else None}
+    given = {"tuned": True, "facts": {"class_prior": prior} if task == "multiclass" else None}
     weights = torch.tensor(often).double()
     value, found = evaluate(metric, torch.tensor(outputs), coded(labels, classes), weight=weights, **given)
     target = coded(labels, classes)[twice]

@@ -40,6 +40,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return seen
 
 
+RAW = {"zero": torch.tensor(0.0)}
+
+
 def texts(figure: Figure) -> str:
     found = [text.get_text() for text in figure.findobj(mpl.text.Text)]
     return "\n".join(" ".join(text.split()) for text in found)
@@ -96,7 +99,7 @@ def test_long_and_strange_names_stay_inside(make_result: Maker, make_trials: Mak
             for name in ("focal", "pairwise_auc", "ldam", "soft_f1")
         ),
     ]
-    shape_figure(result, LossSpec.from_json({"parts": parts}), class_prior=(0.9, 0.1))
+    shape_figure(result, LossSpec.from_json({"parts": parts}), facts={"class_prior": (0.9, 0.1)})
     for figure in drawn:
         # matplotlib keeps ticks outside the limits, undrawn
         undrawn = {tick for axis in figure.axes for tick in axis.get_xticklabels()}
@@ -155,7 +158,7 @@ def test_every_term_has_a_finite_shape(name: str) -> None:
     spec = LossSpec.from_json({"parts": [{"term": name}]})
     task = "regression" if "prediction" in spec.reads else "binary" if "logit" in spec.reads else "multiclass"
     prior = torch.tensor([0.7, 0.2, 0.1] if task == "multiclass" else [0.8, 0.2], dtype=torch.float64)
-    for curve in curves(spec, task, "loss", prior):
+    for curve in curves(spec, task, "loss", {**RAW, "class_prior": prior}):
         numbers = torch.tensor([curve.value, curve.slope])
         assert numbers.isfinite().all()
         assert numbers.abs().max() > 0
@@ -163,25 +166,31 @@ def test_every_term_has_a_finite_shape(name: str) -> None:
 
 def test_the_shape_of_known_losses() -> None:
     half = torch.full((2,), 0.5, dtype=torch.float64)
-    (squared,) = curves(LossSpec.from_json({"parts": [{"term": "squared"}]}), "regression", "mse", half)
+    (squared,) = curves(
+        LossSpec.from_json({"parts": [{"term": "squared"}]}), "regression", "mse", {**RAW, "class_prior": half}
+    )
     position = torch.tensor(squared.position)
     torch.testing.assert_close(torch.tensor(squared.value), position**2, atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(torch.tensor(squared.slope), 2 * position)
     spec = LossSpec.from_json({"parts": [{"term": "binary_cross_entropy"}]})
-    (entropy,) = curves(spec, "binary", "ce", half)
+    (entropy,) = curves(spec, "binary", "ce", {**RAW, "class_prior": half})
     torch.testing.assert_close(torch.tensor(entropy.slope), -torch.sigmoid(-torch.tensor(entropy.position)))
 
 
 def test_a_loss_relative_to_the_target_is_drawn_at_the_distance_of_its_zero() -> None:
     spec = LossSpec.from_json({"parts": [{"term": "relative_absolute"}]})
     for zero in (-1.0, -4.0):
-        (curve,) = curves(spec, "regression", "searched", torch.ones(2) / 2, zero=zero)
+        (curve,) = curves(
+            spec, "regression", "searched", {"class_prior": torch.ones(2) / 2, "zero": torch.tensor(zero)}
+        )
         assert curve.slope[-1] == pytest.approx(1 / abs(zero))
 
 
 def test_classes_and_stages_get_curves_where_they_differ() -> None:
     parts = [{"term": "weighted_cross_entropy", "power": 1.0, "weight": {"schedule": "linear", "start": 1, "end": 0.2}}]
-    found = curves(LossSpec.from_json({"parts": parts}), "binary", "x", torch.tensor([0.9, 0.1], dtype=torch.float64))
+    found = curves(
+        LossSpec.from_json({"parts": parts}), "binary", "x", {**RAW, "class_prior": torch.tensor([0.9, 0.1])}
+    )
     assert [curve.label for curve in found] == [
         "x, commonest class, at the end",
         "x, commonest class, at the start",
@@ -222,11 +231,11 @@ def test_the_shape_keeps_weights_and_learned_scalars_where_parts_of_groups_are_l
         {"term": "group_disparity", "weight": 0.2},
     ]
     spec = LossSpec.from_json({"parts": parts})
-    (shown,) = curves(spec, "binary", "x", half)
+    (shown,) = curves(spec, "binary", "x", {**RAW, "class_prior": half})
     weights = {part.name: part.weighting.largest for part in spec.parts}
     expected = np.zeros(len(shown.slope))
     for name in ("binary_cross_entropy", "focal"):
-        (alone,) = curves(LossSpec.from_json({"parts": [{"term": name}]}), "binary", "x", half)
+        (alone,) = curves(LossSpec.from_json({"parts": [{"term": name}]}), "binary", "x", {**RAW, "class_prior": half})
         expected += weights[name] * np.array(alone.slope)
     np.testing.assert_allclose(shown.slope, expected, rtol=1e-9)
 
@@ -239,6 +248,6 @@ def test_the_shape_has_the_learned_scalars_of_the_parts_that_it_shows() -> None:
     state = {f"{place}_shape": 1.7, f"{place}_log_scale": -0.9, f"{place}_log_variance": 0.9}
     own = {name.replace(f"{place}_", "0_", 1): value for name, value in state.items()}
     half = torch.ones(2, dtype=torch.float64) / 2
-    (shown,) = curves(both, "regression", "x", half, state)
-    (expected,) = curves(LossSpec.from_json({"parts": [robust]}), "regression", "x", half, own)
+    (shown,) = curves(both, "regression", "x", {**RAW, "class_prior": half}, state)
+    (expected,) = curves(LossSpec.from_json({"parts": [robust]}), "regression", "x", {**RAW, "class_prior": half}, own)
     np.testing.assert_allclose(shown.slope, expected.slope, rtol=1e-9)

@@ -110,7 +110,7 @@ def test_held_outputs_are_adjusted_as_validation_says(name: str, task: str, metr
         target = target * replicas.facts["target_scale"][:, None] + replicas.facts["target_mean"][:, None]
     prior = replicas.facts["class_prior"] if task != "regression" else None
     measure = get_metric(metric, task)
-    values, adjustment = evaluate(measure, outputs, target, tuned=True, class_prior=prior)
+    values, adjustment = evaluate(measure, outputs, target, tuned=True, facts={"class_prior": prior})
     np.testing.assert_allclose(found.utilities, measure.utility(values), rtol=1e-4)
     assert sum(found.utilities) > sum(raw.utilities)
     for part in held:

@@ -16,7 +16,7 @@ from losssearch.training.user_function import BEHIND, FunctionDraws, FunctionRul
 PLAIN = LossSpec.from_json({"parts": [{"term": "binary_cross_entropy"}]})
 FOCAL = LossSpec.from_json({"parts": [{"term": "focal", "gamma": 2.0, "weight": {"learned": "uncertainty"}}]})
 DRAWS = FunctionDraws("search", (11, 12))
-RULES = FunctionRules(sign=1.0, epochs=3, class_prior=(0.5, 0.5))
+RULES = FunctionRules(sign=1.0, epochs=3, facts={"class_prior": (0.5, 0.5)})
 
 
 def outcomes(function: TrainFunction, *candidates: Any, rules: FunctionRules = RULES) -> Any:
@@ -45,7 +45,7 @@ def test_the_targets_are_the_functions_own_so_zero_is_zero() -> None:
     def function(loss: nn.Module, trial: TrialHandle) -> float:
         return float(loss(torch.tensor([110.0, 3.0]), torch.tensor([100.0, 4.0])))
 
-    (outcome,) = outcomes(function, (relative, (), False), rules=FunctionRules(sign=1.0, epochs=1))
+    (outcome,) = outcomes(function, (relative, (), False), rules=FunctionRules(sign=1.0, epochs=1, facts={"zero": 0.0}))
     assert outcome.utilities == pytest.approx((0.175, 0.175))  # the mean of 10 % and 25 %
 
 
@@ -134,7 +134,7 @@ def test_one_behind_the_bar_is_pruned_unless_protected(protected: bool) -> None:
             if trial.should_stop():
                 return
 
-    rules = FunctionRules(sign=1.0, epochs=4, class_prior=(0.5, 0.5), bar=((2, 0.3),))
+    rules = FunctionRules(sign=1.0, epochs=4, facts={"class_prior": (0.5, 0.5)}, bar=((2, 0.3),))
     (outcome,) = outcomes(function, (PLAIN, (), protected), rules=rules)
     if protected:
         assert (outcome.state, outcome.utilities, outcome.reason) == ("completed", (0.4, 0.4), "")

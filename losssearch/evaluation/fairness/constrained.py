@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from losssearch.data.batch import Batch
 from losssearch.errors import OptionError
 from losssearch.evaluation.adjustment import Adjustment, fit_adjustment
 from losssearch.evaluation.fairness.bound import bound
@@ -90,7 +91,7 @@ def evaluate_fairly(
     *,
     tuned: Tensor | bool,
     z: float = 1.0,
-    class_prior: Tensor | None = None,
+    facts: Batch | None = None,
 ) -> FairEvaluation:
     """Judge every member: adjusted for the best metric within the constraints, on these very rows.
 
@@ -103,14 +104,14 @@ def evaluate_fairly(
         groups: How many groups there are.
         tuned: Members to adjust; the others are judged as they are.
         z: Standard errors of the bounds that must satisfy the limits.
-        class_prior: As in `losssearch.evaluation.fit_adjustment`.
+        facts: As in `losssearch.evaluation.fit_adjustment`.
 
     Raises:
-        OptionError: Where shapes or ids do not fit, or a class prior is missing.
+        OptionError: Where shapes or ids do not fit, or a fact is missing.
     """
     check_groups(group, groups, target.shape[-1])
     rule = _Rule(metric, constraints, outputs, target, group, groups, tuned, z)
-    adjustment = _fit(rule, class_prior)
+    adjustment = _fit(rule, facts)
     values = metric.function(adjustment.apply(outputs), target)
     seen = [(constraint, adjustment.read(constraint, outputs)) for constraint in constraints]
     gaps = [value(constraint, read, target, group, groups) for constraint, read in seen]
@@ -186,10 +187,10 @@ class _Rule:
     z: float
 
 
-def _fit(rule: _Rule, class_prior: Tensor | None) -> FairAdjustment:
+def _fit(rule: _Rule, facts: Batch | None) -> FairAdjustment:
     metric, outputs, target, tuned = rule.metric, rule.outputs, rule.target, rule.tuned
     if not metric.view.thresholded:
-        plain = fit_adjustment(metric, outputs, target, tuned=tuned, class_prior=class_prior)
+        plain = fit_adjustment(metric, outputs, target, tuned=tuned, facts=facts)
         # A shift moves whatever a gap reads of predictions, a prior shift decisions alone.
         moved = [c for c in rule.constraints if c.gap.reads == "decision" or plain.kind == "shift"]
         if plain.kind in ("prior_shift", "shift") and moved:
@@ -197,7 +198,7 @@ def _fit(rule: _Rule, class_prior: Tensor | None) -> FairAdjustment:
         return FairAdjustment(plain, plain)
     limiting = [constraint for constraint in rule.constraints if constraint.gap.counted]
     if not limiting:
-        plain = fit_adjustment(metric, outputs, target, tuned=tuned, class_prior=class_prior)
+        plain = fit_adjustment(metric, outputs, target, tuned=tuned, facts=facts)
         return FairAdjustment(plain, plain if plain.kind != "temperature" else _untouched(plain))
     quality, sign = decision_quality(metric)
 

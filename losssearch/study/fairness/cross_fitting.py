@@ -19,6 +19,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from losssearch.data.batch import each
 from losssearch.evaluation.fairness import (
     Certificate,
     Constraint,
@@ -220,7 +221,7 @@ class CrossFitting:
 
         A margin is in standard errors of all rows, so fewer rows leave the same room.
         """
-        prior, share = self.context.facts().class_prior, math.sqrt(float(rows.double().mean()))
+        facts, share = each(self.context.facts(), Tensor.double), math.sqrt(float(rows.double().mean()))
         for spared in margins:
             found = evaluate_fairly(
                 self.context.metric,
@@ -231,7 +232,7 @@ class CrossFitting:
                 self.groups,
                 tuned=tuned,
                 z=spared * share,
-                class_prior=None if prior is None else prior.double(),
+                facts=facts,
             )
             if bool(found.excess <= 0):
                 break

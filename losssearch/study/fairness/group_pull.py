@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from losssearch.losses.compose import compose
+from losssearch.data.batch import Batch, Sizes, sensitive
+from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.inputs import offer_of
 from losssearch.losses.kept import learned_alone
+from losssearch.losses.offer import Offer
 from losssearch.losses.spec import LossSpec, Part
 
 MOST_ROWS = 1024
@@ -25,11 +27,11 @@ def group_pull(
     group: Tensor,
     names: Sequence[str],
     *,
-    class_prior: Tensor | None = None,
+    facts: Batch | None = None,
     learned: Mapping[str, float | Tensor] | None = None,
     seed: int = 0,
     attribute: Tensor | None = None,
-    zero: float = 0.0,
+    offer: Offer | None = None,
 ) -> list[dict[str, Any]]:
     """The mean size of a part's gradient by the output of a row of each group, relative to that over all rows.
 
@@ -45,11 +47,11 @@ def group_pull(
         target: ``[N]``, in that unit.
         group: Ids ``[N]``, int64.
         names: Of the groups, in the order of their ids.
-        class_prior: ``[C]``, for the losses that read it.
+        facts: For the losses that read them, in that unit.
         learned: What ``spec`` has learned, by the names in its state.
         seed: Of the choice of rows.
         attribute: ``[N]``: what the loss reads as the group where the attribute is a number.
-        zero: Where the target's own zero lies in that unit.
+        offer: How the kind of task makes what terms read; as ``plain`` tells where None.
 
     Returns:
         Rows with ``part`` (a formula, ``whole`` or ``plain``) and ``pull``: by the name of a group, None if the part
@@ -57,7 +59,7 @@ def group_pull(
     """
     rows = torch.randperm(len(target), generator=torch.Generator().manual_seed(seed))[:MOST_ROWS]
     classes = outputs.shape[-1] if outputs.dim() == 3 else 2
-    state, offer = learned or {}, offer_of(plain)
+    state, offer = learned or {}, offer or offer_of(plain)
     entries = [
         (LossSpec((part,)).formula(), spec.alone(place), learned_alone(state, place))
         for place, part in enumerate(spec.parts)
@@ -72,7 +74,7 @@ def group_pull(
     for title, one, own in entries:
         sizes = []
         for seen in outputs:
-            loss = compose(one, class_prior=class_prior, groups=columns, classes=classes, zero=zero, offer=offer)
+            loss = ComposedLoss.of_facts(one, facts or {}, Sizes(classes, sensitive(columns)), offer)
             loss.set_learned(own)
             place = seen[rows].float().requires_grad_()
             if loss.carries:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from losssearch.data.target_columns import per_column
+from losssearch.data.batch import each
 from losssearch.evaluation import Difference
 from losssearch.evaluation.decision import Decision, Limit, Tuned
 from losssearch.evaluation.fairness import Constraint, group_table, noise_floor, value
@@ -106,8 +106,7 @@ class FairReferee:
         view = SCORE if labels else ""
         outputs, (target, group) = torch.tensor(reading.outcome.held[f"confirmation{view}"]), self._rows("confirmation")
         if not labels:
-            (mean,), (scale,) = per_column(facts.target_mean), per_column(facts.target_scale)
-            outputs, target = ((one - mean) / scale for one in (outputs, target))
+            outputs, target = ((one - facts["target_mean"]) / facts["target_scale"] for one in (outputs, target))
         spec, plain = reading.contender.spec, context.task.plain
         return group_pull(
             spec,
@@ -116,11 +115,11 @@ class FairReferee:
             target,
             group,
             context.dataset.groups,
-            class_prior=None if facts.class_prior is None else facts.class_prior.float(),
+            facts=each(facts, Tensor.float),
             learned=learned_state(reading.outcome),
             seed=self._seed("group pull"),
             attribute=self._attribute("confirmation"),
-            zero=facts.zero,
+            offer=context.task.offer,
         )
 
     def ranked(self, readings: Sequence[Reading]) -> list[Reading]:

@@ -42,7 +42,7 @@ def _judge(task: str, name: str, data: Any, **options: Any) -> Any:
     prior = torch.tensor([0.5, 0.3, 0.2]) if task == "multiclass" else None
     arguments = (data.outputs, data.target, data.group, data.groups)
     constraints = parse_constraints(texts, task)
-    options = {"tuned": True, "class_prior": prior, **options}
+    options = {"tuned": True, "facts": {"class_prior": prior}, **options}
     return evaluate_fairly(get_metric(name, task), constraints, *arguments, **options)
 
 
@@ -111,7 +111,7 @@ def test_without_a_limit_that_binds_it_is_the_plain_judgement(grouped: Make) -> 
         data.target = data.target.clamp(min=get_metric(name, task).lowest)
         found = _judge(task, name, data, texts=[LOOSE[task]], z=0.0)
         prior = torch.tensor([0.5, 0.3, 0.2]) if task == "multiclass" else None
-        plain, _ = evaluate(get_metric(name, task), data.outputs, data.target, tuned=True, class_prior=prior)
+        plain, _ = evaluate(get_metric(name, task), data.outputs, data.target, tuned=True, facts={"class_prior": prior})
         if (
             name == "poisson_deviance"
         ):  # several valleys: its own fit is nearly the best, and the grid may find a better

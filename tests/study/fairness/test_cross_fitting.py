@@ -61,15 +61,11 @@ class _Context:
     def promise(self, rows: int) -> float:
         return self._z(0.95, 2, rows, len(self.partition.test))
 
-    def facts(self) -> object:
-        class Facts:
-            class_prior = None
-
-        found = Facts()
-        if self.settings.task != "regression":
-            counts = torch.bincount(torch.tensor(self.dataset.target[self.partition.search]))
-            found.class_prior = counts / counts.sum()  # type: ignore[assignment]
-        return found
+    def facts(self) -> dict[str, torch.Tensor]:
+        if self.settings.task == "regression":
+            return {}
+        counts = torch.bincount(torch.tensor(self.dataset.target[self.partition.search]))
+        return {"class_prior": counts / counts.sum()}
 
     def outcome(self, *, moved: float = 0.0, seed: int = 1) -> Outcome:
         """Trainings that score rows by what is hidden, each a little otherwise, and ``moved`` apart."""

@@ -58,7 +58,13 @@ def test_several_classes_and_their_prior() -> None:
     plain = LossSpec.from_json({"parts": [{"term": "cross_entropy"}]})
     outputs = torch.randn(2, 200, 3, generator=torch.Generator().manual_seed(1))
     found = group_pull(
-        spec, plain, outputs, torch.arange(200) % 3, GROUP, ("a", "b"), class_prior=torch.tensor([0.5, 0.3, 0.2])
+        spec,
+        plain,
+        outputs,
+        torch.arange(200) % 3,
+        GROUP,
+        ("a", "b"),
+        facts={"class_prior": torch.tensor([0.5, 0.3, 0.2])},
     )
     assert [row["part"] for row in found][1:] == ["plain"]
     assert all(0.5 < value < 1.5 for row in found for value in row["pull"].values())
