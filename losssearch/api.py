@@ -104,7 +104,7 @@ def _run(options: Request, observer: Observer) -> SearchResult:
         stop.settle()
         status = "KILLED"
         raise InterruptedStudyError(
-            f"stopped{_after(context)}; all is saved in {out}, {option('resume', True)} goes on"
+            f"stopped{_after(context)}; all is saved in {out}, {option('resume', True)} continues it"
         ) from None
     except OSError as error:
         if error.errno not in FULL:

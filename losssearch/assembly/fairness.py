@@ -62,7 +62,7 @@ def read_fairness(options: Request, task: Task, attribute: SensitiveNumber | Non
         )
     if constraints and front:
         raise OptionError(
-            f"{option('constraints')} keeps a limit and {option('objectives')} draws the trade-off: give one of them"
+            f"{option('constraints')} sets a limit and {option('objectives')} draws the trade-off: give one of them"
         )
     if options.confidence != DEFAULTS["confidence"] and not constraints:
         raise OptionError(
@@ -157,5 +157,5 @@ def warn(fairness: Fairness, dataset: Dataset, observer: Observer, *, as_feature
             observer.note(line)
     if len(dataset.groups) > 8:
         observer.note(
-            f"{len(dataset.groups)} groups: differences between so many are large by chance; the result says how large"
+            f"{len(dataset.groups)} groups: differences between this many vary by chance; the result says how much"
         )

@@ -102,7 +102,9 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
         sizes = f"{len(parts.search)}, {len(parts.confirmation)} and {len(parts.test)} rows"
         told.note(f"the split: {dataset.given.facts['text']}; {sizes}")
     if dataset.coarse:
-        told.note("many rows are alike but for the target: they are parted as different cases, not as copies")
+        told.note(
+            "many rows are equal except for the target: they are split as different cases, not kept together as copies"
+        )
     if dataset.weight is not None:
         weighed = f"{effective_rows(dataset.weight):,.0f} of {dataset.rows:,} rows if all weighed the same"
         told.note(f"rows count by their weight, in training, metrics and intervals: as much as {weighed}")

@@ -130,7 +130,7 @@ def open_tracker(options: Request, out: Path, note: Callable[[str], object]) -> 
 
 
 def open_record(tracker: Tracker, settings: StudySettings, info: DatasetInfo, store: Store) -> None:
-    """Open the study's record, or go on with the one that the store knows of."""
+    """Open the study's record, or continue the one in the store."""
     params = settings.fixed() | {"trials": settings.trials}
     del params["space"]
     record = store.study(settings.study)

@@ -44,7 +44,7 @@ def workers_asked(options: Request) -> int | None:
         raise OptionError(f"{option('workers')} must lie in [0, 4096], got {options.workers}")
     if options.workers == 0 and options.ray_address:
         raise OptionError(
-            f"{option('workers', 0)} trains in this process, so {option('ray_address')} may not stand beside it"
+            f"{option('workers', 0)} trains in this process, so it cannot be combined with {option('ray_address')}"
         )
     return options.workers
 

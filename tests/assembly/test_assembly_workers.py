@@ -78,5 +78,5 @@ def test_workers_are_as_many_as_were_asked_for() -> None:
 
 
 def test_a_cluster_is_not_named_for_a_study_that_trains_in_this_process() -> None:
-    with pytest.raises(OptionError, match="ray_address may not stand beside it"):
+    with pytest.raises(OptionError, match="cannot be combined with ray_address"):
         workers_asked(Request(workers=0, ray_address="127.0.0.1:1"))

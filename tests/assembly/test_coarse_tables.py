@@ -29,4 +29,4 @@ def test_alike_rows_with_other_targets_are_announced(values: int, tmp_path: Path
     notes = Notes()
     assembled = assemble(Request(data=data, task="binary", out=tmp_path / "study", mlflow=False), notes)
     assembled.context.store.close()
-    assert any("parted as different cases" in line for line in notes.lines) is (values == 2)
+    assert any("split as different cases" in line for line in notes.lines) is (values == 2)

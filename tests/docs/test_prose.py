@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 PER = "row|sample|batch|group|class|member|replica|seed|epoch|step|worker|trial|round|study"
 INSTEAD = {
@@ -27,6 +25,8 @@ SEARCHED = {
     "docs": "**/*.*",
     "examples": "*.*",
     "search_spaces": "*.yaml",
+    "losssearch": "**/*.*",
+    "benchmarks": "**/*.py",
 }
 
 
@@ -34,7 +34,7 @@ FILES = sorted(
     path
     for folder, pattern in SEARCHED.items()
     for path in (ROOT / folder).glob(pattern)
-    if path.suffix not in (".png", ".pyc")
+    if path.suffix in (".md", ".rst", ".py", ".ipynb", ".yaml", ".jinja")
 )
 
 
@@ -48,9 +48,9 @@ def found(text: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_plain_english(path: Path) -> None:
-    assert found(path.read_text("utf-8")) == []
+def test_plain_english() -> None:
+    unclear = {str(path.relative_to(ROOT)): lines for path in FILES if (lines := found(path.read_text("utf-8")))}
+    assert unclear == {}
 
 
 def test_each_phrase_is_found() -> None:

@@ -128,7 +128,7 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(tmp_path: Path, calls: i
 
     interrupted.__qualname__, interrupted.__module__ = descend.__qualname__, descend.__module__
     whole = searched(tmp_path / "whole").to_json()
-    with pytest.raises(InterruptedStudyError, match="resume=True goes on"):
+    with pytest.raises(InterruptedStudyError, match="resume=True continues it"):
         searched(tmp_path / "parts", interrupted)
     resumed = searched(tmp_path / "parts", resume=True).to_json()
     assert essence(tmp_path / "parts") == essence(tmp_path / "whole")
