@@ -84,7 +84,6 @@ _HOME = {
     "Decision": "losssearch.evaluation.decision",
     "Dimensions": "losssearch.losses.state",
     "Fairness": "losssearch.request",
-    "Dimensions": "losssearch.losses.state",
     "Float": "losssearch.losses.domains",
     "Int": "losssearch.losses.domains",
     "LEVEL": "losssearch.losses.schedule",

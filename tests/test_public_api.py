@@ -21,7 +21,6 @@ PUBLIC = {
     "Decision",
     "Dimensions",
     "Fairness",
-    "Dimensions",
     "Float",
     "Int",
     "LEVEL",
