@@ -46,7 +46,7 @@ def train_population(
     candidates: Sequence[Candidate],
     replicas: Replicas,
     plan: TrainingPlan,
-    evaluate: Judge,
+    judge: Judge,
     *,
     device: torch.device | str = "cpu",
     hold: bool = False,
@@ -65,7 +65,7 @@ def train_population(
                 candidates,
                 replicas,
                 plan,
-                evaluate,
+                judge,
                 device=device,
                 hold=hold,
                 deadline=deadline,
@@ -80,7 +80,7 @@ def population_course(
     candidates: Sequence[Candidate],
     replicas: Replicas,
     plan: TrainingPlan,
-    evaluate: Judge,
+    judge: Judge,
     *,
     device: torch.device | str = "cpu",
     hold: bool = False,
@@ -103,7 +103,7 @@ def population_course(
         try:
             # Without a name, so that nothing holds the state of all while the halves are trained.
             place = torch.device(device)
-            made = (model, some, replicas, plan, evaluate, place, deadline, share, offer)
+            made = (model, some, replicas, plan, judge, place, deadline, share, offer)
             return (yield from _Training(*made).run(hold))
         except (RuntimeError, MemoryError) as error:
             if len(some) == 1 or not is_out_of_memory(error):
@@ -128,14 +128,14 @@ class _Training:
         candidates: Sequence[Candidate],
         replicas: Replicas,
         plan: TrainingPlan,
-        evaluate: Judge,
+        judge: Judge,
         device: torch.device,
         deadline: float | None,
         share: float,
         offer: Offer = STANDARD,
     ) -> None:
         self.deadline, self.cut = deadline, ""
-        self.candidates, self.plan, self.evaluate = candidates, plan, evaluate
+        self.candidates, self.plan, self.judge = candidates, plan, judge
         self.replicas = replicas.to(device)
         self._facts = self.replicas.facts
         owners = [(c, rate) for c, candidate in enumerate(candidates) for rate in candidate.rates]
@@ -217,7 +217,7 @@ class _Training:
         self.cut = f"{CUT} in epoch {epoch} of {self.plan.epochs}"
 
     def _evaluate(self, outputs: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        utility, adjust = self.evaluate(outputs, self.replicas.validation["target"], self._tuned)
+        utility, adjust = self.judge(outputs, self.replicas.validation["target"], self._tuned)
         return torch.nan_to_num(utility.double(), nan=-torch.inf, neginf=-torch.inf), adjust
 
     def _mask(self) -> Tensor:

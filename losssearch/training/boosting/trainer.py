@@ -34,7 +34,7 @@ def train_boosted(
     candidates: Sequence[Candidate],
     replicas: Replicas,
     plan: TrainingPlan,
-    evaluate: Judge,
+    judge: Judge,
     *,
     hold: bool = False,
     deadline: float | None = None,
@@ -53,7 +53,7 @@ def train_boosted(
             f"{library} needs its rows in memory, and they are streamed from disk: give {option('max_rows')}, or "
             f"another {option('model')}"
         )
-    return _Growing(library, candidates, replicas.to("cpu"), plan, evaluate, deadline, offer).run(hold)
+    return _Growing(library, candidates, replicas.to("cpu"), plan, judge, deadline, offer).run(hold)
 
 
 class _Growing:
@@ -63,12 +63,12 @@ class _Growing:
         candidates: Sequence[Candidate],
         replicas: Replicas,
         plan: TrainingPlan,
-        evaluate: Judge,
+        judge: Judge,
         deadline: float | None,
         offer: Offer,
     ) -> None:
         self.candidates, self.replicas, self.plan = candidates, replicas, plan
-        self.evaluate, self.deadline, self.offer, self.cut = evaluate, deadline, offer, ""
+        self.judge, self.deadline, self.offer, self.cut = judge, deadline, offer, ""
         weights = replicas.train.get("weight")
         starts = [
             initial_score(target.numpy(), replicas.classes, None if weights is None else weights[r].double().numpy())
@@ -130,7 +130,7 @@ class _Growing:
 
     def _judge(self, members: Sequence[Member], outputs: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         tuned = torch.tensor([self.candidates[member.number].spec.decision == "tuned" for member in members])
-        utility, adjust = self.evaluate(outputs, self.replicas.validation["target"], tuned)
+        utility, adjust = self.judge(outputs, self.replicas.validation["target"], tuned)
         return torch.nan_to_num(utility.double(), nan=-torch.inf, neginf=-torch.inf), adjust
 
     def _rung(self, epoch: int) -> None:
