@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from losssearch.data import columnar_files
 from losssearch.data.chosen_rows import check_classes, chosen_rows
 from losssearch.data.columns import read_columns
-from losssearch.data.given_splits import Given, GivenSplit, announced, read_given
+from losssearch.data.given_splits import Given, GivenSplit, read_given
 from losssearch.data.groups import (
     SMALLEST,
     Grouping,
@@ -27,6 +27,7 @@ from losssearch.data.groups import (
     sensitive_columns,
     without_columns,
 )
+from losssearch.data.named_parts import announced
 from losssearch.data.schema import Column, Schema
 from losssearch.data.sources import Data, Source, read_source
 from losssearch.data.streamed.groups import GroupReader

@@ -7,7 +7,6 @@ they came, and which part each is in. `losssearch.data.splits` then cuts by it.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -17,32 +16,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from losssearch.data.columns import read_column, read_text
+from losssearch.data.columns import read_column
+from losssearch.data.named_parts import PARTS, TEST, require_values, sides_of
 from losssearch.data.sources import Data, Source, require_column
 from losssearch.errors import DataError, OptionError
-from losssearch.option_names import option, spelled
+from losssearch.option_names import option
 
 Named: TypeAlias = str | NDArray[Any] | pd.Series | Sequence[Any]
 """A column by its name; or one value per row, for data that are a pair (X, y)."""
-
-SEARCH, CONFIRMATION, TEST = 0, 1, 2
-PARTS = ("search", "confirmation", "test")
-
-WORDS: Mapping[str, int] = {
-    **dict.fromkeys(("search", "train", "training"), SEARCH),
-    **dict.fromkeys(("confirmation", "confirm", "validation", "validate", "valid", "val", "dev"), CONFIRMATION),
-    **dict.fromkeys(("test", "testing", "holdout", "hold-out", "held-out"), TEST),
-}
-"""What a value of a split column may be, in any case, with ``_`` or a blank for ``-``, and the part that it names."""
-
-_SAYS_TRAIN = re.compile(r"(is|in|for)?[_\s.-]*(train|training)", re.IGNORECASE)
-_SAYS_TEST = re.compile(r"(is|in|for)?[_\s.-]*(test|testing|holdout)", re.IGNORECASE)
-_SPLIT_NAME = re.compile(
-    r"((data|cv|train|test|kaggle)?[_\s.-]*(split|splits|fold|folds|set|subset|partition|part|usage|phase)"
-    r"([_\s.-]*(id|no|nr|number|name))?)|(is|in|for)?[_\s.-]*(train|training|test|testing|holdout)",
-    re.IGNORECASE,
-)
-_MOST_FOLDS = 20
 
 
 @dataclass(frozen=True)
@@ -176,7 +157,7 @@ def read_given(source: Source, given: Given, held: int = 0) -> GivenSplit | None
     if given.time is not None:
         time = _ranks(extra["time"], where)
     if given.split is not None:
-        side = _sides(extra["split"], where)
+        side = sides_of(extra["split"], where)
     elif held:
         rows = len(source.target)
         side = np.where(np.arange(rows) < rows - held, -1, TEST)
@@ -189,7 +170,7 @@ def read_given(source: Source, given: Given, held: int = 0) -> GivenSplit | None
 def _groups(column: pd.Series, where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     name = f"group column {str(column.name)!r} of {where}"
     values, kind = read_column(column.reset_index(drop=True), name)
-    _require_values(values, name, "a group")
+    require_values(values, name, "a group")
     text = values.map(lambda value: f"{value:.17g}") if kind == "numeric" else values.astype(str)
     ids, distinct = pd.factorize(text, sort=False)
     return ids.astype(np.int64), tuple(map(str, distinct))
@@ -203,61 +184,9 @@ def _ranks(column: pd.Series, where: str) -> NDArray[np.int64]:
         raise DataError(
             f"{option('time')} needs numbers or dates that are read as such; {name} holds {kind} values such as {odd!r}"
         )
-    _require_values(values, name, "a time")
+    require_values(values, name, "a time")
     ranks: NDArray[np.int64] = np.unique(values.to_numpy(), return_inverse=True)[1].astype(np.int64)
     return ranks
-
-
-def _sides(column: pd.Series, where: str) -> NDArray[np.int64]:
-    name = f"split column {str(column.name)!r} of {where}"
-    text = read_text(column.reset_index(drop=True))
-    _require_values(text, name, "a part")
-    words = _words_of(str(column.name))
-    found: dict[str, int] = {}
-    for value in text.unique():
-        word = _plain(value)
-        if word not in words:
-            row = int((text == value).to_numpy().argmax()) + 1
-            raise DataError(
-                f"{option('split')} knows the words {', '.join(WORDS)}; {name} holds {value!r} in row {row}: "
-                f"write one of them"
-            )
-        found[value] = words[word]
-    sides: NDArray[np.int64] = text.map(found).to_numpy(copy=True).astype(np.int64)
-    present = set(sides.tolist())
-    for part in (SEARCH, TEST):
-        if part not in present:
-            held = ", ".join(repr(value) for value in found)
-            needed = "train" if part == SEARCH else "test"
-            raise DataError(
-                f"{option('split')} needs rows of train and of test; {name} has no {needed}, it holds {held}"
-            )
-    if CONFIRMATION not in present:
-        sides[sides == SEARCH] = -1
-    return sides
-
-
-def _plain(value: object) -> str:
-    word = re.sub(r"[\s_]+", "-", str(value).strip().lower())
-    return word[:-2] if re.fullmatch(r"[01]\.0", word) else word
-
-
-def _words_of(name: str) -> Mapping[str, int]:
-    """The words of a split column of this name: of one such as ``is_train``, true and false too."""
-    plain = name.strip()
-    for says, yes, no in ((_SAYS_TRAIN, SEARCH, TEST), (_SAYS_TEST, TEST, SEARCH)):
-        if says.fullmatch(plain):
-            return {**WORDS, "true": yes, "1": yes, "yes": yes, "false": no, "0": no, "no": no}
-    return WORDS
-
-
-def _require_values(values: pd.Series, name: str, what: str) -> None:
-    missing = values.isna().to_numpy()
-    if missing.any():
-        raise DataError(
-            f"every row must have {what}; {name} lacks {int(missing.sum())} of {len(missing)}, the first in row "
-            f"{int(missing.argmax()) + 1}: fill them in or leave those rows out"
-        )
 
 
 def _check_sides(found: GivenSplit, where: str) -> None:
@@ -306,30 +235,3 @@ def _facts(given: Given, groups: int) -> dict[str, Any]:
     if given.time is not None:
         text += "; later rows come after earlier ones: search, confirmation, test, and validation after training"
     return told | {"text": text}
-
-
-def announced(features: pd.DataFrame, used: Sequence[str]) -> tuple[str, ...]:
-    """A sentence for each feature that is named like a split, has the values of one, and is not used as one."""
-    notes = []
-    for name in map(str, features.columns):
-        if name in used or not _SPLIT_NAME.fullmatch(name.strip()):
-            continue
-        values = read_text(features[name]).dropna().unique()
-        if not 2 <= len(values) <= _MOST_FOLDS:
-            continue
-        words = [_plain(value) for value in values]
-        flagged = re.match(r"(is|in|for)[_\s.-]*t", name.strip(), re.IGNORECASE)  # a column `test` may hold findings
-        if all(word in (_words_of(name) if flagged else WORDS) for word in words):
-            notes.append(
-                f"column {name!r} looks like a split of the rows, and is read as a feature: "
-                f"{option('split', name)} uses it as "
-                f"the split, {option('drop', name)} leaves it out"
-            )
-        elif re.search("fold|split|subset", name.lower()) and all(
-            re.fullmatch(r"\d{1,2}(\.0)?", word) for word in words
-        ):
-            notes.append(
-                f"column {name!r} looks like numbers of folds, and is read as a feature: {option('drop', name)} "
-                f"leaves it out"
-            )
-    return tuple(map(spelled, notes))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from losssearch.data import grouped_rows, ordered_rows
 from losssearch.data.dataset import Dataset
-from losssearch.data.given_splits import CONFIRMATION, PARTS, SEARCH, TEST
+from losssearch.data.named_parts import CONFIRMATION, PARTS, SEARCH, TEST
 from losssearch.data.target_kind import target_kind
 from losssearch.errors import DataError, OptionError
 from losssearch.option_names import option
