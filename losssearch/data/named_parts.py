@@ -34,7 +34,7 @@ _MOST_FOLDS = 20
 
 
 def sides_of(column: pd.Series, where: str) -> NDArray[np.int64]:
-    """The part of each row by a column of names: 0 to 2 as in `PARTS`, -1 if search and confirmation are not told apart.
+    """The part of each row by a column of names: 0 to 2 as in `PARTS`, -1 if search and confirmation are still one.
 
     Raises `DataError` for a missing value, a word that names no part, and where no row trains or tests.
     """
