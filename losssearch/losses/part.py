@@ -62,7 +62,7 @@ def part_value(
 ) -> Tensor:
     """Weighted, reduced and scaled value of ``part``'s kind at ``numbers`` and ``learned``: a scalar.
 
-    ``part`` gives the kind alone; `part_numbers` and `learned_scalars` name the entries of the mappings.
+    ``part`` gives the kind alone; `part_numbers` and `part_states` name the entries of the mappings.
     """
     return weighted(part, reduced(part, named, numbers, learned), named["progress"], numbers, learned)
 
