@@ -35,6 +35,10 @@ def test_each_option_is_in_one_group_at_most() -> None:
     assert len(grouped) == len(set(grouped))
     assert set(grouped) < set(OPTIONS)
     assert set(GROUPS).isdisjoint(OPTIONS)
+    for group in GROUPS.values():
+        assert [
+            name for name in inspect.signature(group).parameters if f"\n    {name}: " not in str(group.__doc__)
+        ] == []
 
 
 @pytest.mark.parametrize("name", list(OPTIONS))

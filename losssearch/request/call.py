@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from losssearch.errors import OptionError
-from losssearch.option_names import in_python, spelled
 from losssearch.request import kinds
 from losssearch.request.description import AllOptions, Request
 from losssearch.request.groups import GROUPS, Budget, Compute, Fairness, Output, Privacy, Splits
-from losssearch.request.option import asked, defaults_of, options_of
+from losssearch.request.option import asked, defaults_of, documented, options_of
 
 if TYPE_CHECKING:
     from losssearch.study.observer import Observer
@@ -109,22 +107,7 @@ def takes_options(
         vars(called)["__signature__"] = signature.replace(return_annotation=returned)
         called.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
         called.__annotations__["return"] = returned
-        called.__doc__ = (function.__doc__ or "").replace("{arguments}", _documented())
+        called.__doc__ = (function.__doc__ or "").replace("{arguments}", documented(PARAMETERS, 8))
         return called
 
     return decorate
-
-
-def _documented() -> str:
-    """The section on arguments of a docstring, its first line without indentation."""
-    entries = [
-        textwrap.fill(
-            f"{name}: {spelled(f'{one.help} {one.more}'.strip(), in_python)}",
-            width=112,
-            subsequent_indent="    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for name, one in PARAMETERS.items()
-    ]
-    return textwrap.indent("\n".join(entries), " " * 8).strip()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from losssearch.option_names import option
 from losssearch.request import kinds
-from losssearch.request.option import Range, asked
+from losssearch.request.option import Range, asked, documented, options_of
 
 if TYPE_CHECKING:
     from losssearch.data import Data
@@ -501,3 +501,6 @@ GROUPS: dict[str, type[Any]] = {
     "output": Output,
 }
 """The groups that `losssearch.search` takes, by the name of the argument."""
+
+for _group in GROUPS.values():
+    _group.__doc__ = f"{_group.__doc__}\n\nArgs:\n    {documented(options_of(_group), 4)}\n"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from losssearch.errors import OptionError, shown
-from losssearch.option_names import option
+from losssearch.option_names import in_python, option, spelled
 from losssearch.request.kinds import Kind
 
 Resumed = Literal["same", "content", "may change", "not kept"]
@@ -110,3 +111,18 @@ def defaults_of(record: Any) -> Mapping[str, Any]:
 
 def _number(value: float) -> str:
     return "2^32" if value == 2**32 else f"{value:g}"
+
+
+def documented(options: Mapping[str, Option], indent: int) -> str:
+    """The section on arguments of a docstring, indented except for its first line."""
+    entries = [
+        textwrap.fill(
+            f"{name}: {spelled(f'{one.help} {one.more}'.strip(), in_python)}",
+            width=112,
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for name, one in options.items()
+    ]
+    return textwrap.indent("\n".join(entries), " " * indent).strip()
