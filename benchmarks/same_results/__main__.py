@@ -28,6 +28,7 @@ from benchmarks.same_results.studies import RESUMED, STUDIES
 ROOT = Path(__file__).resolve().parents[2]
 UNCOMPARED = frozenset(
     {"timing", "version", "mlflow", "export", "seconds", "created", "cpu_seconds", "report", "$seal"}
+    | {"references", "private"}  # the one ends by the clock, the other draws its noise from the operating system
     | {"text", "notes", "unmet"}  # sentences: the figures in them are compared where they stand by themselves
 )
 """What depends on time, place or version, by key at any depth."""
