@@ -108,6 +108,9 @@ def _problem(point: EntryPoint) -> str:
 def _load(name: str) -> Plugin:
     if not name.strip():
         raise OptionError(f"{option('imports')} must name a module or a .py file, got {shown(name)}")
+    named = all(part.isidentifier() for part in name.split(".")) and not os.path.isfile(name)
+    if not named and not _is_path(name):
+        raise OptionError(f"{option('imports')} must name a module or a .py file, got {shown(name)}")
     if _is_path(name):
         return _load_file(Path(name).expanduser().absolute())
     if "" not in sys.path and os.getcwd() not in sys.path:

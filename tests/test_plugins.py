@@ -69,6 +69,7 @@ def test_a_process_without_the_file_runs_its_text(tmp_path: Path) -> None:
         ("plug_missing", None, "raised ModuleNotFoundError: No module named 'plug_missing'"),
         ("plug_missing.py", None, "plug_missing.py is missing"),
         (" ", None, "must name a module or a .py file"),
+        (".", None, "must name a module or a .py file, got '.'"),
     ],
 )
 def test_what_cannot_be_imported_is_one_line(
@@ -81,6 +82,13 @@ def test_what_cannot_be_imported_is_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("losssearch: --import must name a ")
     assert said in line
+
+
+def test_another_file_is_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("plug_space.yaml").touch()
+    with pytest.raises(OptionError, match=r"must name a module or a \.py file, got 'plug_space\.yaml'"):
+        load_imports(["plug_space.yaml"])
 
 
 def test_spaces_and_terms_know_a_term_of_a_users_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,9 +74,28 @@ def reduced(
     term, weight = part.term, named.get(SAMPLE_WEIGHT)
     with _blamed(term):
         losses = term(*term_inputs(term, named), **term_arguments(part, named, numbers, learned))
+    _check_shape(term, losses, named)
     if not term.per_sample:
         return losses
     return reduce(part, losses, weight, numbers, named["progress"])
+
+
+def _check_shape(term: LossTerm, losses: object, named: Mapping[str, Tensor]) -> None:
+    """Raise `ModelError` where a user's own term returns another shape than it declares.
+
+    Else the mean would hide it: a scalar or ``[batch, 2]`` has one as well.
+    """
+    if _is_built_in(term):
+        return
+    rows = {named[name].shape[0] for name in term.reads if named[name].dim()}
+    if not isinstance(losses, Tensor):
+        found = type(losses).__name__
+    elif losses.dim() == term.per_sample and (not term.per_sample or losses.shape[0] in rows):
+        return
+    else:
+        found = f"the shape {list(losses.shape)}"
+    due = "one value per sample, [batch]" if term.per_sample else "a scalar, as declared by per_sample=False"
+    raise ModelError(f"the loss term {_where(term)} must return {due}, got {found}")
 
 
 def reduce(
@@ -122,12 +141,20 @@ def _blamed(term: LossTerm) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        own = term.function.__module__.partition(".")[0] == "losssearch"
+        own = _is_built_in(term)
         if own or stops(error) or isinstance(error, InputError | MemoryError) or "alloc" in f"{error!r}".lower():
             raise
         said = " ".join(str(error).split())[:300]
-        where = f"{term.function.__module__}.{term.name}"
-        raise ModelError(f"the loss term {where} raised {type(error).__name__}: {said}") from error
+        raise ModelError(f"the loss term {_where(term)} raised {type(error).__name__}: {said}") from error
+
+
+def _is_built_in(term: LossTerm) -> bool:
+    """Whether the term comes with losssearch; such terms are held to their declarations by tests."""
+    return term.function.__module__.partition(".")[0] == "losssearch"
+
+
+def _where(term: LossTerm) -> str:
+    return f"{term.function.__module__}.{term.name}"
 
 
 def term_arguments(

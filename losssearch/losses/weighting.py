@@ -150,13 +150,14 @@ class Weighting:
     @classmethod
     def from_json(cls, data: object) -> Weighting:
         """Read a weighting; raise `SpecError` for any other form."""
-        if is_schedule(data) or not isinstance(data, Mapping):
+        if is_schedule(data) or not isinstance(data, Mapping | str):
             return cls(weight=read_number("weight", data, _registry[CONSTANT].domains["weight"]))
-        given = dict(data)
+        given = dict(data) if isinstance(data, Mapping) else {}
         kind = given.pop("learned", None) if "learned" in given else given.pop("weighting", None)
         if not isinstance(kind, str) or kind not in _registry or not all(isinstance(key, str) for key in given):
             known = ", ".join(sorted(_registry))
-            raise SpecError(f"a weight is a number, a schedule or a weighting ({known}), got {shown(dict(data))}")
+            rule = f'a weight is a number, a schedule or a weighting ({known}), as in {{"weighting": NAME}}'
+            raise SpecError(f"{rule}, got {shown(data)}")
         return cls(kind, **given)
 
     def to_json(self) -> object:

@@ -62,6 +62,7 @@ BAD: list[tuple[object, str]] = [
     (one(weight=True), "weight must"),
     (one(weight=[1]), "weight must"),
     (one(weight={"learned": "loss"}), r"a weight is a number, a schedule or a weighting \(constant, uncertainty"),
+    (one(weight="wobbly"), r"a weight is a number, .* as in {.weighting.: NAME}, got 'wobbly'"),
     (one(weight={"schedule": "cosine", "start": 1, "end": 0}), r"weight is a number or follows a schedule \(linear"),
     (one(weight={"schedule": "linear", "start": 1}), "the schedule linear has the numbers start, end; got start"),
     (one(weight={"schedule": "linear", "start": 1, "end": -1}), "weight.end must lie in"),

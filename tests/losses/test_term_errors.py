@@ -38,6 +38,18 @@ def starve(logits: Tensor, labels: Tensor) -> Tensor:
     raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
 
+def wide(logits: Tensor, labels: Tensor) -> Tensor:
+    return logits[:, :2]
+
+
+def mean(logits: Tensor, labels: Tensor) -> Tensor:
+    return logits.mean()
+
+
+def text(logits: Tensor, labels: Tensor) -> Tensor:
+    return "low"  # type: ignore[return-value]
+
+
 def value(function: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch) -> Tensor:
     monkeypatch.setitem(term._registry, "hinge", replace(term.registry["hinge"], function=function))
     outputs, target = torch.randn(1, 1, 6, 3), torch.arange(6)[None] % 3
@@ -52,6 +64,16 @@ def test_a_fault_of_a_users_term_names_it(
     function: Callable[..., Tensor], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ModelError, match=rf"the loss term .*\.hinge raised {said}"):
+        value(function, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("function", "found"), [(wide, r"the shape \[6, 2\]"), (mean, r"the shape \[\]"), (text, "str")]
+)
+def test_a_users_term_of_another_shape_is_refused(
+    function: Callable[..., Tensor], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ModelError, match=rf"\.hinge must return one value per sample, \[batch\], got {found}$"):
         value(function, monkeypatch)
 
 
