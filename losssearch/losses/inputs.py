@@ -116,7 +116,7 @@ def _per_row(output: Tensor, batch: Batch, facts: Batch, *, name: str) -> Tensor
     value = batch[name]
     if value.shape[0] != output.shape[0]:
         rows = output.shape[0]
-        raise SpecError(f"{name} must have one row per sample, got {list(value.shape)} for {rows} outputs")
+        raise SpecError(f"{name} must have one row per sample, got {len(value)} for {rows} outputs")
     return value.to(output.dtype)
 
 

@@ -276,7 +276,7 @@ def test_weights_are_those_of_the_composed_loss(task: str, seed: int) -> None:
     (slopes,) = torch.autograd.grad(values.sum(), given.outputs)
     for k, spec in enumerate(specs):
         for r in range(REPLICAS):
-            loss = ComposedLoss(spec, groups=GROUPS, classes=classes_of(given)).double()
+            loss = ComposedLoss(spec, groups=GROUPS, classes=classes_of(given), offer=population.offer).double()
             scalars = [kept.key for kept in learned_of(spec)]
             with torch.no_grad():
                 for column, name in enumerate(scalars):

@@ -135,7 +135,7 @@ def test_a_missing_target_is_counted(gap: str | None) -> None:
     labels[[4, 5, 50]] = gap
     message = refused(DataError, good().assign(y=labels))
     assert "lacks 3 of 60, the first in row 5" in message
-    assert "--drop-missing-target" in message
+    assert "drop_missing_target=True" in message
 
 
 def test_a_target_without_values() -> None:
@@ -163,7 +163,7 @@ def test_too_few_rows_of_a_class() -> None:
     message = refused(DataError, good().assign(y=labels))
     assert "'rare' has 4" in message
     assert "regression" not in message
-    assert "task regression" in refused(DataError, good(200).assign(y=[0] * 100 + [1] * 96 + [2] * 4))
+    assert "task='regression'" in refused(DataError, good(200).assign(y=[0] * 100 + [1] * 96 + [2] * 4))
     load(good().assign(y=["a"] * 30 + ["b"] * 25 + ["c"] * 5), target="y")
 
 

@@ -209,8 +209,8 @@ def test_ids_and_memberships_are_the_same() -> None:
     [
         ("group_disparity", {}, "a term of this loss reads group: give ids"),
         ("group_disparity", {"group": torch.zeros(4, 5)}, r"memberships must have 2 columns, .*got \[4, 5\]"),
-        ("group_disparity", {"group": torch.zeros(3, dtype=torch.int64)}, "group must have a row a sample"),
-        ("individual_fairness", {}, "reads distances: give features"),
+        ("group_disparity", {"group": torch.zeros(3, dtype=torch.int64)}, "one row per sample, got 3 for 4"),
+        ("individual_fairness", {}, "reads distance: give features"),
     ],
 )
 def test_what_is_missing_is_named(term: str, given: dict[str, Tensor], message: str) -> None:

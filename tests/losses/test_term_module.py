@@ -62,7 +62,7 @@ def test_can_be_copied_and_pickled(name: str) -> None:
     ("name", "options", "message"),
     [
         ("focal", {"reduction": "max"}, "focal's reduction must be one of mean, sum, none; got 'max'"),
-        ("soft_f1", {"reduction": "none"}, "must be one of mean, since it gives one value a batch"),
+        ("soft_f1", {"reduction": "none"}, "must be one of mean, since it gives one value per batch"),
         ("focal", {"gama": 1.0}, "focal has no hyperparameter 'gama'; it has: gamma"),
         ("focal", {"gamma": 9.0}, r"focal.gamma must lie in \[0, 5\], got 9.0"),
         ("pairwise_auc", {"surrogate": "cubic"}, "must be one of logistic, squared_hinge, got 'cubic'"),

@@ -52,7 +52,7 @@ def test_who_was_cut_by_the_time_budget_could_have_had_no_more() -> None:
     cut = Outcome("completed", (1.0,), best_epochs=(6,), trained=6, most=20, reason=f"{CUT} in epoch 6 of 20")
     entry = {"name": "a", "epochs": epochs_of(cut)}
     assert entry["epochs"]["late"]
-    assert "--time-budget" in train_longer([entry])
+    assert "a longer time_budget" in train_longer([entry])
 
 
 class Trained(Oracle):
@@ -74,9 +74,9 @@ def test_finalists_that_still_rose_are_said_with_a_number(tmp_path: Path) -> Non
     rising = [entry["name"] for entry in entries if entry["epochs"]["late"]]
     assert rising
     assert all(entry["epochs"]["best"] == (19 if entry["name"] in rising else 5) for entry in entries)
-    (note,) = [note for note in result["notes"] if "--epochs" in note]
+    (note,) = [note for note in result["notes"] if "epochs=" in note]
     assert f"{len(rising)} of {len(entries)} final losses" in note
-    assert "--epochs 40" in note
+    assert "epochs=40" in note
     assert note in result["verdict"]["text"]
     assert result["best"]["epochs"] in [entry["epochs"] for entry in entries]
     assert len(result["best"]["epochs"]["reevaluation"]) > 2
