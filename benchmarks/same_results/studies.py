@@ -157,10 +157,14 @@ def run(name: str, folder: Path) -> None:
     options = {"workers": 0, "mlflow": False, "verbose": 0, **STUDIES[name.removeprefix("resumed ")](folder)}
     options["out"] = folder / "study"
     if name.startswith("resumed "):
+        # A shell starts what runs in its background with SIGINT ignored, and then a study leaves the signal alone.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             ls.search(**options, observer=_Enough(5))
-        except (KeyboardInterrupt, InterruptedStudyError):
+        except InterruptedStudyError:
             options["resume"] = True
+        else:
+            raise RuntimeError(f"{name}: the study ended although it was interrupted")
     with suppress(ConstraintUnmetError):  # its result is written like any other
         ls.search(**options)
 
