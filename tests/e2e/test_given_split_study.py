@@ -56,7 +56,7 @@ def test_a_study_goes_on_with_its_own_split_alone(tmp_path: Path) -> None:
     assert again.to_json() == first.to_json()
     with pytest.raises(OptionError, match="drop left out, got patient"):
         ls.search(**options, drop=("patient",), resume=True)
-    with pytest.raises(OptionError, match="splits"):
+    with pytest.raises(OptionError, match="time left out, got 'patient'; leave time out"):
         ls.search(**options, time="patient", resume=True)
     with pytest.raises(OptionError, match="group"):
         ls.search(train=lambda loss, trial: 0.0, task="binary", metric="f1", group="patient")

@@ -159,7 +159,7 @@ def test_a_server_that_is_killed_does_not_lose_a_trial(
     assert server.stop(signal.SIGTERM) == 0
     first.log_trials(_trials(2), {}, "macro_f1")
     first.close("KILLED")
-    assert any("keeps the rest for --resume" in problem for problem in first.problems)
+    assert any("keeps the rest for resume=True" in problem for problem in first.problems)
     assert spool.exists()
 
     server = Ui(store[0], store[1], port)

@@ -58,7 +58,7 @@ def test_a_gap_is_told_and_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert told == first.to_json()
     assert told["mlflow"]["complete"] is False
     assert told["mlflow"]["problems"] == [note for note in observer.notes if "track" in note]
-    assert "keeps the rest for --resume" in told["mlflow"]["problems"][0]
+    assert "keeps the rest for resume=True" in told["mlflow"]["problems"][0]
     assert _status(out / "mlflow.db")[0] == "RUNNING"
 
     second = ls.search("builtin:wine", **study, resume=True)  # type: ignore[arg-type]

@@ -86,17 +86,17 @@ def test_a_loss_that_reads_the_group_is_exported(tmp_path: Path) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"metric": "worst_cell(accuracy)"}, "give --sensitive, the column that says who is in which"),
+    ({"metric": "worst_cell(accuracy)"}, "give sensitive, the column that says who is in which"),
     ({"metric": "worst_cell", "sensitive": "who"}, "is written as a call, such as worst_cell"),
     ({"metric": "worst_cell(f1)", "sensitive": "who"}, "worst_cell takes accuracy"),
     ({"metric": "worst_group(accuracy)", "sensitive": "a"}, "needs groups, and 'a' is a number: give a cut"),
     (
         {"metric": "worst_cell(accuracy)", "sensitive": "who", "constraints": "demographic_parity_difference <= 0.1"},
-        "leave out --constraint",
+        "leave out constraints and",
     ),
     (
         {"objectives": ["worst_cell(accuracy)", "demographic_parity_difference"], "sensitive": "who"},
-        "and the gap of --objective",
+        "and the gap of objectives",
     ),
 ]
 

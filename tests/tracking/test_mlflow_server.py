@@ -113,7 +113,7 @@ def test_what_a_frozen_server_missed_is_there_once_after_a_resume(server: Server
         first.log_trials(_trials(number), {}, "f1")
     first.log_result({"verdict": {"text": "Use focal."}}, [], {"test_f1": 0.5})
     first.close("FINISHED")
-    assert "keeps the rest for --resume" in first.problems[0]
+    assert "keeps the rest for resume=True" in first.problems[0]
     server.signal(signal.SIGCONT)
     client = MlflowClient(server.address)
     assert client.get_run(run_id).info.status == "RUNNING"
