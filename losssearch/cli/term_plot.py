@@ -69,6 +69,8 @@ def _at(term: LossTerm, point: Tensor) -> Tensor:
         "labels": torch.tensor([0, 1]),
         "class_prior": torch.tensor([1 - RARE_SHARE, RARE_SHARE], dtype=point.dtype),
         "prediction": prediction,
+        "scores": torch.stack([-logit / 2, logit / 2], dim=-1),
+        "predicted": torch.stack([torch.sigmoid(-logit), torch.sigmoid(logit)], dim=-1),
         "target": torch.zeros_like(prediction),
         "zero": torch.tensor(ZERO, dtype=point.dtype),
         "group": torch.eye(2, dtype=point.dtype),
@@ -80,7 +82,7 @@ def _at(term: LossTerm, point: Tensor) -> Tensor:
         for name, value in term.defaults.items()
     }
     choices = {name: value for name, value in term.defaults.items() if isinstance(value, str)}
-    dimensions = Dimensions(groups=2, rows=len(point), features=1, outputs=1, choices=choices)
+    dimensions = Dimensions(groups=2, rows=2, features=1, outputs=1, choices=choices)
     kept = {name: state.start(dimensions, name).to(point.dtype) for name, state in term.states.items()}
     return term(*(offered[name] for name in term.reads), **tuned, **kept).reshape(-1)
 

@@ -13,6 +13,7 @@ from losssearch.data.batch import Batch, Sizes, each
 from losssearch.errors import OptionError
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.kept import learned_alone
+from losssearch.losses.part import part_states
 from losssearch.losses.spec import LossSpec
 from losssearch.report.canvas import BLUE, GREY, INK, blank, drawable, headline, legend, png
 from losssearch.report.leaderboard import searched_entry
@@ -101,9 +102,13 @@ def curves(
 ) -> list[Curve]:
     """One curve, or two where the classes or the start and the end of training differ.
 
-    Parts that compare groups ask nothing of one sample: they are left out.
+    Parts that compare groups, or remember each training row, ask nothing of a sample by itself: they are left out.
     """
-    alone = [place for place, part in enumerate(spec.parts) if not GROUPED & set(part.term.reads)]
+    alone = [
+        place
+        for place, part in enumerate(spec.parts)
+        if not GROUPED & set(part.term.reads) and not any(state.by_row for state in part_states(part).values())
+    ]
     if not alone:
         return []
     if len(alone) < len(spec.parts):

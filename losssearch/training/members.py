@@ -86,9 +86,8 @@ class Members:
         shaped = zip(self.model.shapes.items(), pieces, strict=True)
         return {name: piece.unflatten(-1, shape) for (name, shape), piece in shaped}, learned
 
-    def learned(self, replica: int, member: int) -> dict[str, NDArray[np.float32]]:
-        """What the loss of a member has learned in one replica, as it was at the best epoch, by name."""
-        values = self.split(self.best_flat[replica, member])[1].cpu()
+    def learned(self, member: int, values: Tensor) -> dict[str, NDArray[np.float32]]:
+        """What the loss of a member has learned, by name, from its row ``[L]`` of learned values on the CPU."""
         return {name: value.numpy() for name, value in self.loss.learned(member, values).items()}
 
     def step(self, batch: Batch, facts: Batch, *, progress: float, factor: float, seed: int) -> None:

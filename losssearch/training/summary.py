@@ -27,6 +27,8 @@ class Summary:
     """``[R, K]``, integers."""
     diverged: Tensor
     """``[R, K]``, bool."""
+    learned: Tensor
+    """``[R, K, L]``, float32: what the losses had learned at the best epoch."""
     details: Tensor | None
     """``[R, K, F]``: what the judge said in addition."""
 
@@ -40,6 +42,7 @@ class Summary:
             self.best[:, places],
             self.best_epoch[:, places],
             self.diverged[:, places],
+            self.learned[:, places],
             None if self.details is None else self.details[:, places],
         )
 
@@ -54,12 +57,13 @@ def summary(members: Members, epoch: int, patience: int) -> Summary:
         members.best,
         members.best_epoch,
         members.diverged,
+        members.split(members.best_flat)[1],
         *([] if members.details is None else [members.details]),
     ]
     # float64 holds each of these types as it is
     packed = torch.cat([tensor.double().flatten() for tensor in found]).cpu()
     pieces = packed.split([tensor.numel() for tensor in found])
-    scores, stopped, rates, best, best_epoch, diverged, *details = (
+    scores, stopped, rates, best, best_epoch, diverged, learned, *details = (
         piece.view(tensor.shape).to(tensor.dtype) for piece, tensor in zip(pieces, found, strict=True)
     )
-    return Summary(scores, stopped, rates, best, best_epoch, diverged, *(details or [None]))
+    return Summary(scores, stopped, rates, best, best_epoch, diverged, learned, *(details or [None]))

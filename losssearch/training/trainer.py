@@ -271,7 +271,7 @@ class _Training:
                 trained=min(max(best_epochs) + self.plan.patience, self.epoch),
                 most=self.plan.epochs,
                 rungs=tuple(self.rungs[candidate]),
-                learned=self.members.learned(int(reached.best[:, member].argmax()), member),
+                learned=self.members.learned(member, reached.learned[int(reached.best[:, member].argmax()), member]),
                 details=() if reached.details is None else _rows(reached.details[:, member]),
                 held={name: outputs[:, place].numpy() for name, outputs in held.items()},
                 reason=self.cut,

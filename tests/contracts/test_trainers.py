@@ -120,7 +120,10 @@ def check_same(found: Outcome, expected: Outcome, *, tolerance: float = 0.0) -> 
         expected.epochs,
         expected.reason,
     )
-    for name in ("utilities", "learned", "rungs"):
+    assert found.learned.keys() == expected.learned.keys()
+    for name, kept in found.learned.items():
+        np.testing.assert_allclose(kept, expected.learned[name], rtol=tolerance, atol=tolerance, err_msg=name)
+    for name in ("utilities", "rungs"):
         ours, theirs = np.array(getattr(found, name)), np.array(getattr(expected, name))
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance, err_msg=name)
     assert found.held.keys() == expected.held.keys()

@@ -54,7 +54,10 @@ def train(replicas: Replicas, model: Any, only: slice = slice(None)) -> list[Out
 def check_same(found: list[Outcome], expected: list[Outcome]) -> None:
     for ours, theirs in zip(found, expected, strict=True):
         assert (ours.state, ours.rate, ours.epochs) == (theirs.state, theirs.rate, theirs.epochs)
-        for name in ("utilities", "learned", "rungs"):
+        assert ours.learned.keys() == theirs.learned.keys()
+        for name, kept in ours.learned.items():
+            np.testing.assert_allclose(kept, theirs.learned[name], rtol=1e-5, atol=1e-6)
+        for name in ("utilities", "rungs"):
             np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-5, atol=1e-6)
         for name in theirs.held:
             np.testing.assert_allclose(ours.held[name], theirs.held[name], rtol=1e-4, atol=1e-4)

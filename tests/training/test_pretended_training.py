@@ -77,7 +77,10 @@ def test_a_training_on_a_device_comes_out_as_on_the_cpu(
         there = run_job(replace(job, device=str(DEVICE)), given)
     for found, expected in zip(there, here, strict=True):
         assert (found.state, found.rate, found.best_epochs) == (expected.state, expected.rate, expected.best_epochs)
-        for name in ("utilities", "rungs", "learned", "details"):
+        assert found.learned.keys() == expected.learned.keys()
+        for name, kept in found.learned.items():
+            np.testing.assert_allclose(kept, expected.learned[name], rtol=1e-4, atol=1e-5)
+        for name in ("utilities", "rungs", "details"):
             np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-4, atol=1e-5)
         assert found.held.keys() == expected.held.keys()
         for name, outputs in found.held.items():
