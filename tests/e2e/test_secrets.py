@@ -97,7 +97,8 @@ def refusing() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # a URI with a relative path is one of this folder
     monkeypatch.setattr(mlflow._opening, "stop", tenacity.stop_after_attempt(2))
     monkeypatch.setattr(mlflow._opening, "wait", tenacity.wait_none())
     for name, value in ENVIRONMENT.items():
