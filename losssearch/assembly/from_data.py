@@ -41,7 +41,7 @@ SMALL_JOB = 6e11
 """Floating-point operations below which a cluster's start would cost more than it saves (about 20 s of one core)."""
 
 FUNCTION_ONLY = ("direction", "classes", "class_prior")
-"""Request that say of a training function what a dataset, or the name of a metric, says itself."""
+"""Options that say of a training function what a dataset, or the name of a metric, says itself."""
 
 FRONT_RATES = (2e-3, 6e-3)
 """Learning rates of a front: its models differ by strength of penalty, and hardly gain from more rates."""
@@ -74,7 +74,10 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     assert data is not None  # noqa: S101  (a study without them has a function)
     said_elsewhere = FUNCTION_ONLY[1:] if callable(options.metric) else FUNCTION_ONLY
     if given := [name for name in said_elsewhere if getattr(options, name) is not None]:
-        raise OptionError(f"{', '.join(given)} must be given with train=FUNCTION alone: a dataset says it itself")
+        raise OptionError(
+            f"{', '.join(given)} must be given with train=FUNCTION alone, and direction also with a metric that is a "
+            "function: a dataset, and a metric by name, say it themselves"
+        )
     said = Recorder(observer)  # of this run, workers and devices included
     told = Recorder(said)  # of the study alone
     dataset = _load(options, data)

@@ -48,7 +48,7 @@ DATA_ONLY = {
     "group_thresholds": False,
     "private_epsilon": None,
 }
-"""Request of data and model, which a training function brings itself, with their defaults."""
+"""Options of data and model, which a training function brings itself, with their defaults."""
 
 
 def assemble_function(place: Place, train: TrainFunction, observer: Observer) -> Assembled:

@@ -35,7 +35,7 @@ def run_study(context: Context) -> Finished:
     if context.settings.front:
         return run_front_study(context)
     if context.constraints:
-        # Who keeps the constraints is known only when all were read.
+        # Who satisfies the constraints is known only when all were read.
         referee = FairReferee(context)
         finished = judged_study(context, referee, baselines=len(context.task.menu))
         result = finished.result | {"finalists": referee.finalists()}

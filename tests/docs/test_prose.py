@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PER = "row|sample|batch|group|class|member|replica|seed|epoch|step|worker|trial|round|study"
 INSTEAD = {
     rf"\b(?:one|once|values?|numbers?|labels?|ids?|weights?|logits?) an? (?:{PER})\b": "one value per sample",
-    r"\b(?:keep|keeps|kept|keeping) (?:the|a|its|every|their) limits?\b": "satisfies the constraint",
+    r"\b(?:keep|keeps|kept|keeping) (?:the|a|its|every|their) (?:limit|constraint)s?\b": "satisfies the constraint",
     r"\b(?:goes|go|went) on\b": "continues, resumes",
     r"\bbeside\b": "in addition to, next to, with",
     r"\bparted\b": "split",

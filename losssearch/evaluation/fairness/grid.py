@@ -29,7 +29,7 @@ def choose_on_grid(
     tuned: Tensor | bool,
     z: float,
 ) -> Adjustment:
-    """The adjustment ``[...]`` with the best metric whose bounds keep every constraint, else with the least excess.
+    """The adjustment ``[...]`` with the best metric whose bounds satisfy every constraint, else with the least excess.
 
     Args:
         metric: What is to be good.

@@ -96,12 +96,12 @@ def fit_group_thresholds(
     sign: float,
     z: float,
 ) -> GroupThresholds:
-    """Thresholds, one per group, with the best metric among those whose bounds keep every constraint.
+    """Thresholds, one per group, with the best metric among those whose bounds satisfy every constraint.
 
     Two groups: all pairs of up to `GRID` cuts each, then all cuts near the best pair; exact on fewer cuts. More
     groups: all groups at one threshold, selection rate or true positive rate, at up to `GRID` levels, then one
     group after another over all its cuts until nothing gets better; near the optimum. Where no
-    choice keeps every constraint, the least excess counts. Memory grows with the rows and with ``GRID`` squared,
+    choice satisfies every constraint, the least excess counts. Memory grows with the rows and with ``GRID`` squared,
     not with its power in groups.
 
     Args:

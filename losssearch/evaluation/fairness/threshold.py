@@ -1,4 +1,4 @@
-"""The best decision threshold among those that keep every constraint, over all thresholds there are."""
+"""The best decision threshold among those that satisfy every constraint, over all thresholds there are."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fit_fair_threshold(
     sign: float,
     z: float,
 ) -> Tensor:
-    """The threshold ``[M]`` with the highest ``sign * quality`` among those whose bounds keep every constraint.
+    """The threshold ``[M]`` with the highest ``sign * quality`` among those whose bounds satisfy every constraint.
 
     Where none does, the threshold with the least excess. No threshold decides all rows alike, save where all
     scores are equal; and while there are others, none is taken that is clearly worse than doing so (`sensible`), since
