@@ -115,6 +115,12 @@ def remember(url: str | None) -> None:
         _learn([*secrets, *map(urllib.parse.unquote, secrets)], {user, *re.split(r"\W+", shown)})
 
 
+def learn(secret: str) -> None:
+    """Hide ``secret`` by value from here on."""
+    with _lock:
+        _learn([secret], set())
+
+
 def redact_url(url: str) -> str:
     """A URL, all of it, without userinfo, the query's values and the fragment."""
     scheme, mark, rest = url.partition("://")

@@ -60,7 +60,8 @@ class Database:
     """An SQLite file or a PostgreSQL database, opened by URL.
 
     ``create`` makes a missing SQLite file and its folder, and puts the file into WAL mode; without it the
-    file must be there and is left as it is. ``note`` is told, in a sentence, that a server is waited for.
+    file must be there and is left as it is. ``note`` is told, in a sentence, that a server is waited for. Messages
+    call the database by ``name``, and end with ``remedy`` where it cannot be reached.
 
     Raises:
         OptionError: the URL cannot be read, or names another kind of database.
@@ -68,8 +69,17 @@ class Database:
         ConnectionLostError: the database cannot be reached.
     """
 
-    def __init__(self, url: str, *, create: bool, note: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        create: bool,
+        note: Callable[[str], object] | None = None,
+        name: str = "study store",
+        remedy: str = f"what was saved is kept; repair the store and continue with {option('resume', True)}",
+    ) -> None:
         remember(url)
+        self._name, self._remedy = name, remedy
         parsed = parse_url(url)
         self.kind = parsed.get_backend_name()
         self.where = (
@@ -182,13 +192,13 @@ class Database:
     def _tell(self, what: str) -> None:
         if not self._noted:
             self._noted = True
-            self._note(f"the study store {self.where} {what}")
+            self._note(f"the {self._name} {self.where} {what}")
 
     def _is_back(self) -> None:
         self._answered, self._lost_since = True, None
         if self._noted:
             self._noted = False
-            self._note(f"the study store {self.where} answers again")
+            self._note(f"the {self._name} {self.where} answers again")
 
     def _translated(self, error: DBAPIError) -> LossSearchError:
         cause = redact(" ".join(str(error.orig).split()).strip())
@@ -196,8 +206,7 @@ class Database:
             return self._damaged(cause, error)
         waited = f"for {PATIENCE:.0f} s" if self._answered and self.kind != "sqlite" else f"in {ATTEMPTS} tries"
         lost = ConnectionLostError(
-            f"the study store must be reachable and writable, {self.where} was not {waited} ({cause}): "
-            f"what was saved is kept; repair the store and continue with {option('resume', True)}"
+            f"the {self._name} must be reachable and writable, {self.where} was not {waited} ({cause}): {self._remedy}"
         )
         lost.__cause__ = redacted_cause(error)
         return lost
@@ -208,7 +217,7 @@ class Database:
 
     def _damaged(self, cause: str, error: Exception | None = None) -> DataError:
         damaged = DataError(
-            f"a study store must be an SQLite or PostgreSQL database of losssearch, {self.where} is damaged or none: "
+            f"a {self._name} must be an SQLite or PostgreSQL database of losssearch, {self.where} is damaged or none: "
             f"{redact(cause)}"
         )
         damaged.__cause__ = None if error is None else redacted_cause(error)

@@ -26,6 +26,7 @@ SEARCHED = {
     "examples": "*.*",
     "search_spaces": "*.yaml",
     "losssearch": "**/*.*",
+    "services": "**/*.*",
     "benchmarks": "**/*.py",
 }
 

@@ -1,0 +1,70 @@
+"""What happened in a search, in order: written once each, read after a number, kept for 30 days."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from losssearch.redaction import redacted
+from services.database import now
+from services.schema import event
+
+KEPT = 30 * 86400.0
+"""Seconds that an event is kept."""
+
+NO_TRIAL = -1
+
+_A_TIME = 500
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened. Of equal (kind, trial, key) within a search only the first is kept.
+
+    ``number`` and ``at`` are known once it was written: clients ask for what came after a number.
+    """
+
+    kind: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    trial: int = NO_TRIAL
+    key: str = ""
+    number: int = 0
+    at: float = 0.0
+
+
+def write(connection: Connection, search: str, events: Sequence[Event]) -> None:
+    """Add the events of a search that are not there yet; secrets are taken out."""
+    if not events:
+        return
+    at = now(connection)
+    rows = [
+        {
+            "search_id": search,
+            "kind": one.kind,
+            "trial": one.trial,
+            "key": one.key,
+            "at": at,
+            "data": redacted(dict(one.data)),
+        }
+        for one in events
+    ]
+    insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(event)
+    connection.execute(insert.on_conflict_do_nothing(), rows)
+
+
+def read(connection: Connection, search: str, after: int = 0, limit: int = _A_TIME) -> list[Event]:
+    """At most ``limit`` events of a search whose number is above ``after``, in their order."""
+    found = select(event).where((event.c.search_id == search) & (event.c.id > after)).order_by(event.c.id).limit(limit)
+    return [
+        Event(row["kind"], row["data"], row["trial"], row["key"], row["id"], row["at"])
+        for row in connection.execute(found).mappings().all()
+    ]
+
+
+def prune(connection: Connection) -> int:
+    """Delete what is older than `KEPT`; how many events that were."""
+    return connection.execute(delete(event).where(event.c.at < now(connection) - KEPT)).rowcount

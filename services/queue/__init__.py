@@ -1,0 +1,38 @@
+"""The queue: searches that wait, and leases on those that a worker runs.
+
+A worker claims a search and renews its lease with `beat`; a lease that ends is claimed by another worker. Each claim
+raises ``attempt`` and has a holder of its own, and every write of a worker names both: a worker whose search was taken
+over writes nothing any more.
+"""
+
+from services.queue.asking import cancel, requeue, submit
+from services.queue.claiming import Claim, claim
+from services.queue.errors import KeyReusedError, LeaseLostError, NoSearchError, StateError
+from services.queue.holding import Beat, Progress, beat, finish, give_back, retry_later, watch
+from services.queue.timing import LEASE, MOST_LOST, RETRIES
+from services.queue.workers import enter, leave, seen
+
+__all__ = [
+    "LEASE",
+    "MOST_LOST",
+    "RETRIES",
+    "Beat",
+    "Claim",
+    "KeyReusedError",
+    "LeaseLostError",
+    "NoSearchError",
+    "Progress",
+    "StateError",
+    "beat",
+    "cancel",
+    "claim",
+    "enter",
+    "finish",
+    "give_back",
+    "leave",
+    "requeue",
+    "retry_later",
+    "seen",
+    "submit",
+    "watch",
+]

@@ -1,0 +1,78 @@
+"""The service's tables: made, upgraded, taken back, and refused where they are not this program's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, text
+
+from losssearch.errors import DataError
+from services.database import open_database
+from services.migrate import migrate
+from services.migrations import NOTHING, VERSION_TABLE, check, current, downgrade, head, upgrade
+from services.schema import metadata
+from services.settings import Settings
+
+
+def test_migrations_make_what_the_schema_says_and_take_it_back(empty_url: str) -> None:
+    database = open_database(empty_url, create=True)
+    with pytest.raises(DataError, match="has none: run `losssearch serve migrate`"):
+        check(database)
+    upgrade(database)
+    upgrade(database)
+    check(database)
+    made = database.run(
+        lambda connection: compare_metadata(
+            MigrationContext.configure(
+                connection,
+                opts={
+                    "version_table": VERSION_TABLE,
+                    "compare_type": True,
+                    "include_name": lambda name, kind, _: kind != "table" or name.startswith("ls_"),
+                },
+            ),
+            metadata,
+        ),
+        reads=True,
+    )
+    assert made == []
+    downgrade(database, NOTHING)
+    left = database.run(lambda connection: inspect(connection).get_table_names(), reads=True)
+    assert [name for name in left if name.startswith("ls_")] == []
+    assert database.run(current, reads=True) is None
+    upgrade(database)
+    check(database)
+    database.close()
+
+
+def test_a_database_of_a_newer_program_is_refused(empty_url: str) -> None:
+    database = open_database(empty_url, create=True)
+    upgrade(database)
+    database.run(lambda connection: connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")))
+    for refused in (check, upgrade):
+        with pytest.raises(DataError, match="is at 9999: use a newer losssearch"):
+            refused(database)
+    database.close()
+
+
+def test_another_programs_versions_stay_as_they_are(empty_url: str) -> None:
+    engine = create_engine(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('mlflow')"))
+    database = open_database(empty_url)
+    upgrade(database)
+    downgrade(database, NOTHING)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "mlflow"
+    engine.dispose()
+    database.close()
+
+
+def test_migrate_says_what_it_did(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new/service.db"
+    said = migrate(Settings(database_url=url, data=tmp_path))
+    assert said == f"the tables of the service in {tmp_path}/new/service.db are at version {head()}"
