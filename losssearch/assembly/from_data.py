@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from losssearch.assembly.cells import check_cells, warn_of_cells, with_cells
 from losssearch.assembly.fairness import Fairness, bound_space, read_fairness, warn
 from losssearch.assembly.place import Place
+from losssearch.assembly.spaces import space_of
 from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
 from losssearch.data import Dataset, load, partition
@@ -26,7 +27,7 @@ from losssearch.execution.resources import parse_memory
 from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted, resolve_model
 from losssearch.option_names import option
 from losssearch.request import DEFAULTS, Request
-from losssearch.space import SearchSpace, aim, load_space
+from losssearch.space import SearchSpace, aim
 from losssearch.study.budget import TRIALS, trials_of
 from losssearch.study.context import Context
 from losssearch.study.observer import Observer, Recorder
@@ -192,7 +193,7 @@ def _question(options: Request, dataset: Dataset) -> Question:
     if dataset.weight is not None:
         metric.check_weights()
         _refuse_weights(options, fairness)
-    space = load_space(options.space or task.space, task.kind, grouped=bool(fairness.sensitive))
+    space = space_of(options, task, grouped=bool(fairness.sensitive))
     numbers = dict(metric.aims)
     return Question(task.aimed(numbers), metric, aim(bound_space(space, fairness, task), numbers), fairness)
 

@@ -7,6 +7,7 @@ import time
 from typing import cast
 
 from losssearch.assembly.place import Place
+from losssearch.assembly.spaces import space_of
 from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
 from losssearch.errors import OptionError, UnknownNameError, shown
@@ -14,7 +15,7 @@ from losssearch.evaluation import get_metric
 from losssearch.evaluation.record import Direction
 from losssearch.execution.resources import WorkerResources
 from losssearch.request import Request
-from losssearch.space import aim, load_space
+from losssearch.space import aim
 from losssearch.study.budget import trials_of
 from losssearch.study.observer import Observer, Recorder
 from losssearch.study.settings import StudySettings
@@ -70,7 +71,7 @@ def assemble_function(place: Place, train: TrainFunction, observer: Observer) ->
     prior = class_prior_of(options)
     metric = metric_of(options)
     numbers = dict(metric.aims)
-    space, task = aim(load_space(options.space or task.space, task.kind), numbers), task.aimed(numbers)
+    space, task = aim(space_of(options, task), numbers), task.aimed(numbers)
     device = device_of(options.device)
     place.settle(f"{source.rpartition('.')[2]}-{metric.name}")
     options = place.options

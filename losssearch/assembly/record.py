@@ -11,7 +11,7 @@ from losssearch import __version__
 from losssearch.assembly.claim import adopt
 from losssearch.assembly.command import command_of
 from losssearch.assembly.place import Place
-from losssearch.errors import OptionError
+from losssearch.errors import OptionError, shown
 from losssearch.option_names import option
 from losssearch.publishing.publication import Entered, kept_publication, published
 from losssearch.redaction import redacted
@@ -25,6 +25,9 @@ from losssearch.tracking.tracker import DatasetInfo, SilentTracker, Tracker
 
 ID = "id"
 """The key of a study's config under which stands the id that its folder's claim has."""
+
+LONGEST_NAME = 250
+"""Characters of an experiment's name that every tracking store takes."""
 
 _MEANT = {
     "fingerprint": ("data",),
@@ -106,7 +109,13 @@ def _brief(value: object) -> str:
 
 
 def check_tracking(options: Request) -> None:
-    """Refuse a tracking store that cannot be one, before the study is in its own store."""
+    """Refuse a tracking store, or a name of an experiment, that cannot be one, before the study is in its own store."""
+    name = options.experiment
+    if not (0 < len(name) <= LONGEST_NAME and name.isprintable() and name == name.strip()):
+        raise OptionError(
+            f"{option('experiment')} must be 1 to {LONGEST_NAME} printable characters without spaces at either end, "
+            f"got {shown(name)}"
+        )
     if options.mlflow and options.tracking_uri:
         from losssearch.tracking.mlflow import MlflowTracker
 
@@ -124,9 +133,9 @@ def open_tracker(options: Request, out: Path, note: Callable[[str], object]) -> 
 
     spool = out / "mlflow-spool.jsonl"
     if options.tracking_uri:
-        return BackgroundTracker(MlflowTracker(options.tracking_uri), spool, note=note)
+        return BackgroundTracker(MlflowTracker(options.tracking_uri, options.experiment), spool, note=note)
     uri, artifacts = local_store(out)
-    return BackgroundTracker(MlflowTracker(uri, artifacts=artifacts), spool)
+    return BackgroundTracker(MlflowTracker(uri, options.experiment, artifacts), spool)
 
 
 def open_record(tracker: Tracker, settings: StudySettings, info: DatasetInfo, store: Store) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from losssearch.errors import OptionError
+from losssearch.request import DEFAULTS
 
 RUNS = Path("losssearch-runs")
 STORE = "mlflow.db"
@@ -26,23 +27,31 @@ def ui(
 ) -> None:
     """Open the MLflow UI of a study; Ctrl-C stops it."""
     folder = _newest() if folder is None else folder
-    uri, artifacts = _tracked(folder)
+    uri, artifacts, experiment = _tracked(folder)
     from losssearch.tracking.ui import serve_ui
 
-    serve_ui(uri, artifacts, host=host, port=port)
+    serve_ui(uri, artifacts, host=host, port=port, experiment=experiment)
 
 
-def _tracked(folder: Path) -> tuple[str, Path | None]:
-    """Where the study's runs are: the store in its folder, or the one that its result names."""
+def _tracked(folder: Path) -> tuple[str, Path | None, str]:
+    """Where the study's runs are: the store in its folder, or the one that its result names; and their experiment."""
     from losssearch.tracking.mlflow import local_store
 
+    tracked = _read(folder / "result.json").get("mlflow") or {}
+    command = _read(folder / "study.json").get("command") or {}
+    experiment = str(
+        tracked.get("experiment") or command.get("options", {}).get("experiment") or DEFAULTS["experiment"]
+    )
     if (folder / STORE).is_file():
-        return local_store(folder)
-    if (folder / "result.json").is_file():
-        tracked = json.loads((folder / "result.json").read_text(encoding="utf-8")).get("mlflow") or {}
-        if uri := tracked.get("tracking_uri"):
-            return str(uri), None
+        return *local_store(folder), experiment
+    if uri := tracked.get("tracking_uri"):
+        return str(uri), None, experiment
     raise OptionError(f"DIR must be the folder of a study that was tracked, but {folder} holds no {STORE}")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """A study's file that may be missing, as while the study runs."""
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _newest() -> Path:

@@ -25,7 +25,7 @@ Found = TypeVar("Found")
 def _group(made: type[Any], what: str) -> Any:
     kind = kinds.Kind(f"an ls.{made.__name__}(…)", lambda value: isinstance(value, made), schema=None)
     names = ", ".join(f"``{name}``" for name in options_of(made))
-    return asked(None, f"{what}, as an `losssearch.{made.__name__}`: {names}.", kind, python_only=True)
+    return asked(None, f"{what}, as an `losssearch.{made.__name__}`: {names}.", kind, local_only=True, python_only=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +42,14 @@ class Call(AllOptions):
         None,
         "Is told of the progress in place of a display; see `losssearch.study.observer.Observer`.",
         kinds.ANYTHING,
+        local_only=True,
         python_only=True,
     )
     verbose: bool | int = asked(
         1,
         "1 shows progress and notes, in the notebook or on stderr; 0 does not. ``result.notes`` has all notes.",
         kinds.VERBOSITY,
+        local_only=True,
         python_only=True,
     )
 

@@ -121,28 +121,11 @@ def json_schema(*, local: bool = False) -> dict[str, Any]:
     Returns:
         A schema of draft 2020-12; options that have no form in JSON are left out.
     """
-    defaults = defaults_of(Request)
-    properties: dict[str, Any] = {}
-    for name, one in OPTIONS.items():
-        if one.kind.schema is None or (one.local_only and not local):
-            continue
-        found = {
-            "description": spelled(one.help, in_python),
-            **one.kind.schema,
-            **(one.range.schema() if one.range else {}),
-        }
-        default = defaults[name]
-        if default is None:
-            found = {
-                "anyOf": [{key: value for key, value in found.items() if key != "description"}, {"type": "null"}],
-                "description": found["description"],
-            }
-        found["default"] = list(default) if isinstance(default, tuple) else default
-        if one.local_only:
-            found["x-local-only"] = True
-        if one.names_file:
-            found["x-names-file"] = True
-        properties[name] = found
+    properties = {
+        name: property_of(name)
+        for name, one in OPTIONS.items()
+        if one.kind.schema is not None and (local or not one.local_only)
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A search for a loss",
@@ -150,6 +133,21 @@ def json_schema(*, local: bool = False) -> dict[str, Any]:
         "properties": properties,
         "additionalProperties": False,
     }
+
+
+def property_of(name: str, value: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON Schema of an option: of its ``value``, by default that of its kind and range, with default and help."""
+    one, default = OPTIONS[name], DEFAULTS[name]
+    found = {**(one.kind.schema or {}), **(one.range.schema() if one.range else {})} if value is None else dict(value)
+    if default is None:
+        found = {"anyOf": [found, {"type": "null"}]}
+    found = {"description": spelled(one.help, in_python), **found}
+    found["default"] = list(default) if isinstance(default, tuple) else default
+    if one.local_only:
+        found["x-local-only"] = True
+    if one.names_file:
+        found["x-names-file"] = True
+    return found
 
 
 def flag(name: str, value: Any = ANY) -> str:

@@ -55,13 +55,14 @@ class Option:
     Args:
         help: what it is for, in a sentence or two, for the command line and the docstring alike.
         kind: what it may be.
+        local_only: whether it is for whoever runs the study to say, as it names files, code or addresses, or says
+            something of the machine: a service does not take it from a client. Every option must decide.
         more: what only Python's users can do with it.
         range: where a number must lie.
         metavar: what stands for the value in the help of the command line.
         flag: its name on the command line, if it is not the name in Python; one with ``no-`` says False.
         panel: the heading of the command line's help; that of the group if left out.
         python_only: whether the command line does not have it.
-        local_only: whether it says something of the machine that runs the study, so that a service must not take it.
         resumed: whether a resumed study must have it as it was (``same``), compares what it holds (``content``), may
             have another (``may change``), or keeps no record of it (``not kept``).
         inferred: whether the data decide where it is left out, so that a resumed study may be told.
@@ -71,13 +72,13 @@ class Option:
 
     help: str
     kind: Kind
+    local_only: bool
     more: str = ""
     range: Range | None = None
     metavar: str = ""
     flag: str = ""
     panel: str = ""
     python_only: bool = False
-    local_only: bool = False
     resumed: Resumed = "same"
     inferred: bool = False
     names_file: bool = False
@@ -94,9 +95,17 @@ class Option:
             raise OptionError(f"{option(name)} must {self.range}, got {shown(value)}")
 
 
-def asked(default: Any, help: str, kind: Kind, *, positional: bool = False, **facts: Any) -> Any:  # noqa: A002
+def asked(
+    default: Any,
+    help: str,  # noqa: A002
+    kind: Kind,
+    *,
+    local_only: bool,
+    positional: bool = False,
+    **facts: Any,
+) -> Any:
     """A field of a dataclass with its `Option`."""
-    return field(default=default, kw_only=not positional, metadata={"option": Option(help, kind, **facts)})
+    return field(default=default, kw_only=not positional, metadata={"option": Option(help, kind, local_only, **facts)})
 
 
 def options_of(record: Any) -> dict[str, Option]:

@@ -1,7 +1,8 @@
 """Search spaces: a YAML file says which losses a study may try; sampling turns a trial's parameters into a spec."""
 
+from losssearch.request.bundled import bundled_spaces
 from losssearch.space.binding import bind
-from losssearch.space.loading import bundled_spaces, check_space, load_space
+from losssearch.space.loading import check_space, check_space_text, load_space, load_space_text
 from losssearch.space.portfolio import aim
 from losssearch.space.space import SearchSpace, Slot
 from losssearch.space.trials import RandomTrial, Replay, Step, Trial
@@ -17,5 +18,7 @@ __all__ = [
     "bind",
     "bundled_spaces",
     "check_space",
+    "check_space_text",
     "load_space",
+    "load_space_text",
 ]

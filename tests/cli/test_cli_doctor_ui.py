@@ -26,8 +26,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What would have been served."""
     calls: list[tuple[Any, ...]] = []
 
-    def serve(uri: str, artifacts: Path | None, *, host: str, port: int | None) -> None:
-        calls.append((uri, artifacts, host, port))
+    def serve(uri: str, artifacts: Path | None, *, host: str, port: int | None, experiment: str) -> None:
+        calls.append((uri, artifacts, host, port, experiment))
 
     monkeypatch.setattr("losssearch.tracking.ui.serve_ui", serve)
     return calls
@@ -90,7 +90,7 @@ def test_doctor_says_that_a_store_does_not_answer(run: Callable[..., Any], light
 def test_ui_serves_the_named_study(run: Callable[..., Any], served: list[tuple[Any, ...]], tmp_path: Path) -> None:
     study(tmp_path / "one", age=0)
     assert run("ui", str(tmp_path / "one"), "--port", "5001").code == 0
-    assert served == [(*local_store(tmp_path / "one"), "127.0.0.1", 5001)]
+    assert served == [(*local_store(tmp_path / "one"), "127.0.0.1", 5001, "losssearch")]
 
 
 def test_ui_serves_the_newest_study(
@@ -100,16 +100,16 @@ def test_ui_serves_the_newest_study(
     for name, age in (("older", 2), ("newest", 0), ("old", 1)):
         study(tmp_path / "losssearch-runs" / name, age)
     assert run("ui", "--host", "0.0.0.0").code == 0
-    assert served == [(*local_store(Path("losssearch-runs/newest")), "0.0.0.0", None)]
+    assert served == [(*local_store(Path("losssearch-runs/newest")), "0.0.0.0", None, "losssearch")]
 
 
 def test_ui_serves_the_store_that_the_result_names(
     run: Callable[..., Any], served: list[tuple[Any, ...]], tmp_path: Path
 ) -> None:
-    result = {"mlflow": {"tracking_uri": "http://tracking:5000"}}
+    result = {"mlflow": {"tracking_uri": "http://tracking:5000", "experiment": "ours"}}
     (tmp_path / "result.json").write_text(json.dumps(result), encoding="utf-8")
     assert run("ui", str(tmp_path)).code == 0
-    assert served == [("http://tracking:5000", None, "127.0.0.1", None)]
+    assert served == [("http://tracking:5000", None, "127.0.0.1", None, "ours")]
 
 
 @pytest.mark.parametrize("result", [None, {}, {"mlflow": {"tracking_uri": None}}])

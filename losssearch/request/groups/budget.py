@@ -22,6 +22,7 @@ class Budget:
         metavar="N",
         panel=SEARCH,
         resumed="may change",
+        local_only=False,
     )
     time_budget: str | float | None = asked(
         None,
@@ -31,6 +32,7 @@ class Budget:
         metavar="DURATION",
         panel=SEARCH,
         resumed="may change",
+        local_only=False,
     )
     epochs: int | None = asked(
         None,
@@ -41,6 +43,7 @@ class Budget:
         metavar="N",
         panel=SEARCH,
         inferred=True,
+        local_only=False,
     )
     rates: Sequence[float] | None = asked(
         None,
@@ -50,6 +53,7 @@ class Budget:
         more="A training function chooses its own.",
         metavar="RATE[,RATE…]",
         panel=SEARCH,
+        local_only=False,
     )
     draws: int | None = asked(
         None,
@@ -59,6 +63,7 @@ class Budget:
         range=Range(1, 1000),
         metavar="N",
         panel=SEARCH,
+        local_only=False,
     )
     confirm_seeds: int = asked(
         5,
@@ -67,10 +72,12 @@ class Budget:
         range=Range(2, why=" to give an interval"),
         metavar="N",
         panel=SEARCH,
+        local_only=False,
     )
     prefer_known: bool = asked(
         False,
         "Recommend a baseline unless the searched loss is better by more than one standard error.",
         kinds.FLAG,
         panel=SEARCH,
+        local_only=False,
     )

@@ -25,9 +25,14 @@ class Fairness:
         more="No features, unless ``sensitive_as_feature``. For a pair: one label per row.",
         metavar="COL[,COL…]",
         panel=FAIRNESS,
+        local_only=False,
     )
     sensitive_as_feature: bool = asked(
-        False, "Let the model see the sensitive columns. Default: it does not.", kinds.FLAG, panel=FAIRNESS
+        False,
+        "Let the model see the sensitive columns. Default: it does not.",
+        kinds.FLAG,
+        panel=FAIRNESS,
+        local_only=False,
     )
     constraints: str | Sequence[str] = asked(
         (),
@@ -36,6 +41,7 @@ class Fairness:
         flag="constraint",
         metavar="'GAP <= X'",
         panel=FAIRNESS,
+        local_only=False,
     )
     objectives: Sequence[str] = asked(
         (),
@@ -44,6 +50,7 @@ class Fairness:
         flag="objective",
         metavar="NAME",
         panel=FAIRNESS,
+        local_only=False,
     )
     confidence: float = asked(
         0.95,
@@ -52,12 +59,14 @@ class Fairness:
         range=Range(0.5, 1, open_high=True),
         metavar="SHARE",
         panel=FAIRNESS,
+        local_only=False,
     )
     group_thresholds: bool = asked(
         False,
         "Tune a threshold for each group too; predictions then need the attribute.",
         kinds.FLAG,
         panel=FAIRNESS,
+        local_only=False,
     )
     references: bool = asked(
         True,
@@ -65,4 +74,5 @@ class Fairness:
         kinds.FLAG,
         flag="no-references",
         panel=FAIRNESS,
+        local_only=False,
     )

@@ -22,6 +22,7 @@ class Output:
         metavar="NAME",
         panel=STUDY,
         resumed="not kept",
+        local_only=True,
     )
     resume: bool = asked(
         False,
@@ -52,8 +53,22 @@ class Output:
         local_only=True,
         resumed="may change",
     )
+    experiment: str = asked(
+        "losssearch",
+        "Experiment of MLflow that the study's runs belong to.",
+        kinds.TEXT,
+        metavar="NAME",
+        panel=STUDY,
+        local_only=True,
+    )
     mlflow: bool = asked(
-        True, "Track the study with MLflow.", kinds.FLAG, flag="no-mlflow", panel=STUDY, resumed="may change"
+        True,
+        "Track the study with MLflow.",
+        kinds.FLAG,
+        flag="no-mlflow",
+        panel=STUDY,
+        resumed="may change",
+        local_only=True,
     )
     out: str | Path | None = asked(
         None,

@@ -20,5 +20,8 @@ class Privacy:
         more="The model is written to ``export/private_model.safetensors``.",
         metavar="EPSILON",
         panel=PRIVACY,
+        local_only=False,
     )
-    private_delta: float = asked(1e-5, "The delta of that promise.", kinds.NUMBER, metavar="DELTA", panel=PRIVACY)
+    private_delta: float = asked(
+        1e-5, "The delta of that promise.", kinds.NUMBER, metavar="DELTA", panel=PRIVACY, local_only=False
+    )

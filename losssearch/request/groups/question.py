@@ -36,6 +36,7 @@ class Question:
         resumed="content",
         names_file=True,
         may_hold_rows=True,
+        local_only=True,
     )
     train: TrainFunction | None = asked(
         None,
@@ -54,6 +55,7 @@ class Question:
         more="A list of columns says the same. Not needed for a pair.",
         metavar="COL",
         panel=DATA,
+        local_only=False,
     )
     metric: str | MetricFunction | None = asked(
         None,
@@ -64,6 +66,7 @@ class Question:
         metavar="NAME",
         panel=DATA,
         inferred=True,
+        local_only=False,
     )
     direction: str | None = asked(
         None,
@@ -72,6 +75,7 @@ class Question:
         kinds.text("'maximize' or 'minimize'"),
         panel=DATA,
         python_only=True,
+        local_only=True,
     )
     task: str | None = asked(
         None,
@@ -80,9 +84,15 @@ class Question:
         metavar="NAME",
         panel=DATA,
         inferred=True,
+        local_only=False,
     )
     classes: int | None = asked(
-        None, "Number of classes in the data of a training function.", kinds.WHOLE, panel=DATA, python_only=True
+        None,
+        "Number of classes in the data of a training function.",
+        kinds.WHOLE,
+        panel=DATA,
+        python_only=True,
+        local_only=True,
     )
     class_prior: Sequence[float] | None = asked(
         None,
@@ -90,9 +100,10 @@ class Question:
         kinds.SHARES,
         panel=DATA,
         python_only=True,
+        local_only=True,
     )
     drop: Sequence[str] = asked(
-        (), "Columns that must not be features.", kinds.COLUMNS, metavar="COL[,COL…]", panel=DATA
+        (), "Columns that must not be features.", kinds.COLUMNS, metavar="COL[,COL…]", panel=DATA, local_only=False
     )
     positive: object = asked(
         None,
@@ -100,8 +111,11 @@ class Question:
         kinds.ANYTHING,
         metavar="VALUE",
         panel=DATA,
+        local_only=False,
     )
-    drop_missing_target: bool = asked(False, "Leave out rows without a target.", kinds.FLAG, panel=DATA)
+    drop_missing_target: bool = asked(
+        False, "Leave out rows without a target.", kinds.FLAG, panel=DATA, local_only=False
+    )
     max_rows: int | None = asked(
         None,
         "Use a stratified sample of N rows, 50 or more. Default: all.",
@@ -109,6 +123,7 @@ class Question:
         range=Range(50),
         metavar="N",
         panel=DATA,
+        local_only=False,
     )
     weight: Named | None = asked(
         None,
@@ -118,6 +133,7 @@ class Question:
         metavar="COL",
         panel=DATA,
         may_hold_rows=True,
+        local_only=False,
     )
     sample_weight: Named | None = asked(
         None,
@@ -127,6 +143,7 @@ class Question:
         panel=DATA,
         python_only=True,
         may_hold_rows=True,
+        local_only=True,
     )
     data_memory: str | None = asked(
         None,
@@ -136,6 +153,7 @@ class Question:
         metavar="SIZE",
         panel=DATA,
         resumed="may change",
+        local_only=True,
     )
     space: str | Path | None = asked(
         None,
@@ -145,6 +163,16 @@ class Question:
         panel=SEARCH,
         resumed="content",
         names_file=True,
+        local_only=False,
+    )
+    space_text: str | None = asked(
+        None,
+        f"Search space as YAML text of at most 64 kB, in place of {option('space')}.",
+        kinds.TEXT,
+        panel=SEARCH,
+        python_only=True,
+        resumed="content",
+        local_only=False,
     )
     model: str | ModelFactory = asked(
         "mlp",
@@ -153,6 +181,7 @@ class Question:
         more="Or the callable itself.",
         metavar="NAME|FACTORY",
         panel=SEARCH,
+        local_only=False,
     )
     imports: str | Sequence[str] = asked(
         (),
@@ -174,4 +203,5 @@ class Question:
         range=Range(0, 1 << 32, open_high=True),
         metavar="N",
         panel=SEARCH,
+        local_only=False,
     )

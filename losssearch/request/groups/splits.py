@@ -29,6 +29,7 @@ class Splits:
         resumed="content",
         names_file=True,
         may_hold_rows=True,
+        local_only=True,
     )
     group: Named | None = asked(
         None,
@@ -38,6 +39,7 @@ class Splits:
         metavar="COL",
         panel=DATA,
         may_hold_rows=True,
+        local_only=False,
     )
     time: Named | None = asked(
         None,
@@ -47,9 +49,14 @@ class Splits:
         metavar="COL",
         panel=DATA,
         may_hold_rows=True,
+        local_only=False,
     )
     time_as_feature: bool = asked(
-        False, f"Let the model see the column of {option('time')}. Default: it does not.", kinds.FLAG, panel=DATA
+        False,
+        f"Let the model see the column of {option('time')}. Default: it does not.",
+        kinds.FLAG,
+        panel=DATA,
+        local_only=False,
     )
     split: Named | None = asked(
         None,
@@ -58,4 +65,5 @@ class Splits:
         metavar="COL",
         panel=DATA,
         may_hold_rows=True,
+        local_only=False,
     )
