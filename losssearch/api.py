@@ -27,7 +27,7 @@ from losssearch.redaction import guarded
 from losssearch.request import Call, Request, request_of, takes_options
 from losssearch.study.budget import UNLIMITED
 from losssearch.study.context import Context
-from losssearch.study.observer import Observer
+from losssearch.study.observer import Observer, Recorder
 from losssearch.study.result import Finished
 from losssearch.study.study import run_study
 from losssearch.study.study_context import StudyContext
@@ -83,8 +83,9 @@ def _refuse_model(model: Any) -> None:
 @guarded()
 def run(options: Request, observer: Observer) -> SearchResult:
     """Run the study of ``options``; see `search`. It stops where `losssearch.stopping.current` is asked to."""
+    watched = Recorder(observer)  # which may be a user's own, without some of the methods
     with stopping.stoppable():
-        return _run(options, observer)
+        return _run(options, watched)
 
 
 def _run(options: Request, observer: Observer) -> SearchResult:
@@ -117,6 +118,7 @@ def _run(options: Request, observer: Observer) -> SearchResult:
     finally:
         stop.settle()
         _close(context, status, publishing)
+    observer.finished(result)
     if unmet := result["verdict"].get("unmet"):
         raise ConstraintUnmetError(unmet, SearchResult(result, out))
     return SearchResult(result, out)

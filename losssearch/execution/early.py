@@ -13,7 +13,7 @@ from typing import Protocol
 
 from losssearch import stopping
 from losssearch.errors import ConnectionLostError
-from losssearch.execution.executor import Executor, Heard
+from losssearch.execution.executor import HERE, Began, Executor, Heard, untold
 from losssearch.execution.job import Draws, Job, run_job
 from losssearch.execution.processes import LocalCluster
 from losssearch.option_names import option
@@ -45,6 +45,7 @@ class EarlyExecutor:
 
     def __init__(self, workers: int, start: Callable[[], Starting], cluster: LocalCluster | None = None) -> None:
         self.workers = workers
+        self.began: Began = untold
         self._cluster, self._stop = cluster, stopping.current()
         self._made: Starting | None = None
         self._error: BaseException | None = None
@@ -86,7 +87,9 @@ class EarlyExecutor:
             job = next(coming, None)
             if job is None:
                 return
+            self.began(job, HERE)
             yield job, run_job(job, self._replicas[job.replicas], heard or (lambda utility: None))
+        later.began = self.began
         yield from later.run(coming, heard)
 
     def close(self) -> None:

@@ -13,10 +13,24 @@ Heard: TypeAlias = Callable[[float], None]
 """Is told utilities that trainings under way have reached, each the best so far of its population."""
 
 
+Began: TypeAlias = Callable[[Job, str], None]
+"""Is told of a population whose training begins, and who trains it."""
+
+HERE = "this process"
+
+
+def untold(job: Job, worker: str) -> None:
+    """A `Began` for when nobody wants to know."""
+
+
 class Executor(Protocol):
-    """Trains populations; the results depend only on the jobs, not on the number of workers."""
+    """Trains populations; the results depend only on the jobs, not on the number of workers.
+
+    ``began`` is called as each job begins, once more where a worker was lost with it; whoever runs a study may set it.
+    """
 
     workers: int
+    began: Began
 
     def share(self, name: str, replicas: Draws) -> None:
         """Make a set of replicas known to all workers under ``name``."""
@@ -41,6 +55,7 @@ class InProcessExecutor:
     workers = 0
 
     def __init__(self) -> None:
+        self.began: Began = untold
         self._replicas: dict[str, Draws] = {}
 
     def share(self, name: str, replicas: Draws) -> None:
@@ -51,6 +66,7 @@ class InProcessExecutor:
         """See `Executor.run`."""
         for job in jobs:
             stopping.check()
+            self.began(job, HERE)
             yield job, run_job(job, self._replicas[job.replicas], heard or (lambda utility: None))
 
     def close(self) -> None:

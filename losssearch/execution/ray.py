@@ -19,7 +19,7 @@ from losssearch.evaluation.per_member import function_of
 from losssearch.execution.actor import Worker
 from losssearch.execution.arrays import pack
 from losssearch.execution.cluster import INTERVAL, SAVED, Pulse, connect, disconnect, quieten
-from losssearch.execution.executor import Heard
+from losssearch.execution.executor import Began, Heard, untold
 from losssearch.execution.job import Draws, Job
 from losssearch.execution.portable import PortableKind, PortableTerm, by_value, foreign_kind, foreign_terms
 from losssearch.execution.resources import WorkerResources
@@ -71,6 +71,7 @@ class RayExecutor:
 
         self._imports = tuple(imports)
         self.workers, self._ray, self._note = workers, ray, note
+        self.began: Began = untold
         self.resources = resources or WorkerResources(gpus=gpus_per_worker)
         quieten()
         self._owns = not ray.is_initialized()
@@ -138,6 +139,7 @@ class RayExecutor:
                     job, worker = waiting.popleft(), self._idle.pop()
                     running[self._submit(worker, job, heard)] = job, worker
                     submitted[job.number] = time.time()
+                    self.began(job, f"worker {self._numbers.get(id(worker), '')}".strip())
                     make_ready(1)
                 make_ready(self.workers)  # while they are busy, as it may take a while
                 yield from self._overdue(running, submitted)

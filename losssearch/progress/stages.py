@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from losssearch.storage.records import TrialRecord
+from losssearch.study.observer import Population
 
 TITLES = {
     "search": "Searching",
@@ -76,9 +77,19 @@ class StagedProgress(ABC):
         """See `losssearch.study.observer.Observer`."""
         self.budget_ends = self.clock() + seconds
 
+    def resumed(self, records: Sequence[TrialRecord], best: float | None) -> None:
+        """See `losssearch.study.observer.Observer`."""
+        self.trials(records, best)
+
+    def population(self, started: Population) -> None:  # noqa: B027  (nothing is shown of it)
+        """See `losssearch.study.observer.Observer`."""
+
     def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
         """See `losssearch.study.observer.Observer`."""
         self._advance(len(records), "" if best is None else f"best {best:.4g}")
+
+    def finished(self, result: Mapping[str, Any]) -> None:  # noqa: B027  (nor of it)
+        """See `losssearch.study.observer.Observer`."""
 
     def underway(self, value: float) -> None:
         """See `losssearch.study.observer.Observer`."""

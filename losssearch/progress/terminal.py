@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from rich import progress as bars
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.text import Text
 from losssearch.progress.stages import TITLES
 from losssearch.redaction import redact
 from losssearch.storage.records import TrialRecord
+from losssearch.study.observer import Population
 
 
 class TerminalProgress:
@@ -52,11 +53,21 @@ class TerminalProgress:
         """See `losssearch.study.observer.Observer`."""
         self._bars.columns = (*self._columns[:-1], _BudgetLeft(time.monotonic() + seconds))
 
+    def resumed(self, records: Sequence[TrialRecord], best: float | None) -> None:
+        """See `losssearch.study.observer.Observer`."""
+        self.trials(records, best)
+
+    def population(self, started: Population) -> None:
+        """See `losssearch.study.observer.Observer`."""
+
     def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
         """See `losssearch.study.observer.Observer`."""
         if self._task is not None:
             shown = "" if best is None else f"best {best:.4g}"
             self._bars.update(self._task, advance=len(records), best=shown)
+
+    def finished(self, result: Mapping[str, Any]) -> None:
+        """See `losssearch.study.observer.Observer`."""
 
     def underway(self, value: float) -> None:
         """See `losssearch.study.observer.Observer`."""

@@ -75,7 +75,7 @@ class Ledger:
         A killed driver's tracker may still have held some of it; what was tracked before is passed over.
         """
         done = [trial for trial in self.ordered if trial.state is not TrialState.RUNNING]
-        self.context.observer.trials(done, self.best)
+        self.context.observer.resumed(done, self.best)
         self._track(done)
 
     def save(self, records: Sequence[TrialRecord], admitted: Sequence[TrialRecord] | None = None) -> None:

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from losssearch.option_names import spelled
 from losssearch.redaction import redact
 from losssearch.storage.records import TrialRecord
 
 
+@dataclass(frozen=True)
+class Population:
+    """A population whose training begins.
+
+    Attributes:
+        stage: the stage that it belongs to, such as ``search``.
+        trials: the numbers of its trials.
+        epochs: the epochs that it is trained for, unless all of it is dropped before.
+        worker: who trains it: ``"this process"``, or ``"worker PID"``.
+    """
+
+    stage: str
+    trials: tuple[int, ...]
+    epochs: int
+    worker: str
+
+
 class Observer(Protocol):
-    """Receives the progress of a study; must not raise."""
+    """Receives the progress of a study, at once; must not raise.
+
+    An observer of your own may leave out methods that it has no use for.
+    """
 
     def note(self, message: str) -> None:
         """Something was decided that the user would want to know."""
@@ -26,6 +47,17 @@ class Observer(Protocol):
 
     def deadline(self, seconds: float) -> None:
         """The study has a time budget with this many ``seconds`` left; called before the first stage."""
+        ...
+
+    def resumed(self, records: Sequence[TrialRecord], best: float | None) -> None:
+        """The store holds these trials, which an earlier run of the study ended; called once, maybe with none.
+
+        An observer without this method is told of them by `trials`.
+        """
+        ...
+
+    def population(self, started: Population) -> None:
+        """The training of a population begins; told again where a worker was lost, and another one trains it."""
         ...
 
     def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
@@ -44,6 +76,10 @@ class Observer(Protocol):
         """One population of a later stage ended."""
         ...
 
+    def finished(self, result: Mapping[str, Any]) -> None:
+        """All is done and written; ``result`` is the content of ``result.json``."""
+        ...
+
 
 class SilentObserver:
     """Watches nothing."""
@@ -57,6 +93,13 @@ class SilentObserver:
     def deadline(self, seconds: float) -> None:
         """See `Observer.deadline`."""
 
+    def resumed(self, records: Sequence[TrialRecord], best: float | None) -> None:
+        """See `Observer.resumed`."""
+        self.trials(records, best)
+
+    def population(self, started: Population) -> None:
+        """See `Observer.population`."""
+
     def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
         """See `Observer.trials`."""
 
@@ -66,9 +109,12 @@ class SilentObserver:
     def advance(self) -> None:
         """See `Observer.advance`."""
 
+    def finished(self, result: Mapping[str, Any]) -> None:
+        """See `Observer.finished`."""
+
 
 class Recorder:
-    """Keeps the notes, each once and in their order, and hands all on to ``observer``."""
+    """Keeps the notes, each once and in their order, and hands all on to ``observer``, which may lack methods."""
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
@@ -79,24 +125,41 @@ class Recorder:
         said = spelled(redact(message))
         if said not in self.notes:
             self.notes.append(said)
-        self.observer.note(said)
+        self._tell("note", said)
 
     def stage(self, name: str, total: int) -> None:
         """See `Observer.stage`."""
-        self.observer.stage(name, total)
+        self._tell("stage", name, total)
 
     def deadline(self, seconds: float) -> None:
         """See `Observer.deadline`."""
-        self.observer.deadline(seconds)
+        self._tell("deadline", seconds)
+
+    def resumed(self, records: Sequence[TrialRecord], best: float | None) -> None:
+        """See `Observer.resumed`."""
+        self._tell("resumed" if hasattr(self.observer, "resumed") else "trials", records, best)
+
+    def population(self, started: Population) -> None:
+        """See `Observer.population`."""
+        self._tell("population", started)
 
     def trials(self, records: Sequence[TrialRecord], best: float | None) -> None:
         """See `Observer.trials`."""
-        self.observer.trials(records, best)
+        self._tell("trials", records, best)
 
     def underway(self, value: float) -> None:
         """See `Observer.underway`."""
-        self.observer.underway(value)
+        self._tell("underway", value)
 
     def advance(self) -> None:
         """See `Observer.advance`."""
-        self.observer.advance()
+        self._tell("advance")
+
+    def finished(self, result: Mapping[str, Any]) -> None:
+        """See `Observer.finished`."""
+        self._tell("finished", result)
+
+    def _tell(self, method: str, *told: Any) -> None:
+        called = getattr(self.observer, method, None)
+        if called is not None:
+            called(*told)

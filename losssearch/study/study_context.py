@@ -17,7 +17,7 @@ from losssearch.space import SearchSpace
 from losssearch.storage.records import TrialRecord
 from losssearch.storage.store import Store
 from losssearch.study.budget import Budget, Timekeeper
-from losssearch.study.observer import Observer
+from losssearch.study.observer import Observer, Population
 from losssearch.study.proposing.screening import Screen
 from losssearch.study.settings import FIELDS, StudySettings
 from losssearch.tasks import Task
@@ -85,6 +85,7 @@ class StudyContext(ABC):
 
     def __post_init__(self) -> None:
         settings = self.settings
+        self.executor.began = self._began
         if settings.time_budget is not None and self.keeper is None:
             self.keeper = Timekeeper(
                 Budget(self.started, settings.time_budget),
@@ -152,6 +153,9 @@ class StudyContext(ABC):
         if self.keeper is None or until is None:
             return self.executor.run(jobs, heard)
         return self.keeper.run(self.executor, list(jobs), until, heard)
+
+    def _began(self, job: Job, worker: str) -> None:
+        self.observer.population(Population(job.replicas, job.trials, job.plan.epochs, worker))
 
     @property
     def surroundings(self) -> list[str]:

@@ -21,6 +21,7 @@ from losssearch.storage.sql import SqlStore
 from losssearch.study.budget import TRIALS, UNLIMITED, Budget, Timekeeper, trials_of, work_of
 from losssearch.study.context import Context
 from losssearch.study.loop import Loop
+from losssearch.study.observer import SilentObserver
 from losssearch.study.result import Finished
 from losssearch.study.settings import StudySettings, ladder
 from losssearch.study.study import run_study
@@ -92,7 +93,7 @@ class Machine:
     def close(self) -> None: ...
 
 
-class Listener:
+class Listener(SilentObserver):
     """Keeps the notes and the deadline that it is told."""
 
     def __init__(self) -> None:
@@ -104,14 +105,6 @@ class Listener:
 
     def deadline(self, seconds: float) -> None:
         self.left = seconds
-
-    def stage(self, name: str, total: int) -> None: ...
-
-    def trials(self, records: object, best: float | None) -> None: ...
-
-    def advance(self) -> None: ...
-
-    def underway(self, value: float) -> None: ...
 
 
 @pytest.fixture
