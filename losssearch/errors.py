@@ -4,6 +4,7 @@
     ├── InputError              2    invalid input; nothing was written
     │   ├── DataError                a file, column, row or target
     │   ├── OptionError              an option or argument
+    │   │   └── ArgumentError            a call with other arguments than there are; a `TypeError`, too
     │   ├── UnknownNameError         a name that is not in its registry; has the nearest names
     │   ├── ModelError               a user's model or training function raised, or returned unusable values
     │   ├── SpaceError               a search space file; has file and line
@@ -73,6 +74,10 @@ class DataError(InputError):
 
 class OptionError(InputError):
     """An option or argument is out of its range or incompatible with the others."""
+
+
+class ArgumentError(OptionError, TypeError):
+    """A function or record of the public interface was called with arguments that it does not take."""
 
 
 class UnknownNameError(InputError):

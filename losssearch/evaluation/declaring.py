@@ -7,12 +7,13 @@ One declaration is one `MetricRecord`. It makes the `Metric` of a kind of task; 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast, get_args
 
-from losssearch.errors import OptionError, SpecError
+from losssearch.arguments import declaration
+from losssearch.errors import OptionError, SpecError, shown
 from losssearch.evaluation.grid import OnGrid
 from losssearch.evaluation.made import Computed, Made, Oracle, Tuning
 from losssearch.evaluation.per_member import PerMember, per_member
@@ -122,6 +123,7 @@ def record_of(function: object) -> MetricRecord | None:
     return next((record for record in reversed(_records) if record.function is function), None)
 
 
+@declaration("ls.metric", named=False)
 def metric(
     *,
     direction: Direction,
@@ -144,10 +146,11 @@ def metric(
     """Declare a metric. The decorated function stays what it is.
 
     The function is called with the outputs and the target of one model and returns one number. Its positional
-    parameters say what it reads: ``outputs``, ``target``, or a name of the task's view such as ``decisions``,
-    ``probabilities``, ``scores`` or ``predictions``; ``batch`` is a mapping with all of them. ``group`` is the number
-    of the sensitive group of each row, for tasks with classes. A parameter ``weight`` takes one weight per row, or
-    None. Keyword-only parameters are its ``numbers``.
+    parameters say what it reads, and have no other names: ``outputs``, ``target`` (or ``labels``), or a name of the
+    task's view such as ``decisions``, ``probabilities``, ``scores`` or ``predictions``; ``batch`` is a mapping with
+    all of them. A kind of task whose view offers names of its own is declared before metrics that read them. ``group``
+    is the number of the sensitive group of each row, for tasks with classes. A parameter ``weight`` takes one weight
+    per row, or None. Keyword-only parameters are its ``numbers``.
 
     Args:
         direction: ``"maximize"`` or ``"minimize"``.
@@ -183,7 +186,9 @@ def metric(
 
         A study takes it likewise: ``ls.search(data, target="label", metric=missed)``.
     """
-    kinds = [task] if isinstance(task, str | View) else list(task)
+    kinds = [task] if isinstance(task, str | View) or not isinstance(task, Iterable) else list(task)
+    if not kinds or not all(isinstance(one, str | View) for one in kinds):
+        raise SpecError(f"a metric's task must be the name of a kind of task, or several, got {shown(task)}")
     tasks = frozenset(one.name if isinstance(one, View) else one for one in kinds)
     spans = {"low": low, "high": high, "lowest": lowest}
     facts: dict[str, Any] = {key: value for key, value in spans.items() if value is not None} | {"nonzero": nonzero}
@@ -219,7 +224,8 @@ def metric(
             summary=(function.__doc__ or "").strip().partition("\n")[0],
         )
         if computed is per_member:
-            per_member(function, None)  # raises where its parameters cannot be read
+            views = [one for one in kinds if isinstance(one, View)] + _views(tasks)
+            per_member(function, None, (name for view in views for name in view.reads))  # raises if it cannot be called
         _enter(record)
         return function
 
@@ -238,7 +244,7 @@ def undeclared(function: Callable[..., Any], direction: Direction, task: str) ->
             f"a metric needs a name, which {called} is not: define it with def, or declare it with ls.metric(name=…)"
         )
     try:
-        per_member(function, None)
+        per_member(function, None, (name for view in _views({task}) for name in view.reads))
     except SpecError as error:
         raise OptionError(str(error)) from None
     if keywords := _keywords(function):
@@ -249,6 +255,11 @@ def undeclared(function: Callable[..., Any], direction: Direction, task: str) ->
     return MetricRecord(
         called, function, direction, frozenset({task}), "", per_member, None, {}, None, {}, None, None, ""
     )
+
+
+def _views(tasks: Collection[str]) -> list[View]:
+    """The views of the kinds of task, declared so far, that are named by a kind or a view."""
+    return [task.view for kind, task in TASKS.items() if kind in tasks or task.view.name in tasks]
 
 
 def name_of(function: Callable[..., Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,11 +105,13 @@ def function_of(metric: Metric) -> Callable[..., Any] | None:
     return measure.function if isinstance(measure, PerMember) else None
 
 
-def per_member(function: Callable[..., Any], view: View | None) -> PerMember:
+def per_member(function: Callable[..., Any], view: View | None, offered: Iterable[str] = ()) -> PerMember:
     """The measure that calls ``function``; without a view, only its parameters are looked at.
 
+    ``offered``: what the views of the function's kinds of task offer, besides what those of the built-in ones do.
+
     Raises:
-        SpecError: For parameters that cannot be read.
+        SpecError: For parameters that no metric can read.
         OptionError: For one that this kind of task has nothing for.
     """
     name = getattr(getattr(function, "func", function), "__name__", type(function).__name__)
@@ -123,11 +125,14 @@ def per_member(function: Callable[..., Any], view: View | None) -> PerMember:
         raise SpecError(f"metric {name}'s parameters must be named one by one, got {', '.join(odd)}")
     positional = [one for one in parameters if one.kind is not one.KEYWORD_ONLY and one.name != WEIGHT]
     reads = [one.name for one in positional if one.default is one.empty]
-    known = {OUTPUTS, BATCH, GROUP, *TARGETS, *READS, *(view.reads if view else ())}
-    if not set(reads) & known and len(reads) == 2:
-        reads = [OUTPUTS, "target"]  # names of its own, such as (y_pred, y_true): by position
     if not reads:
         raise SpecError(f"metric {name} must read something, such as (outputs, target), got no parameters")
+    known = (OUTPUTS, *TARGETS, BATCH, *READS, GROUP, *(one for one in offered if one not in READS))
+    if view is None and (unknown := [one for one in reads if one not in known]):
+        raise SpecError(
+            f"metric {name} is given what its parameters are called, and may read {', '.join((*known, WEIGHT))}; "
+            f"got {', '.join(unknown)}: name them so, such as (outputs, target)"
+        )
     if view is not None and (unknown := [one for one in reads if one not in _offered(view)]):
         offers = ", ".join(sorted(_offered(view)))
         raise OptionError(f"metric {name} reads {', '.join(unknown)}; in this kind of task it may read {offers}")

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from torch import Tensor
 
+from losssearch.arguments import declaration
 from losssearch.errors import SpecError, UnknownNameError, shown
 from losssearch.losses.numbers import checked_numbers, named_formula, named_json, read_named
 from losssearch.losses.record import Declared, Record, enter, facts_of, not_by_row
@@ -21,6 +22,7 @@ balances: Mapping[str, Record] = MappingProxyType(_registry)
 """Every balance by name."""
 
 
+@declaration("ls.balance")
 def balance(
     *, formula: str, latex: str = "", reference: str = "", meaning: str = "", **declared: Declared
 ) -> Callable[[Callable[..., Tensor]], Record]:

@@ -12,9 +12,11 @@ from typing import TypeAlias
 
 import numpy as np
 
+from losssearch.arguments import checked_fields
 from losssearch.errors import SpecError, shown
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Float:
     """A real number in ``[low, high]``.
@@ -60,6 +62,7 @@ class Float:
         return min(max(float(value), self.low), self.high)
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Int:
     """A whole number in ``[low, high]``.
@@ -99,6 +102,7 @@ class Int:
         return int(value)
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Choice:
     """One of a few names.

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from torch import Tensor
 
+from losssearch.arguments import declaration
 from losssearch.errors import SpecError, UnknownNameError, shown
 from losssearch.losses.domains import Float, Int
 from losssearch.losses.numbers import checked_numbers, named_formula, named_json, read_named
@@ -22,6 +23,7 @@ reductions: Mapping[str, Record] = MappingProxyType(_registry)
 """Every reduction by name."""
 
 
+@declaration("ls.reduction")
 def reduction(
     *, formula: str, latex: str = "", reference: str = "", meaning: str = "", **declared: Float | Int
 ) -> Callable[[Callable[..., Tensor]], Record]:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from torch import Tensor
 
+from losssearch.arguments import declaration
 from losssearch.errors import SpecError, UnknownNameError, shown
 from losssearch.losses.domains import Float, Int
 from losssearch.losses.record import Record, enter, facts_of, filled
@@ -77,6 +78,7 @@ Number: TypeAlias = float | int | Scheduled
 """A number of a loss, or the schedule that it follows."""
 
 
+@declaration("ls.schedule")
 def schedule(
     *, formula: str, latex: str = "", reference: str = "", plain: bool = False, **declared: Float | Int | Level
 ) -> Callable[[Callable[..., Tensor]], Schedule]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
+from losssearch.arguments import named_fields
 from losssearch.errors import SpecError, shown
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class _Array:
         return cls(hashlib.sha256(kept.numpy().tobytes()).hexdigest(), kept)
 
 
+@named_fields
 @dataclass(frozen=True)
 class State:
     """One tensor that is kept from batch to batch, declared with the hyperparameters as a keyword-only parameter.

@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from torch import Tensor, nn
 
+from losssearch.arguments import declaration
 from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses.arriving import term_tensors
 from losssearch.losses.domains import Choice, Domain, Float, Int
@@ -279,6 +280,7 @@ def _by_name(name: str) -> LossTerm:
     return registry[name]
 
 
+@declaration("ls.loss_term")
 def loss_term(
     *,
     reference: str,

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from torch import Tensor
 
+from losssearch.arguments import declaration
 from losssearch.errors import SpecError, UnknownNameError, shown
 from losssearch.losses.numbers import checked_numbers, named_formula
 from losssearch.losses.record import Declared, Record, enter, facts_of, not_by_row
@@ -38,6 +39,7 @@ weightings: Mapping[str, WeightingRecord] = MappingProxyType(_registry)
 """Every weighting by name."""
 
 
+@declaration("ls.weighting")
 def weighting(
     *,
     formula: str,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from losssearch.arguments import check_call
 from losssearch.errors import OptionError
 from losssearch.request import kinds
 from losssearch.request.description import AllOptions, Request
@@ -90,7 +90,7 @@ def takes_options(
 ) -> Callable[[Callable[[dict[str, Any]], Found]], Callable[Given, Found]]:
     """Give a function of a dictionary the parameters of ``parameters``, and their documentation.
 
-    ``{arguments}`` in its docstring stands for theirs. A keyword that is none raises `TypeError` with the nearest one.
+    ``{arguments}`` in its docstring stands for theirs. A call with others raises `ArgumentError`, with the nearest.
     """
 
     def decorate(function: Callable[[dict[str, Any]], Found]) -> Callable[Given, Found]:
@@ -98,11 +98,7 @@ def takes_options(
 
         @wraps(function)
         def called(*args: Given.args, **kwargs: Given.kwargs) -> Found:
-            for name in kwargs:
-                if name not in signature.parameters:
-                    near = difflib.get_close_matches(name, signature.parameters, n=1)
-                    hint = f"; did you mean {near[0]}?" if near else ""
-                    raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}{hint}")
+            check_call(f"{function.__name__}()", parameters, args, kwargs, values=False)
             return function(dict(signature.bind(*args, **kwargs).arguments))
 
         returned = inspect.signature(function).return_annotation

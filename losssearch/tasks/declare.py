@@ -9,6 +9,7 @@ from functools import partial
 
 from torch import Tensor
 
+from losssearch.arguments import named_arguments
 from losssearch.data.batch import Batch
 from losssearch.data.target_kind import Numbers, TargetKind
 from losssearch.errors import SpecError
@@ -24,6 +25,7 @@ RESERVED = SHARED | GROUPED | {"scores", "target", SAMPLE_WEIGHT}
 """What no head may be called."""
 
 
+@named_arguments("ls.task_kind")
 def task_kind(
     name: str,
     *,
@@ -132,7 +134,7 @@ def task_kind(
             own_unit=own_unit,
             export=of_heads(found, target.columns),
             space=text or (None if space else _space(task)),
-            module=str(sys._getframe(1).f_globals.get("__name__", "")),  # noqa: SLF001  (as `collections.namedtuple` does)
+            module=str(sys._getframe(2).f_globals.get("__name__", "")),  # noqa: SLF001  (as `collections.namedtuple` does; 1 checks the call)
         )
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from losssearch.arguments import named_fields
 from losssearch.losses.domains import Domain, Float
 from losssearch.losses.inputs import STANDARD
 from losssearch.losses.offer import Offer, Provider
@@ -25,6 +26,7 @@ WEIGHT = Float(0.1, 5.0, default=0.7, log=True)
 """The weight of a penalty relative to a term whose gradient has unit size at the start."""
 
 
+@named_fields
 @dataclass(frozen=True)
 class Baseline:
     """An entry of the menu: a loss that a good practitioner would try, tuned over ``tunable``.

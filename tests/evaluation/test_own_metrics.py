@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -123,13 +123,46 @@ def test_a_target_of_several_columns_and_outputs_of_several_heads() -> None:
         own(outputs, target[..., 0])
 
 
-def test_two_parameters_of_other_names_are_outputs_and_target() -> None:
-    def absolute(y_pred: Tensor, y_true: Tensor) -> float:
-        return float((y_pred - y_true).abs().mean())
+def of_other_names(foo: Tensor, bar: Tensor) -> float:
+    return 0.0
 
-    outputs, target = torch.randn(2, ROWS), torch.randn(1, ROWS)
-    found = asked_metric(absolute, "regression", "minimize")(outputs, target)
-    torch.testing.assert_close(found, get_metric("mae", "regression")(outputs, target))
+
+def turned(y_true: Tensor, y_pred: Tensor) -> float:
+    return 0.0
+
+
+def misspelt(outputs: Tensor, targt: Tensor) -> float:
+    return 0.0
+
+
+def alone(y_pred: Tensor) -> float:
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    ("function", "got"),
+    [(of_other_names, "foo, bar"), (turned, "y_true, y_pred"), (misspelt, "targt"), (alone, "y_pred")],
+)
+def test_a_parameter_of_another_name_is_refused_where_the_metric_is_declared(
+    function: Callable[..., float], got: str
+) -> None:
+    said = f"may read outputs, target, labels, batch, decisions, .*; got {got}: name them so"
+    for task in ("binary", "regression", "a_kind_of_its_own"):
+        with pytest.raises(SpecError, match=said):
+            ls.metric(direction="minimize", task=task)(function)
+    with pytest.raises(OptionError, match=said):
+        asked_metric(function, "regression", "minimize")
+
+
+def test_a_metric_may_read_what_the_view_of_its_kind_of_task_offers() -> None:
+    view = View("hazards", decide=unchanged, reads={"hazard": unchanged})
+
+    def of_hazards(hazard: Tensor, target: Tensor) -> float:
+        return float((hazard - target).abs().mean())
+
+    ls.metric(direction="minimize", task=view)(of_hazards)
+    with pytest.raises(SpecError, match="got hazard"):
+        ls.metric(direction="minimize", task="binary")(of_hazards)
 
 
 def test_a_weight_is_given_where_the_function_takes_one() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from losssearch.arguments import named_fields
 from losssearch.request import kinds
 from losssearch.request.groups.panels import SEARCH
 from losssearch.request.option import Range, asked
 
 
+@named_fields
 @dataclass(frozen=True)
 class Budget:
     """How long a search takes, and how surely it decides."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from losssearch.arguments import named_fields
 from losssearch.request import kinds
 from losssearch.request.groups.panels import WORKERS
 from losssearch.request.option import Range, asked
 
 
+@named_fields
 @dataclass(frozen=True)
 class Compute:
     """Who trains: workers and devices. See docs/ray.md."""

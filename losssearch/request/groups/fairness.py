@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from losssearch.arguments import named_fields
 from losssearch.request import kinds
 from losssearch.request.groups.panels import FAIRNESS
 from losssearch.request.option import Range, asked
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from losssearch.data.groups import Sensitive
 
 
+@named_fields
 @dataclass(frozen=True)
 class Fairness:
     """Groups of people, and what must hold between them. See docs/fairness.md."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from losssearch.arguments import named_fields
 from losssearch.option_names import option
 from losssearch.request import kinds
 from losssearch.request.groups.panels import STUDY
 from losssearch.request.option import asked
 
 
+@named_fields
 @dataclass(frozen=True)
 class Output:
     """Where a study is kept, and whether an earlier one is resumed."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from losssearch.arguments import named_fields
 from losssearch.request import kinds
 from losssearch.request.groups.panels import PRIVACY
 from losssearch.request.option import asked
 
 
+@named_fields
 @dataclass(frozen=True)
 class Privacy:
     """A final model with differential privacy. See docs/privacy.md."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from losssearch.arguments import named_fields
 from losssearch.option_names import option
 from losssearch.request import kinds
 from losssearch.request.groups.panels import DATA
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from losssearch.data.given_splits import Named
 
 
+@named_fields
 @dataclass(frozen=True)
 class Splits:
     """How the rows are split. See docs/splits.md."""
