@@ -16,7 +16,9 @@ def main() -> int:
     try:
         with stopping.active(token):
             from losssearch.cli.app import main as command_line
+            from losssearch.cli.pipes import let_readers_go
 
+            let_readers_go()
             code = command_line()
     except KeyboardInterrupt:
         sys.stderr.write("losssearch: interrupted\n")

@@ -57,6 +57,7 @@ def test_defaults_are_of_the_right_type() -> None:
         ("constraints", 0.05), ("objectives", "f1"), ("out", 3), ("mlflow", "yes"), ("resume", None), ("device", 0),
         ("class_prior", 0.5), ("model", 3), ("model", None), ("confidence", "high"), ("resources", 2), ("space", 1),
         ("max_rows", 100.0), ("time_budget", [10]), ("sensitive", 3), ("train", "train.py"), ("data", 3), ("data", [X]),
+        ("verbose", 2), ("verbose", -1), ("imports", 3), ("imports", [Path("a.py"), 3]),
     ],
 )  # fmt: skip
 def test_a_wrong_type_says_what_was_found(name: str, value: object, tmp_path: Path) -> None:
@@ -69,6 +70,7 @@ def test_a_wrong_type_says_what_was_found(name: str, value: object, tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("verbose", 0), ("verbose", 1), ("verbose", True), ("imports", Path("a.py")), ("imports", ["a", Path("b.py")]),
         ("seed", np.int64(3)), ("confidence", np.float32(0.9)), ("rates", np.array([0.1, 0.2])),
         ("resume", np.bool_(False)),
         ("drop", "a"), ("drop", ("a", "b")), ("out", "here"), ("out", Path("here")), ("time_budget", "10m"),

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+import losssearch as ls
 from losssearch import plugins
+from losssearch.assembly.command import command_of
 from losssearch.cli.app import main
 from losssearch.errors import OptionError
 from losssearch.losses import term
 from losssearch.plugins import Plugin, load_imports, load_installed
+from losssearch.request import request_of
 
 TERM = '''
 from torch import Tensor
@@ -48,6 +51,18 @@ def test_a_file_by_its_path_and_a_module_of_the_working_directory(tmp_path: Path
     assert [one.name for one in found] == ["plug_a", "plug_b"]
     assert found[0].text == "import plug_b\n"
     assert load_imports(["./plug_a.py", "plug_a"]) == (found[0], found[0])
+
+
+def test_a_file_may_be_given_as_a_path_to_a_search(tmp_path: Path) -> None:
+    (tmp_path / "plug_e.py").write_text(TERM)
+    for given in (tmp_path / "plug_e.py", [Path("plug_e.py")]):
+        request = request_of({"data": "builtin:wine", "imports": given, "resume": True})
+        assert [Path(name).name for name in request.imports] == ["plug_e.py"]
+        assert command_of(request).options["imports"] == [str(tmp_path / "plug_e.py")]
+        with pytest.raises(OptionError, match="needs a study to resume"):
+            ls.search(imports=given, resume=True, out=tmp_path / "nothing", verbose=0)
+    with pytest.raises(OptionError, match=r"plug_f.py is missing"):
+        ls.search("builtin:wine", imports=Path("plug_f.py"), out=tmp_path / "none", verbose=0)
 
 
 def test_a_process_without_the_file_runs_its_text(tmp_path: Path) -> None:

@@ -71,11 +71,17 @@ def recalled(options: Request, command: Command, study: str) -> Request:
     Raises `OptionError` for one that is not what it was, and for one that cannot be kept and was not given again.
     """
     given = explicit_in(options) - NEVER
-    if missing := [option(name) for name in command.unkept if name not in given]:
+    if missing := [name for name in command.unkept if name not in given]:
+        told = ", ".join(map(option, missing))
+        again = ", ".join(f"{name}=…" for name in missing)
+        by_name = (
+            f"; or, for a metric that @ls.metric declares in a file, give {option('imports')} FILE.py and "
+            f"{option('metric')} by its name"
+        )
         raise OptionError(
-            f"{option('resume', True)} needs {', '.join(missing)} again: a study's folder keeps no data, arrays "
-            f"and functions, and "
-            f"{study!r} was started with them"
+            f"{option('resume', True)} needs {told} again: a study's folder keeps no data, arrays and functions, and "
+            f"{study!r} was started with them; give them in Python, as in ls.search(…, resume=True, {again})"
+            f"{by_name if 'metric' in missing else ''}"
         )
     if missing := [name for name in command.hidden if name not in given]:
         raise OptionError(

@@ -53,8 +53,15 @@ def get_metric(name: str | Metric, task: str) -> Metric:
         if entry.fits(task, view):
             return _make(entry, name, arguments, task)
     others = " and ".join(sorted({kind for entry in entries for kind in _kinds(entry)}))
-    fitting = ", ".join((*metrics_for(task), *(EXAMPLES if view.labels else ())))
-    raise OptionError(f"metric {head} fits {others or 'no kind of task'}, not {task}; metrics for {task}: {fitting}")
+    raise OptionError(f"metric {head} fits {others or 'no kind of task'}, not {task}; {_those_for(task)}")
+
+
+def _those_for(task: str) -> str:
+    """Which metrics there are for a kind of task, or how to declare the first."""
+    fitting = metrics_for(task)
+    if not fitting:
+        return f'no metric is declared for {task}: declare one with @ls.metric(direction=…, task="{task}")'
+    return f"metrics for {task}: {', '.join((*fitting, *(EXAMPLES if get_task(task).view.labels else ())))}"
 
 
 def asked_metric(asked: str | Metric | Callable[..., Any], task: str, direction: str | None = None) -> Metric:

@@ -119,13 +119,16 @@ def is_schedule(data: object) -> bool:
 def read_number(name: str, data: object, domain: Float | Int) -> Number:
     """A number in its domain, or a schedule of values in it, from its JSON form; raises `SpecError` otherwise."""
     if not is_schedule(data):
+        if isinstance(data, Mapping) and isinstance(domain, Float):
+            number = f"a number in [{domain.low:g}, {domain.high:g}]"
+            raise SpecError(f"{name} is {number}, or {schedule_forms()}; got {shown(data)}")
         return domain.check(name, data)
     if not isinstance(domain, Float):
         raise SpecError(f"{name} must be a whole number and can follow no schedule")
     given = {"schedule": data.kind, **data.values} if isinstance(data, Scheduled) else dict(data)  # type: ignore[call-overload]
     kind = given.pop("schedule")
     if not isinstance(kind, str) or kind not in _registry:
-        raise SpecError(f"{name} is a number or follows a schedule ({', '.join(sorted(_registry))}), got {shown(kind)}")
+        raise SpecError(f"{name} is a number, or {schedule_forms()}; got the schedule {shown(kind)}")
     record = _registry[kind]
     if set(given) != set(record.domains):
         wanted, found = ", ".join(record.domains), ", ".join(sorted(map(str, given))) or "nothing"
@@ -135,6 +138,15 @@ def read_number(name: str, data: object, domain: Float | Int) -> Number:
         for key, own in record.domains.items()
     )
     return Scheduled(kind, tuple(checked))
+
+
+def schedule_forms() -> str:
+    """How each schedule is written."""
+    written = (
+        "{" + ", ".join([f'"schedule": "{name}"', *(f'"{number}": …' for number in record.domains)]) + "}"
+        for name, record in sorted(_registry.items())
+    )
+    return f"follows a schedule, written as {' or '.join(written)}"
 
 
 def number_json(number: Number) -> object:

@@ -12,7 +12,7 @@ from losssearch.arguments import declaration
 from losssearch.errors import SpecError, UnknownNameError, shown
 from losssearch.losses.numbers import checked_numbers, named_formula
 from losssearch.losses.record import Declared, Record, enter, facts_of, not_by_row
-from losssearch.losses.schedule import Number, Scheduled, is_schedule, number_json, read_number
+from losssearch.losses.schedule import Number, Scheduled, is_schedule, number_json, read_number, schedule_forms
 
 CONSTANT = "constant"
 """The weighting that a bare number, or a schedule, stands for in a spec."""
@@ -158,8 +158,8 @@ class Weighting:
         kind = given.pop("learned", None) if "learned" in given else given.pop("weighting", None)
         if not isinstance(kind, str) or kind not in _registry or not all(isinstance(key, str) for key in given):
             known = ", ".join(sorted(_registry))
-            rule = f'a weight is a number, a schedule or a weighting ({known}), as in {{"weighting": NAME}}'
-            raise SpecError(f"{rule}, got {shown(data)}")
+            rule = f'a weight is a number, or {schedule_forms()}, or a weighting ({known}), as in {{"weighting": NAME}}'
+            raise SpecError(f"{rule}; got {shown(data)}")
         return cls(kind, **given)
 
     def to_json(self) -> object:

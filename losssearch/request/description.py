@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,15 +42,16 @@ class Request(AllOptions):
             one.check(name, getattr(self, name), defaults[name])
 
     def plain(self) -> Self:
-        """The same with Python's own numbers in place of NumPy's, tuples of texts, and seconds."""
+        """The same with Python's own numbers in place of NumPy's, tuples of texts, and seconds; imports as texts."""
         changed: dict[str, Any] = {}
         for name in OPTIONS:
             value = getattr(self, name)
             if type(value).__module__ == "numpy" and not hasattr(value, "__len__"):
                 changed[name] = value.item()
-        for name in ("constraints", "imports"):
-            if isinstance(value := getattr(self, name), str):
-                changed[name] = (value,)
+        if isinstance(self.constraints, str):
+            changed["constraints"] = (self.constraints,)
+        imports = [self.imports] if isinstance(self.imports, str | os.PathLike) else self.imports
+        changed["imports"] = tuple(map(os.fspath, imports))
         if isinstance(self.time_budget, str):
             changed["time_budget"] = parse_duration(self.time_budget)
         return dataclasses.replace(self, **changed)

@@ -114,7 +114,12 @@ METRIC = Kind(
     lambda value: _is_text(value) or callable(value),
 )
 LIMITS = _names("a text such as 'demographic_parity_difference <= 0.05', or a list of them", several="again")
-MODULES = _names("the name of a module or the path of a .py file, or a list of them", several="again")
+MODULES = Kind(
+    "the name of a module or the path of a .py file, or a list of them",
+    lambda value: _is_path(value) or (_is_list(value) and all(map(_is_path, value))),
+    several="again",
+    schema=COLUMNS.schema,
+)
 SENSITIVE = Kind(
     "a column, a list of columns, or one label for each row",
     lambda value: _is_names(value) or _is_labels(value),
@@ -148,4 +153,4 @@ RESOURCES = Kind(
     schema={"type": "object", "additionalProperties": {"type": ["number", "string"]}},
 )
 ANYTHING = Kind("", lambda value: True, schema={"type": ["string", "number", "boolean"]})
-VERBOSITY = Kind("0, 1, True or False", lambda v: _is_flag(v) or (_is_whole(v) and v >= 0), schema=None)
+VERBOSITY = Kind("0, 1, True or False", lambda v: _is_flag(v) or (_is_whole(v) and v in (0, 1)), schema=None)

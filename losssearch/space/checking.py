@@ -11,7 +11,7 @@ from losssearch.errors import InputError, UnknownNameError
 from losssearch.losses.balance import SUM, balances
 from losssearch.losses.domains import Domain
 from losssearch.losses.reduction import MEAN, reductions
-from losssearch.losses.spec import LossSpec
+from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.term import LossTerm, registry
 from losssearch.losses.weighting import CONSTANT, weightings
 from losssearch.space.portfolio import filled, names_metric
@@ -55,9 +55,10 @@ class _Builder:
         if "balances" in entries:
             balanced = self._names(entries["balances"], "balance", tuple(sorted(balances))) or balanced
         if self.problems or task is None:
+            self._portfolio(entries, task, None)  # for what it breaks itself
             return None
         space = SearchSpace(name, task.kind, tuple(slots), max_parts, rules, (), question, (), balanced)
-        portfolio, aimed = self._portfolio(entries, space)
+        portfolio, aimed = self._portfolio(entries, task, space)
         return replace(space, portfolio=portfolio, aimed=aimed)
 
     def _fail(self, node: Node, text: str) -> None:
@@ -223,9 +224,12 @@ class _Builder:
         return frozenset(rules)
 
     def _portfolio(
-        self, entries: Mapping[str, Node], space: SearchSpace
+        self, entries: Mapping[str, Node], task: Task | None, space: SearchSpace | None
     ) -> tuple[tuple[LossSpec, ...], tuple[Mapping[str, Any], ...]]:
-        """The losses that are known, and those that name a number of the metric."""
+        """The losses that are known, and those that name a number of the metric.
+
+        Without a ``space``, as the rest of the file breaks rules, only what does not depend on its slots is checked.
+        """
         specs: list[LossSpec] = []
         aimed: list[Mapping[str, Any]] = []
         for node in self._list(entries.get("portfolio"), "portfolio"):
@@ -233,13 +237,19 @@ class _Builder:
             try:
                 spec = LossSpec.from_json(filled(data))
             except InputError as error:
-                self._fail(node, f"portfolio: {error}")
+                for text in _faults(filled(data)) or [str(error)]:
+                    self._fail(node, f"portfolio: {text}")
                 continue
-            if space.encode(spec) is None:
+            if task is not None and (missing := sorted(spec.reads - task.with_groups().offers)):
+                self._fail(
+                    node,
+                    f"portfolio: {spec.formula()} reads {', '.join(missing)}, which task {task.kind} does not offer",
+                )
+            elif space is not None and space.encode(spec) is None:
                 self._fail(node, f"portfolio: slots, ranges and conditions must allow each loss, got {spec.formula()}")
             elif named := names_metric(data):
-                known = TASKS[space.task].numbers
-                for name in sorted(named - known):
+                known = frozenset() if task is None else task.numbers
+                for name in sorted(named - known) if task is not None else ():
                     self._fail(node, f"portfolio: {UnknownNameError('number of a metric', name, known)}")
                 aimed.append(data)
             elif spec in specs:
@@ -247,6 +257,25 @@ class _Builder:
             else:
                 specs.append(spec)
         return tuple(specs), tuple(aimed)
+
+
+def _faults(data: Any) -> list[str]:
+    """What is wrong with each part of a loss, and with the loss of the other parts."""
+    parts = data.get("parts") if isinstance(data, Mapping) else None
+    found, good = [], []
+    for part in parts if isinstance(parts, list) else []:
+        try:
+            Part.from_json(part)
+        except InputError as error:
+            found.append(str(error))
+        else:
+            good.append(part)
+    if found and good:
+        try:
+            LossSpec.from_json({**data, "parts": good})
+        except InputError as error:
+            found.append(str(error))
+    return found
 
 
 def _kind(node: Node) -> str:

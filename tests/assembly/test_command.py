@@ -113,8 +113,11 @@ def test_what_cannot_be_kept_must_be_given_again() -> None:
     rows = np.zeros((4, 2))
     first = Request(data=(rows, rows[:, 0]), group=np.arange(4), sensitive=["a", "b", "a", "b"], task="binary")
     assert kept(first).options == {"task": "binary"}
-    with pytest.raises(OptionError, match=r"needs data, group, sensitive again"):
+    with pytest.raises(
+        OptionError, match=r"needs data, group, sensitive again: .* resume=True, data=…, group=…"
+    ) as said:
         resumed(first)
+    assert "@ls.metric" not in str(said.value)
     again = resumed(first, data=(rows, rows[:, 0]), group=np.arange(4), sensitive=["a", "b", "a", "b"])
     assert again.task == "binary"
 

@@ -49,6 +49,39 @@ def test_check_of_the_bundled_spaces(run: Callable[..., Any]) -> None:
     assert done.out.splitlines() == [f"{name}: valid" for name in bundled_spaces()]
 
 
+MANY = """# Which?
+task: binary
+slots:
+  base: {terms: {focall: , focal: {gamma: 9}}}
+  more: {terms: {soft_f1: }, weight: [3, 1]}
+conditions:
+  - never_together: [focal]
+portfolio:
+  - parts: [{term: focal, gamma: 7}, {term: soft_f2}, {term: focal, wieght: 1}]
+  - parts: [{term: focal, gamma: $metric.nothing}]
+  - parts: [{term: squared}]
+  - parts: [{term: focal}]
+balances: [summ]
+"""
+
+
+def test_faults_of_slots_and_of_the_portfolio_are_told_together(run: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "many.yaml"
+    file.write_text(MANY, encoding="utf-8")
+    lines = [line.removeprefix(str(file)) for line in run("spaces", str(file), "--check").out.splitlines()]
+    expected = {
+        ":4: unknown term 'focall'", ":4: focal.gamma must lie in [0, 5]", ":5: weight: `low <= high` must hold",
+        ":7: never_together names two or more terms", ":9: portfolio: focal.gamma must lie in [0, 5]",
+        ":9: portfolio: unknown term 'soft_f2'", ":9: portfolio: focal has no hyperparameter 'wieght'",
+        ":10: portfolio: unknown number of a metric 'nothing'",
+        ":11: portfolio: squared reads prediction, target, which task binary does not offer",
+        ":13: unknown balance 'summ'",
+    }  # fmt: skip
+    for start in expected:
+        assert sum(line.startswith(start) for line in lines) == 1, (start, lines)
+    assert len(lines) == len(expected)
+
+
 def test_check_names_every_broken_rule_with_its_line(run: Callable[..., Any], broken: Path) -> None:
     done = run("spaces", str(broken), "--check")
     assert done.code == 2

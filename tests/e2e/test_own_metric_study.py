@@ -10,6 +10,7 @@ import pytest
 from torch import Tensor
 
 import losssearch as ls
+from losssearch.cli.app import main
 from losssearch.errors import OptionError
 
 
@@ -24,7 +25,9 @@ def _search(out: Path, **options: Any) -> ls.SearchResult:
     return ls.search("builtin:breast_cancer", **{**given, **options})
 
 
-def test_a_function_is_a_metric_and_a_changed_one_is_refused(tmp_path: Path) -> None:
+def test_a_function_is_a_metric_and_a_changed_one_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def changed(decisions: Tensor, target: Tensor) -> Tensor:
         return f2(decisions, target) / 2
 
@@ -39,8 +42,13 @@ def test_a_function_is_a_metric_and_a_changed_one_is_refused(tmp_path: Path) -> 
     changed.__name__ = "f2"
     with pytest.raises(OptionError, match=r"these differ: the source of metric \(started with"):
         _search(out, resume=True, metric=changed)
-    with pytest.raises(OptionError, match="resume=True needs metric again"):
+    with pytest.raises(OptionError, match=r"resume=True needs metric again: .*ls.search\(…, resume=True, metric=…\)"):
         ls.search(out=out, resume=True, verbose=0)
+    assert main(["search", "--resume", "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "--resume needs --metric again: " in said
+    assert "give them in Python, as in ls.search(…, resume=True, metric=…)" in said
+    assert "declares in a file, give --import FILE.py and --metric by its name" in said
 
 
 def test_a_function_without_a_direction_is_refused_before_anything_is_written(tmp_path: Path) -> None:

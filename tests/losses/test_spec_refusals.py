@@ -22,6 +22,7 @@ HUGE = 10**400
 """Larger than any float."""
 UNPRINTABLE = 10**5000
 """Longer than what Python turns into text."""
+LINEAR = r'follows a schedule, written as .*{"schedule": "linear", "start": …, "end": …}.*'
 
 
 def one(**part: Any) -> dict[str, Any]:
@@ -61,9 +62,18 @@ BAD: list[tuple[object, str]] = [
     (one(weight=UNPRINTABLE), "weight must"),
     (one(weight=True), "weight must"),
     (one(weight=[1]), "weight must"),
-    (one(weight={"learned": "loss"}), r"a weight is a number, a schedule or a weighting \(constant, uncertainty"),
-    (one(weight="wobbly"), r"a weight is a number, .* as in {.weighting.: NAME}, got 'wobbly'"),
-    (one(weight={"schedule": "cosine", "start": 1, "end": 0}), r"weight is a number or follows a schedule \(linear"),
+    (one(weight={"learned": "loss"}), rf"a weight is a number, or {LINEAR}, or a weighting \(constant, uncertainty"),
+    (one(weight={"zigzag": 1}), rf"a weight is a number, or {LINEAR}, or a weighting \(.*; got {{'zigzag': 1}}"),
+    (one(gamma={"zigzag": 1}), rf"focal.gamma is a number in \[0, 5\], or {LINEAR}; got {{'zigzag': 1}}"),
+    (one(gamma={"start": 0, "end": 1}), rf"focal.gamma is a number in \[0, 5\], or {LINEAR}; got {{'start'"),
+    (one(gamma={"schedule": "zigzag"}), rf"focal.gamma is a number, or {LINEAR}; got the schedule 'zigzag'"),
+    (one(reduction={"cvar": {"zigzag": 1}}), rf"reduction.cvar is a number in .*, or {LINEAR}; got {{'zigzag': 1}}"),
+    (one(scale={"zigzag": 1}), "scale must"),
+    (one(weight="wobbly"), r"a weight is a number, .* as in {.weighting.: NAME}; got 'wobbly'"),
+    (
+        one(weight={"schedule": "cosine", "start": 1, "end": 0}),
+        rf"weight is a number, or {LINEAR}; got the schedule 'cos",
+    ),
     (one(weight={"schedule": "linear", "start": 1}), "the schedule linear has the numbers start, end; got start"),
     (one(weight={"schedule": "linear", "start": 1, "end": -1}), "weight.end must lie in"),
     (one(weight={"schedule": "linear", "start": 0, "end": 0}), "must not start and end at 0"),

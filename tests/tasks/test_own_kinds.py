@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from losssearch.assembly.from_data import refuse_heads
+from losssearch.assembly.from_data import _metric, refuse_heads
 from losssearch.data import draws, load, make_replicas, partition
 from losssearch.data.target_kind import Numbers, _entries
 from losssearch.errors import DataError, OptionError, SpecError
@@ -62,6 +62,15 @@ def test_targets_of_several_columns_are_standardised_each_by_its_own_rows(pair: 
     assert target.shape[::2] == (2, 2)
     torch.testing.assert_close(target.mean(1), torch.zeros(2, 2), atol=0.05, rtol=0)
     torch.testing.assert_close(target.std(1), torch.ones(2, 2), atol=0.1, rtol=0)
+
+
+def test_a_kind_without_a_metric_is_told_how_to_declare_one(pair: TaskKind) -> None:
+    with pytest.raises(OptionError) as caught:
+        _metric("rmse", pair.name, None)
+    assert str(caught.value).startswith(
+        "metric rmse fits regression, not test_pair; no metric is declared for test_pair: declare one with "
+        '@ls.metric(direction=…, task="test_pair"); or read the target as regression'
+    )
 
 
 def test_a_list_of_names_a_text_and_an_array_are_one_target(pair: TaskKind) -> None:

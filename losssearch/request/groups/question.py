@@ -183,7 +183,7 @@ class Question:
         panel=SEARCH,
         local_only=False,
     )
-    imports: str | Sequence[str] = asked(
+    imports: str | Path | Sequence[str | Path] = asked(
         (),
         "Module of your own that adds terms, weightings, metrics or kinds of task: a name or the path of a .py file. "
         "There may be several.",
