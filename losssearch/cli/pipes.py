@@ -15,7 +15,7 @@ from typing import TextIO
 class _Pipe(io.FileIO):
     """A file descriptor that takes everything once nobody reads it any more."""
 
-    def write(self, data: object, /) -> int:  # type: ignore[override]
+    def write(self, data: object, /) -> int:
         try:
             return super().write(data)  # type: ignore[arg-type]
         except BrokenPipeError:
