@@ -25,6 +25,7 @@ from losssearch.progress import progress
 from losssearch.publishing.publisher import Publishing
 from losssearch.redaction import guarded
 from losssearch.request import Call, Request, request_of, takes_options
+from losssearch.storage.records import TrialState
 from losssearch.study.budget import UNLIMITED
 from losssearch.study.context import Context
 from losssearch.study.observer import Observer, Recorder
@@ -127,10 +128,10 @@ def _run(options: Request, observer: Observer) -> SearchResult:
 def _after(context: StudyContext) -> str:
     """How far a study came; nothing where the store does not answer, which must not hide that the user stopped it."""
     try:
-        trials = context.store.trials(context.settings.study)
+        counts = context.store.counts(context.settings.study)
     except ConnectionLostError:
         return ""
-    done, asked = sum(trial.state.value != "running" for trial in trials), context.settings.trials
+    done, asked = sum(counts.values()) - counts[TrialState.RUNNING], context.settings.trials
     return f" after {f'{done} of {asked}' if asked < UNLIMITED else done} trials"
 
 

@@ -12,6 +12,7 @@
     ├── ConstraintUnmetError    3    the study finished, but no candidate satisfies the constraint
     ├── ConnectionLostError     4    a worker, store or tracking server was lost; ``--resume`` continues the study
     │   └── WorkersLostError         one population killed its workers repeatedly; has its trials
+    ├── StudyHeldError          5    another driver holds the study; nothing was written
     └── InterruptedStudyError 130    stopped by the user; the state is saved; ``--resume`` continues the study
 
 A message states the rule, what was found and, where it helps, what to do.
@@ -159,6 +160,12 @@ class WorkersLostError(ConnectionLostError):
     def __init__(self, message: str, trials: Iterable[int] = ()) -> None:
         self.trials = tuple(trials)
         super().__init__(message)
+
+
+class StudyHeldError(LossSearchError):
+    """Another driver holds the study, which is resumed, deleted or upgraded once that has ended."""
+
+    exit_code = 5
 
 
 class InterruptedStudyError(LossSearchError):

@@ -181,7 +181,7 @@ class Run:
         finally:
             store.close()
         for trial in trials:
-            for apart in ("seconds", "attempts"):
+            for apart in ("seconds", "attempts", "started", "ended"):
                 del trial[apart]
         return trials
 

@@ -24,7 +24,7 @@ def restore(out: Path, *, storage: str | None = None) -> dict[str, Any] | None:
 
     Raises:
         DataError: the folder does not tell which store holds the study.
-        OptionError: the study is driven by another process.
+        StudyHeldError: the study is driven by another process.
         ConnectionLostError: the store does not answer, or the folder cannot be written.
     """
     own = out / "study.db"
@@ -81,9 +81,11 @@ def _of_bundle(out: Path, result: dict[str, Any]) -> Publication:
     )
 
 
-@contextmanager
-def _store(out: Path, storage: str | None, study: str = "") -> Iterator[tuple[SqlStore, str]]:
-    """The store of the study in a folder, and the study's name in it."""
+def url_of(out: Path, storage: str | None) -> str:
+    """The URL of the store of the study in ``out``: ``storage``, else the one it was started with.
+
+    Raises `DataError` where the folder does not tell which one that is.
+    """
     claim = read_claim(out)
     if claim is not None and storage is None:
         storage = claim.command.options.get("storage")
@@ -95,7 +97,14 @@ def _store(out: Path, storage: str | None, study: str = "") -> Iterator[tuple[Sq
         raise DataError(
             f"a study's files are made of its store, but {out} holds no study.db: name the store, {option('storage')}"
         )
-    store = SqlStore(storage or f"sqlite:///{out / 'study.db'}", create=False)
+    return storage or f"sqlite:///{out / 'study.db'}"
+
+
+@contextmanager
+def _store(out: Path, storage: str | None, study: str = "") -> Iterator[tuple[SqlStore, str]]:
+    """The store of the study in a folder, and the study's name in it."""
+    claim = read_claim(out)
+    store = SqlStore(url_of(out, storage), create=False)
     try:
         study = study or (claim.study if claim is not None else _only(store, out))
         yield store, study

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from losssearch import __version__, stopping
+from losssearch.cli.db import db
 from losssearch.cli.doctor import doctor
 from losssearch.cli.export import export
 from losssearch.cli.leaderboard import leaderboard
@@ -78,6 +79,7 @@ def _root(
 
 for _command in (search, leaderboard, report, export, terms, metrics, spaces, ui, doctor):
     app.command(_command.__name__, cls=_Command)(_command)
+app.add_typer(db, name="db", cls=_Group)
 
 
 @guarded()
@@ -85,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     Codes: 0 done, 1 a fault of the program, 2 bad usage or input, 3 constraint unmet, 4 connection lost,
-    130 interrupted. An error is one line on stderr; ``LOSSSEARCH_DEBUG=1`` adds the traceback.
+    5 the study is held by another driver, 130 interrupted. An error is one line on stderr; ``LOSSSEARCH_DEBUG=1`` adds
+    the traceback.
     """
     with spelled_by(flag), stopping.stoppable(stopping.SIGNALS) as token:
         code = _run(arguments)

@@ -58,6 +58,10 @@ class TrialRecord:
     most: int | None = None
     attempts: int = 0
     seconds: float = 0.0
+    started: str | None = field(default=None, compare=False)
+    """When the trial was first written, ISO 8601, UTC; set by the store, None in one of version 1."""
+    ended: str | None = field(default=None, compare=False)
+    """When its result was written, likewise; None while it runs."""
 
     def __post_init__(self) -> None:
         if self.reason:  # may be what a user's own code or a library said

@@ -1,42 +1,41 @@
-"""The database tables, and the only place that creates them.
+"""The database tables, and how a record becomes a row.
 
-Columns hold what is asked for by name; the rest of a trial is one JSON column, so that a new field of a
+Columns hold what is asked for by name or ranked by; the rest of a trial is one JSON column, so that a new field of a
 record with a default needs no migration. Tables carry a prefix, so that a shared database may hold them
-in addition to Optuna's and MLflow's.
+in addition to Optuna's and MLflow's. What has changed between versions is in `losssearch.storage.migrations`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     Column,
-    Connection,
     Double,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     RowMapping,
     String,
     Table,
     Text,
-    inspect,
-    select,
-    text,
 )
 
-from losssearch.errors import DataError
 from losssearch.storage import codec
-from losssearch.storage.records import StudyRecord, TrialRecord
+from losssearch.storage.records import StudyRecord, TrialRecord, TrialState
 from losssearch.storage.seal import is_sealed, sealed, unsealed
 
-VERSION = 1
-"""Raised by a change that an older program could not read; a migration comes with it."""
+VERSION = 2
+"""Raised with every migration; the number of the newest one, by which a program tells what it can read."""
 
-_LOCK = 0x6C6F7373
-"""The advisory lock under which PostgreSQL sessions create the schema one after the other."""
+_SINCE = "since"
+"""The key under which a table or a column says with which version it came; the first if it says nothing."""
 
 metadata = MetaData()
 
@@ -69,6 +68,11 @@ trial = Table(
     Column("key", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("body", JSON, nullable=False),
+    # A copy of the one in the body, to rank by; null where there is none, or no finite one.
+    Column("value", Double, info={_SINCE: 2}),
+    Column("started", Text, info={_SINCE: 2}),
+    Column("ended", Text, info={_SINCE: 2}),
+    Index("losssearch_trial_rank", "study", "state", "value"),
 )
 stage = Table(
     "losssearch_stage",
@@ -89,43 +93,59 @@ lease = Table(
     Column("heartbeat", Double, nullable=False),
 )
 
+revision = Table(
+    "losssearch_revision",  # that of Alembic; its default name is MLflow's, in the same database
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="losssearch_revision_pkc"),
+    info={_SINCE: 2},
+)
+
 _TRIAL_COLUMNS = ("number", "origin", "name", "key", "state")
+_TIMES = ("started", "ended")
 
 
-def prepare(connection: Connection, *, create: bool, where: str) -> None:
-    """Make the tables where ``create`` asks for it and they are missing, and check their version.
+def tables_of(version: int) -> list[Table]:
+    """The tables that a store of a version has."""
+    return [table for table in metadata.sorted_tables if table.info.get(_SINCE, 1) <= version]
 
-    Must run in a transaction that excludes other writers (SQLite: ``BEGIN IMMEDIATE``).
 
-    Raises:
-        DataError: no study was ever stored there and ``create`` is off, or a newer program made the tables.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    if not inspect(connection).has_table(schema_version.name):
-        if not create:
-            raise DataError(f"a study store must hold the tables of losssearch, {where} holds none")
-        metadata.create_all(connection)
-        connection.execute(schema_version.insert().values(id=1, version=VERSION))
-    found = connection.execute(select(schema_version.c.version)).scalar_one()
-    if found > VERSION:
-        raise DataError(
-            f"{where} has schema version {found}, this program knows up to {VERSION}: update losssearch to open it"
-        )
+def columns_of(table: Table, version: int) -> list[Column[Any]]:
+    """The columns that a table has in a store of a version."""
+    return [column for column in table.columns if column.info.get(_SINCE, 1) <= version]
 
 
 def trial_row(name: str, record: TrialRecord) -> dict[str, Any]:
-    """A trial as column values."""
+    """A trial as column values; started and ended, if it has, now."""
     body = codec.trial_to_json(record)
     columns = {column: body.pop(column) for column in _TRIAL_COLUMNS} | {"state": record.state.value}
-    return {**columns, "study": name, "body": sealed(body, "trial", record.number, name, columns)}
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    times = dict(zip(_TIMES, (now, None if record.state is TrialState.RUNNING else now), strict=True))
+    for column in _TIMES:
+        del body[column]
+    return {
+        **columns,
+        **times,
+        "study": name,
+        "body": sealed(body, "trial", record.number, name, columns),
+        "value": ranked(record.value),
+    }
+
+
+def ranked(value: object) -> float | None:
+    """The value of a trial as its column has it."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def trial_record(row: RowMapping, *, must: bool = False) -> TrialRecord:
     """The inverse of `trial_row`; raise a built-in error where the row is not one. ``must``: it must have a seal."""
     columns = {column: row[column] for column in _TRIAL_COLUMNS}
     body = unsealed(row["body"], "trial", row["number"], row["study"], columns, must=must)
-    return codec.trial_from_json(body | columns)
+    if "value" not in row:  # a store of version 1
+        return codec.trial_from_json(body | columns)
+    if row["value"] != ranked(body.get("value")):
+        raise ValueError(f"trial {row['number']} has two values, {row['value']!r:.40} and {body.get('value')!r:.40}")
+    return codec.trial_from_json(body | columns | {column: row[column] for column in _TIMES})
 
 
 def study_row(record: StudyRecord) -> dict[str, Any]:

@@ -74,15 +74,18 @@ def _foreign(connection: sqlite3.Connection) -> Iterator[str]:
     kinds = dict(connection.execute("SELECT name, type FROM sqlite_master WHERE name LIKE 'losssearch%'"))
     if schema.schema_version.name not in kinds:
         return
-    for table in schema.metadata.sorted_tables:
+    versions = connection.execute(f"SELECT version FROM {schema.schema_version.name}").fetchall()  # noqa: S608
+    if len(versions) != 1 or not isinstance(versions[0][0], int):
+        yield f"its schema version is {versions!r:.60}, which is no number"
+        return
+    version = versions[0][0]
+    for table in schema.tables_of(version):
         columns = {row[1]: row[5] for row in connection.execute(f"PRAGMA table_info({table.name})")}
-        if kinds.get(table.name) != "table" or not {column.name for column in table.columns} <= columns.keys():
+        expected = {column.name for column in schema.columns_of(table, version)}
+        if kinds.get(table.name) != "table" or not expected <= columns.keys():
             yield f"its table {table.name} is not the one of losssearch"
         elif {name for name, key in columns.items() if key} != {column.name for column in table.primary_key}:
             yield f"its table {table.name} lacks its key"
     triggers = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name LIKE 'losssearch%'"
     if connection.execute(triggers).fetchone()[0]:
         yield "its tables have triggers"
-    versions = connection.execute(f"SELECT version FROM {schema.schema_version.name}").fetchall()  # noqa: S608
-    if len(versions) != 1 or not isinstance(versions[0][0], int):
-        yield f"its schema version is {versions!r:.60}, which is no number"

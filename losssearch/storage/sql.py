@@ -7,46 +7,54 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Table, case, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from losssearch.errors import LossSearchError, OptionError, UnknownNameError
 from losssearch.option_names import option
-from losssearch.storage import codec, lease, schema
+from losssearch.storage import codec, lease, ranking, schema, versions
 from losssearch.storage.engine import Database
-from losssearch.storage.records import StudyRecord, TrialRecord
+from losssearch.storage.records import StudyRecord, TrialRecord, TrialState
 from losssearch.storage.seal import is_sealed
 from losssearch.storage.soundness import missing_from
 
 T = TypeVar("T")
-
-_NUMBERS_A_CALL = 500
 
 
 class SqlStore:
     """A `Store` in the database that ``url`` names: ``sqlite:///FILE`` or ``postgresql+psycopg://…``.
 
     Opening it makes what is missing (file, folder, tables), safely also where several processes open a
-    new file at once; ``create=False`` only opens what is there. Safe to use from several threads. A server that
-    restarts is waited for, and ``note`` is told so.
+    new file at once; ``create=False`` only opens what is there. A store of an older version is upgraded with that, or
+    before the first write where ``create`` is off; until then it is read as it is. Safe to use from several threads. A
+    server that restarts is waited for, and ``note`` is told so. ``job``: see `losssearch.storage.lease.Job`.
 
     Raises:
         OptionError: the URL cannot be read, or names another kind of database.
         DataError: the path holds something else, a damaged file, or a newer program's studies.
+        StudyHeldError: an older program drives a study of a store that must be upgraded; raised by the first write
+            too.
         ConnectionLostError: the database cannot be reached or written.
     """
 
-    def __init__(self, url: str, *, create: bool = True, note: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        create: bool = True,
+        note: Callable[[str], object] | None = None,
+        job: lease.Job | None = None,
+    ) -> None:
         self._database = Database(url, create=create, note=note)
-        self._holder = lease.new_holder()
+        self._holder, self._job = lease.new_holder(job), job
         self._held: set[str] = set()
         self._taken_over: set[str] = set()
         self._stopped = threading.Event()
         self._heart: threading.Thread | None = None
         try:
-            self._database.run(
-                lambda connection: schema.prepare(connection, create=create, where=self._database.where),
+            self._version = self._database.run(
+                lambda connection: versions.prepare(connection, create=create, where=self._database.where),
                 reads=not create,
                 parses=True,
             )
@@ -68,6 +76,7 @@ class SqlStore:
             if tries == 1 or _found(connection, study.name) != ours:
                 connection.execute(schema.study.insert().values(row))
 
+        self._upgrade()
         try:
             self._database.run(enter, parses=True)
         except IntegrityError:
@@ -97,23 +106,47 @@ class SqlStore:
         if rows:
             self._write(study, lambda connection: self._upsert(connection, schema.trial, rows))
 
-    def trials(self, study: str, numbers: Sequence[int] | None = None) -> list[TrialRecord]:
-        """All trials of a study, or those of ``numbers`` that are there, ordered by number."""
+    def trials(
+        self, study: str, numbers: Sequence[int] | None = None, *, after: int | None = None, limit: int | None = None
+    ) -> list[TrialRecord]:
+        """Trials of a study, ordered by number; see `Store.trials`."""
 
         def read(connection: Connection) -> list[TrialRecord]:
             must = self._seals(connection, study)
-            found = select(schema.trial).where(schema.trial.c.study == study).order_by(schema.trial.c.number)
-            # All rows first: one that cannot be read must not leave the database busy with the rest.
-            if numbers is None:
-                return [schema.trial_record(row, must=must) for row in connection.execute(found).mappings().all()]
-            records = []
-            wanted = sorted(set(numbers))
-            for first in range(0, len(wanted), _NUMBERS_A_CALL):
-                some = found.where(schema.trial.c.number.in_(wanted[first : first + _NUMBERS_A_CALL]))
-                records += [schema.trial_record(row, must=must) for row in connection.execute(some).mappings().all()]
-            return records
+            return ranking.read(connection, self._version, study, numbers, after=after, limit=limit, must=must)
 
         return self._database.run(read, reads=True)
+
+    def top(self, study: str, n: int, *, maximize: bool) -> list[TrialRecord]:
+        """The completed trials with the best values; see `Store.top`."""
+
+        def read(connection: Connection) -> list[TrialRecord]:
+            must = self._seals(connection, study)
+            return ranking.top(connection, self._version, study, n, maximize=maximize, must=must)
+
+        return self._database.run(read, reads=True)
+
+    def counts(self, study: str) -> dict[TrialState, int]:
+        """How many trials of a study are in each state."""
+
+        def read(connection: Connection) -> dict[TrialState, int]:
+            self._require(connection, study)
+            return ranking.counts(connection, study)
+
+        return self._database.run(read, reads=True)
+
+    def delete(self, study: str) -> None:
+        """Remove a study and all that is stored of it; raise `StudyHeldError` while a driver holds it."""
+
+        def work(connection: Connection) -> None:
+            self._require(connection, study, lock=True)
+            lease.refuse_held(connection, study)
+            for table in (schema.lease, schema.stage, schema.trial):
+                connection.execute(delete(table).where(table.c.study == study))
+            connection.execute(delete(schema.study).where(schema.study.c.name == study))
+
+        self._upgrade()
+        self._database.run(work, parses=True)
 
     def check(self, study: str) -> None:
         """Raise `DataError` if the trials of a study are not what losssearch wrote; see `Store.check`."""
@@ -149,14 +182,19 @@ class SqlStore:
 
         def work(connection: Connection) -> bool:
             self._require(connection, study, lock=True)
-            return lease.acquire(connection, study, self._holder)
+            return lease.acquire(connection, study, self._holder, self._job)
 
+        self._upgrade()
         if self._database.run(work, parses=True):
             self._taken_over.add(study)
         self._held.add(study)
         if self._heart is None:
             self._heart = threading.Thread(target=self._beat, name="losssearch-lease", daemon=True)
             self._heart.start()
+
+    def refuse_held(self, study: str) -> None:
+        """Raise `StudyHeldError` if `acquire` would do so now; see `Store.refuse_held`."""
+        self._database.run(lambda connection: lease.refuse_held(connection, study, self._holder, self._job), reads=True)
 
     def taken_over(self, study: str) -> bool:
         """Whether `acquire` found the lease of a driver that was killed."""
@@ -195,6 +233,7 @@ class SqlStore:
                 lease.renew(connection, study, self._holder)
             work(connection)
 
+        self._upgrade()
         try:
             self._database.run(guarded, patient=patient)
         except IntegrityError as error:
@@ -204,7 +243,16 @@ class SqlStore:
         insert = (postgresql if self._database.kind == "postgresql" else sqlite).insert(table)
         keys = [column.name for column in table.primary_key]
         changed = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
+        if table is schema.trial:
+            changed |= _times(insert.excluded)
         connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
+
+    def _upgrade(self) -> None:
+        if self._version < schema.VERSION:
+            where = self._database.where
+            self._version = self._database.run(
+                lambda connection: versions.migrate(connection, schema.VERSION, where), parses=True
+            )
 
     def _beat(self) -> None:
         while not self._stopped.wait(lease.HEARTBEAT):
@@ -233,6 +281,15 @@ class SqlStore:
 def _check_name(name: str) -> None:
     if not (name.strip() and name.isprintable() and len(name) <= 200):
         raise OptionError(f"{option('study')} must be 1 to 200 printable characters, got {name[:40]!r}")
+
+
+def _times(new: Any) -> dict[str, Any]:
+    """When a trial that is written again started and ended: the first time that it did, and never while it runs."""
+    old, running = schema.trial.c, TrialState.RUNNING.value
+    return {
+        "started": case((old.state == running, func.coalesce(old.started, new.started)), else_=old.started),
+        "ended": case((new.state == running, None), (old.state == running, new.ended), else_=old.ended),
+    }
 
 
 def _names(connection: Connection) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from losssearch.storage.records import StudyRecord, TrialRecord
+from losssearch.storage.records import StudyRecord, TrialRecord, TrialState
 
 
 class Store(Protocol):
@@ -34,8 +34,32 @@ class Store(Protocol):
         """Write trials; one whose number is there already is replaced."""
         ...
 
-    def trials(self, study: str, numbers: Sequence[int] | None = None) -> list[TrialRecord]:
-        """All trials of a study, or those of ``numbers`` that are there, ordered by number."""
+    def trials(
+        self, study: str, numbers: Sequence[int] | None = None, *, after: int | None = None, limit: int | None = None
+    ) -> list[TrialRecord]:
+        """All trials of a study, or those of ``numbers`` that are there, ordered by number.
+
+        A page of them has numbers above ``after``, and at most ``limit`` trials.
+        """
+        ...
+
+    def top(self, study: str, n: int, *, maximize: bool) -> list[TrialRecord]:
+        """The at most ``n`` completed trials with the best finite values, the best first, of equal ones the earlier.
+
+        Values alone count, not whether limits are satisfied.
+        """
+        ...
+
+    def counts(self, study: str) -> Mapping[TrialState, int]:
+        """How many trials of a study are in each state, zeros included."""
+        ...
+
+    def delete(self, study: str) -> None:
+        """Remove a study with its trials and stages.
+
+        Raises:
+            StudyHeldError: a live driver holds the study, be it this one.
+        """
         ...
 
     def check(self, study: str) -> None:
@@ -62,11 +86,16 @@ class Store(Protocol):
         """Become the one driver of a study, until `release` or `close`.
 
         The lease is renewed in the background. It is taken over from a driver whose process is dead, or
-        that has not renewed it for a minute; the old driver's next write then raises `ConnectionLostError`.
+        that has not renewed it for a minute, or that works for an earlier attempt of the same job; the old driver's
+        next write then raises `ConnectionLostError`.
 
         Raises:
-            OptionError: another live driver holds the study; the message names it.
+            StudyHeldError: another live driver holds the study; the message names it.
         """
+        ...
+
+    def refuse_held(self, study: str) -> None:
+        """Raise `StudyHeldError` if `acquire` would do so now; nothing is written, and a study may be missing."""
         ...
 
     def taken_over(self, study: str) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import create_engine, text
 
-from losssearch.errors import ConnectionLostError, OptionError
+from losssearch.errors import ConnectionLostError, StudyHeldError
 from losssearch.storage import engine, lease
 from losssearch.storage.records import StudyRecord, TrialRecord
 from losssearch.storage.sql import SqlStore
@@ -122,7 +122,7 @@ def test_one_driver_at_a_time(store: SqlStore, open_store: Callable[[], SqlStore
     other = open_store()
     store.acquire("adult")
     store.acquire("adult")
-    with pytest.raises(OptionError, match=rf"process {os.getpid()} on .*study"):
+    with pytest.raises(StudyHeldError, match=rf"process {os.getpid()} on .*study"):
         other.acquire("adult")
     store.save_trials("adult", [TRIAL])
     store.release("adult")
@@ -157,7 +157,7 @@ def test_a_stale_lease_is_taken_over(
     store.acquire("adult")
     _alter_lease(database_url, assignment)
     if not taken:
-        with pytest.raises(OptionError, match="one driver at a time"):
+        with pytest.raises(StudyHeldError, match="one driver at a time"):
             other.acquire("adult")
         return
     other.acquire("adult")
@@ -183,5 +183,5 @@ def test_the_lease_is_renewed_in_the_background(
     else:
         pytest.fail("no heartbeat was written")
     database.dispose()
-    with pytest.raises(OptionError, match="one driver at a time"):
+    with pytest.raises(StudyHeldError, match="one driver at a time"):
         open_store().acquire("adult")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import StatementError
 
-from losssearch.errors import DataError, OptionError, UnknownNameError
+from losssearch.errors import DataError, OptionError, StudyHeldError, UnknownNameError
 from losssearch.storage.records import StudyRecord, TrialRecord, TrialState
 from losssearch.storage.sql import SqlStore
 
@@ -130,6 +131,9 @@ def test_an_unknown_study_names_the_nearest(store: SqlStore) -> None:
         lambda: store.save_tracking("adul", {}),
         lambda: store.save_result("adul", {}),
         lambda: store.acquire("adul"),
+        lambda: store.counts("adul"),
+        lambda: store.top("adul", 1, maximize=True),
+        lambda: store.delete("adul"),
     ]
     for call in calls:
         with pytest.raises(UnknownNameError, match="did you mean adult"):
@@ -159,3 +163,84 @@ def test_a_database_without_studies_is_not_made_one_by_reading(database_url: str
         SqlStore(database_url, create=False)
     with pytest.raises(DataError, match="holds none"):
         SqlStore(database_url, create=False)
+
+
+def _some(number: int, value: float | None, state: TrialState = TrialState.COMPLETED) -> TrialRecord:
+    return replace(TRIAL, number=number, value=value, state=state)
+
+
+def test_trials_are_counted_by_state(store: SqlStore) -> None:
+    assert set(store.counts("adult").values()) == {0}
+    states = [TrialState.COMPLETED] * 3 + [TrialState.RUNNING] * 2 + [TrialState.FAILED]
+    store.save_trials("adult", [_some(number, 0.5, state) for number, state in enumerate(states)])
+    counted = {state.value: count for state, count in store.counts("adult").items() if count}
+    assert counted == {"completed": 3, "running": 2, "failed": 1}
+
+
+def test_the_best_are_ranked_by_the_database(store: SqlStore) -> None:
+    values = [0.5, 0.1 + 0.2, 0.9, None, math.nan, math.inf, 0.9, -1e300, -math.inf]
+    trials = [_some(number, value) for number, value in enumerate(values)]
+    store.save_trials("adult", [*trials, _some(9, 2.0, TrialState.PRUNED), _some(10, 2.0, TrialState.DUPLICATE)])
+    assert [trial.number for trial in store.top("adult", 9, maximize=True)] == [2, 6, 0, 1, 7]
+    assert store.top("adult", 2, maximize=False) == [trials[7], trials[1]]
+    store.save_trials("adult", [_some(0, 0.95)])
+    assert [trial.number for trial in store.top("adult", 2, maximize=True)] == [0, 2]
+    assert store.top("adult", 0, maximize=True) == []
+
+
+def test_trials_are_read_a_page_at_a_time(store: SqlStore) -> None:
+    store.save_trials("adult", [_some(number, 0.5) for number in range(0, 20, 2)])
+    pages: list[list[int]] = [[]]
+    while page := store.trials("adult", after=pages[-1][-1] if pages[-1] else None, limit=4):
+        pages.append([trial.number for trial in page])
+    assert pages[1:] == [[0, 2, 4, 6], [8, 10, 12, 14], [16, 18]]
+    assert [trial.number for trial in store.trials("adult", [4, 12, 18], after=4, limit=1)] == [12]
+
+
+def test_a_trial_has_the_time_of_its_first_start_and_end(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        hour_now = 0
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            cls.hour_now += 1
+            return datetime(2026, 1, 1, cls.hour_now, tzinfo=tz)
+
+    monkeypatch.setattr("losssearch.storage.schema.datetime", Clock)
+
+    def times(state: TrialState) -> tuple[str | None, str | None]:
+        store.save_trials("adult", [_some(0, None, state)])
+        (found,) = store.trials("adult")
+        return tuple(one and one[11:13] for one in (found.started, found.ended))  # type: ignore[return-value]
+
+    assert times(TrialState.RUNNING) == ("01", None)
+    assert times(TrialState.RUNNING) == ("01", None)
+    assert times(TrialState.COMPLETED) == ("01", "03")
+    assert times(TrialState.COMPLETED) == ("01", "03")
+    assert times(TrialState.RUNNING) == ("01", None)
+    store.save_trials("adult", [_some(1, 0.5)])
+    assert (
+        store.trials("adult", [1])[0].started == store.trials("adult", [1])[0].ended == "2026-01-01T06:00:00.000+00:00"
+    )
+
+
+def test_a_study_is_deleted_once_nobody_drives_it(store: SqlStore, open_store: Callable[[], SqlStore]) -> None:
+    store.create_study(replace(STUDY, name="compas"))
+    for name in ("adult", "compas"):
+        store.save_trials(name, [TRIAL])
+        store.save_stage(name, "confirmation", {"seeds": [1]})
+    driver = open_store()
+    driver.acquire("adult")
+    for one in (store, driver):
+        with pytest.raises(StudyHeldError, match="'adult' is driven by process"):
+            one.delete("adult")
+    assert store.trials("adult") == [TRIAL]
+    driver.release("adult")
+    store.delete("adult")
+    assert store.studies() == ["compas"]
+    assert store.trials("compas") == [TRIAL]
+    with pytest.raises(UnknownNameError):
+        store.delete("adult")
+    store.create_study(STUDY)
+    assert store.trials("adult") == []
+    assert store.stage("adult", "confirmation") is None

@@ -136,6 +136,16 @@ FALSE = {
     "body swapped": _sql(
         "UPDATE losssearch_trial SET body = (SELECT body FROM losssearch_trial WHERE number = 4) WHERE number = 3"
     ),
+    "value edited": _sql("UPDATE losssearch_trial SET value = 0.75 WHERE number = 3"),
+    "value gone": _sql("UPDATE losssearch_trial SET value = NULL WHERE number = 3"),
+    "value text": _sql("UPDATE losssearch_trial SET value = 'best' WHERE number = 3"),
+    "no revision": _sql("DROP TABLE losssearch_revision"),
+    "version older": _sql(
+        "UPDATE losssearch_schema SET version = 1",
+        "DROP INDEX losssearch_trial_rank",
+        "ALTER TABLE losssearch_trial DROP COLUMN state",
+    ),
+    "version none that was": _sql("UPDATE losssearch_schema SET version = 0"),
     "config no JSON": _sql("UPDATE losssearch_study SET config = 'x'"),
     "config a list": _sql("UPDATE losssearch_study SET config = '[1]'"),
     "config edited": _sql("UPDATE losssearch_study SET config = replace(config, '40', '41')"),

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from losssearch.errors import ConnectionLostError, OptionError
+from losssearch.errors import ConnectionLostError, OptionError, StudyHeldError
 from losssearch.storage import engine, lease
 from losssearch.storage.records import StudyRecord, TrialRecord
 from losssearch.storage.sql import SqlStore
@@ -100,7 +100,7 @@ def test_a_restart_costs_a_study_nothing(folder: Path, url: str, monkeypatch: py
     assert "trying again for 75 s" in first
     assert "answers again" in last
     other = SqlStore(url)
-    with pytest.raises(OptionError, match="one driver"):
+    with pytest.raises(StudyHeldError, match="one driver"):
         other.acquire("adult")
     store.close()
     other.acquire("adult")

@@ -1,0 +1,1 @@
+"""The migrations of a store, run by Alembic; one file per version of the tables."""

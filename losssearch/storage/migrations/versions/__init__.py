@@ -1,0 +1,1 @@
+"""What each version changed, one per file."""
