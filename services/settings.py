@@ -64,6 +64,8 @@ class Settings:
     """Bytes of one upload."""
     public_url: str = "http://127.0.0.1:8080"
     """Where a browser finds the service."""
+    open_metrics: bool = False
+    """Whether ``/metrics`` answers without a token, as where only a Prometheus server reaches it."""
     dev: bool = False
     """Whether it runs for one person on this machine, over http."""
 

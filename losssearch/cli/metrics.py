@@ -22,10 +22,7 @@ def metrics(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:
     """List the metrics with their direction, their unit, and what is tuned for them after training."""
-    from losssearch.tasks import TASKS, get_task
-
-    kinds = list(TASKS) if task is None else [get_task(task).kind]
-    rows = [row for kind in kinds for row in _rows(kind)]
+    rows = catalogue(task)
     if as_json:
         write_json(rows)
         return
@@ -39,6 +36,14 @@ def metrics(
             better = "higher" if row["direction"] == "maximize" else "lower"
             table.add_row(f"  {row['name']}", better, row["tuned"].replace("_", " "), row["summary"])
     console().print(table)
+
+
+def catalogue(task: str | None = None) -> list[dict[str, Any]]:
+    """The metrics of one kind of task, or of each, as JSON."""
+    from losssearch.tasks import TASKS, get_task
+
+    kinds = list(TASKS) if task is None else [get_task(task).kind]
+    return [row for kind in kinds for row in _rows(kind)]
 
 
 def _rows(kind: str) -> list[dict[str, Any]]:

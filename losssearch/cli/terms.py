@@ -59,7 +59,7 @@ def terms(
     if plot is not None:
         _draw(catalogue[name], plot)
     if as_json:
-        write_json(_record(catalogue[name]))
+        write_json(record(catalogue[name]))
     else:
         _show(catalogue[name])
 
@@ -81,7 +81,7 @@ def _select(every: Any, family: str | None, task: str | None) -> list[LossTerm]:
 
 def _list(chosen: Sequence[LossTerm], as_json: bool) -> None:
     if as_json:
-        write_json([_record(term) for term in chosen])
+        write_json([record(term) for term in chosen])
         return
     from rich.table import Column, Table
 
@@ -152,7 +152,8 @@ def _init(state: State) -> float | str:
     return state.init if isinstance(state.init, float) else "an array" if state.moved_by == "frozen" else "a draw"
 
 
-def _record(term: LossTerm) -> dict[str, Any]:
+def record(term: LossTerm) -> dict[str, Any]:
+    """What is known of a term, as JSON."""
     return {
         "name": term.name,
         "family": term.family,

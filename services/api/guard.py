@@ -1,0 +1,97 @@
+"""Who asks, and whether they may: a route's parameter says which scope it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import Connection
+
+from services.access import failures, sessions, tokens
+from services.access.principal import DeniedError, ForbiddenError, Principal, Scope
+from services.api.service import Here, Service
+from services.settings import Settings
+
+SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+CSRF = "X-CSRF-Token"
+
+_bearer = HTTPBearer(auto_error=False, description="A token `ls_…`, see `POST /v1/tokens`.")
+_cookie = APIKeyCookie(
+    name="__Host-losssearch",
+    auto_error=False,
+    description=f"A session, see `POST /v1/session`; what changes something also sends its CSRF token as {CSRF}.",
+)
+
+
+def cookie_name(settings: Settings) -> str:
+    """The name of the session's cookie; over http browsers take no ``__Host-`` cookie."""
+    return "__Host-losssearch" if settings.secure else "losssearch"
+
+
+def address_of(request: Request) -> str:
+    """The address of who asks, as the proxy has told it."""
+    return request.client.host if request.client else "unknown"
+
+
+def identify(request: Request, service: Service) -> Principal:
+    """Who asks, by token or session.
+
+    Raises:
+        DeniedError: nobody who may ask.
+        TooManyError: too many wrong tokens came from this address.
+    """
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and text:
+        return _by_token(service, text.strip(), address_of(request))
+    if secret := request.cookies.get(cookie_name(service.settings)):
+        return service.read(lambda connection: sessions.principal_of(connection, secret))
+    raise DeniedError("a request must have a token or a session: see `losssearch remote login`")
+
+
+def require_genuine(request: Request, who: Principal, presented: str | None = None) -> None:
+    """Raise `ForbiddenError` for a change by a session without its CSRF token, as header or in a form."""
+    if request.method in SAFE or who.token is not None:
+        return
+    if not sessions.genuine(who, request.headers.get(CSRF, "") if presented is None else presented):
+        raise ForbiddenError(f"a change by a session must come with its CSRF token as {CSRF}: load the page again")
+
+
+def _by_token(service: Service, text: str, address: str) -> Principal:
+    try:
+        who = service.read(lambda connection: tokens.principal_of(connection, text))
+    except DeniedError:
+        key = (f"token-ip:{address}",)
+
+        def count(connection: Connection) -> None:
+            failures.failed(connection, key)
+
+        service.read(lambda connection: failures.require_few(connection, key))
+        service.write(count)
+        raise
+    if who.token is not None and service.uses.due(who.token):
+        token = who.token
+        service.write(lambda connection: tokens.note_use(connection, token))
+    return who
+
+
+def _requires(scope: Scope) -> Callable[..., Principal]:
+    def required(
+        request: Request,
+        service: Here,
+        _token: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+        _session: Annotated[str | None, Security(_cookie)],
+    ) -> Principal:
+        who = identify(request, service)
+        if not who.may(scope):
+            raise ForbiddenError(f"this needs the scope {scope!r}, yours is {who.scope!r} as {who.role}")
+        require_genuine(request, who)
+        return who
+
+    return required
+
+
+Reader = Annotated[Principal, Depends(_requires("read"))]
+Writer = Annotated[Principal, Depends(_requires("write"))]
+Admin = Annotated[Principal, Depends(_requires("admin"))]

@@ -1,0 +1,148 @@
+"""Errors as problem documents (RFC 9457): the rule and what arrived, for every status."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import IntegrityError
+from starlette.exceptions import HTTPException
+
+from losssearch.errors import ConnectionLostError, InputError, LossSearchError, shown
+from losssearch.option_names import spelled
+from losssearch.redaction import redact
+from services import queue
+from services.access.principal import ConflictError, DeniedError, ForbiddenError, MissingError, TooManyError
+from services.uploads.receiving import FullError, LengthError, SlowError
+
+MEDIA = "application/problem+json"
+
+STATUS: Mapping[type[BaseException], int] = {
+    DeniedError: 401,
+    ForbiddenError: 403,
+    MissingError: 404,
+    queue.NoSearchError: 404,
+    SlowError: 408,
+    ConflictError: 409,
+    queue.StateError: 409,
+    queue.KeyReusedError: 409,
+    IntegrityError: 409,
+    LengthError: 400,
+    InputError: 422,
+    TooManyError: 429,
+    ConnectionLostError: 503,
+    FullError: 507,
+}
+"""The status of each error that is raised on purpose."""
+
+ALWAYS = (400, 401, 403, 413, 422, 429, 500, 503)
+"""Statuses that any route may answer with."""
+
+_USUAL = {
+    404: "there is nothing at this address",
+    405: "this address does not take this method: see the header Allow",
+    413: "the content must be within the limits of GET /v1/limits, it has more",
+}
+"""What is said in place of Starlette's words."""
+
+_log = logging.getLogger("losssearch.service")
+
+
+class Violation(BaseModel):
+    """One part of a request that breaks a rule."""
+
+    where: str = Field(description="The part, such as `body.name`.")
+    rule: str = Field(description="What must hold.")
+    got: str = Field(description="What arrived, at most 80 characters of it.")
+
+
+class Problem(BaseModel):
+    """An error: the rule and what arrived."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="`about:blank`: the status says what kind of problem it is.")
+    title: str = Field(description="The status in words.")
+    status: int
+    detail: str = Field(description="The rule, what arrived, and where it helps what to do.")
+    errors: list[Violation] | None = Field(None, description="For 422: each part that breaks a rule.")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These statuses as FastAPI's ``responses``, each a problem document."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def problem(
+    status: int, detail: str, *, headers: Mapping[str, str] | None = None, errors: list[dict[str, str]] | None = None
+) -> JSONResponse:
+    """A problem document as a response."""
+    content: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": redact(detail),
+    }
+    if errors is not None:
+        content["errors"] = errors
+    return JSONResponse(content, status, dict(headers or {}), media_type=MEDIA)
+
+
+def problem_of(error: BaseException) -> JSONResponse:
+    """The problem document of an error; one that nobody expected says nothing of itself, and is logged."""
+    if isinstance(error, HTTPException):
+        detail = _USUAL.get(error.status_code, str(error.detail))
+        return problem(error.status_code, detail, headers=error.headers)
+    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+    headers = {}
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="losssearch"'
+    if isinstance(error, TooManyError):
+        headers["Retry-After"] = str(round(error.wait))
+    if status == 503:
+        headers["Retry-After"] = "5"
+        return problem(status, "the database does not answer: try again in a moment", headers=headers)
+    if isinstance(error, IntegrityError):
+        return problem(status, "another request changed the same thing at the same time: look, and try again")
+    if status == 500:
+        _log.error("unexpected %s", type(error).__name__, exc_info=error)
+        return problem(status, "the service failed, and its log says how: nothing may be wrong with the request")
+    # In Python's spelling: options are named in JSON as they are in Python.
+    raw = Exception.__str__(error) if isinstance(error, LossSearchError) else str(error)
+    return problem(status, spelled(raw), headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem document."""
+
+    async def on_error(request: Request, error: Exception) -> JSONResponse:
+        del request
+        return problem_of(error)
+
+    async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        del request
+        found = [_violation(one) for one in error.errors()[:20]]
+        first = found[0]
+        return problem(422, f"{first['where']}: {first['rule']}, got {first['got']}", errors=found)
+
+    for kind in (*STATUS, LossSearchError, OSError, HTTPException, Exception):
+        app.add_exception_handler(kind, on_error)
+    app.add_exception_handler(RequestValidationError, on_invalid)  # type: ignore[arg-type]
+
+
+def _violation(one: Mapping[str, Any]) -> dict[str, str]:
+    missing = one.get("type") == "missing"
+    where = ".".join(str(part)[:100] for part in one.get("loc", ()))
+    return {"where": where, "rule": str(one.get("msg", "")), "got": "nothing" if missing else shown(one.get("input"))}

@@ -1,0 +1,101 @@
+"""``/v1/session``: logging in and out, and who one is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import Connection
+
+from services.access import audit, sessions
+from services.access.principal import DeniedError
+from services.access.sessions import LIFE, Session
+from services.api import answers
+from services.api.bodies import LogIn
+from services.api.guard import Reader, address_of, cookie_name
+from services.api.service import Here, Service
+from services.settings import Settings
+
+routes = APIRouter(prefix="/v1/session", tags=["session"])
+
+
+@routes.post("")
+def log_in(body: LogIn, request: Request, response: Response, service: Here) -> answers.Who:
+    """Open a session: the cookie comes with the answer, and so does what changes must send along."""
+    session = open_session(service, body.name, body.password, address_of(request))
+    set_cookie(response, service.settings, session)
+    return who_of(session.principal)
+
+
+@routes.get("")
+def show_session(response: Response, who: Reader) -> answers.Who:
+    """Who asks. A proxy may ask this before it lets anyone to what it guards."""
+    response.headers["X-Losssearch-User"] = who.name
+    response.headers["X-Losssearch-Team"] = who.team
+    return who_of(who)
+
+
+@routes.delete("", status_code=204)
+def log_out(request: Request, response: Response, service: Here, who: Reader) -> None:
+    """End the session."""
+    del who
+    if secret := request.cookies.get(cookie_name(service.settings)):
+        service.write(lambda c: sessions.log_out(c, secret))
+    clear_cookie(response, service.settings)
+
+
+def open_session(service: Service, name: str, password: str, address: str) -> Session:
+    """Log a user in.
+
+    Raises:
+        DeniedError: name and password do not fit.
+        TooManyError: there were too many failures.
+    """
+
+    def work(connection: Connection) -> Session | None:
+        found = sessions.log_in(connection, name, password, address)
+        audit.record(connection, found.principal if found else None, "login" if found else "login.failed", name)
+        return found
+
+    session = service.write(work)
+    if session is None:
+        raise DeniedError("name and password must be those of a user, these are not")
+    return session
+
+
+def follow_link(service: Service, code: str, address: str) -> Session:
+    """Log in with the code of a login link; as `open_session` otherwise."""
+
+    def work(connection: Connection) -> Session | None:
+        found = sessions.follow(connection, code, address)
+        audit.record(connection, found.principal if found else None, "login.link" if found else "login.failed", "link")
+        return found
+
+    session = service.write(work)
+    if session is None:
+        raise DeniedError("a login link is valid once and for ten minutes, this one is not")
+    return session
+
+
+def set_cookie(response: Response, settings: Settings, session: Session) -> None:
+    """Give the browser its session."""
+    response.set_cookie(
+        cookie_name(settings),
+        session.secret,
+        max_age=int(LIFE),
+        path="/",
+        secure=settings.secure,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def clear_cookie(response: Response, settings: Settings) -> None:
+    """Take the browser's session away."""
+    response.delete_cookie(cookie_name(settings), path="/", secure=settings.secure, httponly=True, samesite="lax")
+
+
+def who_of(principal: Any) -> answers.Who:
+    """Who asks, as an answer."""
+    facts = ("user", "name", "team", "role", "scope", "csrf")
+    return answers.Who.model_validate({name: getattr(principal, name) for name in facts})

@@ -1,0 +1,1 @@
+"""Uploads: received within limits, converted to Parquet in a process of their own, previewed."""

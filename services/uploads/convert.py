@@ -1,0 +1,82 @@
+"""``python -m services.uploads.convert``: the process that reads an uploaded file, with little to lose.
+
+It reads a JSON object from stdin (``file``, ``suffix``, ``out``, ``limits``), gives up what it does not need, and
+writes one JSON object to stdout: the table's ``rows``, ``columns`` and ``schema``, or the ``problem`` with the file.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+_NEW_USER, _NEW_NET = 0x10000000, 0x40000000
+_LARGEST_OUTPUT = 8_000_000_000
+_OPEN_FILES = 64
+
+
+def main() -> int:
+    """Convert one file; 0 where that worked, 2 for a file that cannot be used."""
+    job = json.load(sys.stdin)
+    _confine(int(job["limits"]["memory"]), int(job["limits"]["seconds"]))
+    from losssearch.errors import DataError, LossSearchError
+
+    try:
+        found = _converted(job)
+    except LossSearchError as error:
+        lacking = isinstance(error.__cause__, MemoryError)
+        return _answer({"problem": _too_large(job) if lacking else str(error)}, 2)
+    except MemoryError:
+        return _answer({"problem": _too_large(job)}, 2)
+    except Exception as error:  # noqa: BLE001  (a falsified file makes readers raise anything)
+        return _answer({"problem": str(DataError(f"the file is not a table: {' '.join(str(error).split())[:200]}"))}, 2)
+    return _answer(found, 0)
+
+
+def _converted(job: dict[str, Any]) -> dict[str, Any]:
+    import pyarrow as pa
+
+    from services.uploads.limits import Limits
+    from services.uploads.preview import preview
+    from services.uploads.tables import write_parquet
+
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    path, out = Path(job["file"]), Path(job["out"])
+    rows, columns, notes = write_parquet(path, job["suffix"], out, Limits(**job["limits"]))
+    schema = preview(out, len(columns))
+    schema["notes"] = [*notes, *schema["notes"]]
+    return {"rows": rows, "columns": len(columns), "schema": schema}
+
+
+def _confine(memory: int, seconds: int) -> None:
+    """Limit memory, CPU time and output, and leave the network where the kernel lets an ordinary user do so."""
+    for what, most in (
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, _LARGEST_OUTPUT),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+    ):
+        hard = resource.getrlimit(what)[1]
+        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (allowed, allowed))
+    ctypes.CDLL(None, use_errno=True).unshare(_NEW_USER | _NEW_NET)
+
+
+def _too_large(job: dict[str, Any]) -> str:
+    return f"a table that is uploaded must be read within {job['limits']['memory']:,} bytes of memory; this takes more"
+
+
+def _answer(found: dict[str, Any], code: int) -> int:
+    sys.stdout.write(json.dumps(found, allow_nan=False))
+    sys.stdout.flush()
+    return code
+
+
+if __name__ == "__main__":
+    os._exit(main())  # at once: threads of libraries have nothing left to do
