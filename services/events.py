@@ -36,10 +36,10 @@ class Event:
     at: float = 0.0
 
 
-def write(connection: Connection, search: str, events: Sequence[Event]) -> None:
-    """Add the events of a search that are not there yet; secrets are taken out."""
+def write(connection: Connection, search: str, events: Sequence[Event]) -> int:
+    """Add the events of a search that are not there yet, without secrets, and return how many those were."""
     if not events:
-        return
+        return 0
     at = now(connection)
     rows = [
         {
@@ -53,7 +53,7 @@ def write(connection: Connection, search: str, events: Sequence[Event]) -> None:
         for one in events
     ]
     insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(event)
-    connection.execute(insert.on_conflict_do_nothing(), rows)
+    return len(connection.execute(insert.on_conflict_do_nothing().returning(event.c.id), rows).all())
 
 
 def read(connection: Connection, search: str, after: int = 0, limit: int = _A_TIME) -> list[Event]:

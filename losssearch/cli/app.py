@@ -24,6 +24,7 @@ from losssearch.cli.metrics import metrics
 from losssearch.cli.output import fail
 from losssearch.cli.report import report
 from losssearch.cli.search import search
+from losssearch.cli.serve import serve
 from losssearch.cli.spaces import spaces
 from losssearch.cli.terms import terms
 from losssearch.cli.ui import ui
@@ -80,6 +81,9 @@ def _root(
 for _command in (search, leaderboard, report, export, terms, metrics, spaces, ui, doctor):
     app.command(_command.__name__, cls=_Command)(_command)
 app.add_typer(db, name="db", cls=_Group)
+for _part in serve.registered_commands:
+    _part.cls = _Command
+app.add_typer(serve, name="serve", cls=_Group)
 
 
 @guarded()

@@ -18,32 +18,30 @@ _SWEPT = 100
 
 @dataclass(frozen=True)
 class Claim:
-    """A search that a worker holds. ``attempt`` and ``holder`` stand in each of its writes.
-
-    ``progress`` is how many trials had ended when it was claimed.
-    """
+    """A search that a worker holds. ``attempt`` and ``holder`` stand in each of its writes."""
 
     search: str
     attempt: int
     holder: str
     team: str
+    team_name: str
     dataset: str
     name: str
     request: dict[str, Any]
-    progress: int
 
 
-def claim(database: Database, holder: str, *, lease: float = LEASE) -> Claim | None:
+def claim(database: Database, holder: str, *, lease: float = LEASE, patient: bool = True) -> Claim | None:
     """Take the next search that may run; None where there is none.
 
     Args:
         database: the service's.
         holder: a name that no other claim has had, such as that of `services.database.new_id`.
         lease: seconds until another may take it, unless `beat` is called.
+        patient: whether to wait for a server that restarts.
     """
-    if not database.run(_may_be_any, reads=True):
+    if not database.run(_may_be_any, reads=True, patient=patient):
         return None
-    return database.run(lambda connection: _claim(connection, holder, lease))
+    return database.run(lambda connection: _claim(connection, holder, lease), patient=patient)
 
 
 def _waiting(at: float) -> ColumnElement[bool]:
@@ -63,10 +61,13 @@ def _claim(connection: Connection, holder: str, lease: float) -> Claim | None:
     mine = and_(search.c.holder == holder, search.c.state.in_(ACTIVE))
     row = connection.execute(select(search).where(mine)).mappings().first()
     if row is not None:  # the answer to an earlier commit was lost
-        return _made(row, row["attempt"], holder)
+        name = connection.execute(select(team.c.name).where(team.c.id == row["team_id"])).scalar_one()
+        return _made(row, row["attempt"], holder, name)
     _sweep(connection)
     for identifier in _teams(connection):
-        row = _next_of(connection, identifier)
+        # Claims for one team come one after the other, so that its limit holds; other writers need not wait for them.
+        own = connection.execute(select(team).where(team.c.id == identifier).with_for_update(key_share=True)).one()
+        row = _next_of(connection, identifier, own.max_running)
         if row is None:
             continue
         at = now(connection)
@@ -81,7 +82,7 @@ def _claim(connection: Connection, holder: str, lease: float) -> Claim | None:
             lost=lost,
             started=row["started"] or at,
         )
-        return _made(row, row["attempt"] + 1, holder)
+        return _made(row, row["attempt"] + 1, holder, own.name)
     return None
 
 
@@ -95,7 +96,7 @@ def _sweep(connection: Connection) -> None:
         if row["state"] == CANCELLING:
             change(connection, row, state=CANCELLED, **ended)
         else:
-            told = f"its worker was lost {MOST_LOST + 1} times in a row, without a trial that ended in between"
+            told = f"its worker was lost {MOST_LOST + 1} times in a row, without any progress in between"
             change(connection, row, state=FAILED, message=told, **ended)
 
 
@@ -119,12 +120,8 @@ def _running(at: float) -> ColumnElement[bool]:
     return and_(search.c.state.in_(ACTIVE), search.c.lease_until >= at)
 
 
-def _next_of(connection: Connection, identifier: str) -> RowMapping | None:
+def _next_of(connection: Connection, identifier: str, allowed: int) -> RowMapping | None:
     """The next search of a team, locked; None where it has as many running ones as it may have."""
-    # Claims for one team come one after the other, so that its limit holds; other writers need not wait for them.
-    allowed = connection.execute(
-        select(team.c.max_running).where(team.c.id == identifier).with_for_update(key_share=True)
-    ).scalar_one()
     at = now(connection)
     ours = search.c.team_id == identifier
     running = connection.execute(select(func.count()).select_from(search).where(ours, _running(at))).scalar_one()
@@ -140,14 +137,14 @@ def _next_of(connection: Connection, identifier: str) -> RowMapping | None:
     return connection.execute(found).mappings().first()
 
 
-def _made(row: RowMapping, attempt: int, holder: str) -> Claim:
+def _made(row: RowMapping, attempt: int, holder: str, team_name: str) -> Claim:
     return Claim(
         search=row["id"],
         attempt=attempt,
         holder=holder,
         team=row["team_id"],
+        team_name=team_name,
         dataset=row["dataset_id"],
         name=row["name"],
         request=row["request"],
-        progress=row["done"],
     )

@@ -55,16 +55,15 @@ def beat(
 
     def work(connection: Connection) -> Beat:
         row = _held(connection, claim)
-        until = {"lease_until": now(connection) + lease}
+        until: dict[str, Any] = {"lease_until": now(connection) + lease}
+        if events.write(connection, claim.search, told):
+            until["lost"] = 0  # who comes further is no victim of a fault that kills every worker
         known = {} if progress is None else asdict(progress)
         changed = {name: value for name, value in known.items() if value is not None and value != row[name]}
         if changed:
-            # Who comes further is no victim of a fault that kills every worker.
-            reset = {"lost": 0} if changed.get("done", 0) > row["done"] else {}
-            change(connection, row, **changed, **reset, **until)
+            change(connection, row, **changed, **until)
         else:
             connection.execute(update(search).where(search.c.id == claim.search).values(until))
-        events.write(connection, claim.search, told)
         return Beat(bool(row["cancel"]))
 
     return database.run(work, patient=patient)
@@ -144,7 +143,7 @@ def retry_later(
     return _once(database, claim, work)
 
 
-def watch(database: Database, claims: Sequence[Claim]) -> dict[str, Beat | None]:
+def watch(database: Database, claims: Sequence[Claim], *, patient: bool = True) -> dict[str, Beat | None]:
     """For each search of ``claims`` whether it is to be cancelled, in one read; None where it is another's."""
 
     def work(connection: Connection) -> dict[str, Beat | None]:
@@ -158,7 +157,7 @@ def watch(database: Database, claims: Sequence[Claim]) -> dict[str, Beat | None]
             answer[claim.search] = Beat(bool(row.cancel)) if row is not None and held else None
         return answer
 
-    return database.run(work, reads=True) if claims else {}
+    return database.run(work, reads=True, patient=patient) if claims else {}
 
 
 def _end(

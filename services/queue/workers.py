@@ -32,9 +32,10 @@ def enter(connection: Connection, identifier: str, slots: int) -> None:
     )
 
 
-def seen(connection: Connection, identifier: str) -> None:
-    """Note that a worker lives."""
-    connection.execute(update(worker).where(worker.c.id == identifier).values(seen=now(connection)))
+def seen(connection: Connection, identifier: str, slots: int) -> None:
+    """Note that a worker lives; one that could not be added before is added."""
+    if not connection.execute(update(worker).where(worker.c.id == identifier).values(seen=now(connection))).rowcount:
+        enter(connection, identifier, slots)
 
 
 def leave(connection: Connection, identifier: str) -> None:

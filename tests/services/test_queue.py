@@ -140,22 +140,22 @@ def test_beats_keep_a_lease(house: House) -> None:
 def test_a_search_that_kills_its_workers_fails_at_last(house: House) -> None:
     search = house.submit()
     held = take(house.database)
-    beat(house.database, held, Progress(done=2))
-    for _ in range(MOST_LOST):
+    for done in range(MOST_LOST):
+        beat(house.database, held, Progress(done=done), [Event("trial", trial=0)])
         expire(house, search)
         held = take(house.database)
     assert held.attempt == MOST_LOST + 1
     expire(house, search)
     assert claim(house.database, new_id()) is None
     assert house.row(search)["state"] == "failed"
-    assert "lost 6 times in a row, without a trial" in house.row(search)["message"]
+    assert "lost 6 times in a row, without any progress" in house.row(search)["message"]
 
 
 def test_progress_forgives_lost_workers(house: House) -> None:
     search = house.submit()
     held = take(house.database)
-    for done in range(MOST_LOST + 3):
-        beat(house.database, held, Progress(done=done))
+    for number in range(MOST_LOST + 3):
+        beat(house.database, held, None, [Event("trial", trial=number)])
         expire(house, search)
         held = take(house.database)
     assert house.row(search)["state"] == "running"
@@ -332,7 +332,7 @@ def test_workers_are_listed_while_they_live(house: House) -> None:
     names = [new_id(), new_id()]
     for name in names:
         house.database.run(lambda connection, name=name: enter(connection, name, 2))
-    house.database.run(lambda connection: seen(connection, names[0]))
+    house.database.run(lambda connection: seen(connection, names[0], 2))
     assert sorted(listed()) == sorted(names)
     house.database.run(lambda connection: leave(connection, names[0]))
     house.database.run(lambda connection: connection.execute(update(schema.worker).values(seen=0)))

@@ -1,0 +1,68 @@
+"""The programs of the service: the API, and a worker."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+
+from services import migrations
+from services.database import open_database
+from services.settings import Settings
+
+_CLOSE = 10
+"""Seconds that open connections have where the API ends."""
+
+
+def api(settings: Settings, host: str, port: int) -> None:
+    """Serve the API and the pages until a signal ends it.
+
+    Raises:
+        DataError: the tables are not of this version.
+        ConnectionLostError: the database does not answer.
+    """
+    import uvicorn
+
+    from services.api.app import create_app
+
+    with suppress(KeyboardInterrupt):
+        uvicorn.run(
+            create_app(settings),
+            host=host,
+            port=port,
+            access_log=False,  # it would hold login links
+            server_header=False,
+            timeout_graceful_shutdown=_CLOSE,
+            log_level="warning",
+        )
+
+
+def worker(settings: Settings) -> None:
+    """Run searches until a signal ends it; what runs then is given back.
+
+    Raises:
+        DataError: the tables are not of this version.
+        ConnectionLostError: the database does not answer.
+    """
+    from services.worker import Supervisor
+
+    log_to_stderr()
+    settings.searches.mkdir(parents=True, exist_ok=True)
+    database = open_database(settings.database_url, note=logging.getLogger(__name__).warning)
+    try:
+        migrations.check(database)
+        supervisor = Supervisor(settings, database)
+        supervisor.listen()
+        supervisor.run()
+    finally:
+        database.close()
+
+
+def log_to_stderr() -> None:
+    """Log to stderr, a line each, with times in UTC."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
+    )
+    logging.Formatter.converter = time.gmtime
+    for noisy in ("alembic", "sqlalchemy"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

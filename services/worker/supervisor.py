@@ -1,0 +1,136 @@
+"""The supervisor: claims searches for its free slots, starts a thread and a process for each, and ends them all."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import TypeVar
+
+from losssearch.errors import ConnectionLostError
+from losssearch.storage.engine import Database
+from services import events
+from services.database import new_id
+from services.queue import claim, leave, seen, watch
+from services.settings import Settings
+from services.worker.run import Run
+from services.worker.timing import TIMING, Timing
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CHILD = (sys.executable, "-m", "services.child")
+"""The command of a study's process."""
+
+_SEEN = 10.0
+_PRUNE = 3600.0
+
+
+class Supervisor:
+    """Runs searches until it is asked to stop.
+
+    Args:
+        settings: of the service; ``slots`` is how many searches run at once.
+        database: of the service, open.
+        command: starts the process of a study, which reads its job from its standard input.
+        timing: what is waited for, and how long.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, *, command: Sequence[str] = CHILD, timing: Timing = TIMING
+    ) -> None:
+        self._settings, self._database, self._command, self._timing = settings, database, command, timing
+        self._worker = new_id()
+        self._runs: list[Run] = []
+        self._stop = threading.Event()
+        self._asked = 0
+        self._over = threading.Event()
+        self._due = {"seen": 0.0, "prune": 0.0}
+
+    def stop(self) -> None:
+        """Ask it to end: studies are interrupted and given back; asked twice, they are killed."""
+        self._asked += 1
+        self._stop.set()
+
+    def listen(self) -> None:
+        """Let the signals that end a program ask this one to stop."""
+
+        def handler(_number: int, _frame: FrameType | None) -> None:
+            self.stop()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, handler)
+
+    def run(self) -> None:
+        """Work until `stop` is called, and give back what has not ended by then."""
+        watchdog = threading.Thread(target=self._guard, name="leases", daemon=True)
+        watchdog.start()
+        log.info("worker %s with %d slots", self._worker, self._settings.slots)
+        try:
+            while not self._stop.is_set():
+                self._patiently(self._turn)
+                self._stop.wait(self._timing.poll)
+        finally:
+            self._end()
+            self._over.set()
+            watchdog.join()
+
+    def _turn(self) -> None:
+        """One look: at what has ended, at what is to be cancelled, and for more to run."""
+        self._runs = [run for run in self._runs if run.is_alive()]
+        found = watch(self._database, [run.claim for run in self._runs], patient=False)
+        for run in self._runs:
+            # One that has written its end meanwhile holds its search still.
+            run.heard(found[run.claim.search])
+        while len(self._runs) < self._settings.slots and not self._stop.is_set():
+            if (claimed := claim(self._database, new_id(), lease=self._timing.lease, patient=False)) is None:
+                break
+            run = Run(claimed, self._database, self._settings, self._command, self._timing)
+            self._runs.append(run)
+            run.start()
+        self._every(
+            "seen",
+            _SEEN,
+            lambda: self._database.run(
+                lambda connection: seen(connection, self._worker, self._settings.slots), patient=False
+            ),
+        )
+        self._every("prune", _PRUNE, lambda: self._database.run(events.prune, patient=False))
+
+    def _every(self, what: str, seconds: float, work: Callable[[], object]) -> None:
+        if (now := time.monotonic()) >= self._due[what]:
+            work()
+            self._due[what] = now + seconds
+
+    def _patiently(self, work: Callable[[], object]) -> None:
+        """Do ``work``; where the database cannot be reached say so, and leave it to the next turn."""
+        try:
+            work()
+        except ConnectionLostError as error:
+            log.warning("%s", error)
+
+    def _guard(self) -> None:
+        """End studies whose lease could not be renewed. Waits for no database: nothing here may."""
+        while not self._over.wait(min(1.0, self._timing.poll)):
+            for run in tuple(self._runs):
+                if run.is_alive():
+                    run.check_lease()
+
+    def _end(self) -> None:
+        for run in self._runs:
+            run.stop()
+        until = time.monotonic() + self._timing.stop + self._timing.kill
+        while any(run.is_alive() for run in self._runs) and time.monotonic() < until:
+            if self._asked > 1:
+                for run in self._runs:
+                    run.kill()
+            time.sleep(0.05)
+        for run in self._runs:
+            run.kill()
+        self._patiently(lambda: self._database.run(lambda connection: leave(connection, self._worker), patient=False))
+        log.info("worker %s ended", self._worker)
