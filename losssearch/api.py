@@ -25,6 +25,7 @@ from losssearch.progress import progress
 from losssearch.publishing.publisher import Publishing
 from losssearch.redaction import guarded
 from losssearch.request import Call, Request, request_of, takes_options
+from losssearch.storage.lease import Job
 from losssearch.storage.records import TrialState
 from losssearch.study.budget import UNLIMITED
 from losssearch.study.context import Context
@@ -55,6 +56,7 @@ def search(given: dict[str, Any]) -> SearchResult:  # noqa: D417  (the parameter
         ConstraintUnmetError: the study finished, but no candidate satisfies the constraint; its ``result`` is the
             closest.
         ConnectionLostError: a worker, store or tracking server was lost; the state is saved.
+        StudyHeldError: another process drives the study that is to be resumed.
         InterruptedStudyError: Ctrl-C; the state is saved.
 
     Example:
@@ -82,16 +84,20 @@ def _refuse_model(model: Any) -> None:
 
 
 @guarded()
-def run(options: Request, observer: Observer) -> SearchResult:
-    """Run the study of ``options``; see `search`. It stops where `losssearch.stopping.current` is asked to."""
+def run(options: Request, observer: Observer, *, job: Job | None = None) -> SearchResult:
+    """Run the study of ``options``; see `search`. It stops where `losssearch.stopping.current` is asked to.
+
+    ``job`` is for a queue of jobs: of one job, the driver of a newer attempt takes the study over at once, and the next
+    write of the older one's raises `ConnectionLostError`.
+    """
     watched = Recorder(observer)  # which may be a user's own, without some of the methods
     with stopping.stoppable():
-        return _run(options, watched)
+        return _run(options, watched, job)
 
 
-def _run(options: Request, observer: Observer) -> SearchResult:
+def _run(options: Request, observer: Observer, job: Job | None) -> SearchResult:
     stop = stopping.current()
-    assembled = assemble(options, observer)
+    assembled = assemble(options, observer, job)
     context, out = assembled.context, assembled.out
     status: Literal["FINISHED", "KILLED", "FAILED"] = "FAILED"
     publishing = Publishing(context, out, assembled.entered, assembled.privacy)

@@ -15,7 +15,7 @@ from losssearch.assembly import RUNS
 from losssearch.assembly.claim import Claim, read_claim
 from losssearch.assembly.command import naming_imports
 from losssearch.assembly.finished import restore
-from losssearch.errors import DataError, InputError, OptionError, shown
+from losssearch.errors import DataError, InputError, OptionError, StudyHeldError, shown
 from losssearch.export.boosting import write_objective
 from losssearch.export.bundle import load_loss
 from losssearch.export.writing import unwritable, write_whole
@@ -251,10 +251,10 @@ def _restored(out: Path, found: dict[str, Any] | None, storage: str | None) -> S
     """The result, after its files were written again from the store."""
     try:
         result = restore(out, storage=storage)
-    except InputError:
+    except (InputError, StudyHeldError):
         if found is None:
             raise
-        result = None  # a folder copied without its store can still show what it has
+        result = None  # a folder copied without its store, or whose study is being resumed, can still show what it has
     if result is not None:
         return SearchResult(result, out)
     if found is not None:

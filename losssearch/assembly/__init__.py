@@ -9,18 +9,22 @@ from losssearch.assembly.surroundings import Assembled
 from losssearch.errors import OptionError
 from losssearch.plugins import load_imports, load_installed
 from losssearch.request import Request
+from losssearch.storage.lease import Job
 from losssearch.study.observer import Observer
 from losssearch.training.user_function import TrainFunction
 
 __all__ = ["RUNS", "Assembled", "assemble"]
 
 
-def assemble(options: Request, observer: Observer) -> Assembled:
-    """Check everything, and only then write anything; raise `InputError` for what cannot be used."""
-    if not options.resume:
+def assemble(options: Request, observer: Observer, job: Job | None = None) -> Assembled:
+    """Check everything, and only then write anything; raise `InputError` for what cannot be used.
+
+    ``job``: what this process works for, whose next attempt may take the study from it.
+    """
+    if options.resume is not True:
         _check_source(options)
     load_installed(observer.note)
-    place = Place(options)
+    place = Place(options, job)
     try:
         load_imports(place.options.imports)
         source = _check_source(place.options)

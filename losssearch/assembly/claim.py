@@ -22,6 +22,7 @@ from losssearch.assembly.command import Command
 from losssearch.errors import ConnectionLostError, DataError, OptionError
 from losssearch.export.writing import FULL, PREFIX, write_whole
 from losssearch.option_names import option
+from losssearch.storage.lease import Job, new_holder
 
 CLAIM = "study.json"
 
@@ -46,6 +47,10 @@ class Claim:
     begun: bool = False
     made: tuple[Path, ...] = ()
     """Folders that were made for it, the innermost first."""
+    job: Job | None = None
+    """What the claiming process works for: the next attempt of that may take over the claim of one that is alive."""
+    driver: str = ""
+    """Of a claim that was read: the process that made it, by the job that it works for."""
     _lock: int | None = None
 
     def begin(self, command: Command) -> None:
@@ -65,7 +70,7 @@ class Claim:
     def withdraw(self) -> None:
         """Leave the folder as it was found, where the study has not begun."""
         if not self.begun:
-            if self._lock is not None:
+            if self._lock is not None and _is_at(self._lock, self.out / CLAIM):
                 with suppress(OSError):
                     (self.out / CLAIM).unlink()
             for folder in self.made:
@@ -77,6 +82,7 @@ class Claim:
         content = {
             "study": self.study,
             "id": self.id,
+            **({} if self.job is None else {"driver": new_holder(self.job)}),
             "begun": self.begun,
             "version": __version__,
             "command": asdict(self.command),
@@ -86,7 +92,7 @@ class Claim:
 
     def place(self) -> None:
         """Put the claim into the folder, locked; raise `TakenError` where another search was faster."""
-        with _dead_claim(self.out) as dead:
+        with _dead_claim(self.out, self.job) as dead:
             name = f"{PREFIX}{uuid.uuid4().hex}" if dead else CLAIM
             try:
                 descriptor = os.open(self.out / name, os.O_RDWR | _FRESH, 0o666)
@@ -107,7 +113,7 @@ class Claim:
                 raise
 
 
-def claim_folder(out: Path, study: str, command: Command) -> Claim:
+def claim_folder(out: Path, study: str, command: Command, job: Job | None = None) -> Claim:
     """Claim a folder, which is made where it is missing, for a new study.
 
     Raises:
@@ -115,7 +121,8 @@ def claim_folder(out: Path, study: str, command: Command) -> Claim:
         ConnectionLostError: the disk is full.
     """
     check_free(out)
-    claim = Claim(out, study, command, made=tuple(path for path in (out, *out.parents) if not path.exists()))
+    made = tuple(path for path in (out, *out.parents) if not path.exists())
+    claim = Claim(out, study, command, made=made, job=job)
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
         try:
@@ -126,15 +133,15 @@ def claim_folder(out: Path, study: str, command: Command) -> Claim:
     return claim
 
 
-def resumed_claim(out: Path) -> Claim | None:
+def resumed_claim(out: Path, job: Job | None = None) -> Claim | None:
     """The claim of a study that is to be resumed; None in the folder of an older version.
 
-    Raises `OptionError` where its search is starting just now.
+    Raises `StartingError` where its search is starting just now, unless for an earlier attempt of ``job``.
     """
     check_places(out)
     claim = read_claim(out)
     if claim is not None and not claim.begun:
-        fresh = Claim(out, claim.study, claim.command, claim.id)
+        fresh = Claim(out, claim.study, claim.command, claim.id, job=job)
         with _writing(out):
             fresh.place()
         return fresh
@@ -162,7 +169,8 @@ def read_claim(out: Path) -> Claim | None:
         content = json.loads(text)
         command = content["command"]
         made = Command(dict(command["options"]), tuple(command["hidden"]), tuple(command["unkept"]))
-        return Claim(out, str(content["study"]), made, str(content["id"]), bool(content["begun"]))
+        begun, driver = bool(content["begun"]), str(content.get("driver", ""))
+        return Claim(out, str(content["study"]), made, str(content["id"]), begun, driver=driver)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -210,6 +218,10 @@ class TakenError(OptionError):
     """The folder belongs to another study."""
 
 
+class StartingError(TakenError):
+    """The folder belongs to a study that another process is starting just now."""
+
+
 def taken(out: Path, *, starting: bool = False) -> TakenError:
     """That the folder belongs to a study, by its name where it is known."""
     try:
@@ -224,7 +236,9 @@ def taken(out: Path, *, starting: bool = False) -> TakenError:
         name = ""
     whose = f"the study {name!r}" if name else "a study"
     if starting:
-        return TakenError(f"{out} is taken by {whose}, which another search is starting: give another {option('out')}")
+        return StartingError(
+            f"{out} is taken by {whose}, which another search is starting: give another {option('out')}"
+        )
     return TakenError(f"{out} holds {whose}: resume it with {option('resume', True)}, or give another {option('out')}")
 
 
@@ -246,8 +260,10 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 @contextmanager
-def _dead_claim(out: Path) -> Iterator[bool]:
+def _dead_claim(out: Path, job: Job | None) -> Iterator[bool]:
     """Hold the claim of a process that died before its study began; False where there is no claim.
+
+    A process that works for an earlier attempt of ``job`` counts as dead.
 
     Raises `OptionError` where the folder belongs to a study, or to a process that is alive.
     """
@@ -259,7 +275,9 @@ def _dead_claim(out: Path) -> Iterator[bool]:
             return
         try:
             if not _lock(descriptor):
-                raise taken(out, starting=True)
+                claim = read_claim(out)
+                if job is None or claim is None or not job.follows(claim.driver):
+                    raise taken(out, starting=True)
             if not _is_at(descriptor, out / CLAIM):
                 continue  # it was replaced meanwhile: look again
             claim = read_claim(out)

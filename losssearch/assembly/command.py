@@ -123,6 +123,39 @@ def recalled(options: Request, command: Command, study: str) -> Request:
     return found
 
 
+def repeated(options: Request, command: Command, study: str) -> Request:
+    """The options of a study that is resumed by the command which would also have started it: those of that command.
+
+    A number of trials and a time budget that are the same as before do not ask for more.
+
+    Raises `OptionError` for an option that is not what it was, be it that it is left out now.
+    """
+    now, defaults = command_of(options).options, {one.name: one.default for one in fields(options)}
+    for name in sorted((now.keys() | command.options.keys()) - set(command.unkept)):
+        if name not in OPTIONS or OPTIONS[name].resumed != "same":
+            continue
+        if OPTIONS[name].inferred and not (name in now and name in command.options):
+            continue
+        _refuse_another(name, command.options, now, defaults, study)
+    if options.storage is None:
+        _refuse_another("storage", command.options, now, defaults, study)
+    more = {name for name in ("trials", "time_budget") if now.get(name) != command.options.get(name)}
+    return replace(options, explicit=frozenset(explicit_in(options) - {"trials", "time_budget"} | more))
+
+
+def _refuse_another(
+    name: str, before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any], study: str
+) -> None:
+    """Raise `OptionError` where an option is not what it was."""
+    was, found = (given.get(name, _json(name, defaults[name])) for given in (before, now))
+    if was != found:
+        raise OptionError(
+            f"{option('resume', 'auto')} continues a study with the options that it was started with: {study!r} was "
+            f"started with {option(name)} {_told(was)}, got {_told(found)}; repeat the first command, or start another "
+            f"study with another {option('out')}"
+        )
+
+
 @contextmanager
 def naming_imports(command: Command | None) -> Iterator[None]:
     """Say which modules a study was started with, where it cannot be read without them.

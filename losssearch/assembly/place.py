@@ -7,12 +7,22 @@ from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
 
-from losssearch.assembly.claim import CLAIM, Claim, TakenError, claim_folder, resumed_claim
-from losssearch.assembly.command import command_of, explicit_in, recalled
-from losssearch.errors import InputError, OptionError
+from losssearch.assembly.claim import (
+    CLAIM,
+    Claim,
+    StartingError,
+    TakenError,
+    check_places,
+    claim_folder,
+    read_claim,
+    resumed_claim,
+)
+from losssearch.assembly.command import command_of, explicit_in, recalled, repeated
+from losssearch.errors import DataError, InputError, OptionError, StudyHeldError
 from losssearch.option_names import option
 from losssearch.redaction import redact
 from losssearch.request import Request
+from losssearch.storage.lease import Job
 from losssearch.storage.sql import SqlStore
 
 RUNS = Path("losssearch-runs")
@@ -22,20 +32,24 @@ class Place:
     """The name and folder of the study of ``options``.
 
     They are claimed at once where the user names one of them, else by `settle`, as they then come from the data.
-    The ``options`` of a resume are completed by those that the study was started with.
+    The ``options`` of a resume are completed by those that the study was started with. ``job``: what this process works
+    for, see `losssearch.storage.lease.Job`.
 
     Raises:
         OptionError: the folder belongs to another study or cannot be used, there is nothing to resume, or an option is
             not what the study was started with.
-        ConnectionLostError: the disk is full.
+        StudyHeldError: another process drives the study that is to be resumed, or starts it just now.
+        ConnectionLostError: the disk is full, or the study's store cannot be reached.
     """
 
-    def __init__(self, options: Request) -> None:
+    def __init__(self, options: Request, job: Job | None = None) -> None:
         self.options = replace(options, explicit=frozenset(explicit_in(options)))
+        self.job = job
+        self._fresh = True  # whether the claim, if there is one, is that of a new study
         self.claim: Claim | None = None
         self.study, self.out = options.study or "", _asked(options)
         if self.out is None:
-            if options.resume and options.data is None and options.train is None:
+            if options.resume is True and options.data is None and options.train is None:
                 raise OptionError(
                     f"{option('resume', True)} needs the study's folder, {option('out')}, or its name, "
                     f"{option('study')}"
@@ -43,8 +57,7 @@ class Place:
         elif options.resume:
             self._resume(self.out)
         else:
-            self.study = self.study or _name_of(self.out)
-            self.claim = claim_folder(self.out, self.study, command_of(options))
+            self._claim(self.out)
 
     def settle(self, basis: str) -> None:
         """Choose name and folder from ``basis``, with a number where it is taken, unless the user named one of them."""
@@ -61,7 +74,7 @@ class Place:
             if name in stored or (RUNS / name).is_symlink():
                 continue
             try:
-                self.claim = claim_folder(RUNS / name, name, command_of(self.options))
+                self.claim = claim_folder(RUNS / name, name, command_of(self.options), self.job)
             except TakenError:
                 continue
             self.study, self.out = name, RUNS / name
@@ -80,14 +93,43 @@ class Place:
 
     def give_up(self, error: BaseException) -> None:
         """Leave the folder as it was where the input was at fault; else leave the claim for a resume."""
-        if self.claim is not None and isinstance(error, InputError) and not self.options.resume:
+        if self.claim is not None and isinstance(error, InputError) and self._fresh:
             self.claim.withdraw()
         elif self.claim is not None:
             self.claim.leave()
 
+    def _claim(self, out: Path) -> None:
+        self._fresh = True
+        self.study = self.study or _name_of(out)
+        self.claim = claim_folder(out, self.study, command_of(self.options), self.job)
+
     def _resume(self, out: Path) -> None:
+        """Take the study in a folder; with ``auto``, claim the folder for a new one where there is none."""
+        for last in (False, False, True):
+            try:
+                if self.options.resume == "auto" and self._is_new(out):
+                    self._claim(out)
+                else:
+                    self._continue(out)
+                break
+            except StartingError as error:
+                raise StudyHeldError(str(error)) from None
+            except TakenError:  # what was starting has started meanwhile
+                if last:
+                    raise
+
+    def _is_new(self, out: Path) -> bool:
+        """Whether no study was begun, or is being begun, in the folder; a store of the user's may know it without."""
+        check_places(out)
+        claim = read_claim(out)
+        if claim is not None:
+            return not claim.study
+        return not (out / "study.db").exists() and (self.study or _name_of(out)) not in self._stored()
+
+    def _continue(self, out: Path) -> None:
+        self._fresh = False
         asked = self.options
-        self.claim = resumed_claim(out)
+        self.claim = resumed_claim(out, self.job)
         if self.claim is None or not self.claim.study:
             if self.claim is not None:
                 self.claim.leave()
@@ -100,6 +142,7 @@ class Place:
                     f"{CLAIM} that would keep it"
                 )
             self.study = self.study or self._only(out) or _name_of(out)
+            self._refuse_held(out)
             return
         if asked.study not in (None, self.claim.study):
             self.claim.leave()
@@ -107,13 +150,28 @@ class Place:
                 f"{out} holds the study {self.claim.study!r}, got {option('study', asked.study)}: leave it out"
             )
         try:
-            self.options = replace(recalled(asked, self.claim.command, self.claim.study), out=out)
+            if asked.resume is True:
+                self.options = replace(recalled(asked, self.claim.command, self.claim.study), out=out)
+            elif self.claim.begun:
+                self.options = repeated(asked, self.claim.command, self.claim.study)
+            self.study = self.claim.study
+            if self.claim.begun:
+                self._refuse_held(out)
             if asked.data is None:
                 _check_data(self.options.data, out)
         except BaseException:
             self.claim.leave()
             raise
-        self.study = self.claim.study
+
+    def _refuse_held(self, out: Path) -> None:
+        """Raise `StudyHeldError` where another process drives the study, before its data are read."""
+        if self.options.storage is None and not (out / "study.db").exists():
+            return
+        store = SqlStore(self.options.storage or f"sqlite:///{out / 'study.db'}", create=False, job=self.job)
+        try:
+            store.refuse_held(self.study)
+        finally:
+            store.close()
 
     def _only(self, out: Path) -> str:
         """The name of the one study in the folder's own store; empty where there is none, or are several."""
@@ -130,7 +188,10 @@ class Place:
         """Names that are taken in a store of the user's, which may hold studies of other folders."""
         if self.options.storage is None:
             return set()
-        store = SqlStore(self.options.storage)
+        try:
+            store = SqlStore(self.options.storage, create=False)
+        except DataError:  # none yet, or one that cannot be used, which is said where it is opened to be written
+            return set()
         try:
             return set(store.studies())
         finally:

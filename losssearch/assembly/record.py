@@ -47,7 +47,11 @@ def enter(store: Store, settings: StudySettings, place: Place) -> Entered:
         created = datetime.now(UTC).isoformat(timespec="seconds")
         known = {} if claim is None else {ID: claim.id}
         entry = config | {"trials": settings.trials} | known
-        store.create_study(StudyRecord(settings.study, entry, __version__, created))
+        try:
+            store.create_study(StudyRecord(settings.study, entry, __version__, created))
+        except OptionError:  # an earlier attempt of the same job, which is not dead, was faster
+            if not options.resume or settings.study not in store.studies():
+                raise
     record = store.study(settings.study)
     if claim is not None and record.config.get(ID, claim.id) != claim.id:
         raise OptionError(

@@ -64,7 +64,8 @@ def open_surroundings(
     """The first writing of a study but its claim: all that could be checked was checked before."""
     options, out = place.options, place.folder
     check_tracking(options)
-    store = SqlStore(options.storage or f"sqlite:///{out / 'study.db'}", create=place.may_be_new, note=observer.note)
+    url = options.storage or f"sqlite:///{out / 'study.db'}"
+    store = SqlStore(url, create=place.may_be_new, note=observer.note, job=place.job)
     tracker: Tracker = SilentTracker()
     executor: Executor = InProcessExecutor()
     try:

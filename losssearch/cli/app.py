@@ -24,6 +24,7 @@ from losssearch.cli.metrics import metrics
 from losssearch.cli.output import fail
 from losssearch.cli.report import report
 from losssearch.cli.search import search
+from losssearch.cli.search_options import complete
 from losssearch.cli.serve import serve
 from losssearch.cli.spaces import spaces
 from losssearch.cli.terms import terms
@@ -35,6 +36,9 @@ from losssearch.request import flag
 
 
 class _Command(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, complete(args) if self.name == "search" else args)
+
     def get_params(self, ctx: Any) -> list[Any]:
         return _with_bare_flags(super().get_params(ctx))
 

@@ -39,7 +39,7 @@ def search(
     from losssearch.request import Request
 
     request = Request(**read(given), started=started, explicit=_explicit(context))
-    if request.data is None and not request.resume:
+    if request.data is None and request.resume is not True:
         raise OptionError("DATA must be given: a file, builtin:NAME or openml:ID; only --resume --out DIR needs none")
     request.check()
     unmet: ConstraintUnmetError | None = None

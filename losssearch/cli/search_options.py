@@ -12,6 +12,7 @@ import typer
 from losssearch.option_names import option, spelled
 from losssearch.request import DEFAULTS, OPTIONS, Option, flag, kinds
 
+_ALONE = "true"
 _PART = re.compile(r'(?:"[^"]*"|\((?:[^()]|\([^()]*\))*\)|[^,])+')
 
 
@@ -36,9 +37,34 @@ def _parameter(name: str, one: Option) -> inspect.Parameter:
     written: Any = list[str] if one.kind.several else one.kind.written
     if one.kind.written is bool:
         default = False
-    elif one.kind.several or default is None:
+    elif one.kind.several or one.kind.after_flag or default is None:
         default, written = None, written | None
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[written, info])
+
+
+def complete(arguments: list[str]) -> list[str]:
+    """The arguments with a value for each flag that may stand alone or before one of few texts."""
+    flags = {flag(name): one.kind.after_flag for name, one in OPTIONS.items() if one.kind.after_flag}
+    found: list[str] = []
+    rest = list(arguments)
+    while rest:
+        first = rest.pop(0)
+        if first == "--":
+            return [*found, first, *rest]
+        if first in flags:
+            first += f"={rest.pop(0) if rest[:1] and rest[0] in flags[first] else _ALONE}"
+        found.append(first)
+    return found
+
+
+def _alone_or_text(name: str, one: Option, value: str) -> bool | str:
+    from losssearch.errors import OptionError
+
+    if value not in (_ALONE, *one.kind.after_flag):
+        raise OptionError(
+            f"{option(name)} must stand alone or before {' or '.join(one.kind.after_flag)}, got {value!r:.40}"
+        )
+    return True if value == _ALONE else value
 
 
 def _negated(name: str, text: str) -> str:
@@ -49,6 +75,8 @@ def _negated(name: str, text: str) -> str:
 def _read(name: str, one: Option, value: Any) -> Any:
     if one.kind.written is bool:
         return value is not DEFAULTS[name]
+    if value is not None and one.kind.after_flag:
+        return _alone_or_text(name, one, value)
     if value is None:
         return DEFAULTS[name]
     if not one.kind.several:

@@ -20,6 +20,7 @@ class Kind:
         written: the type of one value on the command line; a ``bool`` is a flag.
         several: whether the command line takes several: with ``"commas"`` between them, or the flag ``"again"``.
         schema: the JSON Schema of a value; None if it has no form in JSON.
+        after_flag: texts that may follow the flag of the command line, which stands alone otherwise and means True.
     """
 
     words: str
@@ -27,6 +28,7 @@ class Kind:
     written: type = str
     several: str = ""
     schema: Mapping[str, Any] | None = field(default_factory=lambda: {"type": "string"})
+    after_flag: tuple[str, ...] = ()
 
 
 def _is_text(value: Any) -> bool:
@@ -101,6 +103,12 @@ def function(words: str) -> Kind:
 
 TEXT = text()
 FLAG = Kind("True or False", _is_flag, bool, schema={"type": "boolean"})
+RESUME = Kind(
+    "True, False or 'auto'",
+    lambda value: _is_flag(value) or (_is_text(value) and value == "auto"),
+    schema={"enum": [False, True, "auto"]},
+    after_flag=("auto",),
+)
 WHOLE = Kind("a whole number", _is_whole, int, schema={"type": "integer"})
 NUMBER = Kind("a number", _is_number, float, schema={"type": "number"})
 SIZE = text("a size such as '2G'")

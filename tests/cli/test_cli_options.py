@@ -13,6 +13,7 @@ import pytest
 
 import losssearch as ls
 from losssearch.assembly.from_data import FRONT_RATES, replicas_for
+from losssearch.cli.search_options import complete
 from losssearch.errors import DataError
 from losssearch.request import GROUPS, OPTIONS, Request, flag
 from losssearch.training import RATES
@@ -57,6 +58,8 @@ def _plain(options: Request) -> dict[str, Any]:
         (["--draws", "7"], {"draws": 7}),
         (["--epochs", "3", "--trials", "9", "--seed", "4"], {"epochs": 3, "trials": 9, "seed": 4}),
         (["--time-budget", "1h30m"], {"time_budget": "1h30m"}),
+        (["--resume", "auto"], {"resume": "auto"}),
+        (["--resume=auto", "--draws", "7"], {"resume": "auto", "draws": 7}),
         (["--no-mlflow", "--no-references", "--resume"], {"mlflow": False, "references": False, "resume": True}),
         (["--drop", "a,b", "--sensitive", "s"], {"drop": ["a", "b"], "sensitive": ["s"]}),
         (["--out", "there"], {"out": Path("there")}),
@@ -120,3 +123,23 @@ def test_the_help_states_the_defaults_that_the_code_has(run: Callable[..., Any])
     assert int(draws[1]) == OPTIONS["draws"].range.high
     edges = [(999, 2), (1_000, 3), (19_999, 3), (20_000, 4), (99_999, 4), (100_000, 5)]
     assert [replicas_for(rows) for rows, _ in edges] == [int(draws[group]) for _, group in edges]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "completed"),
+    [
+        (["--resume"], ["--resume=true"]),
+        (["--resume", "--out", "auto"], ["--resume=true", "--out", "auto"]),
+        (["--resume", "auto", "wine.csv"], ["--resume=auto", "wine.csv"]),
+        (["--resume", "wine.csv"], ["--resume=true", "wine.csv"]),
+        (["--resume=auto"], ["--resume=auto"]),
+        (["--", "--resume", "auto"], ["--", "--resume", "auto"]),
+    ],
+)
+def test_a_flag_stands_alone_or_before_a_word(arguments: list[str], completed: list[str]) -> None:
+    assert complete(arguments) == completed
+
+
+def test_another_word_for_a_flag_is_refused(run: Callable[..., Any]) -> None:
+    done = run("search", "builtin:wine", "--resume=sometimes")
+    assert (done.code, done.err) == (2, "losssearch: --resume must stand alone or before auto, got 'sometimes'\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from losssearch.arguments import named_fields
 from losssearch.option_names import option
@@ -26,10 +27,12 @@ class Output:
         resumed="not kept",
         local_only=True,
     )
-    resume: bool = asked(
+    resume: bool | Literal["auto"] = asked(
         False,
-        f"Continue the study in {option('out')} (or of {option('study')}), with the options that it was started with.",
-        kinds.FLAG,
+        f"Continue the study in {option('out')} (or of {option('study')}), with the options that it was started with; "
+        f"{option('resume', 'auto')}, with the whole command, starts it where there is none.",
+        kinds.RESUME,
+        metavar="[auto]",
         more="Data and functions are given again. What is given in addition must be what it was, except for "
         "trials, time "
         "budget, workers, device and stores.",
