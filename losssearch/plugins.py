@@ -52,7 +52,7 @@ class Plugin:
                     exec(compile(self.text, self.file, "exec"), module.__dict__)  # noqa: S102  (what the user named)
 
 
-def load_imports(names: Iterable[str]) -> tuple[Plugin, ...]:
+def load_imports(names: str | Path | Iterable[str | Path]) -> tuple[Plugin, ...]:
     """Import the modules that a user named; each by its name, or by the path of a ``.py`` file.
 
     Args:
@@ -65,7 +65,8 @@ def load_imports(names: Iterable[str]) -> tuple[Plugin, ...]:
     Raises:
         OptionError: a module does not exist, or raised while it was imported.
     """
-    return tuple(_load(name) for name in names)
+    given = [names] if isinstance(names, str | Path) else names
+    return tuple(_load(str(name)) for name in given)
 
 
 def module_name(name: str) -> str:
