@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-all check docs format bench clean
+.PHONY: help demo test test-all check docs format bench env clean
 
 help:  ## Show these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -52,6 +52,9 @@ format: $(DEV_READY)  ## Put the code into its format
 
 bench: $(DEV_READY)  ## Compare trials per minute with one at a time and with Ray Tune
 	$(BIN)/python -m benchmarks.throughput
+
+env:  ## Write .env with new secrets, for docker-compose
+	@deploy/make-env
 
 clean:  ## Remove the virtual environment, caches and the demo's folder
 	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

@@ -20,15 +20,13 @@ from losssearch.redaction import learn, redact
 from losssearch.tracking.ui import free_port, ui_environment
 from services import schema
 from services.database import open_database
+from services.enrol import LINK
 from services.migrations import upgrade
 from services.settings import Settings
 
 HOST = "127.0.0.1"
 PORT = 8080
 MLFLOW_PORT = 5000
-LINK = "/login/link?code="
-"""Where a login link leads."""
-
 NAME = "local"
 """What the one team and its one user are called."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -79,6 +80,30 @@ def migrate() -> None:
     from services.settings import Settings
 
     typer.echo(bring(Settings.from_environment()))
+
+
+@serve.command("user")
+def user(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")],
+    team: Annotated[
+        str | None, typer.Option("--team", metavar="NAME", help="The user's team, made if it is new. Default: main.")
+    ] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="A new user who manages users and teams.")] = False,
+    password: Annotated[
+        bool, typer.Option("--password/--link", help="Ask for a password, or print a link that logs in once.")
+    ] = True,
+) -> None:
+    """Make a user, or let one in again. The password is typed, or the first line of stdin."""
+    _check()
+    from services.enrol import enrol
+    from services.settings import Settings
+
+    settings, given = Settings.from_environment(), None
+    if password and sys.stdin.isatty():
+        given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    elif password:
+        given = sys.stdin.readline().rstrip("\n")
+    typer.echo(enrol(settings, name, team=team, admin=admin, password=given))
 
 
 def _check() -> None:

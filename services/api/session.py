@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection
 
-from services.access import audit, sessions
+from services.access import audit, people, sessions
 from services.access.principal import DeniedError
 from services.access.sessions import LIFE, Session
 from services.api import answers
@@ -28,10 +28,12 @@ def log_in(body: LogIn, request: Request, response: Response, service: Here) -> 
 
 
 @routes.get("")
-def show_session(response: Response, who: Reader) -> answers.Who:
-    """Who asks. A proxy may ask this before it lets anyone to what it guards."""
+def show_session(response: Response, service: Here, who: Reader) -> answers.Who:
+    """Who asks. A proxy may ask this before it lets anyone to what it guards, such as the experiment of the team."""
+    team = service.read(lambda connection: people.find_team(connection, who.team))
     response.headers["X-Losssearch-User"] = who.name
     response.headers["X-Losssearch-Team"] = who.team
+    response.headers["X-Losssearch-Experiment"] = f"losssearch/{team['name']}"
     return who_of(who)
 
 
