@@ -13,10 +13,12 @@ import losssearch as ls
 from losssearch import plugins
 from losssearch.assembly.command import command_of
 from losssearch.cli.app import main
+from losssearch.data.target_kind import _entries
 from losssearch.errors import OptionError
 from losssearch.losses import term
 from losssearch.plugins import Plugin, load_imports, load_installed
 from losssearch.request import request_of
+from losssearch.tasks.kind import _kinds
 
 TERM = '''
 from torch import Tensor
@@ -63,6 +65,31 @@ def test_a_file_may_be_given_as_a_path_to_a_search(tmp_path: Path) -> None:
             ls.search(imports=given, resume=True, out=tmp_path / "nothing", verbose=0)
     with pytest.raises(OptionError, match=r"plug_f.py is missing"):
         ls.search("builtin:wine", imports=Path("plug_f.py"), out=tmp_path / "none", verbose=0)
+
+
+READS = TERM.replace("prediction", "guess")
+KIND = """
+ls.task_kind("plug_kind", heads={"guess": 1}, menu=["plugged"], metric="rmse")
+"""
+
+
+def test_a_tensor_that_no_kind_of_task_offers_is_told_when_the_file_is_imported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plug_g.py").write_text(READS)
+    for command in (["terms"], ["spaces"], ["search", "builtin:wine", "--target", "target", "--out", "none"]):
+        assert main([*command, "--import", "plug_g.py"]) == 2
+        said = capsys.readouterr().err
+        assert "the term plugged reads guess, which no kind of task offers; there are: class_prior, distance" in said
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_tensor_may_be_that_of_a_kind_that_the_same_file_declares(tmp_path: Path) -> None:
+    (tmp_path / "plug_h.py").write_text(READS + KIND)
+    try:
+        assert main(["terms", "plugged", "--import", "plug_h.py"]) == 0
+    finally:
+        del _kinds["plug_kind"], _entries["plug_kind"]
 
 
 def test_a_process_without_the_file_runs_its_text(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from losssearch.plugins import load_imports, load_installed
 from losssearch.request import Request
 from losssearch.storage.lease import Job
 from losssearch.study.observer import Observer
+from losssearch.tasks.reading import check_reads
 from losssearch.training.user_function import TrainFunction
 
 __all__ = ["RUNS", "Assembled", "assemble"]
@@ -26,7 +27,7 @@ def assemble(options: Request, observer: Observer, job: Job | None = None) -> As
     load_installed(observer.note)
     place = Place(options, job)
     try:
-        load_imports(place.options.imports)
+        check_reads(plugin.name for plugin in load_imports(place.options.imports))
         source = _check_source(place.options)
         if source is None:
             return assemble_data(place, observer)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from losssearch.assembly.cells import check_cells, warn_of_cells, with_cells
 from losssearch.assembly.fairness import Fairness, bound_space, read_fairness, warn
 from losssearch.assembly.place import Place
+from losssearch.assembly.preflight import try_own
 from losssearch.assembly.spaces import space_of
 from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
@@ -88,6 +89,7 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
         refuse_heads(str(options.model), question.task, len(dataset.classes))
     dataset = with_cells(dataset, question.metric)
     parts = partition(dataset, options.seed)
+    try_own(dataset, parts, question.task, question.metric, question.space)
     few = list(warn_of_cells(question.metric, dataset, parts))
     dataset = replace(dataset, notes=(*dataset.notes, *map(str, leaks(dataset, parts.search))))
     # Trees are grown on the CPU, whatever else the machine has.

@@ -12,7 +12,10 @@ def _load(names: list[str] | None) -> list[str] | None:
     from losssearch.plugins import load_imports, load_installed
 
     load_installed(note)
-    load_imports(names or ())
+    if names:
+        from losssearch.tasks.reading import check_reads
+
+        check_reads(plugin.name for plugin in load_imports(names))
     return names
 
 

@@ -59,7 +59,7 @@ def print_leaderboard(result: Mapping[str, Any]) -> None:
     """Print the searched loss and every baseline, best on test first; the recommended one is marked.
 
     On a narrow screen, formulas are printed below the names. Each constraint has a column with the gap on test and
-    whether it satisfies the limit; there is no room for formulas then.
+    whether it satisfies the limit; there is no room for formulas then. Below, why losses were rejected or failed.
     """
     metric, rows = result["metric"], leaderboard(result)
     arrow = "higher is better" if metric["direction"] == "maximize" else "lower is better"
@@ -84,6 +84,9 @@ def print_leaderboard(result: Mapping[str, Any]) -> None:
         named = Group(name, Padding(Text(formula, style="not bold"), (0, 0, 0, 2))) if below else name
         table.add_row(named, *([formula] if wide else []), validation, test, *gaps, style=style)
     console().print(table)
+    for one in result.get("reasons") or []:
+        such = f"{one['count']} losses, such as " if one["count"] > 1 else ""
+        console().print(f"{one['state'].capitalize():8} {such}{one['formula']}: {one['reason']}", soft_wrap=True)
 
 
 def print_verdict(result: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ from losssearch.arguments import declaration
 from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses.arriving import term_tensors
 from losssearch.losses.domains import Choice, Domain, Float, Int
+from losssearch.losses.readable import check_spelling
 from losssearch.losses.schedule import Number, Scheduled, read_number
 from losssearch.losses.state import Dimensions, State, check_updates
 from losssearch.losses.weights import sample_weights, weighted_mean
@@ -295,7 +296,8 @@ def loss_term(
 ) -> Callable[[Callable[..., Tensor]], LossTerm]:
     """Declare a function as a loss term: it reads its positional parameters; the keyword-only ones are ``declared``.
 
-    A parameter may have any name; a kind of task that offers no such tensor refuses the term. A last positional
+    A parameter may have any name that a kind of task offers, also one that is declared later on; what looks like a
+    misspelt name of one that there is already is refused. A last positional
     parameter ``sample_weight`` receives one weight per sample ``[batch]``, or None. The function must work under
     ``torch.func.vmap``: no ``if`` on values, no boolean indexing, no in-place writes.
 
@@ -314,8 +316,8 @@ def loss_term(
         A decorator that adds the term to ``losssearch.terms`` and returns its `LossTerm`.
 
     Raises:
-        SpecError: the name is taken, the docstring or reference is missing, or the signature does not match the
-            declaration.
+        SpecError: the name is taken, the docstring or reference is missing, a tensor's name is misspelt, or the
+            signature does not match the declaration.
 
     Example:
         >>> import torch
@@ -351,6 +353,8 @@ def loss_term(
         if weighs_group and ("group" not in reads or positional != reads):
             raise SpecError(f"{name} may weigh the group only where it reads group, and no {SAMPLE_WEIGHT}")
         check_updates(name, declared, [*positional, *keywords])
+        if function.__module__.partition(".")[0] != "losssearch":
+            check_spelling(name, reads)
         term = LossTerm(
             name=name,
             function=function,

@@ -101,6 +101,7 @@ def render_report(
             },
             states=[(count, state, _STATES[state]) for state, count in _counts(result, trials).items() if count],
             failures=_failures(trials),
+            rejected=[one for one in result.get("reasons") or [] if one["state"] == "rejected"],
             fair=_fair(result),
             usage=usage_lines(LossSpec.from_json(result["best"]["spec"])),
         )

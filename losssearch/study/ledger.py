@@ -6,16 +6,22 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from losssearch import stopping
 from losssearch.losses.spec import LossSpec
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.study.proposing.proposal import History, Observation
+from losssearch.study.proposing.screening import NOWHERE
 from losssearch.study.study_context import StudyContext
 from losssearch.training import Outcome
+from losssearch.training.outcome import NEVER_FINITE
 
 OWN = (TrialState.RUNNING, TrialState.COMPLETED, TrialState.PRUNED)
 """States of a trial that was or is being trained itself, and whose result another may take over."""
+
+_REASONS = 5
+"""Reasons that are told at most."""
 
 _CODES = {state: code for code, state in enumerate(TrialState, start=1)}
 
@@ -119,7 +125,7 @@ class Ledger:
             most=outcome.most or None,
             rungs=tuple((epoch, self.context.value(utility)) for epoch, utility in outcome.rungs),
             details=outcome.details,
-            reason=outcome.reason,
+            reason=outcome.reason.replace(NEVER_FINITE, f"metric {self.context.metric.name} gave no finite number"),
             seconds=seconds,
         )
 
@@ -192,10 +198,32 @@ def _observation(trial: TrialRecord, excess: float) -> Observation:
 
 
 def rejections(trials: Sequence[TrialRecord]) -> str:
-    """A sentence where screening rejected most of the searched losses, with the commonest reason; else empty."""
+    """A sentence where screening rejected most of the searched losses, or some for a fault; else empty.
+
+    To lead nowhere is no fault: screening is there for it.
+    """
     searched = [trial for trial in trials if trial.origin == "searched"]
     rejected = [trial for trial in searched if trial.state is TrialState.REJECTED]
-    if not rejected or 2 * len(rejected) <= len(searched):
+    faulty = [trial for trial in rejected if trial.reason != NOWHERE]
+    told = rejected if 2 * len(rejected) > len(searched) else faulty
+    if not told:
         return ""
-    reason, _ = Counter(trial.reason for trial in rejected).most_common(1)[0]
-    return f"{len(rejected)} of {len(searched)} searched losses were rejected before training: {reason}"
+    reasons = Counter(trial.reason for trial in told).most_common(_REASONS)
+    counts = (f"{reason}{f' ({count})' * (len(reasons) > 1)}" for reason, count in reasons)
+    return f"{len(told)} of {len(searched)} searched losses were rejected before training: {'; '.join(counts)}"
+
+
+def reasons_of(trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
+    """Why trials were rejected or failed, the commonest reasons first: how many, and the formula of the first."""
+    ended = [trial for trial in trials if trial.state in (TrialState.REJECTED, TrialState.FAILED) and trial.reason]
+    found = Counter((trial.state.value, trial.reason) for trial in ended).most_common(_REASONS)
+    first = {(trial.state.value, trial.reason): trial for trial in reversed(ended)}
+    return [
+        {
+            "state": state,
+            "reason": reason,
+            "count": count,
+            "formula": LossSpec.from_json(first[state, reason].spec).formula(),
+        }
+        for (state, reason), count in found
+    ]

@@ -14,6 +14,7 @@ from losssearch import __version__
 from losssearch.losses.spec import LossSpec
 from losssearch.models import is_boosted
 from losssearch.storage.records import TrialRecord, TrialState
+from losssearch.study.ledger import reasons_of
 from losssearch.study.selecting.curves import epochs_of
 from losssearch.study.selecting.selection import Contender
 from losssearch.study.selecting.verdict import Verdict
@@ -66,6 +67,7 @@ def result_of(
         "baselines": baselines,
         "verdict": verdict.to_json(),
         "trials": {"total": len(trials), **{state: counts.get(state, 0) for state in COUNTED}},
+        "reasons": reasons_of(trials),
         "notes": list(context.notes),
         "timing": {
             "total_s": time.monotonic() - context.started,

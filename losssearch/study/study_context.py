@@ -18,18 +18,14 @@ from losssearch.storage.records import TrialRecord
 from losssearch.storage.store import Store
 from losssearch.study.budget import Budget, Timekeeper
 from losssearch.study.observer import Observer, Population
-from losssearch.study.proposing.screening import Screen
+from losssearch.study.proposing.screening import NO_GRADIENT, Screen
 from losssearch.study.settings import FIELDS, StudySettings
 from losssearch.tasks import Task
 from losssearch.tracking.tracker import Tracker
 from losssearch.training import Outcome, TrainingPlan
 
-NOT_FINITE = (
-    "diverged",
-    "the metric was never finite",
-    "a part has no usable gradient at initialisation",
-)
-"""Why all trials fail where outputs or data are not finite."""
+NOT_FINITE = ("diverged", NO_GRADIENT)
+"""How reasons begin with which all trials fail where outputs or data are not finite."""
 
 
 class RankedBy(Protocol):
@@ -136,7 +132,7 @@ class StudyContext(ABC):
         """What to raise where no trial reached anything."""
         reasons = Counter(trial.reason for trial in trials if trial.reason).most_common(1)
         reason = reasons[0][0] if reasons else "no reason known"
-        hint = "; see whether the model puts out finite numbers for these data" if reason in NOT_FINITE else ""
+        hint = "; see whether the model puts out finite numbers for these data" * reason.startswith(NOT_FINITE)
         return ModelError(f"no loss could be trained to the end: {reason}{hint}")
 
     def excess(self, trial: TrialRecord) -> float:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from losssearch.data.target_kind import TargetKind, declare_target
 from losssearch.errors import SpecError, UnknownNameError
+from losssearch.losses.readable import offer_names
 from losssearch.tasks.export_text import ExportText, of_heads
 from losssearch.tasks.heads import Head
 from losssearch.tasks.picture import Picture
@@ -116,6 +117,7 @@ def enter(kind: TaskKind, *, inferred: bool = False) -> TaskKind:
         raise SpecError(f"a task kind's name must be an identifier, got {kind.name!r}")
     _kinds[kind.name] = kind
     declare_target(kind.name, kind.target, inferred=inferred)
+    offer_names(kind.task.offers)
     return kind
 
 

@@ -13,6 +13,9 @@ from torch import Tensor
 CUT = "cut by the time budget"
 """How the reason of an outcome begins whose training was ended by a deadline."""
 
+NEVER_FINITE = "the metric was never finite"
+"""The reason of an outcome whose metric gave no finite number on validation, after any epoch."""
+
 HALVED = "trained in parts, as memory did not hold the whole population"
 """How the reason of an outcome ends whose population was divided."""
 

@@ -22,7 +22,7 @@ from losssearch.models import StackedModel
 from losssearch.models.allocation import is_out_of_memory, let_go
 from losssearch.training.capacity import give_back, members_at_once
 from losssearch.training.members import Members
-from losssearch.training.outcome import CUT, HALVED, Course, Detailed, Judge, Outcome, ended, kept
+from losssearch.training.outcome import CUT, HALVED, NEVER_FINITE, Course, Detailed, Judge, Outcome, ended, kept
 from losssearch.training.plan import TrainingPlan
 from losssearch.training.products import quick_products
 from losssearch.training.repeatable import repeatable
@@ -258,7 +258,7 @@ class _Training:
         for place, (candidate, member) in enumerate(chosen.items()):
             best_epochs = tuple(reached.best_epoch[:, member].tolist())
             if not torch.isfinite(reached.scores[member]):
-                reason = "diverged" if bool(reached.diverged[:, member].any()) else "the metric was never finite"
+                reason = "diverged" if bool(reached.diverged[:, member].any()) else NEVER_FINITE
                 self.outcomes[candidate] = Outcome("failed", rungs=tuple(self.rungs[candidate]), reason=reason)
                 continue
             used = float(reached.rates[member])

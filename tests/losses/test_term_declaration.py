@@ -14,6 +14,8 @@ from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses import term as term_module
 from losssearch.losses import terms
 from losssearch.losses.domains import Choice, Float
+from losssearch.losses.inputs import PROVIDERS
+from losssearch.losses.readable import STANDARD
 from losssearch.losses.state import Dimensions, Learned, State
 from losssearch.losses.term import loss_term
 
@@ -97,6 +99,51 @@ def test_a_wrong_declaration_is_refused(
     with pytest.raises(SpecError, match=message):
         loss_term(reference="made up", **declared)(function)
     assert list(scratch_registry) == ["squared"]
+
+
+def logts(logts: Tensor, labels: Tensor) -> Tensor:
+    """Reads a misspelt tensor."""
+    return logts
+
+
+def lables(logits: Tensor, lables: Tensor) -> Tensor:
+    """Reads a misspelt tensor."""
+    return logits
+
+
+def predictions(predictions: Tensor, target: Tensor) -> Tensor:
+    """Reads a misspelt tensor."""
+    return predictions
+
+
+def classprior(logits: Tensor, classprior: Tensor) -> Tensor:
+    """Reads a misspelt tensor."""
+    return logits
+
+
+@pytest.mark.parametrize(
+    ("function", "meant"),
+    [(logts, "logits"), (lables, "labels"), (predictions, "prediction"), (classprior, "class_prior")],
+)
+def test_a_misspelt_tensor_is_found_at_the_declaration(
+    function: Callable[..., Tensor], meant: str, scratch_registry: dict[str, Any]
+) -> None:
+    name = function.__name__
+    with pytest.raises(SpecError, match=rf"^the term {name} reads {name}, which no .*; did you mean {meant}\?"):
+        loss_term(reference="made up")(function)
+    assert list(scratch_registry) == ["squared"]
+
+
+def test_names_that_are_like_no_other_are_those_of_a_kind_declared_later(scratch_registry: dict[str, Any]) -> None:
+    def heads(mean: Tensor, log_variance: Tensor, logit_2: Tensor, target: Tensor) -> Tensor:
+        """Reads heads of a kind of task that is not there yet."""
+        return mean
+
+    assert loss_term(reference="made up")(heads).reads == ("mean", "log_variance", "logit_2", "target")
+
+
+def test_the_standard_names_are_those_that_are_made() -> None:
+    assert PROVIDERS.keys() == STANDARD
 
 
 def test_a_reference_is_needed() -> None:

@@ -50,6 +50,9 @@ VIEWS = 16
 _OUT = 1e30
 """Scale of a part that is not to count."""
 
+NO_GRADIENT = "a part has no usable gradient at initialisation"
+"""How the reason of a rejection begins; the part and what is wrong with its gradient follow."""
+
 NOWHERE = "descending it on free outputs does not improve the metric"
 
 
@@ -149,9 +152,14 @@ class Screen:
         signatures = self._signatures(drafts, gradients)
         answers = []
         for draft, own, total, signature in zip(drafts, scaled, totals, signatures, strict=True):
-            reason = "" if _usable(total) else "its gradient vanishes at initialisation"
-            if any(not (_usable(size) if part.term.scaled else math.isfinite(size)) for part, size in own):
-                reason = "a part has no usable gradient at initialisation"
+            reason = "" if _usable(total) else f"its gradient {_fault(total)} at initialisation"
+            faulty = [
+                f"that of {part.name} {_fault(size)}"
+                for part, size in own
+                if not (_usable(size) if part.term.scaled else math.isfinite(size))
+            ]
+            if faulty:
+                reason = f"{NO_GRADIENT} ({', '.join(faulty)})"
             factor = total if _usable(total) else 1.0
             spec = replace(draft, parts=tuple(replace(p, scale=p.scale * factor) for p in draft.parts))
             answers.append(Screened(spec, signature, reason))
@@ -291,6 +299,13 @@ def _without_absolute(spec: LossSpec) -> LossSpec:
     if all(part.term.scaled for part in spec.parts):
         return spec
     return replace(spec, parts=tuple(p if p.term.scaled else replace(p, scale=_OUT) for p in spec.parts))
+
+
+def _fault(size: float) -> str:
+    """What is wrong with a gradient of a size that is not usable."""
+    if not math.isfinite(size):
+        return "is not finite"
+    return "vanishes" if size < 1 else "is above 1e12"
 
 
 def _usable(size: float) -> bool:

@@ -21,7 +21,7 @@ from losssearch.training.boosting.member import Member, Tree, stacked
 from losssearch.training.boosting.objective import Objective, initial_score
 from losssearch.training.boosting.pieces import pieces_of
 from losssearch.training.boosting.plan import ROUNDS
-from losssearch.training.outcome import CUT, Detailed, Judge, Outcome, kept
+from losssearch.training.outcome import CUT, NEVER_FINITE, Detailed, Judge, Outcome, kept
 from losssearch.training.plan import TrainingPlan
 from losssearch.training.trainer import Candidate
 
@@ -152,7 +152,7 @@ class _Growing:
         held = self._held(sound) if hold and sound else {}
         for number, member in best.items():
             if member not in sound:
-                reason = "diverged" if member.diverged else "the metric was never finite"
+                reason = "diverged" if member.diverged else NEVER_FINITE
                 self.outcomes[number] = Outcome("failed", rungs=tuple(self.rungs[number]), reason=reason)
                 continue
             place = sound.index(member)
