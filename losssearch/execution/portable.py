@@ -1,4 +1,4 @@
-"""A user's function or loss term in a form for processes that cannot import its module."""
+"""A user's function, or what it declared, in a form for processes that cannot import its module."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from typing import Any
 from torch import Tensor
 
 from losssearch.execution.job import Job
+from losssearch.losses.balance import balance, balances
+from losssearch.losses.record import Record
+from losssearch.losses.record import adopt as adopt_record
+from losssearch.losses.reduction import reduction, reductions
+from losssearch.losses.schedule import LEVEL, Schedule, schedule, schedules
+from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import LossTerm, adopt_term, loss_term, registry
+from losssearch.losses.weighting import weighting, weightings
 from losssearch.tasks import TaskKind, affine, get_kind
 from losssearch.tasks.kind import adopt
 
@@ -44,11 +51,58 @@ class PortableTerm:
         adopt_term(self.function, self.declared)
 
 
+@dataclass(frozen=True)
+class PortableRecord:
+    """What a weighting, schedule, reduction or balance was declared with; in a loss each is pickled as its name."""
+
+    what: str
+    function: Callable[..., Tensor]
+    declared: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, record: Record) -> PortableRecord:
+        """The declaration of ``record``."""
+        what = next(what for what, (_, known) in _DECLARED.items() if known.get(record.name) is record)
+        parameters = inspect.signature(_DECLARED[what][0]).parameters.values()
+        facts = {p.name: getattr(record, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
+        levels = record.levels if isinstance(record, Schedule) else frozenset()
+        domains = {name: LEVEL if name in levels else domain for name, domain in record.domains.items()}
+        return cls(what, record.function, {**facts, **domains, **record.states})
+
+    def enter(self) -> None:
+        """Declare the record in this process, where it has none of the name."""
+        declare, known = _DECLARED[self.what]
+        if self.function.__name__ not in known:
+            adopt_record(declare, self.what, self.function, self.declared)
+
+
+_DECLARED: Mapping[str, tuple[Callable[..., Any], Mapping[str, Record]]] = {
+    "weighting": (weighting, weightings),
+    "schedule": (schedule, schedules),
+    "reduction": (reduction, reductions),
+    "balance": (balance, balances),
+}
+"""How each is declared, and where its records are."""
+
+
+def foreign_records(job: Job) -> list[Record]:
+    """The weightings, schedules, reductions and balances of the job's candidates that were declared outside."""
+    declared = [record for _, known in _DECLARED.values() for record in known.values() if _foreign(record.function)]
+    if not declared:
+        return []
+    used = [record for spec, _, _ in job.candidates for record in LossSpec.from_json(spec).records]
+    return [record for record in declared if record in used]
+
+
+def _foreign(function: Callable[..., Any]) -> bool:
+    return function.__module__.partition(".")[0] != "losssearch"
+
+
 def foreign_terms(job: Job) -> list[LossTerm]:
     """The terms of the job's candidates that were declared outside this package, by name."""
     names = {part["term"] for spec, _, _ in job.candidates for part in spec["parts"]}
     terms = [registry[name] for name in sorted(names)]
-    return [term for term in terms if term.function.__module__.partition(".")[0] != "losssearch"]
+    return [term for term in terms if _foreign(term.function)]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,15 @@ from losssearch.execution.arrays import pack
 from losssearch.execution.cluster import INTERVAL, SAVED, Pulse, connect, disconnect, quieten
 from losssearch.execution.executor import Began, Heard, untold
 from losssearch.execution.job import Draws, Job
-from losssearch.execution.portable import PortableKind, PortableTerm, by_value, foreign_kind, foreign_terms
+from losssearch.execution.portable import (
+    PortableKind,
+    PortableRecord,
+    PortableTerm,
+    by_value,
+    foreign_kind,
+    foreign_records,
+    foreign_terms,
+)
 from losssearch.execution.resources import WorkerResources
 from losssearch.option_names import option
 from losssearch.plugins import Plugin
@@ -232,22 +240,26 @@ class RayExecutor:
         return call.remote(replace(job, model=""), replicas, model, [*local, *folders], terms, metric)
 
     def _needed_terms(self, job: Job) -> tuple[list[Any], list[str]]:
-        """The terms of a job's losses, and its kind of task, that are not ours, so that no worker knows them."""
+        """What is declared outside of a job's losses, and its kind of task where it is, so that no worker knows it."""
         references: list[Any] = []
         folders: list[str] = []
         imported = {plugin.name for plugin in self._imports}
-        for term in foreign_terms(job):
-            if term.function.__module__ in imported:
+        portables: list[tuple[str, PortableTerm | PortableRecord]] = [
+            *((f"the term {term.name}", PortableTerm.of(term)) for term in foreign_terms(job)),
+            *((f"the {one.what} {one.function.__name__}", one) for one in map(PortableRecord.of, foreign_records(job))),
+        ]
+        for what, portable in portables:
+            if portable.function.__module__ in imported:
                 continue
-            if term.name not in self._terms:
-                self._terms[term.name] = self._ship(PortableTerm.of(term), term.function, f"the term {term.name}")
-            references += self._terms[term.name][0]
-            folders += self._terms[term.name][1]
+            if what not in self._terms:
+                self._terms[what] = self._ship(portable, portable.function, what)
+            references += self._terms[what][0]
+            folders += self._terms[what][1]
         kind = foreign_kind(job)
         if kind is not None and kind.module not in imported:
             if kind.name not in self._kinds:
-                portable = PortableKind(kind)
-                self._kinds[kind.name] = self._ship(portable, portable.function, f"the task {kind.name}")
+                whole = PortableKind(kind)
+                self._kinds[kind.name] = self._ship(whole, whole.function, f"the task {kind.name}")
             references += self._kinds[kind.name][0]
             folders += self._kinds[kind.name][1]
         return references, folders

@@ -93,12 +93,25 @@ def not_by_row(what: str, facts: Mapping[str, Any]) -> None:
         raise SpecError(f"the {what} {facts['name']} sees no rows and can keep no {rows[0]} for each of them")
 
 
+_adopted: set[tuple[str, str]] = set()
+"""What another process declared and this one has taken over, by what it is and its name."""
+
+
 def enter(registry: dict[str, R], record: R, what: str) -> R:
     """Put a record into its registry; raises `SpecError` where the name is taken."""
-    if record.name in registry:
+    if record.name in registry and (what, record.name) not in _adopted:
         raise SpecError(f"the names of {what}s must be unique, got a second {record.name!r}")
     registry[record.name] = record
     return record
+
+
+def adopt(declare: Callable[..., Any], what: str, function: Callable[..., Any], declared: Mapping[str, Any]) -> None:
+    """Declare with ``declare`` what another process declared.
+
+    Where this process imports its module later on, the declaration there takes the place of this one.
+    """
+    declare(**declared)(function)
+    _adopted.add((what, function.__name__))
 
 
 def filled(template: str, texts: Mapping[str, str]) -> str:
