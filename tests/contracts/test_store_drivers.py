@@ -185,3 +185,48 @@ def test_the_lease_is_renewed_in_the_background(
     database.dispose()
     with pytest.raises(StudyHeldError, match="one driver at a time"):
         open_store().acquire("adult")
+
+
+_DRIVE_ELSEWHERE = """
+import sys
+from losssearch.errors import ConnectionLostError
+from losssearch.storage import lease
+from losssearch.storage.records import TrialRecord
+from losssearch.storage.sql import SqlStore
+lease._place = lambda: "another container"
+store = SqlStore(sys.argv[1], job=lease.Job("job-7", 2))
+store.acquire("adult")
+print("driving", flush=True)
+sys.stdin.readline()
+try:
+    store.save_trials("adult", [TrialRecord(3, "searched", "searched-3", {}, "key")])
+except ConnectionLostError as error:
+    print(error, flush=True)
+"""
+
+
+def test_the_next_attempt_of_a_job_takes_over_at_once_from_another_container(
+    store: SqlStore, database_url: str
+) -> None:
+    older = _start(_DRIVE_ELSEWHERE, database_url)
+    assert _line(older) == "driving"
+    for job in (None, lease.Job("job-8", 9), lease.Job("job-7", 1)):
+        other = SqlStore(database_url, job=job)
+        for refused in (other.refuse_held, other.acquire):
+            with pytest.raises(StudyHeldError, match="one driver at a time"):
+                refused("adult")
+        other.close()
+    newer = SqlStore(database_url, job=lease.Job("job-7", 3))
+    newer.refuse_held("adult")
+    newer.acquire("adult")
+    assert newer.taken_over("adult")
+    said, _ = older.communicate("\n", timeout=240)
+    assert "taken over by another driver" in said
+    assert newer.trials("adult") == []
+    newer.close()
+
+
+@pytest.mark.parametrize("token", ["", "a#1", "a/b", "x" * 101, "a b"])
+def test_a_token_that_is_none_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match="1 to 100 letters"):
+        lease.Job(token)
