@@ -48,7 +48,9 @@ def worker(settings: Settings) -> None:
 
     log_to_stderr()
     settings.searches.mkdir(parents=True, exist_ok=True)
-    database = open_database(settings.database_url, note=logging.getLogger(__name__).warning)
+    # One for each search, and one for the supervisor.
+    connections = settings.slots + 2
+    database = open_database(settings.database_url, note=logging.getLogger(__name__).warning, connections=connections)
     try:
         migrations.check(database)
         supervisor = Supervisor(settings, database)

@@ -49,8 +49,9 @@ _SQLITE_OUT_OF_REACH = frozenset(
     )
 )
 
-_READ_ONLY = "25006"
-"""PostgreSQL's code for a server that is a copy of another, until it takes over."""
+_PASSING = ("25006", "25P03")
+"""PostgreSQL's codes for a server that is a copy of another, until it takes over, and for a transaction in which this
+process stood still for too long."""
 
 _UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, InvalidRequestError)
 """What reading a row raises that losssearch did not write."""
@@ -61,7 +62,8 @@ class Database:
 
     ``create`` makes a missing SQLite file and its folder, and puts the file into WAL mode; without it the
     file must be there and is left as it is. ``note`` is told, in a sentence, that a server is waited for. Messages
-    call the database by ``name``, and end with ``remedy`` where it cannot be reached.
+    call the database by ``name``, and end with ``remedy`` where it cannot be reached. At most ``connections`` threads
+    work at once, further ones wait.
 
     Raises:
         OptionError: the URL cannot be read, or names another kind of database.
@@ -77,6 +79,7 @@ class Database:
         note: Callable[[str], object] | None = None,
         name: str = "study store",
         remedy: str = f"what was saved is kept; repair the store and continue with {option('resume', True)}",
+        connections: int = 15,
     ) -> None:
         remember(url)
         self._name, self._remedy = name, remedy
@@ -88,7 +91,7 @@ class Database:
         if self.kind == "sqlite":
             check_file(self.where, create)
         self._note = (lambda message: None) if note is None else note
-        self._engine = new_engine(parsed, wal=create)
+        self._engine = new_engine(parsed, wal=create, connections=connections)
         self._reader = self._engine.execution_options(losssearch_reads=True)
         self._answered = self._noted = False
         self._lost_since: float | None = None
@@ -230,4 +233,4 @@ def _may_pass(error: BaseException) -> bool:
         return False
     if isinstance(error.orig, sqlite3.Error):
         return getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _SQLITE_OUT_OF_REACH
-    return isinstance(error, OperationalError | InterfaceError) or getattr(error.orig, "sqlstate", "") == _READ_ONLY
+    return isinstance(error, OperationalError | InterfaceError) or getattr(error.orig, "sqlstate", "") in _PASSING

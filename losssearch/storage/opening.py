@@ -63,8 +63,8 @@ def check_file(file: str, create: bool) -> None:
         check_sound(path)
 
 
-def new_engine(url: URL, *, wal: bool) -> Engine:
-    """An engine for a store; ``wal`` puts an SQLite file into WAL mode."""
+def new_engine(url: URL, *, wal: bool, connections: int) -> Engine:
+    """An engine for a store; ``wal`` puts an SQLite file into WAL mode, ``connections`` may be open at once."""
     sqlite = url.get_backend_name() == "sqlite"
     try:
         with warnings.catch_warnings():
@@ -74,6 +74,8 @@ def new_engine(url: URL, *, wal: bool) -> Engine:
                 json_serializer=codec.dumps,
                 json_deserializer=codec.loads,
                 connect_args={} if sqlite else {"connect_timeout": CONNECT_S},
+                pool_size=min(5, connections),
+                max_overflow=max(0, connections - 5),
             )
             engine.dialect.create_connect_args(url)
     except (ArgumentError, SAWarning, TypeError, ValueError) as error:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, or_, select
 
 from losssearch.storage.engine import Database
-from services.database import now
+from services.database import bound_pauses, now
 from services.queue.rows import change
 from services.queue.timing import LEASE, MOST_LOST
 from services.schema import ACTIVE, CANCELLED, CANCELLING, FAILED, QUEUED, RUNNING, search, team
@@ -58,6 +58,7 @@ def _may_be_any(connection: Connection) -> bool:
 
 
 def _claim(connection: Connection, holder: str, lease: float) -> Claim | None:
+    bound_pauses(connection)
     mine = and_(search.c.holder == holder, search.c.state.in_(ACTIVE))
     row = connection.execute(select(search).where(mine)).mappings().first()
     if row is not None:  # the answer to an earlier commit was lost

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from losssearch.redaction import redact
 from services import events
-from services.database import now
+from services.database import bound_pauses, now
 from services.queue.errors import NoSearchError
 from services.schema import search
 
@@ -19,6 +19,7 @@ def locked(connection: Connection, identifier: str) -> RowMapping:
     Raises:
         NoSearchError: there is none.
     """
+    bound_pauses(connection)
     row = connection.execute(select(search).where(search.c.id == identifier).with_for_update()).mappings().first()
     if row is None:
         raise NoSearchError(f"there is no search {identifier!r:.50}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,24 @@ def test_migrate_says_what_it_did(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/new/service.db"
     said = migrate(Settings(database_url=url, data=tmp_path))
     assert said == f"the tables of the service in {tmp_path}/new/service.db are at version {head()}"
+
+
+def test_two_programs_may_migrate_at_once(empty_url: str) -> None:
+    problems: list[BaseException] = []
+
+    def work() -> None:
+        database = open_database(empty_url, create=True)
+        try:
+            upgrade(database)
+            check(database)
+        except BaseException as error:  # noqa: BLE001  (told to the test)
+            problems.append(error)
+        finally:
+            database.close()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
 from losssearch.storage.engine import Database
+from services import database as database_of_the_service
 from services import events, schema
 from services.database import new_id
 from services.events import Event
@@ -35,6 +36,7 @@ from services.queue import (
     seen,
     watch,
 )
+from services.queue.rows import locked
 from tests.services.conftest import House
 
 
@@ -338,3 +340,27 @@ def test_workers_are_listed_while_they_live(house: House) -> None:
     house.database.run(lambda connection: connection.execute(update(schema.worker).values(seen=0)))
     house.database.run(lambda connection: enter(connection, names[0], 2))
     assert listed() == [names[0]]
+
+
+def test_a_process_that_stands_still_in_a_transaction_holds_no_lock_for_long(
+    house: House, reopen: Callable[[], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if house.database.kind == "sqlite":
+        pytest.skip("an SQLite file waits for its writer, whose end frees it")
+    monkeypatch.setattr(database_of_the_service, "PAUSE", 0.5)
+    search = house.submit()
+    held = take(house.database)
+    still, gone = threading.Event(), threading.Event()
+
+    def stand_still(connection: Connection) -> None:
+        locked(connection, search)
+        still.set()
+        gone.wait(60)
+
+    thread = threading.Thread(target=lambda: reopen().run(stand_still))
+    thread.start()
+    assert still.wait(60)
+    beat(house.database, held)  # waits for the lock until the server takes it from who stands still
+    gone.set()
+    thread.join(60)
+    assert not thread.is_alive()

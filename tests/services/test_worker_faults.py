@@ -37,7 +37,7 @@ class Workers:
         self.pids.mkdir()
         self.living: list[subprocess.Popen[bytes]] = []
 
-    def start(self, slots: int = 1, lease: float = 5.0) -> subprocess.Popen[bytes]:
+    def start(self, slots: int = 1, lease: float = 10.0) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(WORKER), self.url, str(self.folder), str(slots), str(lease)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self.living.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
