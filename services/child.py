@@ -65,9 +65,11 @@ def _main() -> int:
 def _study(job: Mapping[str, Any], lines: TextIO) -> int:
     from losssearch.api import run
     from losssearch.progress.events import EventLines
+    from losssearch.storage.lease import Job
 
     try:
-        result = run(request_of(job), EventLines(lines))
+        # Of one search only the newest attempt counts: it takes the study from one that stands still.
+        result = run(request_of(job), EventLines(lines), job=Job(job["search"], job["attempt"]))
     except ConstraintUnmetError as error:
         tell(lines, "summary", summary=summary_of(error.result.to_json()))
         raise
@@ -79,13 +81,13 @@ def request_of(job: Mapping[str, Any]) -> Any:
     """The request of a job: what the client asked for, with data, folder, stores and workers of the service."""
     from losssearch.request.remote import remote_request
 
-    out, tracking = Path(job["out"]), job["tracking_uri"]
+    tracking = job["tracking_uri"]
     known: dict[str, Any] = {
         "data": job["data"],
         "study": job["search"],
-        "out": out,
+        "out": Path(job["out"]),
         "storage": job["storage"],
-        "resume": (out / "study.json").exists(),
+        "resume": "auto",
         "mlflow": tracking is not None,
         "tracking_uri": tracking,
         "ray_address": job["ray_address"],

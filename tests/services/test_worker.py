@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_child.py")))
 QUICK = Timing(lease=60, beat=0.5, write=0.1, poll=0.05, kill=1.0, stop=1.0, end=5, retries=(0.0, 0.0, 0.0))
 
-END = 150.0
+END = 300.0
 """Seconds within which anything happens, even on a busy machine."""
 
 

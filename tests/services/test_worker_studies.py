@@ -30,7 +30,7 @@ from tests.services.test_worker import END, lives, wait_for
 ROOT = Path(__file__).resolve().parents[2]
 REQUEST = {"target": "target", "trials": 6, "epochs": 3, "confirm_seeds": 2}
 
-pytestmark = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+pytestmark = [pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True), pytest.mark.timeout(900)]
 
 
 @dataclass
