@@ -22,6 +22,7 @@ from losssearch.export.writing import unwritable, write_whole
 from losssearch.models import BOOSTED
 from losssearch.option_names import option
 from losssearch.report.leaderboard import as_records, leaderboard
+from losssearch.tracking.location import local_store, resolved
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +79,23 @@ class SearchResult:
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``result.json``."""
         return dict(self._content)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The exported files by name, such as ``python``, ``spec`` and ``report``, in the folder of the study."""
+        named = self._content.get("export") or {}
+        return {name: _placed(self.out, path) for name, path in named.items() if path is not None}
+
+    @property
+    def tracking_uri(self) -> str | None:
+        """The MLflow store that has the study's runs, as a URI for MLflow; None if it was not tracked."""
+        kept = (self._content.get("mlflow") or {}).get("tracking_uri")
+        if kept is None:
+            return None
+        own = local_store(self.out)[0]
+        return (
+            own if (self.out / "mlflow.db").is_file() and str(kept).endswith("/mlflow.db") else resolved(kept, self.out)
+        )
 
     @cached_property
     def loss(self) -> nn.Module:
@@ -225,6 +243,15 @@ def open_result(study: str, *, storage: str | None = None) -> SearchResult:
             raise DataError(f"{out / 'result.json'} must be JSON, and the result of a study")
     places = " and ".join(dict.fromkeys((study, str(RUNS / study))))
     raise DataError(f"a study's folder holds result.json, which was not found in {places}")
+
+
+def _placed(out: Path, path: str) -> Path:
+    """A file of a study in ``out``; an earlier version kept its whole path, which may be that of another place."""
+    found = out.absolute() / path
+    if not Path(path).is_absolute() or found.exists():
+        return found
+    name = Path(path).name
+    return out.absolute() / (name if (out / name).exists() else Path("export") / name)
 
 
 def _result_in(out: Path) -> dict[str, Any] | None:

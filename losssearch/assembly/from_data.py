@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from losssearch.assembly.cells import check_cells, warn_of_cells, with_cells
 from losssearch.assembly.fairness import Fairness, bound_space, read_fairness, warn
@@ -121,7 +122,7 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
         rows=dataset.all_rows,
         features=len(dataset.schema.columns),
         target=", ".join([options.target] if isinstance(options.target, str) else options.target or ["target"]),
-        source=data if isinstance(data, str) else dataset.name,
+        source=_source(data) or dataset.name,
     )
     resources = resources_of(options, factory, workers, device)
     opened = open_surroundings(place, settings, info, (workers, resources), said)
@@ -198,6 +199,14 @@ def _question(options: Request, dataset: Dataset) -> Question:
     space = space_of(options, task, grouped=bool(fairness.sensitive))
     numbers = dict(metric.aims)
     return Question(task.aimed(numbers), metric, aim(bound_space(space, fairness, task), numbers), fairness)
+
+
+def _source(data: Data) -> str:
+    """What a tracker may know of where the data come from: no folder of this machine."""
+    if not isinstance(data, str | Path):
+        return ""
+    named = str(data)
+    return named if named.startswith(("builtin:", "openml:")) else Path(named).name
 
 
 def _metric(name: str | MetricFunction, task: str, direction: str | None) -> Metric:

@@ -20,6 +20,7 @@ from losssearch.storage.records import StudyRecord
 from losssearch.storage.store import Store
 from losssearch.study.settings import StudySettings
 from losssearch.tracking.background import BackgroundTracker
+from losssearch.tracking.location import within
 from losssearch.tracking.runs import IDENTITY
 from losssearch.tracking.tracker import DatasetInfo, SilentTracker, Tracker
 
@@ -142,8 +143,8 @@ def open_tracker(options: Request, out: Path, note: Callable[[str], object]) -> 
     return BackgroundTracker(MlflowTracker(uri, options.experiment, artifacts), spool)
 
 
-def open_record(tracker: Tracker, settings: StudySettings, info: DatasetInfo, store: Store) -> None:
-    """Open the study's record, or continue the one in the store."""
+def open_record(tracker: Tracker, settings: StudySettings, info: DatasetInfo, store: Store, out: Path) -> None:
+    """Open the record of the study in ``out``, or continue the one in the store."""
     params = settings.fixed() | {"trials": settings.trials}
     del params["space"]
     record = store.study(settings.study)
@@ -152,4 +153,5 @@ def open_record(tracker: Tracker, settings: StudySettings, info: DatasetInfo, st
         tags[IDENTITY] = str(record.config[ID])
     tracking = tracker.start(settings.study, params, tags, info, run_id=record.tracking.get("run_id"))
     if tracking:
-        store.save_tracking(settings.study, tracking)
+        kept = tracking | {"tracking_uri": within(tracking["tracking_uri"], out)}
+        store.save_tracking(settings.study, kept)

@@ -77,7 +77,7 @@ def open_surroundings(
         executor = executor_of(
             options, count if trains else 0, resources, observer, early=_may_train_here(options, settings, resources)
         )
-        open_record(tracker, settings, info, store)
+        open_record(tracker, settings, info, store, out)
     except BaseException:
         stopping.current().settle()
         try:

@@ -35,7 +35,7 @@ def ui(
 
 def _tracked(folder: Path) -> tuple[str, Path | None, str]:
     """Where the study's runs are: the store in its folder, or the one that its result names; and their experiment."""
-    from losssearch.tracking.mlflow import local_store
+    from losssearch.tracking.location import local_store, resolved
 
     tracked = _read(folder / "result.json").get("mlflow") or {}
     command = _read(folder / "study.json").get("command") or {}
@@ -45,7 +45,7 @@ def _tracked(folder: Path) -> tuple[str, Path | None, str]:
     if (folder / STORE).is_file():
         return *local_store(folder), experiment
     if uri := tracked.get("tracking_uri"):
-        return str(uri), None, experiment
+        return resolved(str(uri), folder), None, experiment
     raise OptionError(f"DIR must be the folder of a study that was tracked, but {folder} holds no {STORE}")
 
 

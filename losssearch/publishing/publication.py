@@ -78,7 +78,7 @@ class Entered:
 
 
 def new_publication(finished: Finished, facts: Batch, groups: int, out: Path, private: bytes = b"") -> Publication:
-    """What a study that has just finished publishes in ``out``; its result says from here on where the files are."""
+    """What a study that has just finished publishes in ``out``; from here on its result has the paths of files."""
     known: dict[str, Any] = {name: value.tolist() for name, value in facts.items()}
     made = Publication(
         uuid.uuid4().hex,
@@ -92,8 +92,9 @@ def new_publication(finished: Finished, facts: Batch, groups: int, out: Path, pr
         base64.b64encode(private).decode(),
     )
     paths = bundle_paths(out / EXPORT, _bundle(made))
-    finished.result["export"] = {name: None if path is None else str(path) for name, path in paths.items()}
-    finished.result["export"]["report"] = str(out / REPORT)
+    # Within the folder, which may be moved, or mounted elsewhere.
+    named = {name: None if path is None else path.relative_to(out).as_posix() for name, path in paths.items()}
+    finished.result["export"] = named | {"report": REPORT}
     return made
 
 

@@ -133,4 +133,4 @@ class Publishing:
                 f"the private model is trained with {found.facts['loss']}: the recommended loss is no mean over samples"
             )
         weights = save({name: value.contiguous() for name, value in found.parameters.items()})
-        return found.facts | {"model": str(self._out / EXPORT / PRIVATE_MODEL)}, weights
+        return found.facts | {"model": f"{EXPORT}/{PRIVATE_MODEL}"}, weights

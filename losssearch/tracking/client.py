@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from losssearch.errors import OptionError
 from losssearch.option_names import option
 from losssearch.redaction import redact, redact_url, redacted_cause
-from losssearch.tracking.runs import IDENTITY, PARENT, TRIAL, Child, cut
+from losssearch.tracking.runs import IDENTITY, PARENT, TRIAL, Child, copied, cut
 from losssearch.tracking.tracker import DatasetInfo, Status
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class ClientRuns:
     def __init__(self, uri: str, experiment: str, artifacts: Path | None) -> None:
         import_mlflow()
         self._client = connect(uri)
+        self._artifacts = artifacts
         self._experiment_id = _experiment_id(self._client, experiment, artifacts)
         self._children: dict[str, dict[int, _Known]] = {}
         self._starts: dict[str, int] = {}
@@ -112,6 +113,10 @@ class ClientRuns:
 
     def keep(self, run_id: str, paths: Sequence[Path]) -> None:
         """See `Runs.keep`."""
+        place = str(self._client.get_run(run_id).info.artifact_uri)
+        if self._artifacts is not None and "://" not in place and not Path(place).is_absolute():
+            copied(paths, self._artifacts.resolve().parent / place)  # as `TableRuns` keeps it, which the client would
+            return  # look for in the working folder
         for path in paths:
             if path.is_dir():
                 self._client.log_artifacts(run_id, str(path), path.name)

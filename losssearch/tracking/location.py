@@ -17,6 +17,20 @@ def local_store(out: Path) -> tuple[str, Path]:
     return f"sqlite:///{folder}/mlflow.db", folder / "mlartifacts"
 
 
+def within(tracking_uri: str, out: Path) -> str:
+    """The URI of a store as a study in ``out`` keeps it: relative where it is a file there, which may be moved."""
+    file = file_of(tracking_uri)
+    if file is None or not file.is_relative_to(out.resolve()):
+        return tracking_uri
+    return f"sqlite:///{file.relative_to(out.resolve()).as_posix()}"
+
+
+def resolved(tracking_uri: str, out: Path) -> str:
+    """The inverse of `within`: the URI of the store of a study that lies in ``out`` now."""
+    file = file_of(tracking_uri)
+    return tracking_uri if file is None else f"sqlite:///{out.resolve() / file}"
+
+
 def file_of(tracking_uri: str) -> Path | None:
     """The file of an SQLite store; None for any other store."""
     if not tracking_uri.startswith("sqlite:///"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,16 @@ class Runs(Protocol):
     def end(self, run_id: str, status: Status) -> None:
         """End a run, and let go of what is open."""
         ...
+
+
+def copied(paths: Sequence[Path], folder: Path) -> None:
+    """Copy files and folders to the folder of a run's artifacts; one that is missing is left out."""
+    for path in paths:
+        if path.is_dir():
+            shutil.copytree(path, folder / path.name, dirs_exist_ok=True)
+        elif path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / path.name)
 
 
 def cut(tags: Mapping[str, str]) -> dict[str, str]:

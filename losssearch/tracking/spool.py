@@ -27,13 +27,13 @@ class Trials:
         """Make the call."""
         tracker.log_trials(self.trials, self.formulas, self.metric)
 
-    def to_json(self) -> dict[str, Any]:
-        """As parsed JSON."""
+    def to_json(self, folder: Path) -> dict[str, Any]:
+        """As parsed JSON, in a file in ``folder``."""
         trials = [codec.trial_to_json(trial) for trial in self.trials]
         return {"trials": trials, "formulas": dict(self.formulas), "metric": self.metric}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Trials:
+    def from_json(cls, data: Mapping[str, Any], folder: Path) -> Trials:
         """The inverse of `to_json`."""
         trials = tuple(codec.trial_from_json(trial) for trial in data["trials"])
         return cls(trials, {int(number): text for number, text in data["formulas"].items()}, data["metric"])
@@ -51,15 +51,17 @@ class Result:
         """Make the call."""
         tracker.log_result(self.result, self.artifacts, self.metrics)
 
-    def to_json(self) -> dict[str, Any]:
-        """As parsed JSON."""
-        artifacts = [str(path.resolve()) for path in self.artifacts]
+    def to_json(self, folder: Path) -> dict[str, Any]:
+        """As parsed JSON; paths in ``folder``, that of the study, are relative to it, as it may be moved."""
+        own = folder.resolve()
+        places = [path.resolve() for path in self.artifacts]
+        artifacts = [str(place.relative_to(own) if place.is_relative_to(own) else place) for place in places]
         return {"result": dict(self.result), "artifacts": artifacts, "metrics": dict(self.metrics)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Result:
+    def from_json(cls, data: Mapping[str, Any], folder: Path) -> Result:
         """The inverse of `to_json`."""
-        return cls(data["result"], tuple(Path(path) for path in data["artifacts"]), data["metrics"])
+        return cls(data["result"], tuple(folder / path for path in data["artifacts"]), data["metrics"])
 
 
 Entry: TypeAlias = Trials | Result
@@ -75,7 +77,7 @@ class Spool:
     def add(self, run_id: str, entry: Entry) -> None:
         """Append an entry; raise `OSError` if the file cannot be written."""
         kind = "trials" if isinstance(entry, Trials) else "result"
-        line = codec.dumps(redacted({"run_id": run_id, kind: entry.to_json()}))
+        line = codec.dumps(redacted({"run_id": run_id, kind: entry.to_json(self.path.parent)}))
         with self._lock, self.path.open("a", encoding="ascii") as file:
             file.write(line + "\n")
 
@@ -88,7 +90,7 @@ class Spool:
         written = set()
         try:
             for index, line in enumerate(self._lines()):
-                if (entry := _entry(line, run_id)) is not None:
+                if (entry := _entry(line, run_id, self.path.parent)) is not None:
                     write(entry)
                     written.add(index)
         finally:
@@ -111,11 +113,13 @@ class Spool:
             os.replace(fresh, self.path)
 
 
-def _entry(line: str, run_id: str) -> Entry | None:
+def _entry(line: str, run_id: str, folder: Path) -> Entry | None:
     try:
         data = codec.loads(line)
         if data.get("run_id") != run_id:
             return None
-        return Trials.from_json(data["trials"]) if "trials" in data else Result.from_json(data["result"])
+        if "trials" in data:
+            return Trials.from_json(data["trials"], folder)
+        return Result.from_json(data["result"], folder)
     except (ValueError, TypeError, AttributeError, LookupError):
         return None

@@ -9,7 +9,6 @@ table's own key keeps a trial from being recorded twice, even by a driver that i
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 import time
 import urllib.parse
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from losssearch.redaction import redact
 from losssearch.tracking.client import deleted
-from losssearch.tracking.runs import PARENT, TRIAL, Child, cut
+from losssearch.tracking.runs import PARENT, TRIAL, Child, copied, cut
 from losssearch.tracking.tracker import DatasetInfo, Status
 
 LAYOUT = {
@@ -69,7 +68,8 @@ class TableRuns:
     """A `losssearch.tracking.runs.Runs` in an SQLite file for which `is_known` holds.
 
     Makes the experiment, with its files under ``artifacts``, where it is missing. `is_local` says whether an experiment
-    that was there already keeps its files on this machine.
+    that was there already keeps its files on this machine. Where files lie is kept relative to the folder of ``file``,
+    in which the UI is started: the folder may be moved.
     """
 
     def __init__(self, file: Path, experiment: str, artifacts: Path) -> None:
@@ -77,8 +77,10 @@ class TableRuns:
         self._opened: weakref.finalize[[], TableRuns] | None = None
         self._connection: sqlite3.Connection | None = None
         self._others: dict[str, dict[int, tuple[str, int]]] = {}
-        root, now = artifacts.resolve().as_uri(), _now()
+        root, now = root_of(artifacts, file), _now()
         with self._transaction() as connection:
+            if not urllib.parse.urlparse(root).scheme:
+                _make_relative(connection, artifacts, root)
             connection.execute(
                 "INSERT OR IGNORE INTO experiments (name, artifact_location, lifecycle_stage, creation_time, "
                 "last_update_time, workspace) VALUES (?, ?, 'active', ?, ?, 'default')",
@@ -157,13 +159,8 @@ class TableRuns:
         """See `Runs.keep`."""
         with self._transaction() as connection:
             (uri,) = connection.execute("SELECT artifact_uri FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
-        folder = Path(urllib.request.url2pathname(urllib.parse.urlparse(uri).path))
-        for path in paths:
-            if path.is_dir():
-                shutil.copytree(path, folder / path.name, dirs_exist_ok=True)
-            elif path.exists():
-                folder.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, folder / path.name)
+        folder = self._file.resolve().parent / urllib.request.url2pathname(urllib.parse.urlparse(uri).path)
+        copied(paths, folder)
 
     def recorded(self, parent: str) -> set[int]:
         """See `Runs.recorded`."""
@@ -226,6 +223,33 @@ class TableRuns:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+
+def root_of(artifacts: Path, file: Path) -> str:
+    """Where artifacts lie, as the store in ``file`` keeps it: relative to its folder, a URI where that cannot be."""
+    folder = file.resolve().parent
+    if artifacts.resolve().is_relative_to(folder):
+        found = artifacts.resolve().relative_to(folder).as_posix()
+        if urllib.parse.quote(found) == found:
+            return found
+    return artifacts.resolve().as_uri()
+
+
+def _make_relative(connection: sqlite3.Connection, artifacts: Path, root: str) -> None:
+    """Say where artifacts lie as `root_of` does, in a store of an earlier version, which may have been moved since."""
+    whole = connection.execute(
+        "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE 'file:%'"
+    )
+    for (location,) in whole.fetchall():
+        before, _, after = f"{location}/".rpartition(f"/{artifacts.name}/")
+        old = Path(urllib.request.url2pathname(urllib.parse.urlparse(f"{before}/{artifacts.name}").path))
+        if not before or (old != artifacts.resolve() and old.exists()):
+            continue  # of another store
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {column} = ? OR {column} LIKE ? || '/%'",  # noqa: S608
+                (f"{root}{f'/{after}'.rstrip('/')}", len(location) + 1, location, location),
+            )
 
 
 def child_id(parent: str, number: int) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from losssearch.errors import ConnectionLostError
 from losssearch.option_names import option
 from losssearch.tracking.client import import_mlflow
-from losssearch.tracking.tables import is_known
+from losssearch.tracking.tables import is_known, root_of
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -44,9 +44,7 @@ def place_empty_store(file: Path, artifacts: Path) -> bool:
             draft = Path(folder, file.name)
             shutil.copyfile(template, draft)
             with closing(sqlite3.connect(draft)) as connection, connection:
-                connection.execute(
-                    "UPDATE experiments SET artifact_location = ?", (f"{artifacts.resolve().as_uri()}/0",)
-                )
+                connection.execute("UPDATE experiments SET artifact_location = ?", (f"{root_of(artifacts, file)}/0",))
             os.link(draft, file)  # unlike a rename, never in place of what another process made meanwhile
     except FileExistsError:
         return is_known(file)

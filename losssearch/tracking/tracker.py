@@ -17,7 +17,7 @@ Status = Literal["FINISHED", "KILLED", "FAILED"]
 class DatasetInfo:
     """What a tracker may know of the data: no row of them.
 
-    ``source`` is the path or name that the user gave; ``rows`` and ``features`` are counts.
+    ``source`` is the name that the user gave, of a file without its folder; ``rows`` and ``features`` are counts.
     """
 
     name: str

@@ -63,6 +63,7 @@ def ui_environment() -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "PYTHONSAFEPATH": "1",  # it runs in the study's folder, whose files are not code
     }
 
 
@@ -112,10 +113,17 @@ def serve_ui(
     if port not in (None, 0, found):
         raise OptionError(f"--port must be free, {port} on {host} is not: leave it out to take one that is")
     command = ui_command(tracking_uri, artifacts, host, found)
+    file = file_of(tracking_uri)  # a study's store tells where files lie relative to its own folder
     address = f"http://{f'[{host}]' if ':' in host else host}:{found}"
     with tempfile.TemporaryFile() as log, _stopped_by_signals():
         process = subprocess.Popen(  # noqa: S603  (our own command, no shell)
-            command, env=ui_environment(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            env=ui_environment(),
+            cwd=None if file is None else file.parent,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
             _wait_until_up(process, address)

@@ -112,6 +112,15 @@ def test_ui_serves_the_store_that_the_result_names(
     assert served == [("http://tracking:5000", None, "127.0.0.1", None, "ours")]
 
 
+def test_ui_finds_a_store_in_a_folder_that_was_moved(
+    run: Callable[..., Any], served: list[tuple[Any, ...]], tmp_path: Path
+) -> None:
+    result = {"mlflow": {"tracking_uri": "sqlite:///runs.db", "experiment": "losssearch"}}
+    (tmp_path / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    assert run("ui", str(tmp_path)).code == 0
+    assert served == [(f"sqlite:///{tmp_path}/runs.db", None, "127.0.0.1", None, "losssearch")]
+
+
 @pytest.mark.parametrize("result", [None, {}, {"mlflow": {"tracking_uri": None}}])
 def test_ui_without_a_tracked_study_is_one_line_and_exit_2(
     run: Callable[..., Any], tmp_path: Path, result: dict[str, Any] | None

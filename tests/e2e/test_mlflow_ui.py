@@ -82,14 +82,19 @@ class Ui:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, str]:
-    """A store with one finished study of three trials: URI, artifact folder, run."""
-    uri, artifacts = local_store(tmp_path_factory.mktemp("study"))
+    """A store with one finished study of three trials, which was moved: URI, artifact folder, run."""
+    made, moved = (tmp_path_factory.mktemp("study") / name for name in ("made", "moved"))
+    made.mkdir()
+    (made / "report.html").write_text("the report")
+    uri, artifacts = local_store(made)
     tracker = MlflowTracker(uri, artifacts=artifacts)
     run_id = tracker.start("wine", {"trials": 3}, {}, DATASET)["run_id"]
     tracker.log_trials(_trials(0, 1, 2), dict.fromkeys(range(3), "focal(gamma=1.5)"), "macro_f1")
-    tracker.log_result({"verdict": {"text": "No better than cross-entropy."}}, [], {"test_macro_f1": 0.5})
+    said = {"verdict": {"text": "No better than cross-entropy."}}
+    tracker.log_result(said, [made / "report.html"], {"test_macro_f1": 0.5})
     tracker.close("FINISHED")
-    return uri, artifacts, run_id
+    made.rename(moved)
+    return *local_store(moved), run_id
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +127,15 @@ def test_the_served_store_has_the_parent_and_its_children(ui: Ui, store: tuple[s
     parents = ui.post("runs/search", {"experiment_ids": [experiment], "filter": "attributes.run_name = 'wine'"})
     assert [run["info"]["run_id"] for run in parents["runs"]] == [store[2]]
     assert parents["runs"][0]["info"]["status"] == "FINISHED"
+
+
+def test_files_of_a_study_that_was_moved_are_served(ui: Ui, store: tuple[str, Path, str]) -> None:
+    with urllib.request.urlopen(f"{ui.address}/api/2.0/mlflow/artifacts/list?run_id={store[2]}", timeout=60) as answer:
+        assert [file["path"] for file in json.load(answer)["files"]] == ["report.html"]
+    with urllib.request.urlopen(
+        f"{ui.address}/get-artifact?path=report.html&run_uuid={store[2]}", timeout=60
+    ) as answer:
+        assert answer.read() == b"the report"
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine (apt-get install chromium)")

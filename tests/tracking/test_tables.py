@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
 from contextlib import closing
@@ -67,12 +68,15 @@ def test_rows_are_those_of_the_client(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_artifacts_are_found_by_the_client(tmp_path: Path) -> None:
+@pytest.mark.parametrize("direct", [True, False])
+def test_artifacts_are_found_by_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direct: bool) -> None:
+    monkeypatch.chdir(tmp_path)  # as `losssearch ui` does: a study's store keeps paths within its folder
     uri, artifacts = local_store(tmp_path)
     (tmp_path / "export").mkdir()
     (tmp_path / "export" / "loss.py").write_text("x")
     (tmp_path / "report.html").write_text("y")
-    tracker = MlflowTracker(uri, artifacts=artifacts)
+    MlflowTracker(uri, artifacts=artifacts).prepare()
+    tracker = MlflowTracker(uri, artifacts=artifacts, direct=direct)
     run = tracker.start("adult", {}, {}, DATASET)["run_id"]
     for _ in range(2):
         tracker.log_result({}, [tmp_path / "export", tmp_path / "report.html"], {})
@@ -80,6 +84,51 @@ def test_artifacts_are_found_by_the_client(tmp_path: Path) -> None:
     client = MlflowClient(uri)
     assert {entry.path for entry in client.list_artifacts(run)} == {"export", "report.html"}
     assert [entry.path for entry in client.list_artifacts(run, "export")] == ["export/loss.py"]
+
+
+def _paths(file: Path) -> dict[str, list[str]]:
+    with closing(sqlite3.connect(file)) as connection:
+        return {
+            "experiments": [where for (where,) in connection.execute("SELECT artifact_location FROM experiments")],
+            "runs": [where for (where,) in connection.execute("SELECT artifact_uri FROM runs")],
+        }
+
+
+def test_a_store_of_an_earlier_version_that_was_moved_finds_its_files(tmp_path: Path) -> None:
+    made, moved = tmp_path / "mlartifacts" / "made", tmp_path / "moved"
+    made.parent.mkdir()
+    file = _write(made, direct=True)
+    before = _paths(file)
+    assert before["experiments"] == ["mlartifacts/0", "mlartifacts"]
+    assert all(re.fullmatch(r"mlartifacts/\w{32}/artifacts", where) for where in before["runs"])
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            connection.execute(f"UPDATE {table} SET {column} = ? || {column}", (f"{made.resolve().as_uri()}/",))
+    made.rename(moved)
+    (moved / "report.html").write_text("y")
+    uri, artifacts = local_store(moved)
+    tracker = MlflowTracker(uri, artifacts=artifacts)
+    run = tracker.start("adult", {}, {}, DATASET)["run_id"]
+    tracker.log_result({}, [moved / "report.html"], {})
+    tracker.close("FINISHED")
+    after = _paths(moved / "mlflow.db")
+    assert after["experiments"] == before["experiments"]
+    assert set(before["runs"]) < set(after["runs"])
+    assert (artifacts / run / "artifacts" / "report.html").read_text() == "y"
+    assert not made.exists()
+
+
+def test_files_of_another_store_stay_where_they_are(tmp_path: Path) -> None:
+    file = _write(tmp_path / "study", direct=True)
+    elsewhere = tmp_path / "other" / "mlartifacts"
+    elsewhere.mkdir(parents=True)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id > 0", (elsewhere.as_uri(),)
+        )
+    uri, artifacts = local_store(tmp_path / "study")
+    MlflowTracker(uri, artifacts=artifacts).prepare()
+    assert _paths(file)["experiments"] == ["mlartifacts/0", elsewhere.as_uri()]
 
 
 def test_two_drivers_record_a_trial_once(tmp_path: Path) -> None:
