@@ -30,7 +30,7 @@ def restore(out: Path, *, storage: str | None = None) -> dict[str, Any] | None:
     own = out / "study.db"
     if own.is_file() and not own.stat().st_size:
         return None  # killed before the store had its tables
-    with _store(out, storage) as (store, study):
+    with opened_store(out, storage) as (store, study):
         try:
             publication = kept_publication(store, study)
         except UnknownNameError:
@@ -54,7 +54,7 @@ def remake_report(
         UnknownNameError: the store does not hold the study.
         ConnectionLostError: the store does not answer.
     """
-    with _store(out, storage, str(result["study"])) as (store, study):
+    with opened_store(out, storage, str(result["study"])) as (store, study):
         trials = store.trials(study)
         claim = read_claim(out)
         with naming_imports(claim.command if claim else None):
@@ -101,7 +101,7 @@ def url_of(out: Path, storage: str | None) -> str:
 
 
 @contextmanager
-def _store(out: Path, storage: str | None, study: str = "") -> Iterator[tuple[SqlStore, str]]:
+def opened_store(out: Path, storage: str | None, study: str = "") -> Iterator[tuple[SqlStore, str]]:
     """The store of the study in a folder, and the study's name in it."""
     claim = read_claim(out)
     store = SqlStore(url_of(out, storage), create=False)

@@ -27,6 +27,9 @@ from losssearch.tracking.tracker import DatasetInfo, SilentTracker, Tracker
 ID = "id"
 """The key of a study's config under which stands the id that its folder's claim has."""
 
+SPOOL = "mlflow-spool.jsonl"
+"""The file of a study's folder that keeps what its tracking store has not been told yet."""
+
 LONGEST_NAME = 250
 """Characters of an experiment's name that every tracking store takes."""
 
@@ -136,22 +139,31 @@ def open_tracker(options: Request, out: Path, note: Callable[[str], object]) -> 
         return SilentTracker()
     from losssearch.tracking.mlflow import MlflowTracker, local_store
 
-    spool = out / "mlflow-spool.jsonl"
+    spool = out / SPOOL
     if options.tracking_uri:
         return BackgroundTracker(MlflowTracker(options.tracking_uri, options.experiment), spool, note=note)
     uri, artifacts = local_store(out)
     return BackgroundTracker(MlflowTracker(uri, options.experiment, artifacts), spool)
 
 
-def open_record(tracker: Tracker, settings: StudySettings, info: DatasetInfo, store: Store, out: Path) -> None:
-    """Open the record of the study in ``out``, or continue the one in the store."""
-    params = settings.fixed() | {"trials": settings.trials}
-    del params["space"]
-    record = store.study(settings.study)
+def open_record(
+    tracker: Tracker, settings: StudySettings, info: DatasetInfo, store: Store, out: Path
+) -> dict[str, str]:
+    """Open the record of the study in ``out``, or continue the one in the store; where it is, empty if nowhere."""
+    return open_run(tracker, settings.fixed() | {"trials": settings.trials}, info, store, settings.study, out)
+
+
+def open_run(
+    tracker: Tracker, config: Mapping[str, Any], info: DatasetInfo, store: Store, study: str, out: Path
+) -> dict[str, str]:
+    """The same for a study that ran with ``config``."""
+    record = store.study(study)
     tags = {"losssearch.version": __version__}
     if ID in record.config:
         tags[IDENTITY] = str(record.config[ID])
-    tracking = tracker.start(settings.study, params, tags, info, run_id=record.tracking.get("run_id"))
+    params = {name: value for name, value in config.items() if name not in ("space", ID)}
+    tracking = tracker.start(study, params, tags, info, run_id=record.tracking.get("run_id"))
     if tracking:
-        kept = tracking | {"tracking_uri": within(tracking["tracking_uri"], out)}
-        store.save_tracking(settings.study, kept)
+        tracking = tracking | {"tracking_uri": within(tracking["tracking_uri"], out)}
+        store.save_tracking(study, tracking)
+    return tracking

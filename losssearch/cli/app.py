@@ -27,6 +27,7 @@ from losssearch.cli.search import search
 from losssearch.cli.search_options import complete
 from losssearch.cli.serve import serve
 from losssearch.cli.spaces import spaces
+from losssearch.cli.sync import sync
 from losssearch.cli.terms import terms
 from losssearch.cli.ui import ui
 from losssearch.errors import InterruptedStudyError, LossSearchError
@@ -82,7 +83,7 @@ def _root(
         typer.echo(context.get_help())
 
 
-for _command in (search, leaderboard, report, export, terms, metrics, spaces, ui, doctor):
+for _command in (search, leaderboard, report, export, sync, terms, metrics, spaces, ui, doctor):
     app.command(_command.__name__, cls=_Command)(_command)
 app.add_typer(db, name="db", cls=_Group)
 for _part in serve.registered_commands:

@@ -26,16 +26,42 @@ from losssearch.publishing.publication import (
 )
 from losssearch.redaction import redacted
 from losssearch.storage.records import TrialRecord
+from losssearch.storage.store import Store
 from losssearch.study.context import Context
 from losssearch.study.private_model import train_private_model
 from losssearch.study.result import Finished
 from losssearch.study.study_context import StudyContext
+from losssearch.tracking.tracker import Tracker
 from losssearch.training.private import Privacy
 
 _EVERY = (RESULT, LEADERBOARD, REPORT, f"{EXPORT}/loss.json", f"{EXPORT}/{REPORT}")
 """Files without which a study of an older version, of which no digests are kept, is published again."""
 
 Finish: TypeAlias = Callable[[StudyContext], Finished]
+
+
+def tell(tracker: Tracker, publication: Publication, out: Path) -> None:
+    """Tell the tracker the result of the study in ``out``, and its files."""
+    result = publication.result
+    part = "test" if result["best"]["test"] else "validation"
+    metrics = {f"{part}_{result['metric']['name']}": result["best"][part]["mean"]}
+    tracker.log_result(result, artifacts(out), metrics)
+
+
+def mark(
+    store: Store, study: str, publication: Publication, out: Path, digests: Mapping[str, str], problems: Sequence[str]
+) -> None:
+    """Say in the store, and in ``result.json``, that all is published; or which ``problems`` the tracker has had."""
+    tracked = publication.result["mlflow"]
+    complete = None if tracked.get("run_id") is None else not problems
+    told = [problem.replace(f"{out.resolve()}/", "") for problem in problems]  # the folder may be moved
+    tracked.update(complete=complete, problems=redacted(told))
+    keep_publication(store, study, publication)
+    digests = {**digests, **write_result(out, publication)}
+    if problems:
+        store.save_result(study, publication.result)
+    else:
+        mark_published(store, study, publication, digests)
 
 
 class Publishing:
@@ -77,18 +103,9 @@ class Publishing:
         The ``problems`` of the tracker are told in ``result.json`` and leave the mark to a resume, which tells the
         tracker all of it again.
         """
-        context, publication = self._context, self._publication
-        if publication is None or self._digests is None:
-            return
-        tracked = publication.result["mlflow"]
-        complete = None if tracked.get("run_id") is None else not problems
-        tracked.update(complete=complete, problems=redacted(list(problems)))
-        keep_publication(context.store, context.settings.study, publication)
-        digests = self._digests | write_result(self._out, publication)
-        if problems:
-            context.store.save_result(context.settings.study, publication.result)
-        else:
-            mark_published(context.store, context.settings.study, publication, digests)
+        if self._publication is not None and self._digests is not None:
+            study = self._context.settings.study
+            mark(self._context.store, study, self._publication, self._out, self._digests, problems)
 
     def _finished(self, finish: Finish) -> Publication:
         context = self._context
@@ -105,15 +122,13 @@ class Publishing:
 
     def _publish(self, publication: Publication, *, anew: bool) -> None:
         """Write the files and tell the tracker; all trials too, where an earlier process may have told it less."""
-        context, result = self._context, publication.result
-        result["mlflow"].update(complete=None, problems=[])
+        context = self._context
+        publication.result["mlflow"].update(complete=None, problems=[])
         trials = self._write(publication)
         if anew:
             formulas = {trial.number: LossSpec.from_json(trial.spec).formula() for trial in trials}
             context.tracker.log_trials(trials, formulas, context.settings.metric)
-        part = "test" if result["best"]["test"] else "validation"
-        metrics = {f"{part}_{result['metric']['name']}": result["best"][part]["mean"]}
-        context.tracker.log_result(result, artifacts(self._out), metrics)
+        tell(context.tracker, publication, self._out)
 
     def _write(self, publication: Publication) -> list[TrialRecord]:
         context = self._context

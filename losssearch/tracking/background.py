@@ -210,7 +210,7 @@ class BackgroundTracker:
 
     def _report(self, cause: str) -> None:
         if not self._kept:
-            rest = f"{self._spool.path} keeps the rest for {option('resume', True)}"
+            rest = f"{self._spool.path.name} keeps the rest for {option('resume', True)} or `losssearch sync`"
             self._kept = spelled(f"tracking is incomplete, {rest}: {redact(cause)}")
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from losssearch.errors import OptionError
+from losssearch.errors import ConnectionLostError, OptionError
 from losssearch.option_names import option
 from losssearch.redaction import redact, redact_url, redacted_cause
 from losssearch.tracking.runs import IDENTITY, PARENT, TRIAL, Child, copied, cut
@@ -56,7 +56,7 @@ class ClientRuns:
 
     def __init__(self, uri: str, experiment: str, artifacts: Path | None) -> None:
         import_mlflow()
-        self._client = connect(uri)
+        self._client, self._uri = connect(uri), uri
         self._artifacts = artifacts
         self._experiment_id = _experiment_id(self._client, experiment, artifacts)
         self._children: dict[str, dict[int, _Known]] = {}
@@ -120,8 +120,25 @@ class ClientRuns:
         for path in paths:
             if path.is_dir():
                 self._client.log_artifacts(run_id, str(path), path.name)
-            elif path.exists():
+            else:
                 self._client.log_artifact(run_id, str(path))
+        if missing := sorted({path.name for path in paths} - self._listed(run_id)):
+            raise ConnectionLostError(
+                f"a tracking server must show the artifacts that it is given, {', '.join(missing)} did not arrive from "
+                f"here at {redact(place)}: let the server keep artifacts itself, as with "
+                "`mlflow server --artifacts-destination PLACE`"
+            )
+
+    def _listed(self, run_id: str) -> set[str]:
+        """The artifacts of a run that whoever opens the store can see: a server may have other disks than we."""
+        if not self._uri.startswith(("http://", "https://")):
+            return {file.path for file in self._client.list_artifacts(run_id)}
+        from mlflow.utils.credentials import get_default_host_creds
+        from mlflow.utils.rest_utils import http_request_safe
+
+        credentials, path = get_default_host_creds(self._uri), "/api/2.0/mlflow/artifacts/list"
+        answer = http_request_safe(credentials, path, "GET", params={"run_id": run_id})
+        return {file["path"] for file in answer.json().get("files", [])}
 
     def recorded(self, parent: str) -> set[int]:
         """See `Runs.recorded`; a trial that has two runs is left with one."""

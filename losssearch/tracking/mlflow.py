@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import tenacity
@@ -33,6 +32,9 @@ __all__ = ["MlflowTracker", "local_store"]
 
 OPENING = 6.0
 """Seconds after which a server that does not answer at the start of a study is not tried again."""
+
+LONGEST_CAUSE = 300
+"""Characters of another library's message that are shown."""
 
 _DATABASES = ("postgresql", "mysql", "mssql")
 """Schemes of stores that MLflow would try to reach for minutes, without a word."""
@@ -125,7 +127,7 @@ class MlflowTracker:
                 if status == "FINISHED" and (missing := self._told - runs.recorded(self._run_id)):
                     raise ConnectionLostError(
                         f"a finished run must hold all trials, {len(missing)} of {len(self._told)} are missing from "
-                        f"{redact_url(self._uri)}: {option('resume', True)} adds them"
+                        f"{redact_url(self._uri)}: `losssearch sync` adds them"
                     )
                 runs.end(self._run_id, status)
 
@@ -174,7 +176,7 @@ class MlflowTracker:
         except LossSearchError:
             raise
         except Exception as error:  # noqa: BLE001  (whatever its libraries raise, and however)
-            cause = shorten(redact(" ".join(str(error).split())), 300, placeholder=" …") or type(error).__name__
+            cause = _brief(redact(" ".join(str(error).split()))) or type(error).__name__
             raise ConnectionLostError(
                 f"the tracking store must be reachable and writable, {redact_url(self._uri)} was not ({cause}): "
                 f"repair it and continue with {option('resume', True)}, or run without it with "
@@ -183,6 +185,11 @@ class MlflowTracker:
         finally:
             for logger, level in loud:
                 logger.setLevel(level)
+
+
+def _brief(cause: str) -> str:
+    """At most 300 characters of what a library says, which names the address first and the reason last."""
+    return cause if len(cause) <= LONGEST_CAUSE else f"{cause[:120].rstrip()} … {cause[-170:].lstrip()}"
 
 
 _opening = tenacity.Retrying(

@@ -66,7 +66,7 @@ class Runs(Protocol):
         ...
 
     def keep(self, run_id: str, paths: Sequence[Path]) -> None:
-        """Copy files and folders to a run's artifacts."""
+        """Copy files and folders to a run's artifacts; raise where one is missing, or did not arrive."""
         ...
 
     def recorded(self, parent: str) -> set[int]:
@@ -79,11 +79,11 @@ class Runs(Protocol):
 
 
 def copied(paths: Sequence[Path], folder: Path) -> None:
-    """Copy files and folders to the folder of a run's artifacts; one that is missing is left out."""
+    """Copy files and folders to the folder of a run's artifacts; raise `OSError` where one is missing."""
     for path in paths:
         if path.is_dir():
             shutil.copytree(path, folder / path.name, dirs_exist_ok=True)
-        elif path.exists():
+        else:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / path.name)
 

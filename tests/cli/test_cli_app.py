@@ -16,7 +16,10 @@ from losssearch.cli import app
 from losssearch.errors import ConnectionLostError, ConstraintUnmetError, DataError, InterruptedStudyError
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("search", "leaderboard", "report", "export", "terms", "metrics", "spaces", "ui", "db", "doctor", "serve")
+COMMANDS = (
+    *("search", "leaderboard", "report", "export", "sync", "terms", "metrics", "spaces", "ui", "db", "doctor"),
+    "serve",
+)
 
 
 def test_help_names_every_command(run: Callable[..., Any]) -> None:

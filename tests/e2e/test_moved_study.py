@@ -72,7 +72,7 @@ def _texts(folder: Path) -> dict[str, str]:
 def test_nothing_names_the_old_place(moved: tuple[Path, Path]) -> None:
     made, now = moved
     texts = _texts(now)
-    assert {"study.db:trials", "mlflow.db:runs", "result.json", "report.html", "export/loss.py"} <= set(texts)
+    assert {"study.db:losssearch_trial", "mlflow.db:runs", "result.json", "report.html", "export/loss.py"} <= set(texts)
     assert [name for name, text in texts.items() if str(made) in text or "made-here" in text] == []
     # The user's own path of the data is kept for a resume; MLflow is told the name of the file alone.
     assert [name for name, text in texts.items() if str(now.parent / "rows.csv") in text] == ["study.json"]

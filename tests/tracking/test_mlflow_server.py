@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +19,7 @@ from losssearch.tracking import background, mlflow
 from losssearch.tracking.background import BackgroundTracker
 from losssearch.tracking.mlflow import MlflowTracker
 from losssearch.tracking.tracker import DatasetInfo
-from losssearch.tracking.ui import ui_environment
+from tests.tracking.servers import Server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")]
 
@@ -39,40 +34,6 @@ def _trials(*numbers: int) -> list[TrialRecord]:
         )
         for n in numbers
     ]
-
-
-class Server:
-    """A real ``mlflow server`` on an SQLite file, as a group of processes."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self._port}"
-        store = ["--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db", "--artifacts-destination"]
-        place = [str(self._folder / "artifacts"), "--host", "127.0.0.1", "--port", str(self._port), "--workers", "2"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *store, *place],
-            env=ui_environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        while True:
-            try:
-                with urllib.request.urlopen(f"{self.address}/health", timeout=5):
-                    return
-            except (urllib.error.URLError, OSError):
-                assert self._process.poll() is None, "the server did not start"
-                time.sleep(0.2)
-
-    def signal(self, number: signal.Signals) -> None:
-        os.killpg(self._process.pid, number)
-
-    def kill(self) -> None:
-        self.signal(signal.SIGKILL)
-        self._process.wait()
 
 
 @pytest.fixture(scope="module")
