@@ -98,7 +98,7 @@ def _let_read(account: str, experiment: str) -> None:
     from mlflow.server.auth.permissions import READ
     from mlflow.server.handlers import _get_tracking_store
 
-    found = _get_tracking_store().get_experiment_by_name(experiment)  # type: ignore[no-untyped-call]
+    found = _get_tracking_store().get_experiment_by_name(experiment)
     if found is not None:
         store.grant_user_permission(account, "experiment", found.experiment_id, READ.name)
     _granted[account] = time.monotonic() + _LOOK_AGAIN

@@ -111,6 +111,7 @@ class EventLines:
                 twin=record.twin,
                 best=best,
                 replayed=replayed,
+                ended=_kept(record.ended) if replayed else _text(self._clock()),
             )
 
     def _write(self, event: str, **fields: Any) -> None:
@@ -133,6 +134,11 @@ def events_of(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 
 def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _kept(moment: str | None) -> str | None:
+    """A time that a store keeps; None in one of an earlier version."""
+    return None if moment is None else _text(datetime.fromisoformat(moment))
 
 
 def _plain(value: Any) -> Any:

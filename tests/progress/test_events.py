@@ -60,7 +60,10 @@ def test_every_trial_is_told_once_and_replayed_ones_say_so(
     assert {number for number, one in second.items() if one["replayed"]} == set(first)
     assert set(second) == set(range(12))
     for number, one in first.items():
-        assert one | {"at": "", "best": 0, "replayed": True} == second[number] | {"at": "", "best": 0}
+        again, unlike = second[number], {"at": "", "best": 0, "ended": ""}
+        assert one | unlike | {"replayed": True} == again | unlike
+        assert one["at"][:16] <= again["ended"] <= again["at"]
+        assert STAMP.fullmatch(again["ended"])
     assert [one["event"] for one in runs[1]].count("trial") == 12
 
 

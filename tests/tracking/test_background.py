@@ -154,7 +154,7 @@ def test_a_lost_store_is_one_problem_and_nothing_is_lost(fake: FakeTracker, spoo
     tracker.log_result({"loss": math.inf}, [Path("figure.svg")], {"test": 0.5})
     tracker.close("FINISHED")
     kept, left_open = tracker.problems
-    assert "keeps the rest for resume=True: no answer" in kept
+    assert "keeps the rest for resume=True or `losssearch sync`: no answer" in kept
     assert "left open" in left_open
     # The first entry and one look at the spool: a lost server is not asked for each entry.
     assert fake.attempts - before == background.ATTEMPTS + 1
