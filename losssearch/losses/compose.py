@@ -282,7 +282,9 @@ def compose(
         zero: the position of the target's own zero in the unit of the targets, for terms that read it: ``-mean /
             scale`` for standardised targets, 0 for raw ones.
         reduction: ``"mean"``, ``"sum"`` or ``"none"`` over samples.
-        offer: the tensors that a kind of task offers to terms; those of the built-in kinds by default.
+        offer: the tensors that a kind of task offers to terms; those of the built-in kinds by default. A loss whose
+            terms all read ``scores`` or ``predicted`` alone, as a penalty on groups does, fits classes and numbers, and
+            is taken for one of classes: for numbers give ``losssearch.tasks.get_task("regression").offer``.
         rows: the number of training rows, for terms that keep a state for each.
         seed: the seed of states that start at random.
 

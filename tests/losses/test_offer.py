@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import losssearch as ls
 from losssearch.data.batch import Field, Groups, Sizes, declare_field, field_of, require_known
 from losssearch.errors import DataError, SpecError
 from losssearch.losses import term as term_module
@@ -17,6 +18,7 @@ from losssearch.losses.offer import Offer, Provider
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.term import loss_term
+from losssearch.tasks import get_task
 from losssearch.training.boosting.objective import Objective
 from losssearch.training.boosting.pieces import pieces_of
 
@@ -125,6 +127,19 @@ def test_what_no_term_reads_is_refused() -> None:
     loss = ComposedLoss(LossSpec((Part("squared"),)))
     with pytest.raises(SpecError, match="no term of this loss reads grup; its terms read: target"):
         loss(torch.ones(3), torch.zeros(3), grup=torch.zeros(3))
+
+
+def test_a_loss_that_fits_classes_and_numbers_is_taken_for_one_of_classes() -> None:
+    data = {"parts": [{"term": "attribute_correlation"}]}
+    outputs, group = torch.tensor([3.0, -1.0, 0.5, -4.0]), torch.tensor([[1.0], [0.0], [1.0], [0.0]])
+    target = torch.zeros(4)
+    by_default = ls.compose(data, groups=1)(outputs, target, group=group)
+    numbers = ls.compose(data, groups=1, offer=get_task("regression").offer)(outputs, target, group=group)
+    classes = ls.compose(data, groups=1, offer=get_task("binary").offer)(outputs, target, group=group)
+    correlated = torch.corrcoef(torch.stack((outputs.sigmoid(), group[:, 0])))[0, 1].square()
+    torch.testing.assert_close(by_default, classes)
+    torch.testing.assert_close(by_default, correlated)
+    torch.testing.assert_close(numbers, torch.corrcoef(torch.stack((outputs, group[:, 0])))[0, 1].square())
 
 
 def test_only_what_is_read_is_made() -> None:
