@@ -28,6 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_child.py")))
 QUICK = Timing(lease=60, beat=0.5, write=0.1, poll=0.05, kill=1.0, stop=1.0, end=5, retries=(0.0, 0.0, 0.0))
 
+ON_SQLITE = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+"""A worker knows no database: two tests are enough on both."""
+
 END = 300.0
 """Seconds within which anything happens, even on a busy machine."""
 
@@ -143,6 +146,7 @@ def test_a_search_that_runs_is_cancelled_and_its_slot_is_free(works: Works) -> N
         assert processes(works.folder / "pids", search) == []
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("how", ["deaf", "stopped", "says that it is done"])
 def test_whatever_the_study_does_it_is_cancelled(works: Works, how: str) -> None:
     search = works.submit(seconds=300, deaf=how == "deaf", interrupted=0 if how == "says that it is done" else 130)
@@ -156,6 +160,7 @@ def test_whatever_the_study_does_it_is_cancelled(works: Works, how: str) -> None
         assert not lives(pid)
 
 
+@ON_SQLITE
 def test_a_worker_that_stops_gives_its_searches_back(works: Works) -> None:
     polite, deaf = works.submit(seconds=300, codes=[0]), works.submit(seconds=300, deaf=True)
     with works.worker():
@@ -169,6 +174,7 @@ def test_a_worker_that_stops_gives_its_searches_back(works: Works) -> None:
     assert workers == []
 
 
+@ON_SQLITE
 def test_a_lost_lease_stops_the_study_and_nothing_is_written(works: Works) -> None:
     search = works.submit(seconds=300, trials=1)
     with works.worker():
@@ -182,6 +188,7 @@ def test_a_lost_lease_stops_the_study_and_nothing_is_written(works: Works) -> No
         assert works.house.row(search) == before
 
 
+@ON_SQLITE
 def test_a_lease_that_cannot_be_renewed_stops_the_study(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_given: object, **_named: object) -> None:
         raise ConnectionLostError("the service database must be reachable")
@@ -195,6 +202,7 @@ def test_a_lease_that_cannot_be_renewed_stops_the_study(works: Works, monkeypatc
         wait_for(lambda: works.house.row(search)["attempt"] > 1)
 
 
+@ON_SQLITE
 def test_no_more_searches_than_slots(works: Works) -> None:
     searches = [works.submit(seconds=0.3) for _ in range(6)]
     most = 0
@@ -206,6 +214,7 @@ def test_no_more_searches_than_slots(works: Works) -> None:
     assert {works.state(search) for search in searches} == {"done"}
 
 
+@ON_SQLITE
 def test_a_study_that_cannot_be_started_is_tried_again_and_fails(works: Works) -> None:
     search = works.submit()
     settings = Settings(database_url=works.house.url, data=works.folder)
@@ -219,6 +228,7 @@ def test_a_study_that_cannot_be_started_is_tried_again_and_fails(works: Works) -
     assert "could not be started" in row["message"]
 
 
+@ON_SQLITE
 def test_a_study_is_given_no_secret_of_the_service(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LOSSSEARCH_SECRET_KEY", "LOSSSEARCH_DATABASE_URL", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "a-secret-9-of-the-service")

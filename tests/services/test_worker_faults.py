@@ -22,7 +22,7 @@ from services import schema
 from services.database import open_database
 from services.migrations import upgrade
 from tests.services.conftest import House
-from tests.services.test_worker import lives, processes, wait_for
+from tests.services.test_worker import ON_SQLITE, lives, processes, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("fake_worker.py")
@@ -81,6 +81,7 @@ def test_a_worker_that_is_killed_takes_its_study_along_and_another_takes_over(ho
     assert processes(workers.pids, search) == []
 
 
+@ON_SQLITE
 def test_a_worker_that_stood_still_writes_nothing_over_its_successor(house: House, workers: Workers) -> None:
     search = house.submit(request={"play": {"pids": str(workers.pids), "seconds": 300}})
     first = workers.start(lease=2.0)

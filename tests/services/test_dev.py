@@ -1,0 +1,95 @@
+"""``losssearch serve --dev``: it answers, logs one in with the link that it prints, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from services.access.sessions import follow
+from services.database import open_database
+from tests.services.test_worker import END, lives, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+
+def programs(data: Path) -> list[int]:
+    """The processes that serve what is in a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                if f"LOSSSEARCH_DATA_DIR={data}".encode() in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+    return [pid for pid in found if lives(pid)]
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A service of one's own, whose first line was not read yet, and its folder."""
+    data = tmp_path / "own"
+    command = [sys.executable, "-m", "losssearch", "serve", "--dev", "--no-mlflow", "--data", str(data)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    yield process, data
+    process.kill()
+    process.communicate()
+    for pid in programs(data):
+        os.kill(pid, signal.SIGKILL)
+
+
+def address(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """The address of the service, and the code of its login link."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.fullmatch(r"losssearch: (http://127\.0\.0\.1:\d+)/login/link\?code=(\S+)\n", line)
+    assert found, line
+    return found[1], found[2]
+
+
+def answers(base: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{base}/health", timeout=20) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.URLError:
+        return False
+
+
+def test_a_service_of_ones_own(served: tuple[subprocess.Popen[str], Path]) -> None:
+    process, data = served
+    base, code = address(process)
+    assert answers(base)
+    wait_for(lambda: (data / "logs" / "worker.log").exists() and "slots" in (data / "logs" / "worker.log").read_text())
+    # Each of the two programs, and what ties it to us.
+    assert len(programs(data)) >= 4
+    assert code not in subprocess.run(["ps", "axeww"], capture_output=True, check=True, text=True).stdout
+    database = open_database(f"sqlite:///{data}/service.db")
+    opened = [database.run(lambda connection: follow(connection, code, "127.0.0.1")) for _ in range(2)]
+    database.close()
+    assert [one and one.principal.role for one in opened] == ["admin", None]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(END) == 0
+    assert programs(data) == []
+    assert not answers(base)
+    for log in (data / "logs").iterdir():
+        assert code not in log.read_text()
+
+
+@pytest.mark.nightly
+def test_what_was_started_ends_with_who_started_it(served: tuple[subprocess.Popen[str], Path]) -> None:
+    process, data = served
+    base, _ = address(process)
+    process.kill()
+    wait_for(lambda: programs(data) == [])
+    assert not answers(base)
