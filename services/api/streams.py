@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from losssearch.errors import LossSearchError
+from losssearch.errors import ConnectionLostError, LossSearchError
 from services.access.principal import TooManyError
 
 MOST, MOST_OF_USER = 1_000, 100
@@ -73,7 +73,13 @@ class _Watched:
     async def read(self, after: int) -> Seen | None:
         if after not in self.reads:
             self.reads[after] = asyncio.create_task(asyncio.to_thread(self.source.read, after))
-        return await asyncio.shield(self.reads[after])
+        reading = self.reads[after]
+        try:
+            return await asyncio.shield(reading)
+        except LossSearchError:
+            if self.reads.get(after) is reading:
+                del self.reads[after]
+            raise
 
 
 class Streams:
@@ -106,7 +112,11 @@ class Streams:
         with self._entered(user), self._joined(search, source) as watched:
             while time.monotonic() < ends:
                 changed = watched.changed
-                seen = await watched.read(after)
+                try:
+                    seen = await watched.read(after)
+                except ConnectionLostError:  # the database comes back, or the client goes
+                    await asyncio.sleep(PAUSE)
+                    continue
                 if seen is None:
                     return
                 yield seen
