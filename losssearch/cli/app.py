@@ -22,6 +22,7 @@ from losssearch.cli.export import export
 from losssearch.cli.leaderboard import leaderboard
 from losssearch.cli.metrics import metrics
 from losssearch.cli.output import fail
+from losssearch.cli.remote import remote
 from losssearch.cli.report import report
 from losssearch.cli.search import search
 from losssearch.cli.search_options import complete
@@ -29,6 +30,7 @@ from losssearch.cli.serve import serve
 from losssearch.cli.spaces import spaces
 from losssearch.cli.sync import sync
 from losssearch.cli.terms import terms
+from losssearch.cli.token import token
 from losssearch.cli.ui import ui
 from losssearch.errors import InterruptedStudyError, LossSearchError
 from losssearch.option_names import spelled_by
@@ -38,7 +40,7 @@ from losssearch.request import flag
 
 class _Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, complete(args) if self.name == "search" else args)
+        return super().parse_args(ctx, complete(args) if self.name in ("search", "submit") else args)
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _with_bare_flags(super().get_params(ctx))
@@ -86,9 +88,10 @@ def _root(
 for _command in (search, leaderboard, report, export, sync, terms, metrics, spaces, ui, doctor):
     app.command(_command.__name__, cls=_Command)(_command)
 app.add_typer(db, name="db", cls=_Group)
-for _part in serve.registered_commands:
-    _part.cls = _Command
-app.add_typer(serve, name="serve", cls=_Group)
+for _name, _commands in (("serve", serve), ("remote", remote), ("token", token)):
+    for _part in _commands.registered_commands:
+        _part.cls = _Command
+    app.add_typer(_commands, name=_name, cls=_Group)
 
 
 @guarded()

@@ -99,6 +99,13 @@ class StagedProgress(ABC):
         """See `losssearch.study.observer.Observer`."""
         self._advance(1)
 
+    def told(self, name: str, total: int, done: int, best: float | None) -> None:
+        """Show how far a study that runs elsewhere has come: ``done`` of the ``total`` of its stage ``name``."""
+        title = TITLES.get(name, name)
+        if not self.stages or self.stages[-1].title != title:
+            self.stage(name, total)
+        self._advance(done - self.stages[-1].done, "" if best is None else f"best {best:.4g}")
+
     def remaining(self) -> str:
         """The remaining time of the budget, or of the last stage; empty if neither is known."""
         now, last = self.clock(), self.stages[-1]

@@ -66,6 +66,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         lifespan=lifespan,
         openapi_url=None,  # its own route asks who one is; pages with scripts from elsewhere are not shown
         docs_url=None,
+        redirect_slashes=False,
         redoc_url=None,
         responses=documented(*ALWAYS),
         max_body_size=LARGEST_BODY,

@@ -16,8 +16,9 @@ import services
 from losssearch.errors import DataError
 from services.uploads.limits import Limits
 
-PATIENCE = 5
-"""Seconds of the clock per CPU second after which a conversion is ended: a busy machine is no fault of the file."""
+GRACE, PATIENCE = 60, 5
+"""Seconds of the clock, and further ones per CPU second, after which a conversion is ended, as one that waits would be:
+a busy machine is no fault of the file."""
 
 _ENVIRONMENT = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
@@ -70,7 +71,8 @@ def convert(received: Path, suffix: str, out: Path, limits: Limits) -> Converted
 
 def _run(job: dict[str, Any], folder: str, limits: Limits) -> dict[str, Any]:
     environment = {**_ENVIRONMENT, "PYTHONPATH": str(Path(services.__file__).resolve().parent.parent)}
-    process = subprocess.Popen(
+    patience = GRACE + PATIENCE * limits.seconds
+    with subprocess.Popen(
         [sys.executable, "-P", "-m", "services.uploads.convert"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -78,15 +80,14 @@ def _run(job: dict[str, Any], folder: str, limits: Limits) -> dict[str, Any]:
         cwd=folder,
         env=environment,
         start_new_session=True,
-    )
-    try:
-        answer, _ = process.communicate(json.dumps(job).encode(), timeout=PATIENCE * limits.seconds)
-    except subprocess.TimeoutExpired:
-        raise DataError(f"a conversion must end within {PATIENCE * limits.seconds} s, this did not") from None
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    ) as process:
+        try:
+            answer, _ = process.communicate(json.dumps(job).encode(), timeout=patience)
+        except subprocess.TimeoutExpired:
+            raise DataError(f"a conversion must end within {patience} s, this did not") from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
     if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
         raise DataError(f"a table must be read within {limits.seconds} s of CPU time and {limits.memory:,} bytes")
     if process.returncode not in (0, 2) or not answer:

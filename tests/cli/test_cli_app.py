@@ -18,7 +18,7 @@ from losssearch.errors import ConnectionLostError, ConstraintUnmetError, DataErr
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
     *("search", "leaderboard", "report", "export", "sync", "terms", "metrics", "spaces", "ui", "db", "doctor"),
-    "serve",
+    *("serve", "remote", "token"),
 )
 
 
