@@ -18,15 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from losssearch.api import SearchResult, search
+    from losssearch.data.batch import Field, declare_field
     from losssearch.data.target_kind import Classes, Numbers
     from losssearch.errors import LossSearchError
-    from losssearch.evaluation.decision import Decision, tune_decision
+    from losssearch.evaluation.decision import Decision
+    from losssearch.evaluation.decision_tuning import tune_decision
     from losssearch.evaluation.declaring import metric
     from losssearch.export.bundle import load_loss
     from losssearch.losses import loss_term, terms
     from losssearch.losses.balance import balance
     from losssearch.losses.compose import compose
     from losssearch.losses.domains import Choice, Float, Int
+    from losssearch.losses.offer import Provider
     from losssearch.losses.reduction import reduction
     from losssearch.losses.schedule import LEVEL, schedule
     from losssearch.losses.state import Dimensions, Learned, State
@@ -48,6 +51,7 @@ __all__ = [
     "Decision",
     "Dimensions",
     "Fairness",
+    "Field",
     "Float",
     "Int",
     "Learned",
@@ -55,6 +59,7 @@ __all__ = [
     "Numbers",
     "Output",
     "Privacy",
+    "Provider",
     "SearchResult",
     "Splits",
     "State",
@@ -62,6 +67,7 @@ __all__ = [
     "__version__",
     "balance",
     "compose",
+    "declare_field",
     "load_loss",
     "load_result",
     "loss_term",
@@ -84,6 +90,7 @@ _HOME = {
     "Decision": "losssearch.evaluation.decision",
     "Dimensions": "losssearch.losses.state",
     "Fairness": "losssearch.request",
+    "Field": "losssearch.data.batch",
     "Float": "losssearch.losses.domains",
     "Int": "losssearch.losses.domains",
     "LEVEL": "losssearch.losses.schedule",
@@ -92,12 +99,14 @@ _HOME = {
     "Numbers": "losssearch.data.target_kind",
     "Output": "losssearch.request",
     "Privacy": "losssearch.request",
+    "Provider": "losssearch.losses.offer",
     "SearchResult": "losssearch.api",
     "Splits": "losssearch.request",
     "State": "losssearch.losses.state",
     "TrialHandle": "losssearch.training.handle",
     "balance": "losssearch.losses.balance",
     "compose": "losssearch.losses.compose",
+    "declare_field": "losssearch.data.batch",
     "load_loss": "losssearch.export.bundle",
     "load_result": "losssearch.study_result",
     "loss_term": "losssearch.losses",
@@ -107,7 +116,7 @@ _HOME = {
     "search": "losssearch.api",
     "task_kind": "losssearch.tasks",
     "terms": "losssearch.losses",
-    "tune_decision": "losssearch.evaluation.decision",
+    "tune_decision": "losssearch.evaluation.decision_tuning",
     "weighting": "losssearch.losses.weighting",
 }
 

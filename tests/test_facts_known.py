@@ -28,7 +28,7 @@ KNOWN = {
         "losses/arriving.py",
         "losses/primitives/*",
         "evaluation/adjustment.py",
-        "evaluation/decision.py",
+        "evaluation/decision_tuning.py",
         "evaluation/grid.py",
         "evaluation/prior_shift.py",
         "evaluation/worst_cell.py",

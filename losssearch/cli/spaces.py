@@ -12,7 +12,8 @@ from losssearch.cli.output import console, range_text, write_json
 from losssearch.errors import SpaceError
 
 if TYPE_CHECKING:
-    from losssearch.space import SearchSpace
+    from losssearch.losses.domains import Domain
+    from losssearch.space import SearchSpace, Slot
 
 
 def spaces(
@@ -67,6 +68,12 @@ def _list(loaded: Sequence[SearchSpace]) -> None:
     console().print(table)
 
 
+def _range(slot: Slot, term: str, key: str, domain: Domain) -> str:
+    courses = slot.schedules.get(term, {}).get(key, ())
+    moving = f", {' or '.join(courses)}" if courses else ""
+    return f"{key}: {range_text(domain)}{moving}"
+
+
 def _show(space: SearchSpace) -> None:
     from rich.table import Table
 
@@ -79,6 +86,6 @@ def _show(space: SearchSpace) -> None:
             title += f"; weight {range_text(slot.weight)}, {' or '.join(slot.weightings)}"
         table = Table("term", "range", title=title, title_justify="left")
         for term, ranges in sorted(slot.terms.items()):
-            table.add_row(term, "\n".join(f"{key}: {range_text(domain)}" for key, domain in ranges.items()))
+            table.add_row(term, "\n".join(_range(slot, term, key, domain) for key, domain in ranges.items()))
         screen.print()
         screen.print(table)

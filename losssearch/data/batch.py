@@ -28,7 +28,15 @@ Owner: TypeAlias = Literal["replica", "member"]
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a batch, or one fact where it has no ``axis``."""
+    """One field of a batch, or one fact where it has no ``axis``.
+
+    Args:
+        name: Its name.
+        axis: What it has one entry per, ``"row"``, ``"query"`` or ``"pair"``; None for a fact, such as a share of all
+            training rows.
+        summary: What it holds.
+        owner: Whether all members of a replica share it (``"replica"``) or each has its own (``"member"``).
+    """
 
     name: str
     axis: Axis | None
@@ -80,7 +88,22 @@ _known: dict[str, Field] = {}
 
 
 def declare_field(field: Field) -> Field:
-    """Make a field known; raises `DataError` if its name is taken by another."""
+    """Declare a field that a kind of task brings, so that its batches may hold it and its tensors may read it.
+
+    Args:
+        field: The field. Declaring the same one twice changes nothing.
+
+    Returns:
+        The field.
+
+    Raises:
+        DataError: Another field has its name.
+
+    Example:
+        >>> import losssearch as ls
+        >>> ls.declare_field(ls.Field("dose", "row", "dose that each row was given")).axis
+        'row'
+    """
     if _known.setdefault(field.name, field) != field:
         raise DataError(f"a batch has one field of each name, got a second {field.name!r}")
     return field

@@ -158,7 +158,6 @@ def load(
     source = read_source(data, target, unnamed, max_rows, memory=memory, stream=stream and streamable)
     source, notes, held = chosen_rows(source, given, target, unnamed, max_rows, drop_missing_target, memory)
     source, grouping, reader = _read_groups(source, sensitive)
-    split = read_given(source, given, held)
     weight = source.extra["weight"].to_numpy(dtype=np.float64) if given.weight is not None else None
     hidden = [name for name in named if name in dropped or not sensitive_as_feature]
     unseen = list(dict.fromkeys((*hidden, *given.hidden, *(name for name in needed if name in dropped))))
@@ -167,6 +166,7 @@ def load(
         notes = (*notes, *announced(source.features, list(given.columns.values())))
     goal = read_target(source.target, source.where, task, positive, kinds, source.targets[1:])
     check_classes(goal, held, str(given.test))
+    split = read_given(source, given, goal.task, held)
     source = _without_row_numbers(source)
     features, schema, read_notes = _read_features(source)
     if not schema.columns:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from losssearch.data.columns import read_column
 from losssearch.data.named_parts import PARTS, TEST, require_values, sides_of
 from losssearch.data.sources import Data, Source, require_column
+from losssearch.data.target_kind import Units, units_of
 from losssearch.errors import DataError, OptionError
 from losssearch.option_names import option
 
@@ -141,12 +142,15 @@ def split_arrays(roles: Mapping[str, Named], rows: int, held: int) -> None:
             )
 
 
-def read_given(source: Source, given: Given, held: int = 0) -> GivenSplit | None:
+def read_given(source: Source, given: Given, task: str, held: int = 0) -> GivenSplit | None:
     """Read the values that `attach` added to the rows; the last ``held`` rows are those of the test file.
 
     Raises `DataError` for missing or unreadable values, for words that name no part, for too few groups or times, and
-    where a group or a time would be in two parts.
+    where a group or a time would be in two parts; `OptionError` where the kind of task needs groups and none are given,
+    or reads none.
     """
+    units = units_of(task)
+    _check_units(task, units, given.group is not None)
     if not given.roles.keys() - {"weight"} and given.test is None:
         return None
     extra, where = source.extra, source.where
@@ -161,9 +165,9 @@ def read_given(source: Source, given: Given, held: int = 0) -> GivenSplit | None
     elif held:
         rows = len(source.target)
         side = np.where(np.arange(rows) < rows - held, -1, TEST)
-    found = GivenSplit(cluster, time, side, names, _facts(given, len(names)))
+    found = GivenSplit(cluster, time, side, names, _facts(given, len(names), units))
     if side is not None:
-        _check_sides(found, where)
+        _check_sides(found, where, whole=units.split != "row")
     return found
 
 
@@ -189,11 +193,11 @@ def _ranks(column: pd.Series, where: str) -> NDArray[np.int64]:
     return ranks
 
 
-def _check_sides(found: GivenSplit, where: str) -> None:
-    """Given parts must keep groups whole, and be in the order of time."""
+def _check_sides(found: GivenSplit, where: str, *, whole: bool) -> None:
+    """Given parts must keep groups whole, where groups are split ``whole``, and be in the order of time."""
     side = found.side
     assert side is not None  # noqa: S101  (the caller looked)
-    if found.cluster is not None:
+    if found.cluster is not None and whole:
         of = np.full(len(found.names), -2)
         of[found.cluster] = side
         straddling = np.flatnonzero(of[found.cluster] != side)
@@ -216,7 +220,7 @@ def _check_sides(found: GivenSplit, where: str) -> None:
                 )
 
 
-def _facts(given: Given, groups: int) -> dict[str, Any]:
+def _facts(given: Given, groups: int, units: Units) -> dict[str, Any]:
     """What result.json says of how the split was made."""
     told: dict[str, Any] = given.described()
     told.pop("weight", None)
@@ -227,11 +231,29 @@ def _facts(given: Given, groups: int) -> dict[str, Any]:
         told["how"] = "given"
         text = "the parts are those of the split column"
     else:
-        told["how"] = "group" if given.group is not None else "time"
+        grouped = "group" if units.split != "row" else "random"
+        told["how"] = grouped if given.group is not None else "time"
         text = "split 60 : 20 : 20 into search, confirmation and test"
     if given.group is not None:
         told["groups"] = groups
-        text += f"; all rows of a group are in one part ({groups} groups), and intervals are over groups"
+        text += f"; {_kept_whole(groups, units)}"
     if given.time is not None:
         text += "; later rows come after earlier ones: search, confirmation, test, and validation after training"
     return told | {"text": text}
+
+
+def _kept_whole(groups: int, units: Units) -> str:
+    one = f"all rows of a group are in one part ({groups} groups)"
+    if units.split == "row":
+        one = f"rows of a group may be in several parts ({groups} groups)"
+    return f"{one}, and intervals are over {'rows' if units.bootstrap == 'row' else 'groups'}"
+
+
+def _check_units(task: str, units: Units, grouped: bool) -> None:
+    """Raise `OptionError` if a kind of task needs groups of rows and there are none, or reads none and there are."""
+    asked = {units.split, units.bootstrap}
+    if not grouped and "group" in asked:
+        what = "splits and resamples" if len(asked) == 1 else "splits" if units.split == "group" else "resamples"
+        raise OptionError(f"task {task} {what} whole groups of rows: give {option('group')}, the column of the groups")
+    if grouped and asked == {"row"}:
+        raise OptionError(f"task {task} splits and resamples single rows, not groups: leave out {option('group')}")

@@ -20,6 +20,7 @@ from losssearch.data import grouped_rows, ordered_rows
 from losssearch.data.dataset import Dataset
 from losssearch.data.named_parts import CONFIRMATION, PARTS, SEARCH, TEST
 from losssearch.data.target_kind import target_kind
+from losssearch.data.units import split_groups
 from losssearch.errors import DataError, OptionError
 from losssearch.option_names import option
 
@@ -97,12 +98,9 @@ def draws(
     if dataset.given is not None and dataset.given.time is not None:
         return tuple(_window(dataset, dataset.given.time, rows, seed, purpose, index) for index in range(count))
     folded = folded or dataset.rows < SMALL
-    if dataset.given is not None and dataset.given.cluster is not None:
-        folded = folded and _foldable(dataset, dataset.given.cluster, rows)
-        return tuple(
-            _grouped(dataset, dataset.given.cluster, rows, seed, purpose, index, folded=folded)
-            for index in range(count)
-        )
+    if (cluster := split_groups(dataset)) is not None:
+        folded = folded and _foldable(dataset, cluster, rows)
+        return tuple(_grouped(dataset, cluster, rows, seed, purpose, index, folded=folded) for index in range(count))
     return tuple(
         _fold(dataset, rows, seed, purpose, index) if folded else _split(dataset, rows, seed, purpose, index)
         for index in range(count)
@@ -159,9 +157,9 @@ def _divided(dataset: Dataset, rows: Rows, shares: tuple[float, ...], seed: int)
                 f"{len(np.unique(given.time[rows]))}"
             )
         return part
-    if given.cluster is not None:
+    if (cluster := split_groups(dataset)) is not None:
         least = (2, *[1] * (len(shares) - 1))
-        return _dealt(dataset, given.cluster, rows, shares, least, _sequence(seed, "partition", 0))
+        return _dealt(dataset, cluster, rows, shares, least, _sequence(seed, "partition", 0))
     position, _ = _positions(dataset, rows, _sequence(seed, "partition", 0))
     return np.searchsorted(np.cumsum(shares)[:-1], position, side="right")
 

@@ -1,4 +1,4 @@
-"""What reading a target must know of a kind of task: whether it is classes or numbers, and how many.
+"""What data must know of a kind of task: whether its target is classes or numbers, how many, and what stays whole.
 
 A kind of task declares one of `Classes` and `Numbers` under its name. Data look it up by that name; no name is
 compared.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,25 +69,51 @@ class Numbers:
 
 TargetKind: TypeAlias = Classes | Numbers
 
+Unit: TypeAlias = Literal["row", "group", "given"]
+"""Rows; the groups of rows that the user must give; or what is given: groups where the user names them, else rows."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """What stays whole in a kind of task.
+
+    Args:
+        split: What lies in one part of the data, and in one side of a draw.
+        bootstrap: What intervals take as independent, and resample.
+
+    Raises:
+        SpecError: A unit is none of row, group and given.
+    """
+
+    split: Unit = "given"
+    bootstrap: Unit = "given"
+
+    def __post_init__(self) -> None:
+        for unit in (self.split, self.bootstrap):
+            if unit not in get_args(Unit):
+                raise SpecError(f"the unit of a task is one of {', '.join(get_args(Unit))}, got {unit!r}")
+
 
 @dataclass(frozen=True)
 class _Entry:
     kind: TargetKind
     inferred: bool
+    units: Units
 
 
 _entries: dict[str, _Entry] = {}
 
 
-def declare_target(name: str, kind: TargetKind, *, inferred: bool = False) -> None:
+def declare_target(name: str, kind: TargetKind, *, inferred: bool = False, units: Units = Units()) -> None:
     """Enter what a kind of task reads as its target.
 
     Args:
         name: The name of the kind of task.
         kind: What its target is.
         inferred: Whether a target's values alone may suggest it; otherwise it must be asked for by name.
+        units: What stays whole in splits and in intervals.
     """
-    _entries[name] = _Entry(kind, inferred)
+    _entries[name] = _Entry(kind, inferred, units)
 
 
 def target_kind(name: str) -> TargetKind:
@@ -96,10 +122,16 @@ def target_kind(name: str) -> TargetKind:
     Raises:
         UnknownNameError: With the nearest names, for a kind that is not declared.
     """
-    found = _declared()
-    if name not in found:
-        raise UnknownNameError("task", name, found)
-    return found[name].kind
+    return _entry(name).kind
+
+
+def units_of(name: str) -> Units:
+    """What stays whole in a kind of task.
+
+    Raises:
+        UnknownNameError: With the nearest names, for a kind that is not declared.
+    """
+    return _entry(name).units
 
 
 def task_names(*, inferred: bool = False) -> tuple[str, ...]:
@@ -114,6 +146,13 @@ def named(kind: TargetKind) -> str:
 
 def _fitting(kind: TargetKind) -> Iterator[str]:
     return (name for name in task_names(inferred=True) if _entries[name].kind == kind)
+
+
+def _entry(name: str) -> _Entry:
+    found = _declared()
+    if name not in found:
+        raise UnknownNameError("task", name, found)
+    return found[name]
 
 
 def _declared() -> Mapping[str, _Entry]:

@@ -11,20 +11,18 @@ from typing import Any
 
 from losssearch.errors import ModelError
 from losssearch.execution.arrays import unpack
-from losssearch.execution.job import Job, job_course
+from losssearch.execution.errand import Errand
+from losssearch.execution.job import job_course
 from losssearch.execution.resources import keep_to_share
 from losssearch.plugins import load_installed
-from losssearch.training import Course, Outcome, ended
+from losssearch.training import Outcome
 
 KEPT = 2
 """Sets of replicas that a worker holds ready: that of the stage before may still be asked for."""
 
 
 class Worker:
-    """Trains one population after another, on one thread.
-
-    References arrive inside lists, so that Ray hands over the reference and not its object.
-    """
+    """Trains one population after another, on one thread."""
 
     def __init__(self) -> None:
         import torch
@@ -38,60 +36,33 @@ class Worker:
         """This process's number, as a sign that it has started."""
         return os.getpid()
 
-    def run(
-        self,
-        job: Job,
-        replicas: Sequence[Any],
-        model: Sequence[Any],
-        folders: Sequence[str],
-        terms: Sequence[Any],
-        metric: Sequence[Any] = (),
-    ) -> list[Outcome]:
-        """Train the population of ``job`` on the shared ``replicas``.
+    def run(self, errand: Errand) -> list[Outcome]:
+        """Train the population of an errand's job."""
+        *_, outcomes = self.stream(errand)
+        assert isinstance(outcomes, list)  # noqa: S101  (outcomes come last)
+        return outcomes
 
-        ``model`` holds a user's factory or training function, or nothing; ``terms`` those that are the user's own, and
-        ``metric`` one that is.
-        """
-        return ended(self._course(job, replicas, model, folders, terms, metric))
-
-    def stream(
-        self,
-        job: Job,
-        replicas: Sequence[Any],
-        model: Sequence[Any],
-        folders: Sequence[str],
-        terms: Sequence[Any],
-        metric: Sequence[Any] = (),
-    ) -> Iterator[float | list[Outcome]]:
+    def stream(self, errand: Errand) -> Iterator[float | list[Outcome]]:
         """The same, with what `job_course` gives on the way before the outcomes."""
-        outcomes = yield from self._course(job, replicas, model, folders, terms, metric)
-        yield outcomes
-
-    def _course(
-        self,
-        job: Job,
-        replicas: Sequence[Any],
-        model: Sequence[Any],
-        folders: Sequence[str],
-        terms: Sequence[Any],
-        metric: Sequence[Any] = (),
-    ) -> Course:
-        for folder in folders:
+        job = errand.job
+        for folder in errand.folders:
             # On this machine, what a user's code imports only when it runs is in the same folder.
             if folder not in sys.path and os.path.isdir(folder):
                 sys.path.append(folder)
         load_installed(lambda problem: None)  # the driver has told it
         for plugin in job.imports:
             plugin.load()
-        self._enter(terms)
-        factory = self._loaded(model[0], "model or training function") if model else job.model
-        if metric:
-            job = replace(job, metric=self._loaded(metric[0], "metric"))
+        self._enter(errand.terms)
+        own = errand.model is not None
+        job = replace(job, model=self._loaded(errand.model, "model or training function")) if own else job
+        if errand.metric is not None:
+            job = replace(job, metric=self._loaded(errand.metric, "metric"))
         if job.rules is None:  # a user's training function keeps house itself
             keep_to_share(job.share, job.device)
         # A user's module may write to its input, so it gets a copy; the built-in ones read the object store itself.
-        data = self._replicas(replicas[0], bool(model), job.device)
-        return (yield from job_course(replace(job, model=factory), data))
+        data = self._replicas(errand.replicas, own, job.device)
+        outcomes = yield from job_course(job, data)
+        yield outcomes
 
     def _loaded(self, reference: Any, what: str) -> Any:
         """Something of a user's, loaded once."""

@@ -9,29 +9,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from pickle import PicklingError
 from typing import Any
 
 from losssearch import stopping
-from losssearch.errors import ConnectionLostError, OptionError, WorkersLostError
-from losssearch.evaluation import Metric
-from losssearch.evaluation.per_member import function_of
+from losssearch.errors import ConnectionLostError, WorkersLostError
 from losssearch.execution.actor import Worker
 from losssearch.execution.arrays import pack
 from losssearch.execution.cluster import INTERVAL, SAVED, Pulse, connect, disconnect, quieten
+from losssearch.execution.errand import Errands
 from losssearch.execution.executor import Began, Heard, untold
 from losssearch.execution.job import Draws, Job
-from losssearch.execution.portable import (
-    PortableKind,
-    PortableRecord,
-    PortableTerm,
-    by_value,
-    foreign_kind,
-    foreign_records,
-    foreign_terms,
-)
 from losssearch.execution.resources import WorkerResources
-from losssearch.option_names import option
 from losssearch.plugins import Plugin
 from losssearch.training import Outcome
 from losssearch.training.overdue import GRACE
@@ -90,10 +78,7 @@ class RayExecutor:
         self._streams = not (address or "").startswith("ray://")  # which Ray Client cannot do
         self._replicas: dict[str, Any] = {}
         self._draws: dict[str, int] = {}
-        self._model: tuple[Any, list[Any], list[str]] = None, [], []
-        self._metric: tuple[Any, list[Any], list[str]] = None, [], []
-        self._terms: dict[str, tuple[list[Any], list[str]]] = {}
-        self._kinds: dict[str, tuple[list[Any], list[str]]] = {}
+        self._errands = Errands(ray, self._imports)
         self._alive: list[Any] = []
         self._idle: list[Any] = []
         self._starting: dict[Any, Any] = {}
@@ -221,60 +206,8 @@ class RayExecutor:
 
     def _submit(self, worker: Any, job: Job, heard: Heard | None) -> Any:
         call = worker.stream if self._streamed(heard) else worker.run
-        replicas = [self._replicas[job.replicas]]
-        terms, folders = self._needed_terms(job)
-        metric: list[Any] = []
-        if isinstance(job.metric, Metric):
-            if self._metric[0] is not job.metric:
-                what = f"the metric {job.metric.name}"
-                self._metric = job.metric, *self._ship(job.metric, function_of(job.metric), what)
-            metric, folders = self._metric[1], [*folders, *self._metric[2]]
-            job = replace(job, metric="")
         job = replace(job, share=self.resources.share(job.device, self.workers), imports=self._imports)
-        if isinstance(job.model, str):
-            return call.remote(job, replicas, [], folders, terms, metric)
-        if self._model[0] is not job.model:
-            what = "a model factory" if job.rules is None else "a training function"
-            self._model = job.model, *self._ship(job.model, job.model, what)
-        _, model, local = self._model
-        return call.remote(replace(job, model=""), replicas, model, [*local, *folders], terms, metric)
-
-    def _needed_terms(self, job: Job) -> tuple[list[Any], list[str]]:
-        """What is declared outside of a job's losses, and its kind of task where it is, so that no worker knows it."""
-        references: list[Any] = []
-        folders: list[str] = []
-        imported = {plugin.name for plugin in self._imports}
-        portables: list[tuple[str, PortableTerm | PortableRecord]] = [
-            *((f"the term {term.name}", PortableTerm.of(term)) for term in foreign_terms(job)),
-            *((f"the {one.what} {one.function.__name__}", one) for one in map(PortableRecord.of, foreign_records(job))),
-        ]
-        for what, portable in portables:
-            if portable.function.__module__ in imported:
-                continue
-            if what not in self._terms:
-                self._terms[what] = self._ship(portable, portable.function, what)
-            references += self._terms[what][0]
-            folders += self._terms[what][1]
-        kind = foreign_kind(job)
-        if kind is not None and kind.module not in imported:
-            if kind.name not in self._kinds:
-                whole = PortableKind(kind)
-                self._kinds[kind.name] = self._ship(whole, whole.function, f"the task {kind.name}")
-            references += self._kinds[kind.name][0]
-            folders += self._kinds[kind.name][1]
-        return references, folders
-
-    def _ship(self, value: Any, function: Any, what: str) -> tuple[list[Any], list[str]]:
-        """Something of a user's in the object store, with the code next to ``function``, and its folder."""
-        with by_value(function) as folder:
-            try:
-                reference = self._ray.put(value)
-            except (TypeError, AttributeError, PicklingError, self._ray.exceptions.RayError) as error:
-                raise OptionError(
-                    f"{what} must be picklable to reach Ray workers ({option('workers', 0)} trains in this process); "
-                    f"{str(error).splitlines()[0]}"
-                ) from error
-        return [reference], [str(folder)] if folder else []
+        return call.remote(self._errands.of(job, self._replicas[job.replicas]))
 
     def _wait(self, references: list[Any]) -> list[Any]:
         """Those that are done, after `INTERVAL` seconds at most."""

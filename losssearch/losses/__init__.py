@@ -4,7 +4,8 @@
 """
 
 from losssearch.losses import adaptive, fairness, primitives
-from losssearch.losses.term import LossTerm, TermModule, loss_term
+from losssearch.losses.term import LossTerm, loss_term
 from losssearch.losses.term import registry as terms
+from losssearch.losses.term_module import TermModule
 
 __all__ = ["LossTerm", "TermModule", "adaptive", "fairness", "loss_term", "primitives", "terms"]

@@ -1,13 +1,77 @@
-"""Numbers of weightings, reductions and balances: checked, written as JSON and as text."""
+"""A weighting, reduction or balance at its numbers: checked, written as JSON and as text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from losssearch.errors import SpecError, shown
-from losssearch.losses.record import Record, filled
+from losssearch.losses.record import Family, Record, filled
 from losssearch.losses.schedule import Number, Scheduled, number_json, number_text, read_number
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, init=False)
+class Chosen(Generic[R]):
+    """One record of a family, ``kind``, at its ``numbers``.
+
+    Raises `UnknownNameError` for an undeclared kind, `SpecError` for a number out of its range.
+    """
+
+    kind: str
+    numbers: tuple[tuple[str, Number], ...]
+
+    family: ClassVar[Family[Any]]
+    standard: ClassVar[str]
+    """The kind where a spec names none."""
+
+    def __init__(self, kind: str | None = None, **numbers: Number) -> None:
+        record = self.family[self.standard if kind is None else kind]
+        object.__setattr__(self, "kind", record.name)
+        object.__setattr__(self, "numbers", tuple(checked_numbers(self._place(), record, numbers).items()))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _chosen, (type(self), self.kind, self.numbers)
+
+    def _place(self) -> str:
+        """What messages call its numbers."""
+        return f"{self.family.what}.{self.kind}"
+
+    @property
+    def record(self) -> R:
+        """The declared record of its kind."""
+        found: R = self.family[self.kind]
+        return found
+
+    @property
+    def values(self) -> dict[str, Number]:
+        """Its numbers by name."""
+        return dict(self.numbers)
+
+    @property
+    def reads_progress(self) -> bool:
+        """Whether it depends on how much of the training is done."""
+        return self.record.reads_progress or any(isinstance(number, Scheduled) for _, number in self.numbers)
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read one; raise `SpecError` for any other form."""
+        kind, numbers = read_named(cls.family.what, data, cls.family.records)
+        return cls(kind, **numbers)
+
+    def to_json(self) -> object:
+        """The inverse of `from_json`."""
+        return named_json(self.kind, self.values)
+
+    def formula(self, part: str, *, latex: bool = False) -> str:
+        """The text of what it does to ``part``."""
+        return named_formula(self.record, self.values, part, latex=latex)
+
+
+def _chosen(own: type[Chosen[Any]], kind: str, numbers: tuple[tuple[str, Number], ...]) -> Chosen[Any]:
+    return own(kind, **dict(numbers))
 
 
 def checked_numbers(name: str, record: Record, given: Mapping[str, object]) -> dict[str, Number]:

@@ -29,13 +29,16 @@ Once: TypeAlias = "Callable[[Batch, Sizes, int], Tensor]"
 class Provider:
     """How one tensor that terms read is made.
 
-    ``make`` runs under ``torch.func.vmap``, and only where a term reads the tensor: no in-place writes, no number read
-    out of a tensor. ``fields`` and ``facts`` are the names that it needs, ``summary`` says what it gives and in which
-    shape, ``ask`` what a caller who gave none of ``fields`` or ``facts`` is asked for.
-
-    ``once``: what depends on the batch alone and is best computed outside ``vmap``. It is computed once for all
-    members from ``fields``, and ``make`` finds it in the batch under the provider's own name. ``per_sample``: whether
-    it is the same for a sample alone; if not, private training refuses it.
+    Args:
+        make: ``make(output, batch, facts)`` of one member; it runs under ``torch.func.vmap``, and only where a term
+            reads the tensor: no in-place writes, no number read out of a tensor.
+        summary: What it gives, and in which shape.
+        fields: The fields of a batch that it needs.
+        facts: The facts that it needs.
+        once: What depends on the batch alone and is best computed outside ``vmap``. It is computed once for all members
+            from ``fields``, and ``make`` finds it in the batch under the provider's own name.
+        ask: What a caller who gave none of ``fields`` or ``facts`` is asked for.
+        per_sample: Whether it is the same for a sample alone; if not, private training refuses it.
     """
 
     make: Make

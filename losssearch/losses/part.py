@@ -16,7 +16,8 @@ from losssearch.errors import InputError, ModelError, stops
 from losssearch.losses.schedule import Number, Scheduled, flat_numbers, number_at
 from losssearch.losses.spec import Part
 from losssearch.losses.state import State, ascending
-from losssearch.losses.term import SAMPLE_WEIGHT, LossTerm, weighed_inputs
+from losssearch.losses.term import SAMPLE_WEIGHT, LossTerm
+from losssearch.losses.term_module import weighed_inputs
 
 
 def part_states(part: Part) -> dict[str, State]:

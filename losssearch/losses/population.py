@@ -7,9 +7,9 @@ that use it in all replicas; what need not be under ``vmap``, where each operati
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,27 +20,23 @@ from losssearch.losses.balancing import balance_kind
 from losssearch.losses.inputs import STANDARD
 from losssearch.losses.kept import Kept, kept_states
 from losssearch.losses.offer import Offer
-from losssearch.losses.part import part_kind, weighted
+from losssearch.losses.part import part_kind
 from losssearch.losses.population_kinds import (
     Balancing,
     Entry,
     Kind,
-    Members,
     balancing_of,
     carried_states,
     kind_of,
     moved,
 )
+from losssearch.losses.population_step import States, Step, scalar
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.tape import Tape
 
 if TYPE_CHECKING:
     from losssearch.data.batch import Batch
 
-
-States: TypeAlias = tuple[Tensor, ...]
-"""What the losses of a population carry from batch to batch: one tensor ``[R, entries, ...]`` for each state of each
-kind of part or balance, with an entry for each of the kind's own members."""
 
 _GIVEN = ("weight", "index")
 """Fields of a batch that no term reads by name."""
@@ -148,7 +144,7 @@ class PopulationLoss:
         The third is what the losses carry to the next batch. Takes what the call takes; recorded at the first batch,
         repeated at the next. Not to be written in.
         """
-        done = _scalar(progress, outputs)
+        done = scalar(progress, outputs)
         kept = self.start([0] * len(outputs)) if states is None else states
         fields = tuple(name for name in (*self._reading.fields, *_GIVEN) if name in batch)
         known = tuple(name for name in self._reading.facts if name in facts)
@@ -245,24 +241,24 @@ class PopulationLoss:
         learned: Tensor,
         progress: float | Tensor,
         states: States | None,
-    ) -> _Step:
+    ) -> Step:
         if "weight" in batch:
             self.check_weights()
         if self._by_row and "index" not in batch:
             raise SpecError("a term of these losses keeps a state for each training row: rows need their numbers")
         kept = self.start([0] * len(outputs)) if states is None else states
         shared = self._reading.shared(batch, self.sizes, row_axis=1)
-        return _Step(
+        return Step(
             outputs.flatten(0, 1),
             shared,
             facts,
             learned.flatten(0, 1),
-            _scalar(progress, outputs),
+            scalar(progress, outputs),
             kept,
             batch.get("index"),
         )
 
-    def _table(self, step: _Step) -> Tensor:
+    def _table(self, step: Step) -> Tensor:
         """Room for the values of the parts [R·K, parts] where a balance reads them."""
         most = max((len(own[0].spec.parts) for own in self._balances), default=0)
         return step.outputs.new_zeros(len(step.outputs), most)
@@ -292,42 +288,6 @@ class PopulationLoss:
         return self._groups[replicas]
 
 
-@dataclass(frozen=True)
-class _Step:
-    """One mini-batch, as all kinds are evaluated on it: outputs and learned values of all members [R·K, ...]."""
-
-    outputs: Tensor
-    batch: Batch
-    facts: Batch
-    learned: Tensor
-    progress: Tensor
-    states: States
-    index: Tensor | None
-
-    def given(self, kind: Kind) -> tuple[Any, ...]:
-        """What a kind's functions take."""
-        own = kind.members
-        chosen = self.outputs if own.whole else self.outputs.index_select(0, own.rows)
-        return chosen, kind.batch(self.batch), kind.facts(self.facts), self.progress, *self._kept(own)
-
-    def values(self, kind: Kind) -> Tensor:
-        """The weighted values [entries] of a kind."""
-        given = self.given(kind)
-        values = kind.evaluate(*given)
-        if kind.part.weighting.record.elementwise:
-            values = weighted(kind.part, values, *given[-3:])
-        return values
-
-    def balanced(self, own: Balancing, table: Tensor) -> tuple[Any, ...]:
-        """What a balance's functions take, of the values of all parts [R·K, parts]."""
-        values = table.index_select(0, own.members.rows)[:, : own.parts]
-        return values, self.progress, *self._kept(own.members)
-
-    def _kept(self, members: Members) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        numbers = {name: value.to(self.outputs.dtype) for name, value in members.numbers.items()}
-        return numbers, members.states(self.learned, self.states, self.index)
-
-
 def _columns(learned: Sequence[Kept]) -> dict[str, int]:
     """The first column of each state among all that a member learns, by its key."""
     sizes = [torch.Size(kept.shape).numel() for kept in learned]
@@ -341,8 +301,3 @@ def _entry(member: int, spec: LossSpec, place: int | None, kept: Sequence[Kept],
 
 def _named(entry: Entry, name: str) -> Kept:
     return next(kept for kept in entry.states if kept.name == name)
-
-
-def _scalar(value: float | Tensor, like: Tensor) -> Tensor:
-    # Filled on the device: a tensor made from a number of Python's is copied there, and the copy waits for the device.
-    return value if isinstance(value, Tensor) else like.new_full((), value)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from torch import Tensor
 
 from losssearch.arguments import declaration
-from losssearch.errors import SpecError, UnknownNameError, shown
+from losssearch.errors import SpecError, shown
 from losssearch.losses.domains import Float, Int
-from losssearch.losses.record import Record, enter, facts_of, filled
+from losssearch.losses.record import Family, Record, filled
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,19 @@ class Schedule(Record):
 
     levels: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        if not self.levels:
+            raise SpecError(f"the schedule {self.name} must declare a LEVEL, a value of the number that it moves")
+
+
+def _keeps_nothing(what: str, facts: Mapping[str, Any]) -> None:
+    if facts["states"]:
+        raise SpecError(f"the {what} {facts['name']} may keep no state")
+
 
 _registry: dict[str, Schedule] = {}
-schedules: Mapping[str, Schedule] = MappingProxyType(_registry)
+FAMILY = Family("schedule", ("progress",), Schedule, _keeps_nothing, _registry)
+schedules: Mapping[str, Schedule] = FAMILY.records
 """Every schedule by name."""
 
 
@@ -54,9 +63,7 @@ class Scheduled:
     @property
     def record(self) -> Schedule:
         """The schedule; raises `UnknownNameError` where nobody declared it."""
-        if self.kind not in _registry:
-            raise UnknownNameError("schedule", self.kind, _registry)
-        return _registry[self.kind]
+        return FAMILY[self.kind]
 
     @property
     def values(self) -> dict[str, float]:
@@ -94,21 +101,9 @@ def schedule(
     Raises:
         SpecError: the name is taken, or the signature does not match the declaration.
     """
-
-    def register(function: Callable[..., Tensor]) -> Schedule:
-        own = {name: Float(-1e30, 1e30, default=0.0) if isinstance(d, Level) else d for name, d in declared.items()}
-        facts = facts_of("schedule", function, ("progress",), own)
-        if facts["states"]:
-            raise SpecError(f"the schedule {facts['name']} may keep no state")
-        levels = frozenset(name for name, domain in declared.items() if isinstance(domain, Level))
-        if not levels:
-            raise SpecError(f"the schedule {facts['name']} must declare a LEVEL, a value of the number that it moves")
-        record = Schedule(
-            formula=formula, latex=latex or formula, reference=reference, plain=plain, levels=levels, **facts
-        )
-        return enter(_registry, record, "schedule")
-
-    return register
+    own = {name: Float(-1e30, 1e30, default=0.0) if isinstance(d, Level) else d for name, d in declared.items()}
+    levels = frozenset(name for name, domain in declared.items() if isinstance(domain, Level))
+    return FAMILY.declare(own, formula=formula, latex=latex, reference=reference, plain=plain, levels=levels)
 
 
 def is_schedule(data: object) -> bool:
@@ -127,9 +122,9 @@ def read_number(name: str, data: object, domain: Float | Int) -> Number:
         raise SpecError(f"{name} must be a whole number and can follow no schedule")
     given = {"schedule": data.kind, **data.values} if isinstance(data, Scheduled) else dict(data)  # type: ignore[call-overload]
     kind = given.pop("schedule")
-    if not isinstance(kind, str) or kind not in _registry:
+    if not isinstance(kind, str) or kind not in schedules:
         raise SpecError(f"{name} is a number, or {schedule_forms()}; got the schedule {shown(kind)}")
-    record = _registry[kind]
+    record = schedules[kind]
     if set(given) != set(record.domains):
         wanted, found = ", ".join(record.domains), ", ".join(sorted(map(str, given))) or "nothing"
         raise SpecError(f"{name}: the schedule {kind} has the numbers {wanted}; got {found}")
@@ -144,7 +139,7 @@ def schedule_forms() -> str:
     """How each schedule is written."""
     written = (
         "{" + ", ".join([f'"schedule": "{name}"', *(f'"{number}": …' for number in record.domains)]) + "}"
-        for name, record in sorted(_registry.items())
+        for name, record in sorted(schedules.items())
     )
     return f"follows a schedule, written as {' or '.join(written)}"
 

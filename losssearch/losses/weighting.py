@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from torch import Tensor
 
 from losssearch.arguments import declaration
-from losssearch.errors import SpecError, UnknownNameError, shown
-from losssearch.losses.numbers import checked_numbers, named_formula
-from losssearch.losses.record import Declared, Record, enter, facts_of, not_by_row
+from losssearch.errors import SpecError, shown
+from losssearch.losses.numbers import Chosen
+from losssearch.losses.record import Declared, Family, Record, not_by_row
 from losssearch.losses.schedule import Number, Scheduled, is_schedule, number_json, read_number, schedule_forms
 
 CONSTANT = "constant"
@@ -35,7 +34,8 @@ class WeightingRecord(Record):
 
 
 _registry: dict[str, WeightingRecord] = {}
-weightings: Mapping[str, WeightingRecord] = MappingProxyType(_registry)
+FAMILY = Family("weighting", ("value", "progress"), WeightingRecord, not_by_row, _registry)
+weightings: Mapping[str, WeightingRecord] = FAMILY.records
 """Every weighting by name."""
 
 
@@ -72,58 +72,33 @@ def weighting(
     Raises:
         SpecError: the name is taken, or the signature does not match the declaration.
     """
-
-    def register(function: Callable[..., Tensor]) -> WeightingRecord:
-        facts = facts_of("weighting", function, ("value", "progress"), declared)
-        not_by_row("weighting", facts)
-        record = WeightingRecord(
-            formula=formula,
-            latex=latex or formula,
-            reference=reference,
-            meaning=meaning,
-            plain=plain,
-            affine=affine,
-            elementwise=elementwise,
-            needs_nonnegative=needs_nonnegative,
-            compares=compares,
-            **facts,
-        )
-        return enter(_registry, record, "weighting")
-
-    return register
+    return FAMILY.declare(
+        declared,
+        formula=formula,
+        latex=latex,
+        reference=reference,
+        meaning=meaning,
+        plain=plain,
+        affine=affine,
+        elementwise=elementwise,
+        needs_nonnegative=needs_nonnegative,
+        compares=compares,
+    )
 
 
-@dataclass(frozen=True, init=False)
-class Weighting:
-    """How much one part counts: the weighting ``kind`` at its ``numbers``.
+class Weighting(Chosen[WeightingRecord]):
+    """How much one part counts."""
 
-    Raises `UnknownNameError` for an undeclared kind, `SpecError` for a number out of its range.
-    """
+    family = FAMILY
+    standard = CONSTANT
 
-    kind: str
-    numbers: tuple[tuple[str, Number], ...]
+    def __init__(self, kind: str | None = None, **numbers: Number) -> None:
+        super().__init__(kind, **numbers)
+        if self.kind == CONSTANT:
+            _check_weight(self.values["weight"])
 
-    def __init__(self, kind: str = CONSTANT, **numbers: Number) -> None:
-        if not isinstance(kind, str) or kind not in _registry:
-            raise UnknownNameError("weighting", shown(kind), _registry)
-        checked = checked_numbers("weight", _registry[kind], numbers)
-        object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "numbers", tuple(checked.items()))
-        if kind == CONSTANT:
-            _check_weight(checked["weight"])
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _made, (self.kind, self.numbers)
-
-    @property
-    def record(self) -> WeightingRecord:
-        """The registry's record of the weighting."""
-        return _registry[self.kind]
-
-    @property
-    def values(self) -> dict[str, Number]:
-        """Its numbers by name."""
-        return dict(self.numbers)
+    def _place(self) -> str:
+        return "weight"
 
     @property
     def fixed(self) -> float | None:
@@ -153,11 +128,11 @@ class Weighting:
     def from_json(cls, data: object) -> Weighting:
         """Read a weighting; raise `SpecError` for any other form."""
         if is_schedule(data) or not isinstance(data, Mapping | str):
-            return cls(weight=read_number("weight", data, _registry[CONSTANT].domains["weight"]))
+            return cls(weight=read_number("weight", data, weightings[CONSTANT].domains["weight"]))
         given = dict(data) if isinstance(data, Mapping) else {}
         kind = given.pop("learned", None) if "learned" in given else given.pop("weighting", None)
-        if not isinstance(kind, str) or kind not in _registry or not all(isinstance(key, str) for key in given):
-            known = ", ".join(sorted(_registry))
+        if not isinstance(kind, str) or kind not in weightings or not all(isinstance(key, str) for key in given):
+            known = ", ".join(sorted(weightings))
             rule = f'a weight is a number, or {schedule_forms()}, or a weighting ({known}), as in {{"weighting": NAME}}'
             raise SpecError(f"{rule}; got {shown(data)}")
         return cls(kind, **given)
@@ -171,14 +146,6 @@ class Weighting:
             "learned" if learns else "weighting": self.kind,
             **{name: number_json(number) for name, number in self.numbers},
         }
-
-    def formula(self, part: str, *, latex: bool = False) -> str:
-        """The text of ``part`` with its weight."""
-        return named_formula(self.record, self.values, part, latex=latex)
-
-
-def _made(kind: str, numbers: tuple[tuple[str, Number], ...]) -> Weighting:
-    return Weighting(kind, **dict(numbers))
 
 
 def _check_weight(weight: Number) -> None:

@@ -4,7 +4,8 @@ from losssearch.request.bundled import bundled_spaces
 from losssearch.space.binding import bind
 from losssearch.space.loading import check_space, check_space_text, load_space, load_space_text
 from losssearch.space.portfolio import aim
-from losssearch.space.space import SearchSpace, Slot
+from losssearch.space.slot import Slot
+from losssearch.space.space import SearchSpace
 from losssearch.space.trials import RandomTrial, Replay, Step, Trial
 
 __all__ = [

@@ -9,7 +9,8 @@ from losssearch.errors import SpaceError
 from losssearch.losses.domains import Choice, Domain, Float, Int
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.term import registry
-from losssearch.space.space import SearchSpace, Slot
+from losssearch.space.slot import Slot
+from losssearch.space.space import SearchSpace
 
 Values = Mapping[str, float | str]
 """A constraint as the terms see it: ``{"statistic": "positive_rate", "limit": 0.05}``."""

@@ -9,23 +9,17 @@ from typing import Any, TypeVar, cast
 
 from losssearch.errors import InputError, UnknownNameError
 from losssearch.losses.balance import SUM, balances
-from losssearch.losses.domains import Domain
+from losssearch.losses.domains import Choice, Domain, Float
 from losssearch.losses.reduction import MEAN, reductions
+from losssearch.losses.schedule import schedules
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.term import LossTerm, registry
 from losssearch.losses.weighting import CONSTANT, weightings
 from losssearch.space.portfolio import filled, names_metric
-from losssearch.space.ranges import constrained_by, narrow
+from losssearch.space.ranges import constrained_by, narrow, without_schedule
+from losssearch.space.slot import BALANCE, BASE, SCHEDULE, WEIGHT, Constrained, Slot, weighting_names
 from losssearch.space.source import Node, RuleError
-from losssearch.space.space import (
-    BALANCE,
-    BASE,
-    WEIGHT,
-    Constrained,
-    SearchSpace,
-    Slot,
-    weighting_names,
-)
+from losssearch.space.space import SearchSpace
 from losssearch.tasks import TASKS, Task
 
 MAX_PARTS = 8
@@ -132,6 +126,7 @@ class _Builder:
         entries = self._map(node, f"slot {name}", keys)
         terms: dict[str, dict[str, Domain]] = {}
         constrained: dict[str, dict[str, Constrained]] = {}
+        courses: dict[str, dict[str, tuple[str, ...]]] = {}
         found = self._map(entries["terms"], f"the terms of slot {name}") if "terms" in entries else {}
         if not found:
             self._fail(entries.get("terms", node), f"a slot has at least one term, got none in {name}")
@@ -142,13 +137,15 @@ class _Builder:
                 missing = ", ".join(sorted(set(registry[term].reads) - offers))
                 self._fail(ranges, f"{term} reads {missing}, which task {task.kind} does not offer")
             else:
-                terms[term], constrained[term] = self._ranges(registry[term], ranges)
+                terms[term], constrained[term], courses[term] = self._ranges(registry[term], ranges)
         reductions = self._reductions(entries, terms)
+        moving = {term: own for term, own in courses.items() if own}
         if name == BASE:
-            return Slot(name, terms, reductions=reductions)
+            return Slot(name, terms, reductions=reductions, schedules=moving)
         weight = self._narrow(WEIGHT, entries.get("weight"), "weight")
         bound = {term: found for term, found in constrained.items() if found}
-        return Slot(name, terms, weight, self._weighting(entries), reductions, self._required(entries), bound)
+        required = self._required(entries)
+        return Slot(name, terms, weight, self._weighting(entries), reductions, required, bound, moving)
 
     def _required(self, entries: Mapping[str, Node]) -> bool:
         node = entries.get("required")
@@ -156,16 +153,37 @@ class _Builder:
             self._fail(node, f"required is true or false, got {node.plain()!r}")
         return node is not None and node.value is True
 
-    def _ranges(self, term: LossTerm, node: Node) -> tuple[dict[str, Domain], dict[str, Constrained]]:
+    def _ranges(
+        self, term: LossTerm, node: Node
+    ) -> tuple[dict[str, Domain], dict[str, Constrained], dict[str, tuple[str, ...]]]:
+        """The range of each hyperparameter, what it is to a constraint, and the schedules that it may follow."""
         given = {} if node.value is None else self._map(node, term.name)
         for key, value in given.items():
             if key not in term.domains:
                 self._fail(value, str(UnknownNameError(f"hyperparameter of {term.name}", key, term.domains)))
+        divided = {key: without_schedule(value) for key, value in given.items()}
+        given = {key: value for key, (_, value) in divided.items()}
         constrained = {key: found for key, value in given.items() if (found := constrained_by(value))}
         ranges = {
             key: self._narrow(domain, given.get(key), f"{term.name}.{key}") for key, domain in term.domains.items()
         }
-        return ranges, {key: found for key, found in constrained.items() if key in ranges}
+        moving = {
+            key: self._courses(node, ranges[key], f"{term.name}.{key}")
+            for key, (node, _) in divided.items()
+            if node is not None and key in ranges
+        }
+        bound = {key: found for key, found in constrained.items() if key in ranges}
+        return ranges, bound, {key: found for key, found in moving.items() if found}
+
+    def _courses(self, node: Node, domain: Domain, label: str) -> tuple[str, ...]:
+        """What a hyperparameter may follow; nothing where it is a constant."""
+        found = self._names(node, SCHEDULE, (CONSTANT, *sorted(set(schedules) - {CONSTANT})))
+        if not isinstance(domain, Float):
+            what = "a choice" if isinstance(domain, Choice) else "a whole number"
+            self._fail(node, f"{label} is {what} and can follow no schedule")
+        elif domain.low == domain.high:
+            self._fail(node, f"{label} needs a range to follow a schedule, got {domain.low:g}")
+        return () if found == (CONSTANT,) else found
 
     def _narrow(self, domain: D, node: Node | None, label: str) -> D:
         try:

@@ -12,7 +12,8 @@ from typing import Any
 from losssearch.errors import SpecError
 from losssearch.losses.domains import Float
 from losssearch.losses.spec import LossSpec
-from losssearch.space.space import AIM, CONSTRAINT, SearchSpace
+from losssearch.space.slot import AIM, CONSTRAINT
+from losssearch.space.space import SearchSpace
 
 
 def aim(space: SearchSpace, numbers: Mapping[str, float]) -> SearchSpace:

@@ -1,7 +1,8 @@
 """The range of a hyperparameter as a space file writes it, within the term's own.
 
 A number fixes the hyperparameter; ``[low, high]`` and ``{low: , high: , log: }`` narrow it, and what is left out stays
-the term's. Of a choice, a name fixes it and a list of names narrows it. ``$constraint.limit`` in place of a value, or
+the term's. ``schedule: [constant, linear]`` next to them lets a real hyperparameter follow a schedule, whose levels lie
+in the range. Of a choice, a name fixes it and a list of names narrows it. ``$constraint.limit`` in place of a value, or
 as the upper end of a range, means the value of the study's constraint.
 """
 
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses.domains import Choice, Domain, Float, Int
+from losssearch.space.slot import CONSTRAINT, SCHEDULE, Constrained
 from losssearch.space.source import Node, RuleError
-from losssearch.space.space import CONSTRAINT, Constrained
 
 
 def narrow(domain: Domain, node: Node, label: str) -> Domain:
@@ -37,6 +38,14 @@ def constrained_by(node: Node) -> Constrained | None:
         if isinstance(found, str) and found.startswith(CONSTRAINT):
             return ("value" if end == "value" else "high"), found.removeprefix(CONSTRAINT)
     return None
+
+
+def without_schedule(node: Node) -> tuple[Node | None, Node]:
+    """What a range says of schedules, if anything, and the range without it."""
+    if not isinstance(node.value, dict) or SCHEDULE not in node.value:
+        return None, node
+    rest = {key: value for key, value in node.value.items() if key != SCHEDULE}
+    return node.value[SCHEDULE], Node(node.line, rest or None)
 
 
 def _upper(value: object) -> object:

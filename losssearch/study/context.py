@@ -16,6 +16,7 @@ from losssearch.data import Dataset, Partition, draws, make_replicas
 from losssearch.data.batch import Batch
 from losssearch.data.replicas import Replicas
 from losssearch.data.splits import Draw
+from losssearch.data.units import bootstrap_groups
 from losssearch.data.weights import effective_rows
 from losssearch.evaluation import Metric
 from losssearch.evaluation.fairness import Constraint, parse_constraints, promise_z
@@ -80,11 +81,9 @@ class Context(StudyContext):
         return self.metric if self.metric.source else self.settings.metric
 
     def clusters(self, part: str) -> torch.Tensor | None:
-        """The group that each row of a part must stay together with ``[rows]``; None if rows are independent."""
-        given = self.dataset.given
-        if given is None or given.cluster is None:
-            return None
-        return torch.as_tensor(given.cluster[getattr(self.partition, part)])
+        """The group that each row of a part is resampled with ``[rows]``; None if rows are independent."""
+        groups = bootstrap_groups(self.dataset)
+        return None if groups is None else torch.as_tensor(groups[getattr(self.partition, part)])
 
     def weights(self, part: str) -> torch.Tensor | None:
         """The sample weights of a part ``[rows]``; None if all rows count alike."""

@@ -10,9 +10,9 @@ from functools import partial
 from torch import Tensor
 
 from losssearch.arguments import named_arguments
-from losssearch.data.batch import Batch
-from losssearch.data.target_kind import Numbers, TargetKind
-from losssearch.errors import SpecError
+from losssearch.data.batch import Batch, field_of
+from losssearch.data.target_kind import Numbers, TargetKind, Unit, Units
+from losssearch.errors import DataError, SpecError
 from losssearch.losses.offer import Provider
 from losssearch.losses.term import SAMPLE_WEIGHT
 from losssearch.tasks.export_text import of_heads
@@ -38,6 +38,8 @@ def task_kind(
     view: View | None = None,
     space: str | None = None,
     model: str = "mlp",
+    unit: Unit = "given",
+    bootstrap_unit: Unit | None = None,
 ) -> TaskKind:
     """Declare a kind of task, which ``--task NAME`` then asks for.
 
@@ -52,7 +54,8 @@ def task_kind(
         metric: The default metric, such as one that `losssearch.metric` declares for this task.
         menu: Terms, or baselines with settings, that a good practitioner would try; the first is the plain loss.
         target: What the target is: ``Numbers(columns=2)`` or ``Classes()``.
-        tensors: Further tensors that a loss may read, by name.
+        tensors: Further tensors that a loss may read, by name. A field or fact that one needs and that losssearch does
+            not know is declared first, with `losssearch.declare_field`.
         own_unit: ``own_unit(outputs, mean, scale)`` turns outputs ``[..., N, columns]`` of a model that was trained on
             standardised targets into the target's own unit, in which metrics are told both; ``mean`` and ``scale``
             broadcast to outputs with the target's columns. Not needed if there are as many outputs as target
@@ -61,12 +64,16 @@ def task_kind(
         space: A search space as the text of a YAML file, or the name or path of one. By default, one part of the terms
             of the menu, each over all of its ranges.
         model: The default model.
+        unit: What stays whole when rows are split: ``"row"``; ``"group"``, the groups that the user must then give
+            (``--group``); or ``"given"``, groups where the user gives them and otherwise rows.
+        bootstrap_unit: What intervals take as independent, and resample; by default as ``unit``.
 
     Returns:
         The record of the kind.
 
     Raises:
-        SpecError: The name is taken, there is no head, or a term of the menu reads what is not offered.
+        SpecError: The name is taken, there is no head, a unit is unknown, a term of the menu reads what is not offered,
+            or a tensor needs a field that is not declared.
 
     Example:
         Two target columns, with a mean for each and one common spread:
@@ -87,12 +94,14 @@ def task_kind(
         >>> [head.name for head in pair.heads(0)]
         ['means', 'spread']
     """
+    units = Units(unit, bootstrap_unit or unit)
     found = tuple(Head(head, width) for head, width in heads.items())
     if not found:
         raise SpecError(f"task {name} must have a head")
     if taken := sorted(heads.keys() & RESERVED):
         raise SpecError(f"a head may not be called {', '.join(taken)}: losses read something else by that name")
     provided = _providers(found, target) | dict(tensors or {})
+    _check_fields(name, tensors or {})
     baselines = [one if isinstance(one, Baseline) else Baseline(one, one) for one in menu]
     if not baselines:
         raise SpecError(f"the menu of {name} must have a term: the plain loss")
@@ -134,6 +143,7 @@ def task_kind(
             own_unit=own_unit,
             export=of_heads(found, target.columns),
             space=text or (None if space else _space(task)),
+            units=units,
             module=str(sys._getframe(2).f_globals.get("__name__", "")),  # noqa: SLF001  (as `collections.namedtuple` does; 1 checks the call)
         )
     )
@@ -173,6 +183,23 @@ def _target(output: Tensor, batch: Batch, facts: Batch, *, columns: int) -> Tens
     if target.numel() != rows * columns:
         raise SpecError(f"targets must be {list(shape)} for outputs {list(output.shape)}, got {list(target.shape)}")
     return target.reshape(shape).to(output.dtype)
+
+
+def _check_fields(task: str, tensors: Mapping[str, Provider]) -> None:
+    for tensor, provider in tensors.items():
+        for read, facts in ((provider.fields, False), (provider.facts, True)):
+            for name in read:
+                try:
+                    declared = field_of(name)
+                except DataError:
+                    known = "a fact" if facts else "a field"
+                    raise SpecError(
+                        f"task {task}: {tensor} needs {known} named {name}, which is not declared: declare it first, "
+                        f"with losssearch.declare_field"
+                    ) from None
+                if (declared.axis is None) is not facts:
+                    found = "a fact" if declared.axis is None else "a field"
+                    raise SpecError(f"task {task}: {tensor} needs {name}, which is declared as {found}")
 
 
 def _check_menu(task: Task) -> None:

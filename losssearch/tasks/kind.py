@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from losssearch.data.target_kind import TargetKind, declare_target
+from losssearch.data.target_kind import TargetKind, Units, declare_target
 from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses.readable import offer_names
 from losssearch.tasks.export_text import ExportText, of_heads
@@ -68,6 +68,7 @@ class TaskKind:
         export: Its part of the text of an exported loss.
         picture: How the loss of one sample is drawn; None where it is not.
         space: Its search space as the text of a YAML file, where none comes with losssearch.
+        units: What stays whole in splits, and what intervals resample.
         module: The module that declares it.
     """
 
@@ -80,6 +81,7 @@ class TaskKind:
     export: ExportText = field(default_factory=lambda: of_heads(()))
     picture: Picture | None = None
     space: str | None = None
+    units: Units = field(default_factory=Units)
     module: str = "losssearch"
 
     @property
@@ -116,7 +118,7 @@ def enter(kind: TaskKind, *, inferred: bool = False) -> TaskKind:
     if not kind.name.isidentifier():
         raise SpecError(f"a task kind's name must be an identifier, got {kind.name!r}")
     _kinds[kind.name] = kind
-    declare_target(kind.name, kind.target, inferred=inferred)
+    declare_target(kind.name, kind.target, inferred=inferred, units=kind.units)
     offer_names(kind.task.offers)
     return kind
 

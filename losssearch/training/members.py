@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from losssearch.data.batch import Batch
-from losssearch.losses.population import PopulationLoss, States
+from losssearch.losses.population import PopulationLoss
+from losssearch.losses.population_step import States
 from losssearch.models import StackedModel
 from losssearch.models.allocation import is_out_of_memory, let_go
 from losssearch.training.adam import StackedAdam

@@ -21,7 +21,8 @@ from losssearch.losses.domains import Choice
 from losssearch.losses.inputs import STANDARD
 from losssearch.losses.kept import Kept, kept_states
 from losssearch.losses.offer import Offer
-from losssearch.losses.population import PopulationLoss, States
+from losssearch.losses.population import PopulationLoss
+from losssearch.losses.population_step import States
 from losssearch.losses.reduction import Reduction
 from losssearch.losses.schedule import Scheduled
 from losssearch.losses.spec import LossSpec, Part

@@ -17,8 +17,9 @@ from losssearch.losses.term import LossTerm
 from losssearch.tasks import kind
 
 MODULES = (
+    "losssearch.data.batch",
     "losssearch.errors",
-    "losssearch.evaluation.decision",
+    "losssearch.evaluation.decision_tuning",
     "losssearch.evaluation.declaring",
     "losssearch.export.reading",
     "losssearch.losses.adaptive.robust",

@@ -20,7 +20,7 @@ import sys
 from losssearch.cli.app import main
 modules = [part for name in sys.argv[1:] for part in ("--import", name)]
 assert main(["spaces", "my_space.yaml", "--check", *modules]) == 0
-for term in ("soft_margin", "learned_error", "pair_likelihood"):
+for term in ("soft_margin", "learned_error", "pair_likelihood", "rate_deviance"):
     assert main(["terms", term, *modules]) == 0
 import runpy
 runpy.run_path("use_them.py")
@@ -47,7 +47,7 @@ def run(folder: Path, *arguments: str) -> str:
 def test_there_is_an_example_of_each_addition() -> None:
     assert set(FILES) == {
         "my_terms.py", "my_space.yaml", "my_network.py", "my_weighting.py", "my_balance.py", "my_metric.py",
-        "my_task.py", "use_them.py", "search_pairs.py",
+        "my_task.py", "my_rates.py", "use_them.py", "search_pairs.py",
     }  # fmt: skip
 
 

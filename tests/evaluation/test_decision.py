@@ -13,7 +13,8 @@ from sklearn.metrics import f1_score, log_loss
 
 from losssearch.errors import DataError, InputError
 from losssearch.evaluation import get_metric
-from losssearch.evaluation.decision import Decision, tune_decision
+from losssearch.evaluation.decision import Decision
+from losssearch.evaluation.decision_tuning import tune_decision
 
 ROWS = 3000
 PARITY = "demographic_parity_difference <= 0.05"

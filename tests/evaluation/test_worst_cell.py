@@ -11,7 +11,7 @@ from sklearn import metrics as sklearn
 
 from losssearch.errors import OptionError
 from losssearch.evaluation import evaluate, get_metric, paired_difference
-from losssearch.evaluation.decision import tune_decision
+from losssearch.evaluation.decision_tuning import tune_decision
 from losssearch.evaluation.worst_cell import FEWEST, cells
 
 ROWS, GROUPS, CLASSES = 300, 3, 4

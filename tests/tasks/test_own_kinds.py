@@ -16,6 +16,7 @@ from losssearch.data.target_kind import Numbers, _entries
 from losssearch.errors import DataError, OptionError, SpecError
 from losssearch.execution.portable import PortableKind
 from losssearch.losses import loss_term
+from losssearch.losses.offer import Provider
 from losssearch.losses.term import _registry as terms  # to take out what a test declares
 from losssearch.losses.term import registry
 from losssearch.space import load_space
@@ -163,3 +164,19 @@ def test_a_kind_that_cannot_be_is_refused(given: dict[str, Any], said: str) -> N
         task_kind(**{"name": "refused", "menu": ["squared"], "metric": "rmse", **given})
     assert dict(KINDS) == known
     assert dict(registry) == declared
+
+
+@pytest.mark.parametrize(
+    ("needs", "message"),
+    [
+        ({"fields": ("doses",)}, "test_dose: strength needs a field named doses, which is not declared"),
+        ({"facts": ("doses",)}, "test_dose: strength needs a fact named doses, which is not declared"),
+        ({"facts": ("weight",)}, "test_dose: strength needs weight, which is declared as a field"),
+        ({"fields": ("zero",)}, "test_dose: strength needs zero, which is declared as a fact"),
+    ],
+)
+def test_a_tensor_of_a_field_that_nobody_declared_is_refused(needs: dict[str, tuple[str]], message: str) -> None:
+    strength = Provider(lambda output, batch, facts: output, "strength [batch]", **needs)
+    with pytest.raises(SpecError, match=message):
+        task_kind("test_dose", heads={"dose": 1}, menu=["squared"], metric="rmse", tensors={"strength": strength})
+    assert "test_dose" not in KINDS

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from losssearch.data.batch import each
+from losssearch.data.units import bootstrap_groups
 from losssearch.evaluation.fairness import (
     Certificate,
     Constraint,
@@ -142,8 +143,8 @@ class CrossFitting:
     @property
     def _clusters(self) -> Tensor | None:
         """Which rows of the pool belong together, such as those of one patient; None if all are independent."""
-        given = self.context.dataset.given
-        return None if given is None or given.cluster is None else torch.as_tensor(given.cluster)[self.pool.rows]
+        groups = bootstrap_groups(self.context.dataset)
+        return None if groups is None else torch.as_tensor(groups)[self.pool.rows]
 
     def fit(self, outcome: Outcome, *, tuned: bool) -> CrossFitted:
         """The decision of a loss whose trainings are ``outcome``; where it is not ``tuned``, outputs as they are."""

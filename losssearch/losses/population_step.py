@@ -1,0 +1,60 @@
+"""One mini-batch of a population, as all kinds of parts and balances are evaluated on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from torch import Tensor
+
+from losssearch.losses.part import weighted
+from losssearch.losses.population_kinds import Balancing, Kind, Members
+
+if TYPE_CHECKING:
+    from losssearch.data.batch import Batch
+
+States: TypeAlias = tuple[Tensor, ...]
+"""What the losses of a population carry from batch to batch: one tensor ``[R, entries, ...]`` for each state of each
+kind of part or balance, with an entry for each of the kind's own members."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Outputs and learned values of all members [R·K, ...]."""
+
+    outputs: Tensor
+    batch: Batch
+    facts: Batch
+    learned: Tensor
+    progress: Tensor
+    states: States
+    index: Tensor | None
+
+    def given(self, kind: Kind) -> tuple[Any, ...]:
+        """What a kind's functions take."""
+        own = kind.members
+        chosen = self.outputs if own.whole else self.outputs.index_select(0, own.rows)
+        return chosen, kind.batch(self.batch), kind.facts(self.facts), self.progress, *self._kept(own)
+
+    def values(self, kind: Kind) -> Tensor:
+        """The weighted values [entries] of a kind."""
+        given = self.given(kind)
+        values = kind.evaluate(*given)
+        if kind.part.weighting.record.elementwise:
+            values = weighted(kind.part, values, *given[-3:])
+        return values
+
+    def balanced(self, own: Balancing, table: Tensor) -> tuple[Any, ...]:
+        """What a balance's functions take, of the values of all parts [R·K, parts]."""
+        values = table.index_select(0, own.members.rows)[:, : own.parts]
+        return values, self.progress, *self._kept(own.members)
+
+    def _kept(self, members: Members) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        numbers = {name: value.to(self.outputs.dtype) for name, value in members.numbers.items()}
+        return numbers, members.states(self.learned, self.states, self.index)
+
+
+def scalar(value: float | Tensor, like: Tensor) -> Tensor:
+    """``value`` as a scalar of the type of ``like``."""
+    # Filled on the device: a tensor made from a number of Python's is copied there, and the copy waits for the device.
+    return value if isinstance(value, Tensor) else like.new_full((), value)
