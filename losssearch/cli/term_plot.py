@@ -63,14 +63,17 @@ def _at(term: LossTerm, point: Tensor) -> Tensor:
     logit = point * sign
     pair = bool({"group", "distance"}.intersection(term.reads))
     prediction = torch.stack((point, torch.zeros_like(point))) if pair else point.reshape(1)
+    logits = torch.stack([-logit / 2, logit / 2], dim=-1)
     offered = {
         "logit": logit,
-        "logits": torch.stack([-logit / 2, logit / 2], dim=-1),
+        "logits": logits,
         "labels": torch.tensor([0, 1]),
         "class_prior": torch.tensor([1 - RARE_SHARE, RARE_SHARE], dtype=point.dtype),
         "prediction": prediction,
-        "scores": torch.stack([-logit / 2, logit / 2], dim=-1),
+        "scores": logits,
         "predicted": torch.stack([torch.sigmoid(-logit), torch.sigmoid(logit)], dim=-1),
+        "plain_loss": torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1]), reduction="none"),
+        "goal": torch.eye(2, dtype=point.dtype),
         "target": torch.zeros_like(prediction),
         "zero": torch.tensor(ZERO, dtype=point.dtype),
         "group": torch.eye(2, dtype=point.dtype),

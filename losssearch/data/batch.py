@@ -64,7 +64,8 @@ class Sizes:
     """The sizes that shapes depend on.
 
     ``classes`` is 0 where the target has none; ``rows``: training rows of a replica; ``features``: encoded features of
-    a row; ``outputs``: what a model puts out for one row. 0 where a size is not known.
+    a row; ``outputs``: what a model puts out for one row; each 0 where it is not known. ``columns``: what is predicted
+    for one row, 0 where that is one share per class.
     """
 
     classes: int = 0
@@ -72,6 +73,7 @@ class Sizes:
     rows: int = 0
     features: int = 0
     outputs: int = 0
+    columns: int = 0
 
     @property
     def groups(self) -> int:

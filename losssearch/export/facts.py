@@ -118,6 +118,11 @@ class LossFacts:
         return "class_prior" in self.spec.reads
 
     @property
+    def reads_labels(self) -> bool:
+        """Whether a term needs labels, or something that is made of them."""
+        return "labels" in self.kind.task.offer.reading(self.spec.reads).names
+
+    @property
     def reads_zero(self) -> bool:
         """Whether a term needs to know where the target's own zero lies."""
         return "zero" in self.spec.reads
@@ -149,7 +154,8 @@ class LossFacts:
 
     def kept(self) -> list[Kept]:
         """What the loss keeps, learned or not."""
-        return list(kept_states(self.spec, Sizes(self.classes, sensitive(self.groups), rows=ROWS)))
+        sizes = Sizes(self.classes, sensitive(self.groups), rows=ROWS)
+        return list(kept_states(self.spec, self.kind.task.offer.sized(sizes)))
 
     @property
     def knows_rows(self) -> bool:

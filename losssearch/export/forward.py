@@ -95,7 +95,7 @@ def _weights(facts: LossFacts) -> list[str]:
 def _docstring(facts: LossFacts) -> list[str]:
     extra = _EXTRA | ({"group": _NUMBER} if facts.groups == 1 else {})
     more = [extra[name] for name in facts.extra()]
-    if "labels" in facts.spec.reads and not facts.spec.needs_ids:
+    if facts.reads_labels and not facts.spec.needs_ids:
         soft = facts.kind.export.soft
         more.append(f"``target`` may also hold probabilities: [batch, {max(facts.classes, 2)}]{soft}.")
     more.append(
@@ -242,7 +242,7 @@ def _arguments(part: Part, held: Held) -> list[str]:
 def _hyperparameters(part: Part) -> list[str]:
     return [
         f'{key}="{value}"' if isinstance(value, str) else f"{key}={_number(value, plain=takes_floats(part))}"
-        for key, value in part.hyperparameters.items()
+        for key, value in {**part.term.fixed, **part.hyperparameters}.items()
     ]
 
 

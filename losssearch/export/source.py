@@ -46,7 +46,7 @@ def loss_source(facts: LossFacts) -> str:
     needed = {
         sample_weights: all(part.term.takes_weights for part in parts),
         checked_reduction: True,
-        class_labels: "labels" in facts.spec.reads,
+        class_labels: facts.reads_labels,
         weighted_mean: not facts.spec.batch_level,
     }
     functions += [(function.__module__, function.__name__) for function, taken in needed.items() if taken]

@@ -81,7 +81,8 @@ class ComposedLoss(nn.Module):
         if classes is None:
             classes = 2 if own["class_prior"] is None else len(own["class_prior"])
         classes = CLASSES.check("classes", classes)
-        self._sizes = replace(sizes, classes=classes, sensitive=sensitive(groups), rows=rows or sizes.rows)
+        known = replace(sizes, classes=classes, sensitive=sensitive(groups), rows=rows or sizes.rows)
+        self._sizes = offer.sized(known)
         self._keep(list(kept_states(spec, self._sizes)), seed)
 
     def _keep(self, kept: list[Kept], seed: int) -> None:
@@ -238,7 +239,7 @@ class ComposedLoss(nn.Module):
         try:
             if weight is not None:
                 weight = sample_weights(weight, output)
-            if "labels" in self._reads and output.dim() in (1, 2):
+            if "labels" in self._reading.names and output.dim() in (1, 2):
                 target, output = class_labels(target, output, self._ids_for)
         except ValueError as error:
             raise SpecError(str(error)) from None

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from losssearch.data.batch import Attribute, Sensitive
@@ -43,6 +44,24 @@ def _logits(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
 
 def _probabilities(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
     return torch.softmax(_logits(output, batch, facts), -1)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def _squared_error(prediction: Tensor, target: Tensor) -> Tensor:
+    return (prediction - target).square()
+
+
+def _one_hot(logits: Tensor, labels: Tensor) -> Tensor:
+    if labels.is_floating_point():
+        return labels
+    return (labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)).to(logits.dtype)
+
+
+def _as_column(target: Tensor) -> Tensor:
+    return target[:, None]
 
 
 def _column(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
@@ -139,6 +158,16 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
         "predicted": Provider(
             _probabilities, "what the model predicts [batch, columns]: class probabilities, or the prediction"
         ),
+        "plain_loss": Provider(
+            _cross_entropy,
+            "what the plain loss of the task says of each sample [batch]: cross-entropy, or squared error",
+            of=("logits", "labels"),
+        ),
+        "goal": Provider(
+            _one_hot,
+            "what is to be predicted [batch, columns]: one-hot class ids, or the standardised target",
+            of=("logits", "labels"),
+        ),
         "logit": Provider(_logit, "score of the positive class of a binary model [batch]"),
         "labels": Provider(_labels, "class ids [batch], int64", fields=("target",)),
         "class_prior": Provider(
@@ -179,7 +208,12 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
 STANDARD = Offer(dict(PROVIDERS))
 """All of these, for outputs that are class scores."""
 
-NUMBERS = STANDARD | {name: replace(PROVIDERS[name], make=_column) for name in ("scores", "predicted")}
+NUMBERS = STANDARD | {
+    "scores": replace(PROVIDERS["scores"], make=_column, columns=1),
+    "predicted": replace(PROVIDERS["predicted"], make=_column, columns=1),
+    "plain_loss": replace(PROVIDERS["plain_loss"], make=_squared_error, of=("prediction", "target")),
+    "goal": replace(PROVIDERS["goal"], make=_as_column, of=("target",), columns=1),
+}
 """All of these, for outputs that are predictions of a number."""
 
 

@@ -18,8 +18,9 @@ from losssearch.losses.term import SAMPLE_WEIGHT
 if TYPE_CHECKING:
     from losssearch.data.batch import Batch, Sizes
 
-Make: TypeAlias = "Callable[[Tensor, Batch, Batch], Tensor]"
-"""From the output ``[batch]`` or ``[batch, columns]`` of one member, its batch and the facts to a named tensor."""
+Make: TypeAlias = "Callable[..., Tensor]"
+"""From the output ``[batch]`` or ``[batch, columns]`` of one member, its batch and the facts to a named tensor; or from
+other named tensors."""
 
 Once: TypeAlias = "Callable[[Batch, Sizes, int], Tensor]"
 """From a batch, the sizes, and the place of the row axis (1 in a stacked batch, 0 otherwise) to a field."""
@@ -39,6 +40,9 @@ class Provider:
             from ``fields``, and ``make`` finds it in the batch under the provider's own name.
         ask: What a caller who gave none of ``fields`` or ``facts`` is asked for.
         per_sample: Whether it is the same for a sample alone; if not, private training refuses it.
+        of: Other tensors of the same offer, which ``make`` then takes in place of output, batch and facts. They must be
+            made of these themselves.
+        columns: How many columns it has, where the kind of task fixes that; 0 where there is one per class.
     """
 
     make: Make
@@ -48,6 +52,8 @@ class Provider:
     once: Once | None = None
     ask: str = ""
     per_sample: bool = True
+    of: tuple[str, ...] = ()
+    columns: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,11 @@ class Offer:
         kept = frozenset(names)
         return replace(self, providers={name: one for name, one in self.providers.items() if name in kept})
 
+    def sized(self, sizes: Sizes) -> Sizes:
+        """The sizes with the number of columns that are predicted, where this is no class each."""
+        predicted = self.providers.get("predicted")
+        return sizes if predicted is None else replace(sizes, columns=predicted.columns)
+
     def reading(self, reads: Iterable[str]) -> Reading:
         """What it takes to make the tensors ``reads``; raises `SpecError` for a name that nothing here provides."""
         wanted = frozenset(reads)
@@ -73,6 +84,7 @@ class Offer:
                 f"a term of this loss reads {', '.join(missing)}, which this kind of task does not offer; it offers: "
                 f"{', '.join(self.providers)}"
             )
+        wanted |= {name for read in wanted for name in self.providers[read].of}
         return Reading({name: one for name, one in self.providers.items() if name in wanted})
 
     def of_other_samples(self, reads: Iterable[str]) -> list[str]:
@@ -83,15 +95,17 @@ class Offer:
 class Reading:
     """The providers of the tensors that some terms read.
 
-    ``fields`` and ``facts`` are what a batch and its facts must hold; ``derived`` what `shared` adds to the batch, and
-    ``own_fields`` what each member needs of it then.
+    ``names`` are these tensors, with those that they are made of. ``fields`` and ``facts`` are what a batch and its
+    facts must hold; ``derived`` what `shared` adds to the batch, and ``own_fields`` what each member needs of it then.
     """
 
     def __init__(self, providers: Mapping[str, Provider]) -> None:
         self._providers = dict(providers)
-        self._makers = tuple((name, one.make) for name, one in self._providers.items())
+        self._makers = tuple((name, one.make) for name, one in self._providers.items() if not one.of)
+        self._derived = tuple((name, one.make, one.of) for name, one in self._providers.items() if one.of)
         self._once = tuple((name, one.once) for name, one in self._providers.items() if one.once)
         self.derived = tuple(name for name, _ in self._once)
+        self.names = frozenset(self._providers)
         self.fields = _union(one.fields for one in self._providers.values())
         self.facts = _union(one.facts for one in self._providers.values())
         self.own_fields = _union((name,) if one.once else one.fields for name, one in self._providers.items())
@@ -121,7 +135,8 @@ class Reading:
         if output.dim() not in (1, 2):
             raise SpecError(f"an output must be [batch], [batch, 1] or [batch, columns], got {list(output.shape)}")
         try:
-            found = {name: make(output, batch, facts) for name, make in self._makers}
+            found: dict[str, Tensor] = {name: make(output, batch, facts) for name, make in self._makers}
+            found |= {name: make(*(found[read] for read in of)) for name, make, of in self._derived}
         except KeyError:
             self._require(batch, facts)
             raise

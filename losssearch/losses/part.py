@@ -27,7 +27,7 @@ def part_states(part: Part) -> dict[str, State]:
 
 def part_choices(part: Part) -> dict[str, str]:
     """The choices of the part by name."""
-    return {name: value for name, value in part.hyperparameters.items() if isinstance(value, str)}
+    return {**part.term.fixed, **{k: v for k, v in part.hyperparameters.items() if isinstance(v, str)}}
 
 
 def part_numbers(part: Part) -> dict[str, float]:
@@ -167,7 +167,7 @@ def term_arguments(
         name: value if isinstance(value, str) else number_at(f"hyper.{name}", value, numbers, progress)
         for name, value in part.hyperparameters.items()
     }
-    return {**given, **received(term.states, states)}
+    return {**term.fixed, **given, **received(term.states, states)}
 
 
 def received(declared: Mapping[str, State], states: Mapping[str, Tensor]) -> dict[str, Tensor]:

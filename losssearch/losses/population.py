@@ -60,6 +60,7 @@ class PopulationLoss:
         sizes: Sizes = Sizes(),  # noqa: B008  (a frozen value)
         offer: Offer = STANDARD,
     ) -> None:
+        sizes = offer.sized(sizes)
         self.specs, self.sizes, self.offer, self.device = tuple(specs), sizes, offer, torch.device(device)
         reads = frozenset[str]().union(*(spec.reads for spec in specs))
         if "group" in reads and not sizes.groups:

@@ -32,7 +32,8 @@ class Dimensions:
 
     ``classes``: 2 for a binary task and for regression. ``groups``: sensitive groups, 1 for an attribute that is a
     number, 0 without either. ``rows``: training rows of a replica; ``features``: encoded features of a row;
-    ``outputs``: what a model puts out for one row; each 0 where it is not known. ``parts``: parts of the loss, for a
+    ``outputs``: what a model puts out for one row; each 0 where it is not known. ``columns``: what is predicted for one
+    row, 0 where that is one share per class. ``parts``: parts of the loss, for a
     balance. ``choices``: the term's choices by name.
     """
 
@@ -43,12 +44,13 @@ class Dimensions:
     outputs: int = 0
     parts: int = 1
     choices: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    columns: int = 0
 
     @classmethod
     def of(cls, sizes: Sizes, *, choices: Mapping[str, str] = MappingProxyType({}), parts: int = 1) -> Dimensions:
         """Those of data with these sizes."""
         data = (max(sizes.classes, 2), sizes.groups, sizes.rows, sizes.features, sizes.outputs)
-        return cls(*data, parts, choices)
+        return cls(*data, parts, choices, sizes.columns)
 
 
 @dataclass(frozen=True)

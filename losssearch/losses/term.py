@@ -64,8 +64,9 @@ class LossTerm:
         soft_labels: whether labels may also be probabilities ``[batch, classes]``; see `losssearch.losses.labels`.
         reads_weight: whether it takes sample weights after what it ``reads``.
         for_numbers: its former name in losses for numeric targets, which spaces, stored specs and their keys may still
-            use; under that name the term is ``of_numbers``.
+            use; under that name the term is ``of_numbers``, and has its ``fixed`` choices.
         of_numbers: see ``for_numbers``.
+        fixed: choices that the function takes and nobody sets.
         summary: the first line of its docstring.
 
     Sample weights count as repeated rows. For a per-sample term, the mean of its values is weighted. A term that
@@ -89,6 +90,7 @@ class LossTerm:
     reads_weight: bool = False
     for_numbers: str = ""
     of_numbers: bool = False
+    fixed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     summary: str = field(default="", compare=False)
 
     def __call__(self, *tensors: Tensor | None, **hyperparameters: Tensor | str) -> Tensor:
@@ -98,7 +100,7 @@ class LossTerm:
         """
         if self.reads_weight and len(tensors) == len(self.reads):
             tensors = (*tensors, None)
-        return self.function(*tensors, **hyperparameters)
+        return self.function(*tensors, **{**self.fixed, **hyperparameters})
 
     def __reduce__(self) -> tuple[Callable[[str], LossTerm], tuple[str]]:
         return _by_name, (self.name,)
@@ -110,7 +112,7 @@ class LossTerm:
     @property
     def needs_ids(self) -> bool:
         """Whether targets must be class ids, because the term cannot read probabilities."""
-        return "labels" in self.reads and not self.soft_labels
+        return not {"labels", "goal"}.isdisjoint(self.reads) and not self.soft_labels
 
     @property
     def takes_weights(self) -> bool:
@@ -230,6 +232,7 @@ def loss_term(
     weighs_group: bool = False,
     soft_labels: bool = False,
     for_numbers: str = "",
+    fixed_for_numbers: Mapping[str, str] = MappingProxyType({}),
     **declared: Float | Int | Choice | State,
 ) -> Callable[[Callable[..., Tensor]], LossTerm]:
     """Declare a function as a loss term: it reads its positional parameters; the keyword-only ones are ``declared``.
@@ -248,6 +251,7 @@ def loss_term(
         weighs_group: whether it depends on samples only through sums of their group memberships.
         soft_labels: whether labels may also be probabilities.
         for_numbers: a former name of the term.
+        fixed_for_numbers: choices that it does not have under that name, and what they are.
         **declared: the range of each hyperparameter (`Float`, `Int`, `Choice`), and the states (`State`).
 
     Returns:
@@ -306,7 +310,9 @@ def loss_term(
         )
         _registry[name] = term
         if for_numbers:
-            _former[for_numbers] = replace(term, name=for_numbers, for_numbers="", of_numbers=True)
+            own = MappingProxyType({k: v for k, v in term.domains.items() if k not in fixed_for_numbers})
+            former = replace(term, name=for_numbers, for_numbers="", of_numbers=True, domains=own)
+            _former[for_numbers] = replace(former, fixed=MappingProxyType(dict(fixed_for_numbers)))
         return term
 
     return register

@@ -40,6 +40,11 @@ class Known(Protocol):
         ...
 
     @property
+    def reads_labels(self) -> bool:
+        """Whether a term needs labels, or something that is made of them."""
+        ...
+
+    @property
     def remembers(self) -> bool:
         """Whether a term carries something from batch to batch."""
         ...
@@ -70,7 +75,7 @@ class ExportText:
 
 def class_labels_line(known: Known) -> list[str]:
     """The line that checks labels, where a term reads them."""
-    if "labels" not in known.spec.reads:
+    if not known.reads_labels:
         return []
     ids = f', "{known.spec.needs_ids}"' if known.spec.needs_ids else ""
     return [f"labels, output = class_labels(target, output{ids})"]
@@ -78,7 +83,12 @@ def class_labels_line(known: Known) -> list[str]:
 
 def of_logits(known: Known) -> list[str]:
     """The lines that make what is neutral of ``logits``, where a term reads it."""
-    lines = {"scores": "scores = logits", "predicted": "predicted = torch.softmax(logits, -1)"}
+    lines = {
+        "scores": "scores = logits",
+        "predicted": "predicted = torch.softmax(logits, -1)",
+        "plain_loss": 'plain_loss = torch.nn.functional.cross_entropy(logits, labels, reduction="none")',
+        "goal": "goal = torch.nn.functional.one_hot(labels, logits.shape[-1]).to(output.dtype)",
+    }
     return [line for name, line in lines.items() if name in known.spec.reads]
 
 

@@ -16,8 +16,8 @@ from losssearch.tasks.heads import Heads
 from losssearch.tasks.view import View
 
 SHARED = frozenset({"progress"})
-NEUTRAL = frozenset({"scores", "predicted"})
-"""What the built-in kinds all offer of a model's outputs, whatever the target is."""
+NEUTRAL = frozenset({"scores", "predicted", "plain_loss", "goal"})
+"""What the built-in kinds all offer, whatever the target is."""
 GROUPED = frozenset({"group", "distance"})
 """What a study with a sensitive attribute offers in addition to the rest."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from fairlearn import metrics as fair
 from fairret.loss import NormLoss
 from fairret.statistic import (
@@ -138,10 +139,14 @@ def evaluate(name: str, given: dict[str, Any], **hyper: Any) -> float:
     made["group"] = torch.eye(GROUPS, dtype=torch.float64)[torch.as_tensor(given["group"])]
     if term.of_numbers:
         made["scores"] = made["predicted"] = made["prediction"][:, None]
+        made["plain_loss"] = (made["prediction"] - made["target"]).square()
+        made["goal"] = made["target"][:, None]
     elif "logits" in made:
         made["scores"], made["predicted"] = made["logits"], torch.softmax(made["logits"], -1)
-    choices = {key: value for key, value in {**term.defaults, **hyper}.items() if isinstance(value, str)}
-    dimensions = Dimensions(classes, GROUPS, choices=choices)
+        made["plain_loss"] = F.cross_entropy(made["logits"], made["labels"], reduction="none")
+        made["goal"] = F.one_hot(made["labels"], classes).double()
+    choices = {**term.fixed, **{k: v for k, v in {**term.defaults, **hyper}.items() if isinstance(v, str)}}
+    dimensions = Dimensions(classes, GROUPS, choices=choices, columns=int(term.of_numbers))
     kept = {key: state.start(dimensions, key).double() for key, state in term.states.items()}
     return float(term(*(made[read] for read in term.reads), **settings, **kept).mean())
 

@@ -14,8 +14,10 @@ from losssearch.losses import LossTerm, terms
 from losssearch.losses.domains import Choice
 from losssearch.losses.state import Dimensions
 
-OUTPUTS = ("logits", "logit", "prediction", "scores", "predicted")
-SAMPLES = (*OUTPUTS, "labels", "target", "group", "distance")
+OUTPUTS = ("logits", "logit", "prediction", "scores", "predicted", "plain_loss")
+SAMPLES = (*OUTPUTS, "labels", "goal", "target", "group", "distance")
+BY_CLASS = {"logits", "predicted", "goal"}
+"""What has one column per class in these tests, and so decides how large a state is."""
 GROUPS = 3
 EXTREME = 1e4
 Values = dict[str, Tensor | str]
@@ -44,6 +46,8 @@ def inputs(
         "progress": torch.rand((), generator=source, dtype=torch.float64),
         "group": torch.eye(GROUPS, dtype=torch.float64)[torch.randint(GROUPS, (batch,), generator=source)],
         "distance": distance(torch.randn(batch, 2, generator=source, dtype=torch.float64)),
+        "plain_loss": torch.rand(batch, generator=source, dtype=torch.float64),
+        "goal": torch.eye(4, dtype=torch.float64)[torch.randint(4, (batch,), generator=source)],
         "scores": torch.randn(batch, 4, generator=source, dtype=torch.float64),
         "predicted": torch.rand(batch, 4, generator=source, dtype=torch.float64),
     }
@@ -63,14 +67,14 @@ def carried(term: LossTerm, classes: int) -> Values:
 
 def remembering(term: LossTerm, source: torch.Generator) -> Values:
     """The same as a few batches leave it, of the number of classes that `inputs` have."""
-    kept = carried(term, 4 if "logits" in term.reads else 2)
+    kept = carried(term, 4 if BY_CLASS & set(term.reads) else 2)
     return {k: torch.rand(v.shape, generator=source, dtype=torch.float64) for k, v in kept.items()}  # type: ignore[union-attr]
 
 
 def evaluate(term: LossTerm, tensors: list[Tensor], hyper: Values) -> Tensor:
     """The term at ``hyper``, with what it carries as it starts where that is not given."""
     output = tensors[output_index(term)]
-    kept = carried(term, output.shape[-1] if "logits" in term.reads else 2)
+    kept = carried(term, output.shape[-1] if BY_CLASS & set(term.reads) else 2)
     return term(*tensors, **{k: v.to(output) for k, v in kept.items()} | hyper)  # type: ignore[union-attr]
 
 
@@ -124,6 +128,10 @@ def extremes(term: LossTerm) -> list[Tensor]:
     rows_of_scores = torch.tensor(list(itertools.product((-EXTREME, 0.0, EXTREME), repeat=3)))
     if neutral := {"scores", "predicted"} & set(term.reads):
         made = dict.fromkeys(neutral, rows_of_scores) | {"labels": torch.zeros(len(rows_of_scores))}
+        made["goal"] = torch.eye(3)[torch.arange(len(rows_of_scores)) % 3]
+    elif "plain_loss" in term.reads:
+        made = {"plain_loss": torch.tensor([0.0, 1e-6, 1.0, EXTREME]).repeat(9)}
+        made["labels"] = torch.zeros(36)
     classes = 3 if "logits" in term.reads else 2
     batch = len(made.get("target", made.get("labels", torch.empty(0))))
     made |= {"class_prior": torch.eye(classes)[0], "progress": torch.tensor(0.5)}
@@ -267,6 +275,8 @@ def test_a_better_output_never_costs_more(term: LossTerm) -> None:
         slope = gradient.gather(1, named["labels"][:, None])
     elif "logit" in term.reads:
         slope = gradient * (2 * named["labels"] - 1)
+    elif "plain_loss" in term.reads:
+        slope = -gradient
     else:
         slope = gradient * (named["target"] - named["prediction"]).sign()
     assert slope.max() <= 1e-12

@@ -279,6 +279,9 @@ def test_equals_the_term_alone(source: torch.Generator) -> None:
         score = output[:, 1] - output[:, 0] if "logit" in term.reads else output
         named = {"logits": output, "logit": score, "prediction": output, "scores": output}
         named["predicted"] = output.softmax(-1)
+        if output.dim() == 2:
+            named["plain_loss"] = torch.nn.functional.cross_entropy(output, target, reduction="none")
+            named["goal"] = torch.nn.functional.one_hot(target, output.shape[-1]).float()
         named |= {"labels": target, "target": target, "class_prior": prior, "progress": torch.tensor(0.0)}
         named["zero"] = torch.tensor(-0.7)
         features, ids = torch.randn(BATCH, 3, generator=source), torch.arange(BATCH) % 3

@@ -5,8 +5,8 @@ family             reads                                               aims at
 =================  ==================================================  ==========================================
 disparity          outputs, targets, group, memory                     statistics that are equal in all groups
 dependence         outputs, group (soft or continuous as well)         outputs that do not reveal the attribute
-adversarial        outputs, labels, group, memory                      the same, against an adversary that learns
-worst_group        outputs, targets, group, memory                     the group that is served worst
+adversarial        outputs, targets, group, memory                     the same, against an adversary that learns
+worst_group        the plain loss of each sample, group, memory        the group that is served worst
 reweighing         logits, labels, group, memory                       labels that do not reveal the group
 group_adjustment   logits, labels, group, memory                       outputs that ignore what the group reveals
 individual         outputs, group, distance                            equal treatment of similar samples

@@ -46,27 +46,24 @@ def seen_scores(scores: Tensor) -> Tensor:
     return torch.cat((torch.ones_like(scores[:, :1]), scores, scores.square()), -1)
 
 
-def seen_classes(logits: Tensor, labels: Tensor, sees: str) -> Tensor:
-    """What an adversary of a classifier sees ``[batch, rows]``."""
-    scores = seen_scores(2 * torch.softmax(logits, -1) - 1)
+def seen(predicted: Tensor, goal: Tensor, sees: str) -> Tensor:
+    """What an adversary sees ``[batch, rows]`` of what is predicted, and of what was to be."""
+    scores = seen_scores(2 * predicted - 1 if predicted.shape[-1] > 1 else predicted.tanh())
     if sees == "output":
         return scores
-    classes = torch.arange(logits.shape[-1], device=logits.device)
-    of_label = (labels.unsqueeze(-1) == classes).to(logits.dtype)
-    return (of_label[:, :, None] * scores[:, None]).flatten(1)
+    of_goal = goal if goal.shape[-1] > 1 else torch.cat((torch.ones_like(goal), goal.tanh()), -1)
+    return (of_goal[:, :, None] * scores[:, None]).flatten(1)
 
 
-def _class_rows(sizes: Dimensions) -> tuple[int, int]:
-    return (1 + 2 * sizes.classes) * (sizes.classes if sizes.choices["sees"] == "output_and_label" else 1), sizes.groups
-
-
-def _prediction_rows(sizes: Dimensions) -> tuple[int, int]:
-    return 3, sizes.groups
+def _rows(sizes: Dimensions) -> tuple[int, int]:
+    # a number counts as two classes: a constant and the number
+    blocks = sizes.classes if sizes.choices["sees"] == "output_and_label" else 1
+    return (1 + 2 * (sizes.columns or sizes.classes)) * blocks, sizes.groups
 
 
 def next_adversarial(
-    logits: Tensor,
-    labels: Tensor,
+    predicted: Tensor,
+    goal: Tensor,
     group: Tensor,
     sample_weight: Tensor | None,
     *,
@@ -75,22 +72,23 @@ def next_adversarial(
     rate: Tensor,
 ) -> Tensor:
     """The memory of `adversarial` after a batch."""
-    return next_adversary(seen_classes(logits, labels, sees), group, memory, sample_weight, rate)
+    return next_adversary(seen(predicted, goal, sees), group, memory, sample_weight, rate)
 
 
 @loss_term(
     reference="Zhang et al. 2018, Mitigating unwanted biases with adversarial learning; Ganin et al. 2016, eq. 9",
-    shift_invariant=True,
     per_sample=False,
     nonnegative=False,
     scaled=False,
-    memory=State(_class_rows, moved_by="update", update=next_adversarial),
+    for_numbers="adversarial_regression",
+    fixed_for_numbers={"sees": "output"},
+    memory=State(_rows, moved_by="update", update=next_adversarial),
     sees=Choice("output", "output_and_label", default="output"),
     rate=_RATE,
 )
 def adversarial(
-    logits: Tensor,
-    labels: Tensor,
+    predicted: Tensor,
+    goal: Tensor,
     group: Tensor,
     sample_weight: Tensor | None,
     *,
@@ -100,35 +98,10 @@ def adversarial(
 ) -> Tensor:
     """What an adversary can infer about the group from the model's output.
 
-    Entropy of the groups minus the adversary's cross-entropy. The adversary is a softmax regression on probabilities
-    and their squares, which takes one step of ``rate`` per batch. If it sees only the output, the term leads to equal
-    positive rates; if it also sees the label, to equalised odds. Shapes: logits [batch, classes], labels [batch], group
-    [batch, groups] → scalar. Limits: at most 0 where output and group are independent.
+    Entropy of the groups minus the adversary's cross-entropy. The adversary is a softmax regression on probabilities,
+    or the hyperbolic tangent of the prediction, and their squares, which takes one step of ``rate`` per batch. If it
+    sees only the output, the term leads to equal positive rates; if it also sees the label, or the target, to equalised
+    odds. Shapes: predicted [batch, columns], goal [batch, columns], group [batch, groups] → scalar. Limits: at most 0
+    where output and group are independent.
     """
-    return advantage(seen_classes(logits, labels, sees), group, memory, sample_weight)
-
-
-def next_adversarial_regression(
-    prediction: Tensor, group: Tensor, sample_weight: Tensor | None, *, memory: Tensor, rate: Tensor
-) -> Tensor:
-    """The memory of `adversarial_regression` after a batch."""
-    return next_adversary(seen_scores(prediction.tanh()[:, None]), group, memory, sample_weight, rate)
-
-
-@loss_term(
-    reference="Zhang et al. 2018, Mitigating unwanted biases with adversarial learning; Ganin et al. 2016, eq. 9",
-    per_sample=False,
-    nonnegative=False,
-    scaled=False,
-    memory=State(_prediction_rows, moved_by="update", update=next_adversarial_regression),
-    rate=_RATE,
-)
-def adversarial_regression(
-    prediction: Tensor, group: Tensor, sample_weight: Tensor | None, *, memory: Tensor, rate: Tensor
-) -> Tensor:
-    """What an adversary can tell of the group from the prediction.
-
-    As `adversarial`; it sees the hyperbolic tangent of the prediction and its square. Shapes: prediction [batch],
-    group [batch, groups] → scalar.
-    """
-    return advantage(seen_scores(prediction.tanh()[:, None]), group, memory, sample_weight)
+    return advantage(seen(predicted, goal, sees), group, memory, sample_weight)

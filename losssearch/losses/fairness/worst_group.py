@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from losssearch.losses.domains import Float
@@ -54,101 +53,51 @@ def _window_of_losses(sizes: Dimensions) -> tuple[int, int]:
     return window_rows(1), sizes.groups
 
 
-def next_group_dro(logits: Tensor, labels: Tensor, group: Tensor, *, memory: Tensor, step: Tensor) -> Tensor:
+def next_group_dro(plain_loss: Tensor, group: Tensor, *, memory: Tensor, step: Tensor) -> Tensor:
     """The memory of `group_dro` after a batch."""
-    return next_mixture(F.cross_entropy(logits, labels, reduction="none"), group, memory, step)
+    return next_mixture(plain_loss, group, memory, step)
 
 
 @loss_term(
     reference="Sagawa et al. 2020, algorithm 1",
     soft_labels=True,
-    shift_invariant=True,
     per_sample=False,
+    for_numbers="group_dro_regression",
     memory=State(_one_row, moved_by="update", update=next_group_dro),
     weighs_group=True,
     step=_STEP,
 )
-def group_dro(logits: Tensor, labels: Tensor, group: Tensor, *, memory: Tensor, step: Tensor) -> Tensor:
-    """Cross-entropy of the groups under weights that grow where it is large.
+def group_dro(plain_loss: Tensor, group: Tensor, *, memory: Tensor, step: Tensor) -> Tensor:
+    """Cross-entropy, or squared error, of the groups under weights that grow where it is large.
 
-    ``Σ_g q_g L_g``, and every batch multiplies ``q_g`` by ``exp(step · L_g)``. Shapes: logits [batch, classes], labels
-    [batch], group [batch, groups] → scalar. Limits: step → 0 is the mean over groups of their cross-entropy.
+    ``Σ_g q_g L_g``, and every batch multiplies ``q_g`` by ``exp(step · L_g)``. Shapes: plain_loss [batch], group
+    [batch, groups] → scalar. Limits: step → 0 is the mean over groups of their loss.
     """
-    return adversarial_mixture(F.cross_entropy(logits, labels, reduction="none"), group, memory)
-
-
-def next_group_dro_regression(
-    prediction: Tensor, target: Tensor, group: Tensor, *, memory: Tensor, step: Tensor
-) -> Tensor:
-    """The memory of `group_dro_regression` after a batch."""
-    return next_mixture((prediction - target).square(), group, memory, step)
-
-
-@loss_term(
-    reference="Sagawa et al. 2020, algorithm 1",
-    per_sample=False,
-    memory=State(_one_row, moved_by="update", update=next_group_dro_regression),
-    weighs_group=True,
-    step=_STEP,
-)
-def group_dro_regression(prediction: Tensor, target: Tensor, group: Tensor, *, memory: Tensor, step: Tensor) -> Tensor:
-    """Squared error of the groups under weights that grow where it is large.
-
-    As `group_dro`. Shapes: prediction [batch], target [batch], group [batch, groups] → scalar.
-    """
-    return adversarial_mixture((prediction - target).square(), group, memory)
+    return adversarial_mixture(plain_loss, group, memory)
 
 
 def next_bounded_group_loss(
-    logits: Tensor, labels: Tensor, group: Tensor, *, memory: Tensor, limit: Tensor, decay: Tensor
+    plain_loss: Tensor, group: Tensor, *, memory: Tensor, limit: Tensor, decay: Tensor
 ) -> Tensor:
     """The memory of `bounded_group_loss` after a batch."""
-    return next_window(_forms(F.cross_entropy(logits, labels, reduction="none")), group, memory, decay)
+    return next_window(_forms(plain_loss), group, memory, decay)
 
 
 @loss_term(
     reference="Agarwal et al. 2019, definition 2",
     soft_labels=True,
-    shift_invariant=True,
     per_sample=False,
     scaled=False,
+    for_numbers="bounded_group_loss_regression",
     memory=State(_window_of_losses, moved_by="update", update=next_bounded_group_loss),
     weighs_group=True,
     limit=_LIMIT,
     decay=_DECAY,
 )
-def bounded_group_loss(
-    logits: Tensor, labels: Tensor, group: Tensor, *, memory: Tensor, limit: Tensor, decay: Tensor
-) -> Tensor:
-    """Cross-entropy of the worst group, beyond a limit.
+def bounded_group_loss(plain_loss: Tensor, group: Tensor, *, memory: Tensor, limit: Tensor, decay: Tensor) -> Tensor:
+    """Cross-entropy, or squared error, of the worst group, beyond a limit.
 
-    ``max(max_g L_g - limit, 0)`` over an exponential window of mini-batches. Shapes: logits [batch, classes], labels
-    [batch], group [batch, groups] → scalar. Limits: 0 while every group satisfies the limit.
+    ``max(max_g L_g - limit, 0)`` over an exponential window of mini-batches. Shapes: plain_loss [batch], group
+    [batch, groups] → scalar. Limits: 0 while every group satisfies the limit.
     """
-    return worst_beyond(F.cross_entropy(logits, labels, reduction="none"), group, memory, decay, limit)
-
-
-def next_bounded_group_loss_regression(
-    prediction: Tensor, target: Tensor, group: Tensor, *, memory: Tensor, limit: Tensor, decay: Tensor
-) -> Tensor:
-    """The memory of `bounded_group_loss_regression` after a batch."""
-    return next_window(_forms((prediction - target).square()), group, memory, decay)
-
-
-@loss_term(
-    reference="Agarwal et al. 2019, definition 2",
-    per_sample=False,
-    scaled=False,
-    memory=State(_window_of_losses, moved_by="update", update=next_bounded_group_loss_regression),
-    weighs_group=True,
-    limit=_LIMIT,
-    decay=_DECAY,
-)
-def bounded_group_loss_regression(
-    prediction: Tensor, target: Tensor, group: Tensor, *, memory: Tensor, limit: Tensor, decay: Tensor
-) -> Tensor:
-    """Squared error of the worst group, beyond a limit.
-
-    As `bounded_group_loss`. Shapes: prediction [batch], target [batch], group [batch, groups] → scalar.
-    """
-    return worst_beyond((prediction - target).square(), group, memory, decay, limit)
+    return worst_beyond(plain_loss, group, memory, decay, limit)

@@ -14,6 +14,13 @@ from losssearch.tasks.picture import Picture
 from losssearch.tasks.task import NEUTRAL, SHARED, Baseline, Task
 from losssearch.tasks.view import PREDICTION
 
+_NEUTRAL = {
+    "goal": "target.unsqueeze(-1)",
+    "plain_loss": "(prediction - target).square()",
+    "predicted": "prediction.unsqueeze(-1)",
+    "scores": "prediction.unsqueeze(-1)",
+}
+
 
 def _heads(classes: int) -> tuple[Head, ...]:
     return (Head("prediction", 1),)
@@ -29,7 +36,7 @@ def _inputs(known: Known) -> list[str]:
         "    prediction = ((prediction.to(wide) - self.target_mean) / self.target_scale).to(output.dtype)",
         "    target = (target.to(wide) - self.target_mean) / self.target_scale",
         "target = target.to(output.dtype)",
-        *(f"{name} = prediction.unsqueeze(-1)" for name in sorted(NEUTRAL & known.spec.reads)),
+        *(f"{name} = {text}" for name, text in _NEUTRAL.items() if name in known.spec.reads),
     ]
 
 
