@@ -37,8 +37,8 @@ class LossFacts:
     """What an exported loss states about where it comes from.
 
     ``class_prior``: share of each class in the searched data's training part, [classes]; None for regression.
-    ``learned``: what the loss has learned, named as in the state of the composed loss (``learned.0_alpha`` or
-    ``0_alpha``): numbers, and tensors of more than one number.
+    ``learned``: what the loss hands over from its training, named as in the state of the composed loss
+    (``learned.0_alpha`` or ``0_alpha``): numbers, and tensors of more than one number; the initial value by default.
     ``groups``: how many sensitive groups the searched data has, 0 without a sensitive attribute.
     ``target_mean``, ``target_scale``: the searched data's standardisation of a target of numbers, one per column.
     """
@@ -83,7 +83,7 @@ class LossFacts:
             raise SpecError(f"this loss reads class_prior: give the shares of all {self.classes} classes")
         if "group" in self.spec.reads and self.groups < 1:
             raise SpecError(f"this loss reads sensitive groups: give how many there are, got {self.groups}")
-        expected = {kept.key: kept for kept in self.kept() if kept.state.optimised}
+        expected = {kept.key: kept for kept in self.kept() if kept.state.handed_over}
         given = {name.removeprefix("learned."): value for name, value in self.learned.items()}
         if unknown := set(given) - set(expected):
             raise SpecError(f"this loss learns {', '.join(expected) or 'nothing'}; got {', '.join(sorted(unknown))}")
@@ -186,7 +186,7 @@ class LossFacts:
         """The content of the loss's weights file: what it has learned, and other states that are not plain numbers."""
         found = {f"learned.{name}": torch.as_tensor(value) for name, value in self.learned.items()}
         for kept in self.kept():
-            if not kept.state.optimised and not isinstance(kept.state.init, float):
+            if not kept.state.handed_over and not isinstance(kept.state.init, float):
                 found[f"{STATE}{kept.buffer}"] = kept.start()
         return found
 

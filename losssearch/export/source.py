@@ -202,7 +202,7 @@ def _add_states(facts: LossFacts, arguments: list[str], setup: list[str], notes:
         setup.append(f'arrays = stored(Path(__file__).with_name("{WEIGHTS_FILE}"))')
     attributes = facts.attributes()
     setup += [
-        f'self.register_buffer("{attributes[kept.place, kept.name]}", {_start(kept, facts)})'
+        f'self.register_buffer("{attributes[kept.place, kept.name]}", {_start(kept, facts, arrays)})'
         for kept in facts.kept()
         if not kept.state.optimised
     ]
@@ -210,16 +210,22 @@ def _add_states(facts: LossFacts, arguments: list[str], setup: list[str], notes:
         notes.append("It carries statistics from batch to batch; `eval` mode leaves them as they are.")
     for kept in facts.kept():
         if kept.state.optimised:
-            name = f"learned.{kept.key}"
-            value = f'arrays["{name}"]' if name in arrays else f"torch.tensor({facts.learned[kept.key]!r})"
-            setup.append(f"self.{attributes[kept.place, kept.name]} = nn.Parameter({value})")
-    if facts.learned:
+            setup.append(f"self.{attributes[kept.place, kept.name]} = nn.Parameter({_found(kept, facts, arrays)})")
+    if any(kept.state.optimised for kept in facts.kept()):
         notes.append("It learns: give ``loss.parameters()`` to the optimizer in addition to the model's.")
 
 
-def _start(kept: Kept, facts: LossFacts) -> str:
+def _found(kept: Kept, facts: LossFacts, arrays: set[str]) -> str:
+    """The value that a training has found for a state, as source."""
+    name = f"learned.{kept.key}"
+    return f'arrays["{name}"]' if name in arrays else f"torch.tensor({facts.learned[kept.key]!r})"
+
+
+def _start(kept: Kept, facts: LossFacts, arrays: set[str]) -> str:
     """The initial value of a state that is no parameter, as source."""
     state, shape = kept.state, kept.shape
+    if state.handed_over:
+        return _found(kept, facts, arrays)
     if not isinstance(state.init, float):
         value = f'arrays["{STATE}{kept.buffer}"]'
         return f"{value}[0].repeat(rows{', 1' * len(shape)})" if state.by_row else value

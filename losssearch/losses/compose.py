@@ -89,6 +89,7 @@ class ComposedLoss(nn.Module):
         """Register what the parts and the balance keep: parameters what is learned, buffers all else."""
         places = [*range(len(self.spec.parts)), None]
         self._kept = {place: [own for own in kept if own.place == place] for place in places}
+        self._buffers_of = {own.key: own.buffer for own in kept if own.state.handed_over}
         carried = [own for own in kept if own.state.update is not None]
         total = sum(torch.Size(own.shape).numel() * (self._sizes.rows if own.state.by_row else 1) for own in carried)
         if total > MOST_MEMORY:
@@ -107,11 +108,18 @@ class ComposedLoss(nn.Module):
         """Whether it carries something from batch to batch."""
         return any(own.state.update is not None for kept in self._kept.values() for own in kept)
 
+    def found(self) -> dict[str, Tensor]:
+        """A copy of what the loss hands over to a new training, by name: ``0_alpha``."""
+        return {key: self._handed(key).detach().cpu().clone() for key in self._buffers_of}
+
+    def _handed(self, key: str) -> Tensor:
+        return self.learned[key] if key in self.learned else self.get_buffer(self._buffers_of[key])
+
     def set_learned(self, values: Mapping[str, float | Tensor]) -> None:
-        """Give learned states these values, by their names: ``0_alpha`` or ``learned.0_alpha``."""
+        """Let the loss begin with what `found` gave, by the names ``0_alpha`` or ``learned.0_alpha``."""
         for name, value in values.items():
-            parameter = self.learned[name.removeprefix("learned.")]
-            parameter.data = torch.as_tensor(value).detach().to(parameter).clone()
+            own = self._handed(name.removeprefix("learned."))
+            own.data = torch.as_tensor(value).detach().to(own).clone()
 
     @classmethod
     def of_facts(cls, spec: LossSpec, facts: Batch, sizes: Sizes, offer: Offer | None = None) -> ComposedLoss:
@@ -207,7 +215,7 @@ class ComposedLoss(nn.Module):
                 continue
             value = self.get_buffer(own.buffer)
             if own.state.by_row:
-                value = value[_numbered(own, index)]
+                value = value[own.rows(index)]
             found[own.name] = value.to(like.dtype)
         return found
 
@@ -217,7 +225,7 @@ class ComposedLoss(nn.Module):
             if own.name in after:
                 old = self.get_buffer(own.buffer)
                 value = after[own.name].detach().to(old.dtype)
-                setattr(self, own.buffer, old.index_put((_numbered(own, index),), value) if own.state.by_row else value)
+                setattr(self, own.buffer, old.index_put((own.rows(index),), value) if own.state.by_row else value)
 
     def _numbers_like(self, output: Tensor) -> Sequence[Tensor]:
         """What the terms compute with, of the type of ``output``."""
@@ -253,12 +261,6 @@ class ComposedLoss(nn.Module):
         from losssearch.losses.rendering import loss_html  # a notebook alone asks
 
         return loss_html(self.spec)
-
-
-def _numbered(own: Kept, index: Tensor | None) -> Tensor:
-    if index is None:
-        raise SpecError(f"{own.name} is kept for each training row: give the numbers of the samples, index=")
-    return index
 
 
 def compose(

@@ -123,6 +123,17 @@ class PopulationLoss:
             for place, entry in enumerate(entries)
         }
 
+    def found(self, states: States, first: int = 0) -> dict[tuple[int, str], Tensor]:
+        """Those of `apart` that are handed over at the end of a training."""
+        names = {
+            (first + entry.member, kept.key)
+            for entries in (*self._parts, *self._balances)
+            for entry in entries
+            for kept in entry.states
+            if kept.state.handed_over
+        }
+        return {key: value for key, value in self.apart(states, first).items() if key in names} if names else {}
+
     def together(self, states: Mapping[tuple[int, str], Tensor], first: int = 0) -> States:
         """The inverse of `apart`."""
         return tuple(

@@ -80,6 +80,9 @@ class State:
             batch, ``[batch, *shape]``. ``"frozen"``: nothing.
         update: A function of what the term itself takes that gives the next value; nothing is differentiated
             through it.
+        restarts: Whether a new training, that with an exported loss included, begins again from ``init``, as after a
+            window over recent batches. Otherwise, what a training has found is exported: the value at the epoch whose
+            weights count, as of what the optimiser moves. States that are frozen, or per training row, always restart.
 
     Raises:
         SpecError: the mover is unknown, or ``update`` is missing or not needed.
@@ -95,6 +98,7 @@ class State:
     init: float | Callable[[tuple[int, ...], torch.Generator], Tensor] | Tensor | _Array = 0.0
     moved_by: Mover = "loss"
     update: Callable[..., Tensor] | None = None
+    restarts: bool = False
 
     def __post_init__(self) -> None:
         if str(self.moved_by) == "validation":
@@ -118,6 +122,11 @@ class State:
     def optimised(self) -> bool:
         """Whether the optimiser moves it with the model."""
         return self.moved_by in OPTIMISED
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether an exported loss begins with the value that a training has found."""
+        return self.optimised or (self.moved_by == "update" and not self.restarts)
 
     @property
     def by_row(self) -> bool:

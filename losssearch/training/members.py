@@ -72,6 +72,8 @@ class Members:
         self._between: Mapping[tuple[int, str], Tensor] = {}
         self._states = [one.loss.start(seeds) for one in self._slices]
         """What the losses of each slice carry from batch to batch."""
+        self.best_states = self._found()
+        """Of that, ``[R, ...]``, what is handed over at the end, as it was at the best epoch."""
 
     @property
     def states(self) -> dict[tuple[int, str], Tensor]:
@@ -81,15 +83,26 @@ class Members:
             found |= one.loss.apart(own, one.members.start or 0)
         return found
 
+    def _found(self) -> dict[tuple[int, str], Tensor]:
+        found: dict[tuple[int, str], Tensor] = {}
+        for one, own in zip(self._slices, self._states, strict=True):
+            found |= one.loss.found(own, one.members.start or 0)
+        return found
+
     def split(self, flat: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Named parameters ``[R, K, *shape]`` and what the losses learn ``[R, K, L]`` of a flat tensor."""
         *pieces, learned = flat.split([*self.sizes, flat.shape[-1] - sum(self.sizes)], dim=-1)
         shaped = zip(self.model.shapes.items(), pieces, strict=True)
         return {name: piece.unflatten(-1, shape) for (name, shape), piece in shaped}, learned
 
-    def learned(self, member: int, values: Tensor) -> dict[str, NDArray[np.float32]]:
-        """What the loss of a member has learned, by name, from its row ``[L]`` of learned values on the CPU."""
-        return {name: value.numpy() for name, value in self.loss.learned(member, values).items()}
+    def learned(self, member: int, values: Tensor, replica: int) -> dict[str, NDArray[np.float32]]:
+        """What the loss of a member hands over, by name, at the best epoch of a replica.
+
+        ``values``: its row ``[L]`` of what the optimiser has moved, on the CPU.
+        """
+        found = {name: value.numpy() for name, value in self.loss.learned(member, values).items()}
+        moved = {key: own[replica].cpu().numpy() for (of, key), own in self.best_states.items() if of == member}
+        return {**found, **moved}
 
     def step(self, batch: Batch, facts: Batch, *, progress: float, factor: float, seed: int) -> None:
         """One optimiser step of all members on the mini-batch ``[R, batch, ...]`` of their replica.
@@ -183,6 +196,9 @@ class Members:
         for name, value in self.buffers.items():
             chosen = improved.reshape(*improved.shape, *[1] * (value.dim() - 2))
             self.best_buffers[name] = torch.where(chosen, value, self.best_buffers[name])
+        for (member, key), value in self._found().items() if self.best_states else ():
+            chosen = improved[:, member].reshape(-1, *[1] * (value.dim() - 1))
+            self.best_states[member, key] = torch.where(chosen, value, self.best_states[member, key])
 
     def stopped(self, epoch: int, patience: int) -> Tensor:
         """Members ``[K]`` that no replica would improve any more."""
@@ -198,6 +214,8 @@ class Members:
         self.candidate, members = self.candidate[places], places.to(self.flat.device)
         place = {member: index for index, member in enumerate(chosen)}
         states = {(place[member], key): own for (member, key), own in self.states.items() if member in place}
+        best = {(place[member], key): own for (member, key), own in self.best_states.items() if member in place}
+        self.best_states = best
         self.loss = self.loss.like([self.loss.specs[member] for member in chosen])
         self._slice(states)
         self.flat = self.flat[:, members]

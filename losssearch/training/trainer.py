@@ -261,7 +261,7 @@ class _Training:
                 reason = "diverged" if bool(reached.diverged[:, member].any()) else NEVER_FINITE
                 self.outcomes[candidate] = Outcome("failed", rungs=tuple(self.rungs[candidate]), reason=reason)
                 continue
-            used = float(reached.rates[member])
+            used, best = float(reached.rates[member]), int(reached.best[:, member].argmax())
             self.outcomes[candidate] = Outcome(
                 state="pruned" if state == "pruned" else "completed",
                 utilities=tuple(reached.best[:, member].tolist()),
@@ -271,7 +271,7 @@ class _Training:
                 trained=min(max(best_epochs) + self.plan.patience, self.epoch),
                 most=self.plan.epochs,
                 rungs=tuple(self.rungs[candidate]),
-                learned=self.members.learned(member, reached.learned[int(reached.best[:, member].argmax()), member]),
+                learned=self.members.learned(member, reached.learned[best, member], best),
                 details=() if reached.details is None else _rows(reached.details[:, member]),
                 held={name: outputs[:, place].numpy() for name, outputs in held.items()},
                 reason=self.cut,

@@ -151,7 +151,7 @@ class _Call:
 
 
 def _values(loss: ComposedLoss) -> dict[str, NDArray[np.float32]]:
-    return {name: value.detach().cpu().numpy().copy() for name, value in loss.learned.items()}
+    return {name: value.numpy() for name, value in loss.found().items()}
 
 
 def _best(tried: Sequence[tuple[float | None, list[_Run]]]) -> Outcome:

@@ -82,7 +82,7 @@ def next_adversarial(
     scaled=False,
     for_numbers="adversarial_regression",
     fixed_for_numbers={"sees": "output"},
-    memory=State(_rows, moved_by="update", update=next_adversarial),
+    memory=State(_rows, moved_by="update", update=next_adversarial, restarts=True),
     sees=Choice("output", "output_and_label", default="output"),
     rate=_RATE,
 )

@@ -45,7 +45,7 @@ def next_group_logit_adjustment(
     reference="Menon et al. 2021, eq. 10, with the label's share within the group as prior",
     soft_labels=True,
     shift_invariant=True,
-    memory=State(_rows, moved_by="update", update=next_group_logit_adjustment),
+    memory=State(_rows, moved_by="update", update=next_group_logit_adjustment, restarts=True),
     weighs_group=True,
     tau=Float(0.0, 3.0, default=1.0),
 )

@@ -32,7 +32,7 @@ def next_reweighed_cross_entropy(
     reference="Kamiran and Calders 2012, section 4.2",
     soft_labels=True,
     shift_invariant=True,
-    memory=State(_rows, moved_by="update", update=next_reweighed_cross_entropy),
+    memory=State(_rows, moved_by="update", update=next_reweighed_cross_entropy, restarts=True),
     weighs_group=True,
     power=Float(0.0, 2.0, default=1.0),
 )

@@ -63,7 +63,7 @@ def next_group_dro(plain_loss: Tensor, group: Tensor, *, memory: Tensor, step: T
     soft_labels=True,
     per_sample=False,
     for_numbers="group_dro_regression",
-    memory=State(_one_row, moved_by="update", update=next_group_dro),
+    memory=State(_one_row, moved_by="update", update=next_group_dro, restarts=True),
     weighs_group=True,
     step=_STEP,
 )
@@ -89,7 +89,7 @@ def next_bounded_group_loss(
     per_sample=False,
     scaled=False,
     for_numbers="bounded_group_loss_regression",
-    memory=State(_window_of_losses, moved_by="update", update=next_bounded_group_loss),
+    memory=State(_window_of_losses, moved_by="update", update=next_bounded_group_loss, restarts=True),
     weighs_group=True,
     limit=_LIMIT,
     decay=_DECAY,

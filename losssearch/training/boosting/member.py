@@ -25,7 +25,7 @@ class Tree:
         self.scores = np.broadcast_to(start, (len(validation), *start.shape)).astype(np.float64)
         """On validation, ``[rows(, classes)]``."""
         self.best, self.best_epoch, self.best_rounds = -np.inf, 0, 0
-        self.best_learned: tuple[float, ...] = ()
+        self.best_learned: dict[str, Floats] = {}
         self.details: tuple[float, ...] = ()
         self.diverged = False
 
@@ -50,7 +50,7 @@ class Tree:
         if utility > self.best and not self.diverged:
             self.details = details
             self.best, self.best_epoch, self.best_rounds = utility, epoch, self.forest.rounds
-            self.best_learned = self.objective.learned()
+            self.best_learned = _handed_over(self.objective)
 
     def outputs(self, features: Floats) -> Floats:
         """Scores of other rows at the best epoch."""
@@ -80,16 +80,18 @@ class Member:
         return -np.inf if self.diverged else float(np.mean([tree.best for tree in self.trees]))
 
     def learned(self) -> dict[str, Floats]:
-        """What the loss has learned, by name, in the replica with the best utility."""
-        best = max(self.trees, key=lambda tree: tree.best)
-        losses = enumerate(piece.loss for piece in best.objective.pieces)
-        names = [
-            f"{place}_{name.split('_', 1)[1]}"
-            for place, loss in losses
-            if isinstance(loss, ComposedLoss)
-            for name in loss.learned
-        ]
-        return {name: np.asarray(value) for name, value in zip(names, best.best_learned, strict=True)}
+        """What the loss hands over, by name, in the replica with the best utility."""
+        return max(self.trees, key=lambda tree: tree.best).best_learned
+
+
+def _handed_over(objective: Objective) -> dict[str, Floats]:
+    """What the loss hands over at present, by its name in the whole loss."""
+    return {
+        f"{place}_{name.split('_', 1)[1]}": value.numpy()
+        for place, piece in enumerate(objective.pieces)
+        if isinstance(piece.loss, ComposedLoss)
+        for name, value in piece.loss.found().items()
+    }
 
 
 def stacked(members: Sequence[Member]) -> torch.Tensor:
