@@ -9,8 +9,8 @@ from losssearch.errors import SpecError
 
 STANDARD = frozenset(
     {
-        "class_prior", "distance", "group", "labels", "logit", "logits", "predicted", "prediction", "progress",
-        "scores", "target", "zero",
+        "class_prior", "distance", "goal", "group", "labels", "logit", "logits", "plain_loss", "predicted",
+        "prediction", "progress", "scores", "target", "zero",
     }
 )  # fmt: skip
 """Those of the built-in kinds of task; `losssearch.losses.inputs` makes them."""

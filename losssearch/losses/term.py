@@ -67,6 +67,7 @@ class LossTerm:
             use; under that name the term is ``of_numbers``, and has its ``fixed`` choices.
         of_numbers: see ``for_numbers``.
         fixed: choices that the function takes and nobody sets.
+        fixed_for_numbers: those of its former name.
         summary: the first line of its docstring.
 
     Sample weights count as repeated rows. For a per-sample term, the mean of its values is weighted. A term that
@@ -90,7 +91,8 @@ class LossTerm:
     reads_weight: bool = False
     for_numbers: str = ""
     of_numbers: bool = False
-    fixed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    fixed_for_numbers: Mapping[str, str] = field(default_factory=dict)
     summary: str = field(default="", compare=False)
 
     def __call__(self, *tensors: Tensor | None, **hyperparameters: Tensor | str) -> Tensor:
@@ -306,13 +308,14 @@ def loss_term(
             soft_labels=soft_labels,
             reads_weight=positional != reads,
             for_numbers=for_numbers,
+            fixed_for_numbers=dict(fixed_for_numbers),
             summary=function.__doc__.strip().splitlines()[0],
         )
         _registry[name] = term
         if for_numbers:
             own = MappingProxyType({k: v for k, v in term.domains.items() if k not in fixed_for_numbers})
             former = replace(term, name=for_numbers, for_numbers="", of_numbers=True, domains=own)
-            _former[for_numbers] = replace(former, fixed=MappingProxyType(dict(fixed_for_numbers)))
+            _former[for_numbers] = replace(former, fixed=term.fixed_for_numbers, fixed_for_numbers={})
         return term
 
     return register

@@ -10,6 +10,7 @@ import torch
 from losssearch.data.batch import at_rows
 from losssearch.data.replicas import Replicas
 from losssearch.errors import SpecError
+from losssearch.losses.inputs import NUMBERS
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.weighting import Weighting
@@ -42,7 +43,7 @@ def grouped(replicas: Replicas) -> Replicas:
 def members(grouped: Replicas, chosen: Sequence[int]) -> Members:
     return Members(
         build_model("mlp", grouped.width, 1),
-        PopulationLoss([SPECS[k] for k in chosen], sizes=grouped.sizes),
+        PopulationLoss([SPECS[k] for k in chosen], sizes=grouped.sizes, offer=NUMBERS),
         torch.tensor(list(chosen)),
         torch.tensor([RATES[k] for k in chosen]),
         grouped.seeds,
