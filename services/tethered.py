@@ -18,11 +18,12 @@ GRACE = 60.0
 
 def main(command: list[str]) -> int:
     """Run ``command`` in a process group of its own until it ends or standard input does; its exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # who started us decides, by closing standard input
     process = subprocess.Popen(  # noqa: S603  (our own command, no shell)
         command, stdin=subprocess.DEVNULL, start_new_session=True
     )
+    # Who started us decides, by closing standard input. Not before: a program keeps ignoring what its parent ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
     def follow() -> None:
         while os.read(0, 1024):
