@@ -82,6 +82,19 @@ class Artifacts:
         items = [_trial(one, formula) for one, formula in zip(records, formulas, strict=True)]
         return {"items": items, "counts": counts, "next": following}
 
+    def metric(self, search: str) -> dict[str, str] | None:
+        """``name``, ``direction`` and ``task`` of the metric of a study; None before it began."""
+        store = self._opened()
+        if store is None:
+            return None
+        try:
+            config = store.study(search).config
+        except UnknownNameError:  # no worker has begun yet
+            return None
+        name, task = str(config["metric"]), str(config["task"])
+        direction = "maximize" if self._catalogue.maximizes(name, task) else "minimize"
+        return {"name": name, "direction": direction, "task": task}
+
     def result(self, search: str) -> dict[str, Any]:
         """The content of ``result.json``.
 

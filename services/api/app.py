@@ -20,6 +20,7 @@ from services.api.telemetry import Telemetry
 from services.artifacts import Artifacts
 from services.catalogue.client import Catalogue
 from services.database import open_database
+from services.pages.site import mount
 from services.settings import Settings
 from services.uploads.receiving import remove_left
 
@@ -78,6 +79,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     app.include_router(datasets.router(settings.max_upload))
     for module in (searches, events, results, catalogue, people, session, operations):
         app.include_router(module.routes)
+    mount(app, settings.max_upload)
     _describe_problems(app)
     _wrap(app)
     return app

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from sqlalchemy import Connection
 
-from losssearch.errors import DataError
 from services.access.principal import ConflictError, Principal
 from services.api import answers
 from services.api.bodies import Cursor, Identifier, Limit, NewDataset
 from services.api.guard import Reader, Writer
 from services.api.problems import documented, problem
 from services.api.service import Here, Service
+from services.api.upload import Upload
 from services.changing import datasets as changing
 from services.reading import datasets as reading
 from services.uploads import receiving
 from services.uploads.limits import Format
-from services.uploads.sandbox import convert
 
 AT_ONCE = 2
 """Conversions of this process at once; each takes a core and up to 2 GB."""
@@ -90,7 +86,7 @@ def router(max_upload: int) -> APIRouter:
         if not length.isdecimal():
             return problem(411, "content must come with Content-Length")
         expected = receiving.read_digest(digest)
-        upload = _Upload(service, who, dataset, int(length))
+        upload = Upload(service, who, dataset, int(length))
         await asyncio.to_thread(upload.begin)
         try:
             await receiving.receive(aiter(request.stream()), upload.part, int(length), expected)
@@ -111,44 +107,6 @@ def router(max_upload: int) -> APIRouter:
         (service.settings.datasets / f"{dataset}.parquet").unlink(missing_ok=True)
 
     return routes
-
-
-class _Upload:
-    """One attempt to fill a dataset: its files have names of their own until it has succeeded."""
-
-    def __init__(self, service: Service, who: Principal, dataset: str, length: int) -> None:
-        self.service, self.who, self.dataset, self.length = service, who, dataset, length
-        self.part = service.settings.incoming / f"{dataset}-{uuid.uuid4().hex}.part"
-
-    def begin(self) -> None:
-        self.part.parent.mkdir(parents=True, exist_ok=True)
-        self.service.write(lambda c: changing.begin_content(c, self.who, self.dataset, self.length))
-        receiving.require_disk(self.part.parent, self.length)
-
-    def convert(self, suffix: str, digest: str) -> None:
-        self.service.write(lambda c: changing.begin_conversion(c, self.dataset, digest))
-        fresh = self.part.with_suffix(".parquet")
-        try:
-            converted = convert(self.part, suffix, fresh, self.service.limits)
-            size = fresh.stat().st_size
-            place = self.service.settings.datasets / f"{self.dataset}.parquet"
-
-            def end(connection: Connection) -> None:
-                changing.end_content(connection, self.who, self.dataset, converted, size)
-                _move(fresh, place)  # while the row is locked: of two uploads the one that the row tells of stays
-
-            self.service.write(end)
-        finally:
-            fresh.unlink(missing_ok=True)
-
-    def fail(self, error: Exception) -> None:
-        why = str(error) if isinstance(error, DataError) else "the content was not received: send it again"
-        self.service.write(lambda c: changing.fail_content(c, self.dataset, why))
-
-
-def _move(fresh: Path, place: Path) -> None:
-    if fresh.exists():  # else this is the second try of the transaction
-        fresh.replace(place)
 
 
 def _dataset(service: Service, who: Principal, dataset: str) -> answers.Dataset:

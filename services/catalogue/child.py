@@ -99,6 +99,42 @@ def _maximizes(metric: str, task: str) -> bool:
     return get_metric(metric, task).direction == "maximize"
 
 
+def _tasks() -> dict[str, Any]:
+    """Of each kind of task: its own metric, and the gaps that a constraint may limit."""
+    from losssearch.evaluation.fairness.gaps import gaps_for, get_gap, meaning
+    from losssearch.tasks import TASKS
+
+    def gap(name: str, task: str) -> dict[str, Any]:
+        found = get_gap(name, task)
+        return {"name": name, "operator": found.operator, "meaning": meaning(name)}
+
+    return {
+        name: {"metric": kind.metric, "gaps": [gap(one, name) for one in gaps_for(name)]}
+        for name, kind in TASKS.items()
+    }
+
+
+def _floor(gap: str, limit: float, rows: list[int], share: float) -> dict[str, Any] | None:
+    """The noise floor of a binary gap of decisions, before there is a model: one that finds 80 % of the positives."""
+    import torch
+
+    from losssearch.evaluation.fairness import Constraint
+    from losssearch.evaluation.fairness.counts import Counts
+    from losssearch.evaluation.fairness.gaps import get_gap
+    from losssearch.evaluation.fairness.noise_floor import floor_of_rates
+    from losssearch.evaluation.fairness.rates import rates_of_counts
+
+    found = get_gap(gap, "binary")
+    if found.shares is None:
+        return None
+    sizes = torch.tensor(rows, dtype=torch.float64)[:, None]
+    positives = (sizes * share).round()[None]
+    hits = (positives * 0.8).round()
+    floor = floor_of_rates(found, rates_of_counts(found, Counts(sizes, positives, positives, hits)))
+    hides = floor.hides(Constraint(gap, found.operator, limit, "binary", found))
+    return {"mean": floor.mean, "quantile": floor.quantile, "hides": hides}
+
+
 def _formulas(specs: list[dict[str, Any]]) -> list[str]:
     from losssearch.losses.spec import LossSpec
 
@@ -123,6 +159,8 @@ _QUESTIONS: Mapping[str, Callable[..., Any]] = {
     "spaces": _spaces,
     "check": _check,
     "sample": _sample,
+    "tasks": _tasks,
+    "floor": _floor,
     "formulas": _formulas,
     "maximizes": _maximizes,
 }

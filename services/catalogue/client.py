@@ -17,7 +17,7 @@ from services.access.principal import MissingError
 PATIENCE = 60.0
 """Seconds for one answer, in which a busy machine may have to import torch first."""
 
-_KEPT = frozenset(("terms", "metrics", "spaces", "plot", "maximizes"))
+_KEPT = frozenset(("terms", "metrics", "spaces", "tasks", "plot", "maximizes"))
 """Questions whose answers never change while a process runs."""
 
 _MOST_FORMULAS = 50_000
@@ -62,6 +62,26 @@ class Catalogue:
             MissingError: there is no space of this name.
         """
         return list(self._ask("sample", count=count, seed=seed, name=name, text=text))
+
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """Of each kind of task its own ``metric``, and the ``gaps`` that a constraint may limit."""
+        return dict(self._ask("tasks"))
+
+    def floor(self, gap: str, limit: float, rows: list[int], share: float) -> dict[str, Any] | None:
+        """The noise floor of a gap of binary decisions.
+
+        Args:
+            gap: its name.
+            limit: the limit of the constraint.
+            rows: of each group, those that are measured.
+            share: of the rows, those with the positive class.
+
+        Returns:
+            ``mean`` and ``quantile`` (95 %) of the gap that a fair model shows by chance, and whether that ``hides``
+            the limit; None for a gap that no counts tell.
+        """
+        found: dict[str, Any] | None = self._ask("floor", gap=gap, limit=limit, rows=rows, share=share)
+        return found
 
     def formulas(self, specs: list[dict[str, Any]]) -> list[str]:
         """The formula of each loss, given as JSON; an empty text for one that this program does not know."""

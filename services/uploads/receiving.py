@@ -66,14 +66,17 @@ def require_disk(folder: Path, size: int) -> None:
         )
 
 
-async def receive(chunks: AsyncIterator[bytes], place: Path, length: int, digest: bytes) -> None:
+async def receive(chunks: AsyncIterator[bytes], place: Path, length: int, digest: bytes | None) -> bytes:
     """Write the content to the new file ``place``, which is the caller's to remove.
 
     Args:
         chunks: the content as it comes.
         place: the file.
         length: how many bytes were announced.
-        digest: their SHA-256 digest.
+        digest: their SHA-256 digest; None where none was announced, as by a form: ``length`` is then the most.
+
+    Returns:
+        The digest of what came.
 
     Raises:
         LengthError: other content came than was announced.
@@ -86,7 +89,7 @@ async def receive(chunks: AsyncIterator[bytes], place: Path, length: int, digest
             while (chunk := await _next(chunks)) is not None:
                 received.count(chunk)
                 await asyncio.to_thread(file.write, chunk)
-        received.compare()
+        return received.compare()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise FullError("the disk has no room for the content: ask who runs the service") from error
@@ -96,7 +99,7 @@ async def receive(chunks: AsyncIterator[bytes], place: Path, length: int, digest
 class _Received:
     """What has come so far, against what was announced."""
 
-    def __init__(self, length: int, digest: bytes) -> None:
+    def __init__(self, length: int, digest: bytes | None) -> None:
         self._length, self._digest = length, digest
         self._hasher, self._size, self._began = hashlib.sha256(), 0, time.monotonic()
 
@@ -109,13 +112,17 @@ class _Received:
             raise SlowError(f"content must come with at least {SLOWEST:,} bytes per second on average")
         self._hasher.update(chunk)
 
-    def compare(self) -> None:
+    def compare(self) -> bytes:
+        found = self._hasher.digest()
+        if self._digest is None:
+            return found
         if self._size != self._length:
             raise LengthError(
                 f"the content must have the {self._length:,} bytes of Content-Length, {self._size:,} came"
             )
-        if self._hasher.digest() != self._digest:
+        if found != self._digest:
             raise LengthError("the content must have the digest that was announced: it was changed on the way")
+        return found
 
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:

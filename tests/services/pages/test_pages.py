@@ -1,0 +1,229 @@
+"""The pages without a browser: who sees what, what a form must bring along, and what every page carries."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from services.pages.site import routers
+from services.pages.visiting import PageRoute, own_address
+from tests.services.api.serving import PASSWORD, Running
+from tests.services.pages.people import Page, Person, logged_in
+from tests.services.pages.results import begin, end, fail
+
+OPEN = ("/login", "/login/link", "/static/{name}", "/favicon.ico")
+
+
+def addresses() -> list[tuple[str, str]]:
+    """Every method and path of a page."""
+    routes = [route for router in routers(1_000_000) for route in router.routes if isinstance(route, APIRoute)]
+    assert all(isinstance(route, PageRoute) for route in routes)
+    found = sorted({(method, route.path) for route in routes for method in route.methods})
+    assert len(found) > 30
+    return found
+
+
+def filled(path: str) -> str:
+    return re.sub(r"\{\w+\}", "0" * 32, path)
+
+
+def test_nobody_sees_a_page_before_the_login(running: Running) -> None:
+    with httpx.Client(base_url=running.url, timeout=60) as client:
+        for method, path in addresses():
+            answer = client.request(method, filled(path))
+            if path in OPEN or (path == "/datasets" and method == "POST"):
+                continue
+            assert answer.status_code == 303, (method, path, answer.status_code)
+            assert answer.headers["Location"].startswith("/login"), (method, path)
+        form = {"files": {"file": ("a.csv", b"a,b\n1,2\n")}}
+        assert client.post("/datasets", **form).headers["Location"] == "/login"
+
+
+def test_a_form_without_the_csrf_token_changes_nothing(running: Running, admin: Person) -> None:
+    for method, path in addresses():
+        if method == "GET" or path == "/login":
+            continue
+        files = {"files": {"file": ("a.csv", b"a,b\n1,2\n")}} if path == "/datasets" else {}
+        answer = admin.client.post(filled(path), data={"csrf": "A" * 43}, **files)
+        assert answer.status_code == 403, (path, answer.status_code)
+        assert "CSRF" in answer.text
+    admin.look("/searches")
+
+
+def test_login_goes_to_the_page_that_was_asked_for_and_nowhere_else(running: Running) -> None:
+    with httpx.Client(base_url=running.url, timeout=60) as client:
+        asked = client.get("/searches?state=done")
+        assert asked.headers["Location"] == "/login?next=/searches%3Fstate%3Ddone"
+        form = Page(client.get(asked.headers["Location"])).fields("/login")
+        given = {"name": "red-member", "password": PASSWORD, "next": form["next"]}
+        answer = client.post("/login", data=given)
+        assert answer.headers["Location"] == "/searches?state=done"
+        cookie = answer.headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+        answer = client.post("/login", data=given | {"password": "wrong"})
+        assert answer.status_code == 401
+        assert "name and password must be" in Page(answer).words
+        foreign = client.post("/login", data=given, headers={"Origin": "http://elsewhere.example"})
+        assert foreign.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "address", ["//elsewhere.example", "https://elsewhere.example", "/\\elsewhere", "javascript:alert(1)", "", "x"]
+)
+def test_no_address_leads_away(address: str) -> None:
+    assert own_address(address) == "/searches"
+
+
+def test_a_search_from_upload_to_result(running: Running, member: Person) -> None:
+    dataset = member.upload()
+    page = member.look(f"/datasets/{dataset}")
+    assert "income categorical" in page.words
+    assert "60 rows" in member.look("/searches/new").words
+    assert member.look(f"/searches/new?dataset={dataset}").fields("/searches/new")["dataset"] == dataset
+    step = f"/searches/new?dataset={dataset}&target=income&sensitive=sex&gap=demographic_parity_difference&limit=0.02"
+    page = member.look(step)
+    assert "f1 higher is better" in page.words
+    assert "about 30 about 6" in page.words
+    assert "This limit cannot be verified" in page.words
+    search = member.ask(dataset, name="my search", sensitive="sex", gap="demographic_parity_difference", limit="0.3")
+    assert "Waiting for a worker" in member.look(f"/searches/{search}").words
+    begin(running, search)
+    page = member.look(f"/searches/{search}/live")
+    assert "Search: 3 of 5" in page.words
+    assert "1 0.52 focal(gamma=2) 2" in page.words
+    assert ("polyline", "best") in [(tag, found.get("class")) for tag, found in page.tags]
+    end(running, search)
+    assert member.client.get(f"/searches/{search}/live").headers["HX-Refresh"] == "true"
+    page = member.look(f"/searches/{search}")
+    for text in ("Verdict: probably better", "Use the searched loss.", "0.51 ± 0.01", "so few rows cannot verify"):
+        assert text in page.words
+    zipped = member.client.get(page.links("/bundle$")[0])
+    assert zipfile.ZipFile(io.BytesIO(zipped.content)).namelist() == ["bundle/loss.py", "bundle/report.html"]
+    assert member.client.get(f"/searches/{search}/figures/loss_shape.png").headers["Content-Type"] == "image/png"
+    member.look(f"/searches/{search}/figures/result.png", 404)
+    again = member.look(page.links("^/searches/new")[-1])
+    assert again.fields("/searches")["limit"] == ""
+    assert {"0.3", "0.05"} >= {one.get("value") for tag, one in again.tags if one.get("name") == "limit"} - {""}
+    assert again.fields("/searches")["seed"] == "1"
+    listed = member.look("/searches?whose=mine").words
+    assert "my search finished" in listed
+    member.send(f"/searches/{search}/resume", trials="8")
+    assert "waiting" in member.look("/searches").words
+
+
+def test_a_form_that_is_wrong_keeps_what_was_filled_in(member: Person) -> None:
+    dataset = member.upload()
+    fields = {"dataset": dataset, "target": "income", "name": "kept", "trials": "1", "more": '{"confirm_seeds": 3}'}
+    page = Page(member.send("/searches", 422, **fields))
+    assert "trials must" in page.words
+    form = page.fields("/searches")
+    assert (form["name"], form["trials"]) == ("kept", "1")
+    assert '{"confirm_seeds": 3}' in page.text
+    for wrong, told in (
+        ({"more": "["}, "JSON object"),
+        ({"gap": "demographic_parity_difference"}, "a gap and a limit"),
+        ({"metric": "other"}, "metric: write"),
+        ({"trials": "many"}, "trials must be a whole number"),
+        ({"more": '{"storage": "sqlite:///x"}'}, "storage"),
+        ({"more": '{"model": "os:system"}'}, "model must be one of"),
+    ):
+        page = Page(member.send("/searches", 422, **{**fields, "trials": "4", **wrong}))
+        assert told in page.words, wrong
+
+
+def test_an_upload_that_is_no_table_says_so(member: Person) -> None:
+    answer = member.send("/datasets", name="broken", files={"file": ("x.parquet", b"nothing")})
+    page = member.look(answer.headers["Location"])
+    assert "The content cannot be used" in page.words
+    page = Page(member.send("/datasets", 422, files={"file": ("x.exe", b"nothing")}))
+    assert "format must be one of" in page.words
+    page = Page(member.send("/datasets", 422, files={"file": ("", b"")}))
+    assert "a file must be chosen" in page.words
+
+
+def test_cancel_and_failure_are_told(running: Running, member: Person) -> None:
+    dataset = member.upload()
+    search = member.ask(dataset)
+    member.send(f"/searches/{search}/cancel")
+    assert "cancelled" in member.look(f"/searches/{search}").words
+    search = member.ask(dataset)
+    begin(running, search)
+    fail(running, search, "the target is constant")
+    page = member.look(f"/searches/{search}")
+    assert "It failed: the target is constant" in page.words
+    assert "As far as it came" in page.words
+    page = Page(member.send(f"/datasets/{dataset}/delete", 409))
+    assert "a dataset is deleted after its searches" in page.words
+    member.send(f"/searches/{search}/delete")
+    member.look(f"/searches/{search}", 404)
+
+
+def test_another_teams_things_are_not_there(running: Running, member: Person) -> None:
+    dataset = member.upload()
+    search = member.ask(dataset, name="a red one")
+    begin(running, search)
+    end(running, search)
+    with logged_in(running, "blue-admin") as other:
+        of_search = ("", "/live", "/report", "/figures/loss_shape.png")
+        pages = [f"/searches/{search}{one}" for one in of_search]
+        for address in (*pages, f"/datasets/{dataset}", f"/searches/new?dataset={dataset}"):
+            other.look(address, 404)
+        for action in ("cancel", "resume", "delete"):
+            other.send(f"/searches/{search}/{action}", 404)
+        other.send(f"/datasets/{dataset}/delete", 404)
+        other.send("/searches", 404, dataset=dataset, target="income")
+        assert "a red one" not in other.look("/searches").text
+
+
+def test_tokens_are_shown_once_and_revoked(running: Running, member: Person) -> None:
+    page = Page(member.send("/tokens", 200, name="for a script", scope="read", days="7"))
+    token = re.search(r"ls_[0-9a-f]{12}_[\w-]{43}", page.text)
+    assert token
+    headers = {"Authorization": f"Bearer {token[0]}"}
+    assert httpx.get(f"{running.url}/v1/datasets", headers=headers).status_code == 200
+    page = member.look("/tokens")
+    assert token[0] not in page.answer.text
+    identifier = next(found["action"] for tag, found in page.tags if tag == "form" and "revoke" in found["action"])
+    member.send(identifier)
+    assert httpx.get(f"{running.url}/v1/datasets", headers=headers).status_code == 401
+    assert "scope must be within" in Page(member.send("/tokens", 403, name="x", scope="admin", days="")).words
+
+
+def test_admins_manage_users_and_teams_and_members_do_not(running: Running, member: Person, admin: Person) -> None:
+    for address in ("/admin", "/admin/audit"):
+        member.look(address, 403)
+    member.send("/admin/users", 403, name="x")
+    red = running.teams["red"].id
+    admin.send("/admin/users", name="new-one", team_id=red, role="member", password="a long password")
+    page = Page(admin.send("/admin/users", 422, name="another", team_id=red, role="member", password="short"))
+    assert "password:" in page.words
+    assert "short" not in page.text.replace("password: String should", "")
+    admin.send("/admin/teams", name="green", max_running="2")
+    admin.send(f"/admin/teams/{red}", max_queued="77")
+    page = admin.look("/admin")
+    assert page.fields(f"/admin/teams/{red}")["max_queued"] == "77"
+    assert "user.create" in admin.look("/admin/audit").words
+    user = running.teams["red"].who["member"].user
+    admin.send(f"/admin/users/{user}", role="member", team_id=red, disabled="yes")
+    assert member.client.get("/searches").headers["Location"].startswith("/login")
+    admin.send(f"/admin/users/{user}", role="member", team_id=red)
+
+
+def test_what_a_browser_loads_is_ours_and_kept(running: Running) -> None:
+    page = Page(httpx.get(f"{running.url}/login"))
+    page.require_harmless()
+    loaded = [found.get("href") or found.get("src") for tag, found in page.tags if tag in ("link", "script")]
+    assert len(loaded) == 4
+    for address in loaded:
+        answer = httpx.get(f"{running.url}{address}")
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["Cache-Control"]
+    answer = httpx.get(f"{running.url}/nothing", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert httpx.get(f"{running.url}/nothing").headers["Content-Type"] == "application/problem+json"
