@@ -22,7 +22,9 @@ RUN cd /opt/losssearch && python requirements.py "$EXTRAS" >/tmp/requirements.tx
 
 # In place, since `services`, the search spaces and `deploy` belong to the repository and not to the wheel.
 COPY . /opt/losssearch
-RUN pip install --no-cache-dir --no-deps -e /opt/losssearch && python -m compileall -q /opt/losssearch
+RUN pip install --no-cache-dir --no-deps -e /opt/losssearch && python -m compileall -q /opt/losssearch \
+ && ln -s /opt/venv/bin/ray /opt/venv/bin/losssearch /usr/local/sbin/
+# There, too: KubeRay starts nodes with a login shell, which has a PATH of its own.
 
 # What writes, writes to /data, /artifacts or /tmp; the rest may be read-only.
 ENV HOME=/tmp MPLCONFIGDIR=/tmp/matplotlib RAY_USAGE_STATS_ENABLED=0 DO_NOT_TRACK=true

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ast
-import importlib.metadata
 import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from losssearch.export.definitions import collect
 from losssearch.export.facts import LossFacts
 from losssearch.export.source import loss_source
 from losssearch.losses.spec import LossSpec
+from tests.torch_alone import make_torch_alone
 
 
 def test_imports_torch_and_the_standard_library_alone(any_facts: LossFacts) -> None:
@@ -53,24 +52,7 @@ def test_is_as_tidy_as_the_repository(all_facts: dict[str, LossFacts], tmp_path:
 @pytest.fixture(scope="session")
 def torch_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a virtual environment that holds torch and what torch requires, by links."""
-    home = tmp_path_factory.mktemp("torch-alone")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--symlinks", home], check=True)
-    site = Path(sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)}))
-    waiting, seen = ["torch"], set()
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        try:
-            found = importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        waiting += [re.split(r"[^\w.-]", need)[0] for need in found.requires or () if "extra ==" not in need]
-        for top in {file.parts[0] for file in found.files or () if file.parts[0] not in ("..", "__pycache__")}:
-            if not (site / top).exists():
-                (site / top).symlink_to(Path(str(found.locate_file(top))))
-    return home / "bin" / "python"
+    return make_torch_alone(tmp_path_factory.mktemp("torch-alone"))
 
 
 @pytest.mark.parametrize("name", ["two parts", "linear schedule", "the same term twice"])
