@@ -3,23 +3,20 @@
 Rows with equal features are taken for copies and stay in the same part, unless many are equal but differ in their
 targets, which makes them different cases: a table of few coarse columns describes many people in the same way, and new
 rows will be like old ones. If the user gives groups, times or parts, those decide instead. Every class (for regression,
-every tenth of the target's ranks) of every sensitive group is split in equal shares. Only raw output of PCG64 is used,
-whose stream numpy keeps the same in every version and on every platform.
+every tenth of the target's ranks) of every sensitive group is split in equal shares.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data import grouped_rows, ordered_rows
 from losssearch.data.dataset import Dataset
 from losssearch.data.named_parts import CONFIRMATION, PARTS, SEARCH, TEST
-from losssearch.data.target_kind import target_kind
+from losssearch.data.shuffling import positions, raw, sequence, strata
 from losssearch.data.units import split_groups
 from losssearch.errors import DataError, OptionError
 from losssearch.option_names import option
@@ -64,7 +61,7 @@ def partition(dataset: Dataset, seed: int) -> Partition:
     if dataset.given is not None:
         return _given_partition(dataset, seed)
     rows = np.arange(dataset.rows)
-    position, _ = _positions(dataset, rows, _sequence(seed, "partition", 0))
+    position, _ = positions(dataset, rows, sequence(seed, "partition", 0))
     part = np.searchsorted([0.6, 0.8], position, side="right")
     parts = Partition(rows[part == 0], rows[part == 1], rows[part == 2])
     for name, members in (("search", parts.search), ("confirmation", parts.confirmation), ("test", parts.test)):
@@ -77,6 +74,7 @@ def partition(dataset: Dataset, seed: int) -> Partition:
             )
         if not len(members):
             raise DataError(f"too many rows of {dataset.name} have equal features; its {name} part would be empty")
+    _probe(dataset, parts.search, seed)
     return parts
 
 
@@ -91,10 +89,18 @@ def draws(
     place of its own. ``purpose`` (search, reevaluation, confirmation) sets the draws and seeds of a stage apart from
     those of the others. The first k draws do not depend on ``count``.
 
-    Raises `OptionError` for a negative seed or a count below 1.
+    Raises `OptionError` for a negative seed or a count below 1; `DataError` where equal rows leave a draw without
+    training or validation rows, or training rows of a single class.
     """
     if count < 1:
         raise OptionError(f"there must be at least one draw, got {count}")
+    made = _drawn(dataset, rows, seed, count, purpose, folded)
+    for draw in made:
+        _require_rows(dataset, rows, draw)
+    return made
+
+
+def _drawn(dataset: Dataset, rows: Rows, seed: int, count: int, purpose: str, folded: bool) -> tuple[Draw, ...]:
     if dataset.given is not None and dataset.given.time is not None:
         return tuple(_window(dataset, dataset.given.time, rows, seed, purpose, index) for index in range(count))
     folded = folded or dataset.rows < SMALL
@@ -108,18 +114,18 @@ def draws(
 
 
 def _split(dataset: Dataset, rows: Rows, seed: int, purpose: str, index: int) -> Draw:
-    sequence = _sequence(seed, purpose, index)
-    position, _ = _positions(dataset, rows, sequence)
-    return _draw(rows, position >= 0.75, sequence)
+    source = sequence(seed, purpose, index)
+    position, _ = positions(dataset, rows, source)
+    return _draw(rows, position >= 0.75, source)
 
 
 def _fold(dataset: Dataset, rows: Rows, seed: int, purpose: str, index: int) -> Draw:
     repeat, fold = divmod(index, FOLDS)
-    position, stratum = _positions(dataset, rows, _sequence(seed, purpose, repeat))
+    position, stratum = positions(dataset, rows, sequence(seed, purpose, repeat))
     # Each stratum starts at another fold, or the same fold would get every remainder.
-    start = _raw(_sequence(seed, f"{purpose}/start", repeat), int(stratum.max()) + 1) % FOLDS
+    start = raw(sequence(seed, f"{purpose}/start", repeat), int(stratum.max()) + 1) % FOLDS
     held = (position * FOLDS).astype(np.int64) + start[stratum].astype(np.int64)
-    return _draw(rows, held % FOLDS == fold, _sequence(seed, f"{purpose}/fold", index))
+    return _draw(rows, held % FOLDS == fold, sequence(seed, f"{purpose}/fold", index))
 
 
 def trained_share(dataset: Dataset) -> float:
@@ -141,8 +147,14 @@ def _given_partition(dataset: Dataset, seed: int) -> Partition:
     parts = Partition(*(np.flatnonzero(side == part) for part in (SEARCH, CONFIRMATION, TEST)))
     for name, members in zip(PARTS, (parts.search, parts.confirmation, parts.test), strict=True):
         _require_kinds(dataset, members, name, len(dataset.classes) if name == "search" else 2)
-    draws(dataset, parts.search, seed=seed, count=1, purpose="partition")  # so that what cannot be drawn is told now
+    _probe(dataset, parts.search, seed)
     return parts
+
+
+def _probe(dataset: Dataset, search: Rows, seed: int) -> None:
+    """Draw once, every fold of it, so that what cannot be drawn is told before a study begins."""
+    for purpose in ("search", "reevaluation", "confirmation"):
+        draws(dataset, search, seed=seed, count=FOLDS if dataset.rows < SMALL else 1, purpose=purpose)
 
 
 def _divided(dataset: Dataset, rows: Rows, shares: tuple[float, ...], seed: int) -> NDArray[np.int64]:
@@ -159,8 +171,8 @@ def _divided(dataset: Dataset, rows: Rows, shares: tuple[float, ...], seed: int)
         return part
     if (cluster := split_groups(dataset)) is not None:
         least = (2, *[1] * (len(shares) - 1))
-        return _dealt(dataset, cluster, rows, shares, least, _sequence(seed, "partition", 0))
-    position, _ = _positions(dataset, rows, _sequence(seed, "partition", 0))
+        return _dealt(dataset, cluster, rows, shares, least, sequence(seed, "partition", 0))
+    position, _ = positions(dataset, rows, sequence(seed, "partition", 0))
     return np.searchsorted(np.cumsum(shares)[:-1], position, side="right")
 
 
@@ -170,23 +182,23 @@ def _dealt(
     rows: Rows,
     shares: tuple[float, ...],
     least: tuple[int, ...],
-    sequence: np.random.SeedSequence,
+    source: np.random.SeedSequence,
 ) -> NDArray[np.int64]:
     """The part of each of ``rows``, groups whole and targets spread alike as far as whole groups can be."""
     _, group = np.unique(cluster[rows], return_inverse=True)
-    groups, strata = int(group.max()) + 1, _strata(dataset, rows)
-    counts = np.zeros((groups, int(strata.max()) + 1), dtype=np.int64)
-    np.add.at(counts, (group, strata), 1)
+    groups, stratum = int(group.max()) + 1, strata(dataset, rows)
+    counts = np.zeros((groups, int(stratum.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (group, stratum), 1)
     holds = np.ones((groups, 1), dtype=bool)
     if dataset.classes:
         holds = np.zeros((groups, len(dataset.classes)), dtype=bool)
         holds[group, dataset.target[rows]] = True
     tries: list[np.random.SeedSequence] = []
 
-    def raw(number: int, count: int) -> NDArray[np.uint64]:
+    def raw_of(number: int, count: int) -> NDArray[np.uint64]:
         while len(tries) <= number:
-            tries.extend(sequence.spawn(1))
-        return _raw(tries[number], count)
+            tries.extend(source.spawn(1))
+        return raw(tries[number], count)
 
     def few(label: int, found: int) -> DataError:
         held = f"class {dataset.classes[label]!r}" if dataset.classes else "the target"
@@ -196,7 +208,7 @@ def _dealt(
             f"{held} occurs in {found} of {groups} groups of {dataset.name}: bring more groups, or merge classes"
         )
 
-    parts = grouped_rows.assign(counts, holds, shares, least=least, raw=raw, few=few)
+    parts = grouped_rows.assign(counts, holds, shares, least=least, raw=raw_of, few=few)
     found: NDArray[np.int64] = parts[group]
     return found
 
@@ -207,11 +219,11 @@ def _grouped(
     """A fold, or a split 75 : 25; of whole groups."""
     if folded:
         repeat, fold = divmod(index, FOLDS)
-        sequence = _sequence(seed, purpose, repeat)
-        part = _dealt(dataset, cluster, rows, (1 / FOLDS,) * FOLDS, (1,) * FOLDS, sequence)
-        return _draw(rows, part == fold, _sequence(seed, f"{purpose}/fold", index))
-    part = _dealt(dataset, cluster, rows, (0.75, 0.25), (1, 1), _sequence(seed, purpose, index))
-    return _draw(rows, part == 1, _sequence(seed, f"{purpose}/draw", index))
+        source = sequence(seed, purpose, repeat)
+        part = _dealt(dataset, cluster, rows, (1 / FOLDS,) * FOLDS, (1,) * FOLDS, source)
+        return _draw(rows, part == fold, sequence(seed, f"{purpose}/fold", index))
+    part = _dealt(dataset, cluster, rows, (0.75, 0.25), (1, 1), sequence(seed, purpose, index))
+    return _draw(rows, part == 1, sequence(seed, f"{purpose}/draw", index))
 
 
 def _foldable(dataset: Dataset, cluster: NDArray[np.int64], rows: Rows) -> bool:
@@ -234,10 +246,10 @@ def _window(dataset: Dataset, time: NDArray[np.int64], rows: Rows, seed: int, pu
             f"the search part of {dataset.name} has no such cut: it has {len(np.unique(time[rows]))} distinct times"
         )
     # Fractions of the golden ratio lie evenly whatever their number; each purpose begins at a place of its own.
-    begin = int(_raw(_sequence(seed, purpose, 0), 1)[0]) / 2**64
+    begin = int(raw(sequence(seed, purpose, 0), 1)[0]) / 2**64
     before, after = ordered_rows.window(places, len(rows), (begin + index * GOLDEN) % 1)
     used = np.concatenate([ordered[before], ordered[after]])
-    return _draw(used, np.arange(len(used)) >= len(before), _sequence(seed, f"{purpose}/draw", index))
+    return _draw(used, np.arange(len(used)) >= len(before), sequence(seed, f"{purpose}/draw", index))
 
 
 def _require_kinds(dataset: Dataset, members: Rows, name: str, least: int) -> None:
@@ -254,53 +266,22 @@ def _require_kinds(dataset: Dataset, members: Rows, name: str, least: int) -> No
         )
 
 
-def _draw(rows: Rows, held: NDArray[np.bool_], sequence: np.random.SeedSequence) -> Draw:
-    order, seed = sequence.spawn(2)
-    shuffled = np.argsort(_raw(order, len(rows)), kind="stable")
+def _require_rows(dataset: Dataset, rows: Rows, draw: Draw) -> None:
+    """Raise `DataError` where nothing can be learned or validated in a draw, because whole sets of equal rows moved."""
+    trained = draw.train if len(draw.validation) else draw.validation
+    if len(trained) and not (dataset.classes and len(np.unique(dataset.target[trained])) < 2):
+        return
+    distinct = len(np.unique(dataset.row_keys[rows]))
+    needed = "rows" + (" of two classes or more" if dataset.classes else "")
+    raise DataError(
+        f"each draw must have training {needed}, and validation rows; equal rows of {dataset.name} stay together, and "
+        f"its {len(rows)} rows of the search part are only {distinct} distinct ones: bring more distinct rows, or "
+        "more columns"
+    )
+
+
+def _draw(rows: Rows, held: NDArray[np.bool_], source: np.random.SeedSequence) -> Draw:
+    order, seed = source.spawn(2)
+    shuffled = np.argsort(raw(order, len(rows)), kind="stable")
     rows, held = rows[shuffled], held[shuffled]
     return Draw(rows[~held], rows[held], int(seed.generate_state(1)[0]))
-
-
-def _positions(
-    dataset: Dataset, rows: Rows, sequence: np.random.SeedSequence
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The position in (0, 1) of each row within its shuffled stratum, and its stratum.
-
-    Copies count as one block, positioned at its middle; it belongs to the rarest of its strata.
-    """
-    keys = np.arange(len(rows)) if dataset.coarse else dataset.row_keys[rows]
-    block = pd.factorize(keys)[0].astype(np.int64)
-    size = np.bincount(block)
-    stratum = np.full(len(size), np.iinfo(np.int64).max)
-    np.minimum.at(stratum, block, _strata(dataset, rows))
-    order = np.argsort(_raw(sequence, len(size)), kind="stable")
-    order = order[np.argsort(stratum[order], kind="stable")]
-    total = np.bincount(stratum, weights=size)
-    before = np.cumsum(total) - total
-    middle = np.cumsum(size[order]) - size[order] / 2
-    position = np.empty(len(size))
-    position[order] = (middle - before[stratum[order]]) / total[stratum[order]]
-    return position[block], stratum[block]
-
-
-def _strata(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:
-    """The stratum of each row, numbered from the rarest."""
-    values = target_kind(dataset.task).strata(dataset.target[rows])
-    if dataset.group is not None:
-        _, values = np.unique(values, return_inverse=True)
-        values = values * (int(dataset.group.max()) + 1) + dataset.group[rows]
-    _, stratum, counts = np.unique(values, return_inverse=True, return_counts=True)
-    rank = np.empty(len(counts), dtype=np.int64)
-    rank[np.argsort(counts, kind="stable")] = np.arange(len(counts))
-    return rank[stratum]
-
-
-def _sequence(seed: int, purpose: str, index: int) -> np.random.SeedSequence:
-    if seed < 0:
-        raise OptionError(f"a seed must not be negative, got {seed}")
-    word = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "big")
-    return np.random.SeedSequence([seed, word, index])
-
-
-def _raw(sequence: np.random.SeedSequence, count: int) -> NDArray[np.uint64]:
-    return np.asarray(np.random.PCG64(sequence).random_raw(count), dtype=np.uint64)

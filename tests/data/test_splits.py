@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from losssearch.data import Dataset, draws, load, partition
+from losssearch.data.splits import FOLDS
 from losssearch.errors import DataError, OptionError
 
 
@@ -81,6 +82,32 @@ def test_a_class_of_equal_rows_is_refused() -> None:
     dataset = load((features, np.arange(100) < 15))
     with pytest.raises(DataError, match="equal features"):
         partition(dataset, 0)
+
+
+@pytest.mark.parametrize("kind", ["two classes", "five classes", "numbers"])
+@pytest.mark.parametrize("distinct", [2, 3, 5, 9, 14])
+@pytest.mark.parametrize("rows", [120, 1500])
+def test_rows_that_are_mostly_equal_can_be_drawn_or_are_refused(rows: int, distinct: int, kind: str) -> None:
+    number = np.arange(rows) % distinct
+    target = {"two classes": number % 2, "five classes": number % 5, "numbers": number * 1.5}[kind]
+    for seed in range(4):
+        try:
+            dataset = load((number[:, None] * [1.0, 2.0], target), task="regression" if kind == "numbers" else None)
+            search = partition(dataset, seed).search
+        except DataError:
+            continue
+        for purpose in ("search", "reevaluation", "confirmation"):
+            for draw in draws(dataset, search, seed=seed, count=FOLDS if rows < 1000 else 1, purpose=purpose):
+                assert len(draw.train)
+                assert len(draw.validation)
+                assert kind == "numbers" or len(np.unique(dataset.target[draw.train])) > 1
+
+
+def test_a_draw_without_training_rows_is_refused_before_a_study_begins() -> None:
+    number = np.arange(120)
+    frame = pd.DataFrame({"a": number**2 % 17, "y": (number**2 % 17 > 8).astype(int)})
+    with pytest.raises(DataError, match="5 distinct ones"):
+        partition(load(frame, target="y"), 0)
 
 
 @pytest.mark.parametrize("rows", [600, 3000])
