@@ -62,9 +62,10 @@ def worker(settings: Settings) -> None:
 
 def log_to_stderr() -> None:
     """Log to stderr, a line each, with times in UTC."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
-    )
-    logging.Formatter.converter = time.gmtime
+    form = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+    form.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(form)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("alembic", "sqlalchemy"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,77 @@
+"""The programs of the service fail in one line, without a secret, and are missed politely."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from losssearch.cli.app import main
+from losssearch.errors import OptionError
+from services import serve
+from services.migrate import migrate
+from services.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("program", ["migrate", "worker", "api"])
+def test_a_database_that_cannot_be_reached_is_told_without_its_password(
+    program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOSSSEARCH_DATABASE_URL", "postgresql://ls:pass-9-word@127.0.0.1:1/ls?connect_timeout=2")
+    monkeypatch.setattr("losssearch.storage.engine.ATTEMPTS", 2)
+    assert main(["serve", program]) == 4
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines()[-1].startswith("losssearch: the service database must be reachable")
+    assert "pass-9-word" not in said.err
+
+
+def test_a_worker_needs_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path}/service.db"
+    migrate(Settings(database_url=url, data=tmp_path))
+    monkeypatch.setattr("services.migrations.head", lambda: "9999")
+    from losssearch.errors import DataError
+
+    with pytest.raises(DataError, match="run `losssearch serve migrate`"):
+        serve.worker(Settings(database_url=url, data=tmp_path))
+
+
+@pytest.mark.parametrize("missing", ["services", "fastapi"])
+def test_without_the_repository_or_the_extra_it_says_so(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else find(name, *rest))
+    assert main(["serve", "--dev"]) == 2
+    assert capsys.readouterr().err.startswith("losssearch: the service ")
+
+
+def test_the_command_line_of_a_worker_needs_no_torch() -> None:
+    asked = (
+        "import sys, losssearch.cli.app, services.serve, services.worker;"
+        "print({'torch', 'pandas', 'optuna', 'mlflow', 'ray', 'fastapi'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=ROOT, env=dict(os.environ)
+    )
+    assert done.stdout == "set()\n"
+
+
+def test_a_folder_that_cannot_be_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["serve", "--dev", "--data", str(tmp_path / "file"), "--no-mlflow"]) == 2
+    assert "--data must be a folder that can be written to" in capsys.readouterr().err
+
+
+def test_settings_are_refused_in_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("LOSSSEARCH_SLOTS", "many")
+    assert main(["serve", "worker"]) == 2
+    assert capsys.readouterr().err == "losssearch: LOSSSEARCH_SLOTS must be a whole number from 1 to 1024, got 'many'\n"
+    with pytest.raises(OptionError):
+        Settings.from_environment()
