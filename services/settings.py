@@ -139,6 +139,7 @@ class Settings:
             child_cpus=given.read("CHILD_CPUS", _whole(1, 1024), cls.child_cpus),
             max_upload=given.read("MAX_UPLOAD", read_size, cls.max_upload),
             public_url=public,
+            open_metrics=given.read("OPEN_METRICS", _truth, cls.open_metrics),
         )
 
 
@@ -206,6 +207,12 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _truth(text: str) -> bool:
+    if text.strip() not in ("0", "1"):
+        raise ValueError("0 or 1")
+    return text.strip() == "1"
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -74,3 +74,11 @@ def test_a_secret_that_is_given_twice_is_refused() -> None:
 
 def test_sizes() -> None:
     assert [read_size(text) for text in ("7", "2k", "512 MB", "4GiB")] == [7, 2048, 512 << 20, 4 << 30]
+
+
+def test_metrics_are_open_only_where_the_settings_say_so() -> None:
+    usual = {"LOSSSEARCH_DATA_DIR": "/data"}
+    assert not Settings.from_environment(usual).open_metrics
+    assert Settings.from_environment(usual | {"LOSSSEARCH_OPEN_METRICS": "1"}).open_metrics
+    with pytest.raises(OptionError, match="must be 0 or 1"):
+        Settings.from_environment(usual | {"LOSSSEARCH_OPEN_METRICS": "yes"})
