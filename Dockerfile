@@ -15,7 +15,7 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends tini >/
  && pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch==2.13.0
 
 # What the product needs, without the product: a change of its code does not install anything again.
-ARG EXTRAS=service,lightgbm,xgboost,private
+ARG EXTRAS=service,fairness,lightgbm,xgboost,private
 COPY pyproject.toml constraints.txt deploy/requirements.py /opt/losssearch/
 RUN cd /opt/losssearch && python requirements.py "$EXTRAS" >/tmp/requirements.txt \
  && pip install --no-cache-dir -c constraints.txt -r /tmp/requirements.txt && rm /tmp/requirements.txt

@@ -103,7 +103,7 @@ def test_a_team_gets_its_loss_and_keeps_it(installed: Installed, tmp_path: Path,
     def seen() -> dict[str, Any]:
         status, shown = ada.asks(f"/v1/searches/{search}")
         assert (status, shown["state"], shown["done"]) == (200, "done", shown["total"])
-        events = ada.asks(f"/v1/searches/{search}/events?limit=500")[1]["items"]
+        events = ada.asks(f"/v1/searches/{search}/events?limit=200")[1]["items"]
         assert experiment_of(installed, ada.token, "red")[0] == 200
         runs = runs_of(installed, ada.token, experiment_of(installed, ada.token, "red")[1])
         tags = [{tag["key"]: tag["value"] for tag in run["data"]["tags"]} for run in runs]
