@@ -63,13 +63,15 @@ def _main() -> int:
 
 
 def _study(job: Mapping[str, Any], lines: TextIO) -> int:
+    request = request_of(job)  # before torch is loaded: what is refused is refused at once
+
     from losssearch.api import run
     from losssearch.progress.events import EventLines
     from losssearch.storage.lease import Job
 
     try:
         # Of one search only the newest attempt counts: it takes the study from one that stands still.
-        result = run(request_of(job), EventLines(lines), job=Job(job["search"], job["attempt"]))
+        result = run(request, EventLines(lines), job=Job(job["search"], job["attempt"]))
     except ConstraintUnmetError as error:
         tell(lines, "summary", summary=summary_of(error.result.to_json()))
         raise

@@ -62,6 +62,7 @@ def workers(house: House, tmp_path: Path) -> Iterator[Workers]:
     made.end()
 
 
+@ON_SQLITE
 def test_a_worker_that_is_killed_takes_its_study_along_and_another_takes_over(house: House, workers: Workers) -> None:
     search = house.submit(request={"play": {"pids": str(workers.pids), "seconds": 300, "trials": 2}})
     first = workers.start(lease=4.0)
@@ -136,7 +137,7 @@ def storm(house: House, workers: Workers, *, jobs: int, kills: int, restart: Cal
 
 
 def test_each_search_ends_once_though_workers_are_killed(house: House, workers: Workers) -> None:
-    storm(house, workers, jobs=30, kills=2)
+    storm(house, workers, jobs=24, kills=2)
 
 
 @pytest.mark.nightly
