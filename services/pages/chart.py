@@ -24,8 +24,8 @@ class Chart:
         dots: ``x`` and ``y`` of single trials.
         ticks: ``y`` and label of the values' axis.
         marks: ``x`` and label of the trials' axis.
-        first: the first best value.
-        last: the best value now.
+        first: the first best value; None where no trial satisfies the constraints yet.
+        last: the best value now, likewise.
         trials: how many trials have ended.
     """
 
@@ -33,8 +33,8 @@ class Chart:
     dots: tuple[tuple[float, float], ...]
     ticks: tuple[tuple[float, str], ...]
     marks: tuple[tuple[float, str], ...]
-    first: float
-    last: float
+    first: float | None
+    last: float | None
     trials: int
     width: int = WIDTH
     height: int = HEIGHT
@@ -47,10 +47,10 @@ def chart(values: Sequence[tuple[int, float | None, float | None]]) -> Chart | N
         values: number, value, and best value so far of each trial.
     """
     bests = [(place, best) for place, (_, _, best) in enumerate(values, 1) if best is not None and math.isfinite(best)]
-    if not bests:
-        return None
     dots = [(place, value) for place, (_, value, _) in enumerate(values, 1) if value is not None]
     dots = [dot for dot in dots if math.isfinite(dot[1])]
+    if not bests and not dots:
+        return None
     low, high = _range([best for _, best in bests], [value for _, value in dots])
 
     def across(place: float) -> float:
@@ -67,15 +67,16 @@ def chart(values: Sequence[tuple[int, float | None, float | None]]) -> Chart | N
         if steps:
             steps.append((across(place), steps[-1][1]))
         steps.append((across(place), up(best)))
-    steps.append((across(len(values)), steps[-1][1]))
+    if steps:
+        steps.append((across(len(values)), steps[-1][1]))
     every = max(1, math.ceil(len(dots) / MOST_DOTS))
     return Chart(
         " ".join(f"{x},{y}" for x, y in steps),
         tuple((across(place), up(value)) for place, value in dots[::every]),
         tuple((up(tick), number(tick)) for tick in nice(low, high)),
         tuple((across(mark), f"{mark:,}") for mark in dict.fromkeys((1, (len(values) + 1) // 2, len(values)))),
-        bests[0][1],
-        bests[-1][1],
+        bests[0][1] if bests else None,
+        bests[-1][1] if bests else None,
         len(values),
     )
 
@@ -100,7 +101,7 @@ def nice(low: float, high: float, about: int = 4) -> list[float]:
 
 def _range(bests: list[float], values: list[float]) -> tuple[float, float]:
     """What the values' axis shows: the best values and the better half of all, so that a bad trial hides none."""
-    down = bests[-1] < bests[0]
+    down = bool(bests) and bests[-1] < bests[0]
     ordered = sorted(values, reverse=not down)
     shown = bests + ordered[: max(1, (len(ordered) + 1) // 2)]
     low, high = min(shown), max(shown)

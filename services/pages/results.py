@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -49,6 +50,7 @@ def facts(service: Service, search: dict[str, Any]) -> dict[str, Any]:
         "model": _there(service, identifier, f"{EXPORT}/{MODEL}"),
         "run": mlflow_address(service.settings, search),
         "remarks": [],
+        "sentences": [],
         "again": again,
         "unreadable": None,
     }
@@ -62,7 +64,8 @@ def facts(service: Service, search: dict[str, Any]) -> dict[str, Any]:
     names = dict.fromkeys(name for row in rows for name in row if name not in _COLUMNS and not name.endswith("_met"))
     gaps = [name for name in names if any(isinstance(row.get(name), int | float) for row in rows)]
     whole = service.artifacts.result(identifier)
-    return made | {"result": result, "rows": rows, "gaps": gaps, "remarks": whole.get("notes") or []}
+    made |= {"result": result, "rows": rows, "gaps": gaps, "remarks": whole.get("notes") or []}
+    return made | {"sentences": _sentences(str(result["verdict"].get("text") or ""))}
 
 
 def mlflow_address(settings: Settings, search: dict[str, Any]) -> str | None:
@@ -89,6 +92,13 @@ def figure(search: Identifier, name: str, service: Here, who: Visitor) -> Respon
         raise MissingError(f"there is no figure {name[:80]!r}")
     path = service.artifacts.file(search, f"figures/{name}.png")
     return FileResponse(path, media_type="image/png", headers={"Cache-Control": "private, max-age=300"})
+
+
+def _sentences(text: str) -> list[str]:
+    """A verdict as its first sentence, which is shown large, and the rest."""
+    found = re.search(r"[.:] (?=[A-Z])|: (?=differences|both)", text)
+    parts = [text] if found is None else [text[: found.start()] + ".", text[found.end() :]]
+    return [part[:1].upper() + part[1:] for part in parts if part]
 
 
 def _there(service: Service, search: str, name: str) -> bool:

@@ -66,7 +66,7 @@ def live(search: Identifier, service: Here, who: Visitor) -> Response:
     """The part of a search's page that changes; at its end, the browser is told to load the whole page."""
     found = service.read(lambda c: reading.find_search(c, who, search))
     if found["state"] in schema.TERMINAL:
-        return Response(status_code=200, headers={"HX-Refresh": "true"})
+        return Response(status_code=200, headers={"HX-Redirect": f"/searches/{search}"})
     return HTMLResponse(
         render("live.html", **watched(service, found), by_itself=True), headers={"Content-Security-Policy": PAGE}
     )

@@ -99,7 +99,7 @@ def test_a_search_from_upload_to_result(running: Running, member: Person) -> Non
     assert "1 0.52 focal(gamma=2) 2" in page.words
     assert ("polyline", "best") in [(tag, found.get("class")) for tag, found in page.tags]
     end(running, search)
-    assert member.client.get(f"/searches/{search}/live").headers["HX-Refresh"] == "true"
+    assert member.client.get(f"/searches/{search}/live").headers["HX-Redirect"] == f"/searches/{search}"
     page = member.look(f"/searches/{search}")
     for text in ("Verdict: probably better", "Use the searched loss.", "0.51 ± 0.01", "so few rows cannot verify"):
         assert text in page.words

@@ -96,6 +96,9 @@ def test_the_chart_has_a_step_per_improvement_and_stays_within_its_frame() -> No
         assert 0 <= y <= made.height
     assert chart([]) is None
     assert chart([(0, None, None)]) is None
+    unmet = chart([(0, 0.4, None), (1, 0.5, None)])
+    assert unmet is not None
+    assert (unmet.line, unmet.last, len(unmet.dots)) == ("", None, 2)
     flat = chart([(0, 0.5, 0.5)] * 3)
     assert flat is not None
     assert flat.last == 0.5
