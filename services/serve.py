@@ -47,12 +47,12 @@ def worker(settings: Settings) -> None:
     from services.worker import Supervisor
 
     log_to_stderr()
-    settings.searches.mkdir(parents=True, exist_ok=True)
     # One for each search, and one for the supervisor.
     connections = settings.slots + 2
     database = open_database(settings.database_url, note=logging.getLogger(__name__).warning, connections=connections)
     try:
         migrations.check(database)
+        settings.searches.mkdir(parents=True, exist_ok=True)
         supervisor = Supervisor(settings, database)
         supervisor.listen()
         supervisor.run()

@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize("program", ["migrate", "worker", "api"])
 def test_a_database_that_cannot_be_reached_is_told_without_its_password(
-    program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOSSSEARCH_DATABASE_URL", "postgresql://ls:pass-9-word@127.0.0.1:1/ls?connect_timeout=2")
     monkeypatch.setattr("losssearch.storage.engine.ATTEMPTS", 2)
     assert main(["serve", program]) == 4
@@ -30,6 +31,7 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(
     assert said.out == ""
     assert said.err.splitlines()[-1].startswith("losssearch: the service database must be reachable")
     assert "pass-9-word" not in said.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_worker_needs_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
