@@ -42,7 +42,7 @@ class Chosen(Generic[R]):
     @property
     def record(self) -> R:
         """The declared record of its kind."""
-        found: R = self.family[self.kind]
+        found: R = self.family.registry[self.kind]
         return found
 
     @property

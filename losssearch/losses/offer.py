@@ -136,7 +136,8 @@ class Reading:
             raise SpecError(f"an output must be [batch], [batch, 1] or [batch, columns], got {list(output.shape)}")
         try:
             found: dict[str, Tensor] = {name: make(output, batch, facts) for name, make in self._makers}
-            found |= {name: make(*(found[read] for read in of)) for name, make, of in self._derived}
+            for name, make, of in self._derived:
+                found[name] = make(*(found[read] for read in of))
         except KeyError:
             self._require(batch, facts)
             raise

@@ -91,7 +91,7 @@ class LossTerm:
     reads_weight: bool = False
     for_numbers: str = ""
     of_numbers: bool = False
-    fixed: Mapping[str, str] = field(default_factory=dict)
+    fixed: dict[str, str] = field(default_factory=dict)
     fixed_for_numbers: Mapping[str, str] = field(default_factory=dict)
     summary: str = field(default="", compare=False)
 
@@ -102,7 +102,7 @@ class LossTerm:
         """
         if self.reads_weight and len(tensors) == len(self.reads):
             tensors = (*tensors, None)
-        return self.function(*tensors, **{**self.fixed, **hyperparameters})
+        return self.function(*tensors, **({**self.fixed, **hyperparameters} if self.fixed else hyperparameters))
 
     def __reduce__(self) -> tuple[Callable[[str], LossTerm], tuple[str]]:
         return _by_name, (self.name,)
@@ -315,7 +315,7 @@ def loss_term(
         if for_numbers:
             own = MappingProxyType({k: v for k, v in term.domains.items() if k not in fixed_for_numbers})
             former = replace(term, name=for_numbers, for_numbers="", of_numbers=True, domains=own)
-            _former[for_numbers] = replace(former, fixed=term.fixed_for_numbers, fixed_for_numbers={})
+            _former[for_numbers] = replace(former, fixed=dict(term.fixed_for_numbers), fixed_for_numbers={})
         return term
 
     return register
