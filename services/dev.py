@@ -93,6 +93,7 @@ def _prepare(data: Path, public: str, slots: int, tracking: str | None) -> dict[
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOSSSEARCH_")}
     made = {
         "LOSSSEARCH_DATA_DIR": str(data.resolve()),
+        "LOSSSEARCH_DEV": "1",
         "LOSSSEARCH_PUBLIC_URL": public,
         "LOSSSEARCH_SLOTS": str(slots),
         "LOSSSEARCH_CHILD_CPUS": str(max(1, (os.cpu_count() or 1) // slots)),

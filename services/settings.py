@@ -140,6 +140,7 @@ class Settings:
             max_upload=given.read("MAX_UPLOAD", read_size, cls.max_upload),
             public_url=public,
             open_metrics=given.read("OPEN_METRICS", _truth, cls.open_metrics),
+            dev=given.read("DEV", _truth, cls.dev),
         )
 
 

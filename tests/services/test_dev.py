@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from services.dev import _prepare
+from services.settings import Settings
 from tests.services.test_worker import END, lives, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +77,15 @@ def follow(base: str, code: str) -> str | int:
     except urllib.error.HTTPError as error:
         error.close()
         return error.code
+
+
+def test_its_programs_know_that_they_serve_one_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOSSSEARCH_DATABASE_URL", "postgresql://of/another")
+    made = _prepare(tmp_path / "own", "http://127.0.0.1:8080", 2, "http://127.0.0.1:5000")
+    found = Settings.from_environment(made)
+    assert (found.dev, found.slots, found.tracking_uri, found.secure) == (True, 2, "http://127.0.0.1:5000", False)
+    assert found.database_url == f"sqlite:///{tmp_path}/own/service.db"
+    assert (tmp_path / "own").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_service_of_ones_own(served: tuple[subprocess.Popen[str], Path]) -> None:
