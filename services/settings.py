@@ -21,9 +21,6 @@ PREFIX = "LOSSSEARCH_"
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
-SHORTEST_KEY = 32
-"""Characters of a secret key."""
-
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)I?B?", re.IGNORECASE)
 _DATABASES = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
@@ -54,7 +51,6 @@ class Settings:
     """How many studies one worker runs at once."""
     hosts: tuple[str, ...] = LOOPBACK
     """Values of the ``Host`` header that are answered."""
-    secret_key: str | None = field(default=None, repr=False)
     """Signs what is given to a browser; None where nothing is."""
     child_memory: int | None = None
     """Bytes that the process of one study may take."""
@@ -111,11 +107,6 @@ class Settings:
         given = _Given(os.environ if environment is None else environment)
         data = Path(given.text("DATA_DIR") or "losssearch-service")
         url = given.url("DATABASE_URL") or f"sqlite:///{data.resolve() / 'service.db'}"
-        key = given.text("SECRET_KEY")
-        if key is not None:
-            learn(key)
-            if len(key) < SHORTEST_KEY:
-                raise OptionError(f"{PREFIX}SECRET_KEY must have at least {SHORTEST_KEY} characters, got {len(key)}")
         password = given.text("TRACKING_PASSWORD")
         if password is not None:
             learn(password)
@@ -134,7 +125,6 @@ class Settings:
             ray_address=given.text("RAY_ADDRESS"),
             slots=given.read("SLOTS", _whole(1, 1024), cls.slots),
             hosts=given.read("HOSTS", _names, LOOPBACK),
-            secret_key=key,
             child_memory=given.read("CHILD_MEMORY", read_size, None),
             child_cpus=given.read("CHILD_CPUS", _whole(1, 1024), cls.child_cpus),
             max_upload=given.read("MAX_UPLOAD", read_size, cls.max_upload),

@@ -180,7 +180,6 @@ class Processes(Installed):
             "LOSSSEARCH_STORAGE_URL": urls["studies"],
             "LOSSSEARCH_DATA_DIR": str(folder / "data"),
             "LOSSSEARCH_PUBLIC_URL": self.url,
-            "LOSSSEARCH_SECRET_KEY": secrets.token_hex(32),
             "LOSSSEARCH_TRACKING_URI": self._mlflow,
             "LOSSSEARCH_TRACKING_USERNAME": "losssearch",
             "LOSSSEARCH_TRACKING_PASSWORD": secrets.token_hex(16),

@@ -230,7 +230,7 @@ def test_a_study_that_cannot_be_started_is_tried_again_and_fails(works: Works) -
 
 @ON_SQLITE
 def test_a_study_is_given_no_secret_of_the_service(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LOSSSEARCH_SECRET_KEY", "LOSSSEARCH_DATABASE_URL", "AWS_SECRET_ACCESS_KEY"):
+    for name in ("LOSSSEARCH_TOKEN_KEY", "LOSSSEARCH_DATABASE_URL", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "a-secret-9-of-the-service")
     search = works.submit(seconds=300)
     with works.worker():
@@ -252,7 +252,7 @@ def test_what_a_study_is_given() -> None:
         tracking_username="ls",
         tracking_password="pass-9-word",
     )
-    found = environment_of(settings, {"PATH": "/bin", "LOSSSEARCH_SECRET_KEY": "k", "RAY_AUTH_TOKEN": "t"})
+    found = environment_of(settings, {"PATH": "/bin", "LOSSSEARCH_STORAGE_URL": "k", "RAY_AUTH_TOKEN": "t"})
     assert (found["PATH"], found["RAY_AUTH_TOKEN"], found["OMP_NUM_THREADS"]) == ("/bin", "t", "3")
     assert found["MLFLOW_TRACKING_PASSWORD"] == "pass-9-word"
     assert not [name for name in found if name.startswith("LOSSSEARCH_")]
