@@ -21,7 +21,7 @@ class Chart:
 
     Args:
         line: ``x,y`` points of the best value so far, as steps.
-        dots: ``x`` and ``y`` of single trials.
+        dots: ``x`` and ``y`` of single trials, without the worst ones.
         ticks: ``y`` and label of the values' axis.
         marks: ``x`` and label of the trials' axis.
         first: the first best value; None where no trial satisfies the constraints yet.
@@ -69,10 +69,11 @@ def chart(values: Sequence[tuple[int, float | None, float | None]]) -> Chart | N
         steps.append((across(place), up(best)))
     if steps:
         steps.append((across(len(values)), steps[-1][1]))
-    every = max(1, math.ceil(len(dots) / MOST_DOTS))
+    shown = [dot for dot in dots if low <= dot[1] <= high]
+    every = max(1, math.ceil(len(shown) / MOST_DOTS))
     return Chart(
         " ".join(f"{x},{y}" for x, y in steps),
-        tuple((across(place), up(value)) for place, value in dots[::every]),
+        tuple((across(place), up(value)) for place, value in shown[::every]),
         tuple((up(tick), number(tick)) for tick in nice(low, high)),
         tuple((across(mark), f"{mark:,}") for mark in dict.fromkeys((1, (len(values) + 1) // 2, len(values)))),
         bests[0][1] if bests else None,
@@ -101,9 +102,11 @@ def nice(low: float, high: float, about: int = 4) -> list[float]:
 
 def _range(bests: list[float], values: list[float]) -> tuple[float, float]:
     """What the values' axis shows: the best values and the better half of all, so that a bad trial hides none."""
-    down = bool(bests) and bests[-1] < bests[0]
-    ordered = sorted(values, reverse=not down)
-    shown = bests + ordered[: max(1, (len(ordered) + 1) // 2)]
+    shown = values
+    if bests:
+        down = bests[-1] < bests[0] or (bests[-1] == bests[0] and bests[-1] <= min(values, default=-math.inf))
+        ordered = sorted(values, reverse=not down)
+        shown = bests + ordered[: max(1, (len(ordered) + 1) // 2)]
     low, high = min(shown), max(shown)
     flat = high - low < _TOLERANCE * max(1.0, abs(high))
     margin = (abs(high) * 0.05 or 0.05) if flat else (high - low) * 0.06

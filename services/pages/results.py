@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
@@ -72,7 +73,9 @@ def mlflow_address(settings: Settings, search: dict[str, Any]) -> str | None:
     """Where the MLflow run of a search is seen; None where there is none."""
     if not search["mlflow_run"] or settings.tracking_uri is None:
         return None
-    base = settings.tracking_uri if settings.dev else f"{settings.public_url.rstrip('/')}/mlflow"
+    # Where the server is on this machine, as with `losssearch serve --dev`, no proxy is in front of it.
+    here = urlsplit(settings.tracking_uri).hostname in ("127.0.0.1", "localhost", "::1")
+    base = settings.tracking_uri if here else f"{settings.public_url.rstrip('/')}/mlflow"
     return f"{base.rstrip('/')}/#/runs/{search['mlflow_run']}"
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from dataclasses import replace
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from services.pages.results import mlflow_address
 from services.pages.site import routers
 from services.pages.visiting import PageRoute, own_address
 from tests.services.api.serving import PASSWORD, Running
@@ -103,6 +105,12 @@ def test_a_search_from_upload_to_result(running: Running, member: Person) -> Non
     page = member.look(f"/searches/{search}")
     for text in ("Verdict: probably better", "Use the searched loss.", "0.51 ± 0.01", "so few rows cannot verify"):
         assert text in page.words
+    settings = replace(running.settings, tracking_uri="http://127.0.0.1:5000")
+    found = {"mlflow_run": "a" * 32}
+    assert mlflow_address(settings, found) == f"http://127.0.0.1:5000/#/runs/{'a' * 32}"
+    settings = replace(settings, tracking_uri="http://mlflow:5000/mlflow", public_url="https://l.example/")
+    assert mlflow_address(settings, found) == f"https://l.example/mlflow/#/runs/{'a' * 32}"
+    assert mlflow_address(settings, {"mlflow_run": None}) is None
     zipped = member.client.get(page.links("/bundle$")[0])
     assert zipfile.ZipFile(io.BytesIO(zipped.content)).namelist() == ["bundle/loss.py", "bundle/report.html"]
     assert member.client.get(f"/searches/{search}/figures/loss_shape.png").headers["Content-Type"] == "image/png"
