@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from starlette.exceptions import HTTPException
 
 from losssearch.errors import ConnectionLostError, InputError, LossSearchError, shown
-from losssearch.option_names import spelled
+from losssearch.option_names import in_python, spelled
 from losssearch.redaction import redact
 from services import queue
 from services.access.principal import ConflictError, DeniedError, ForbiddenError, MissingError, TooManyError
@@ -121,7 +121,7 @@ def problem_of(error: BaseException) -> JSONResponse:
         return problem(status, "the service failed, and its log says how: nothing may be wrong with the request")
     # In Python's spelling: options are named in JSON as they are in Python.
     raw = Exception.__str__(error) if isinstance(error, LossSearchError) else str(error)
-    return problem(status, spelled(raw), headers=headers)
+    return problem(status, spelled(raw, in_python), headers=headers)
 
 
 def install(app: FastAPI) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from losssearch.option_names import spelled_by
+from losssearch.request.description import flag
 from losssearch.storage.records import StudyRecord, TrialRecord, TrialState
 from losssearch.storage.sql import SqlStore
 from services import queue, schema
@@ -184,3 +186,11 @@ def test_trials_are_paged_and_ranked_as_the_metric_says(running: Running, ready:
     store = SqlStore(running.settings.storage)
     assert search not in store.studies()
     store.close()
+
+
+def test_options_are_named_as_the_api_names_them_whoever_starts_it(running: Running, ready: str) -> None:
+    # `losssearch serve` is a command of the command line, whose messages name flags.
+    body = {"dataset": ready, "name": "n", "request": ASKED | {"max_rows": 0}}
+    with spelled_by(flag), running.client() as client:
+        detail = client.post("/v1/searches", json=body).json()["detail"]
+    assert detail.startswith("max_rows must be")
