@@ -44,7 +44,7 @@ def issue(connection: Connection, who: Principal, name: str, scope: Scope, secon
         seconds: how long it lives; None for ever.
 
     Raises:
-        ForbiddenError: the scope is greater than that of who asks.
+        ForbiddenError: the scope is greater than that of who asks, or the token would outlive the one that makes it.
         OptionError: the life is not within a year.
     """
     if not who.may(scope):
@@ -52,6 +52,8 @@ def issue(connection: Connection, who: Principal, name: str, scope: Scope, secon
     if seconds is not None and not 0 < seconds <= LONGEST_LIFE:
         raise OptionError(f"a token must live for up to {LONGEST_LIFE:.0f} s, got {seconds:g}")
     prefix, secret, at = secrets.token_hex(6), secrets.token_urlsafe(32), now(connection)
+    expires = None if seconds is None else at + seconds
+    _require_within(connection, who, expires)
     text = f"ls_{prefix}_{secret}"
     made = {
         "id": new_id(),
@@ -60,11 +62,23 @@ def issue(connection: Connection, who: Principal, name: str, scope: Scope, secon
         "prefix": prefix,
         "digest": digest_of(text),
         "scope": scope,
-        "expires": None if seconds is None else at + seconds,
+        "expires": expires,
         "created": at,
     }
     connection.execute(schema.token.insert().values(made))
     return Issued(str(made["id"]), text)
+
+
+def _require_within(connection: Connection, who: Principal, expires: float | None) -> None:
+    """Raise `ForbiddenError` where a token makes one that lives longer: whoever found it would keep its rights."""
+    if who.token is None:
+        return
+    own = connection.execute(select(schema.token.c.expires).where(schema.token.c.id == who.token)).scalar()
+    if own is not None and (expires is None or expires > own):
+        raise ForbiddenError(
+            f"a token must not outlive the one that makes it, which has {own - now(connection):.0f} s left: "
+            "give fewer seconds, or log in"
+        )
 
 
 def revoke(connection: Connection, who: Principal, token: str) -> None:

@@ -209,3 +209,14 @@ def test_ready_tells_what_is_missing(running: Running, monkeypatch: pytest.Monke
     monkeypatch.setattr(migrations, "head", lambda: "9999")
     answer = httpx.get(f"{running.url}/ready")
     assert (answer.status_code, "must be at version 9999" in answer.json()["problems"][0]) == (503, True)
+
+
+def test_a_token_makes_none_that_outlives_it(running: Running) -> None:
+    with running.client() as client:
+        short = client.post("/v1/tokens", json={"name": "an hour", "seconds": 3600}).json()["token"]
+    with running.client(None, headers={"Authorization": f"Bearer {short}"}) as client:
+        for seconds in (None, 86_400):
+            answer = client.post("/v1/tokens", json={"name": "for longer", "seconds": seconds})
+            assert answer.status_code == 403, answer.text
+            assert "must not outlive" in answer.json()["detail"]
+        assert client.post("/v1/tokens", json={"name": "half of it", "seconds": 1800}).status_code == 201
