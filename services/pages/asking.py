@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from losssearch.errors import LossSearchError
+from losssearch.errors import InputError, LossSearchError, shown
 from losssearch.request.bundled import MODEL_NAMES
 from services.access.principal import MissingError, Principal
 from services.access.quotas import request_limits
@@ -50,6 +51,7 @@ def create_search(request: Request, service: Here, who: Poster, form: Form) -> R
     """Ask for a search, or say what is wrong with the form."""
     fields = from_form(form)
     try:
+        _require_printable(fields)
         options = request_of(fields, service.catalogue.tasks())
         made = service.write(
             lambda c: changing.create_search(
@@ -62,6 +64,14 @@ def create_search(request: Request, service: Here, who: Poster, form: Form) -> R
         status, problem = described(error)
         return _step(request, service, who, fields, status, problem)
     return see(f"/searches/{made}?said=created")
+
+
+def _require_printable(fields: Fields) -> None:
+    """Raise `InputError` for a name or a key that the API would not take either: a form may be anybody's own."""
+    if fields.name and not re.fullmatch(r"[^\x00-\x1f\x7f]{1,100}", fields.name):
+        raise InputError(f"name must be 1 to 100 printable characters, got {shown(fields.name)}")
+    if not re.fullmatch(r"[\x21-\x7e]{0,200}", fields.key):
+        raise InputError(f"key must be as the page had it, got {shown(fields.key)}: load the page again")
 
 
 def _step(

@@ -39,9 +39,10 @@ def router(max_upload: int) -> APIRouter:
     @routes.post("", max_body_size=max_upload + MOST)
     async def upload(request: Request, service: Here) -> Response:
         """Take a new dataset with its content; the page of it tells what it is, or why it cannot be used."""
+        who = await asyncio.to_thread(_sender, request, service)  # before anything is read: the body may be long
         form = UploadForm(request)
         fields = await form.read_fields()
-        who = await asyncio.to_thread(_sender, request, service, fields)
+        require_genuine(request, who, fields.get("csrf", ""))
         name = _printable(fields.get("name", "") or form.filename)
         suffix = fields.get("format", "") or _suffix(form.filename)
         length = int(request.headers.get("Content-Length", "0")) or max_upload
@@ -98,9 +99,8 @@ def _shown(
     return page(request, "dataset.html", who, status=status, dataset=found, preview=preview, problem=problem)
 
 
-def _sender(request: Request, service: Service, fields: dict[str, str]) -> Principal:
+def _sender(request: Request, service: Service) -> Principal:
     who = identify(request, service)
-    require_genuine(request, who, fields.get("csrf", ""))
     if not who.may("write"):
         raise ForbiddenError(f"this needs the scope 'write', yours is {who.scope!r}")
     return who

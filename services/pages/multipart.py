@@ -15,6 +15,7 @@ MOST = 64_000
 """Bytes of all fields together, and of their headers."""
 
 _RULE = "an upload must be a form with its file as the last field"
+_TOO_MANY = f"the fields of a form must have at most {MOST:,} bytes, they have more"
 
 
 class UploadForm:
@@ -37,7 +38,7 @@ class UploadForm:
         self._stream = aiter(request.stream())
         self._chunks: deque[bytes] = deque()
         self._header, self._value, self._name = b"", b"", ""
-        self._content, self._seen, self._used = b"", 0, 0
+        self._content, self._seen, self._used, self._read = b"", 0, 0, 0
         self._in_file = False
         self._parser = MultipartParser(
             boundary,
@@ -77,6 +78,9 @@ class UploadForm:
             self._parser.write(chunk)
         except MultipartParseError:
             raise InputError(_RULE) from None
+        self._read += len(chunk)
+        if not self._seen and self._read > MOST:  # parts without a byte are not counted, and take time as well
+            raise InputError(_TOO_MANY)
         return True
 
     def _begin(self) -> None:
@@ -85,7 +89,7 @@ class UploadForm:
     def _count(self, size: int) -> None:
         self._used += size
         if self._used > MOST:
-            raise InputError(f"the fields of a form must have at most {MOST:,} bytes, they have more")
+            raise InputError(_TOO_MANY)
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._count(end - start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -68,16 +68,15 @@ def described(error: LossSearchError) -> tuple[int, str]:
 
 def own_address(text: str) -> str:
     """``text`` where it is the path of a page of ours, else the first page: nobody is sent elsewhere."""
-    parts = urlsplit(text)
     fine = text.startswith("/") and not text.startswith("//") and "\\" not in text and text.isprintable()
-    return text if fine and not parts.scheme and not parts.netloc else "/searches"
+    return text if fine else "/searches"
 
 
 def require_own_form(request: Request) -> None:
     """Raise `ForbiddenError` for a form that another site has sent: before a login there is no CSRF token."""
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     origin = request.headers.get("Origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
+    foreign = origin is not None and origin.partition("://")[2] != request.headers.get("Host")
     if site not in ("same-origin", "none") or foreign:
         raise ForbiddenError("this form must be sent from a page of this service: load the page again")
 

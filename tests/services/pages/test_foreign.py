@@ -1,0 +1,58 @@
+"""Forms and addresses that no page of ours has made."""
+
+from __future__ import annotations
+
+import socket
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+
+from services import schema
+from services.pages.multipart import MOST
+from services.pages.visiting import own_address
+from tests.services.api.serving import PASSWORD, Running
+from tests.services.pages.people import Person
+
+FORM = {"Content-Type": "multipart/form-data; boundary=b"}
+EMPTY_PART = b"--b\r\n\r\n\r\n"
+
+
+def test_a_form_without_end_is_given_up(member: Person) -> None:
+    content = EMPTY_PART * (8 * MOST // len(EMPTY_PART))
+    answer = member.client.post("/datasets", content=content + b"--b--\r\n", headers=FORM)
+    assert answer.status_code == 422, answer.text[-600:]
+    assert "must have at most 64,000 bytes" in answer.text
+
+
+def test_nobody_uploads_before_the_login(running: Running) -> None:
+    host = running.url.removeprefix("http://")
+    kind = FORM["Content-Type"]
+    head = f"POST /datasets HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 1000000\r\n\r\n"
+    with socket.create_connection((host.partition(":")[0], int(host.partition(":")[2])), timeout=60) as sent:
+        sent.sendall(head.encode() + EMPTY_PART)  # the rest never comes
+        answer = sent.recv(10_000).decode()
+    assert answer.startswith("HTTP/1.1 303")
+    assert "location: /login" in answer
+
+
+@pytest.mark.parametrize("address", ["//[", "/\\[", "http://[", "//[::1"])
+def test_an_address_that_cannot_be_read_leads_to_the_first_page(running: Running, address: str) -> None:
+    assert own_address(address) == "/searches"
+    given = {"name": "red-member", "password": PASSWORD, "next": address}
+    with httpx.Client(base_url=running.url) as client:
+        assert client.get("/login", params={"next": address}).status_code == 200
+        assert client.post("/login", data=given).headers["Location"] == "/searches"
+        for origin in ("http://[", "null", "http://elsewhere.example", running.url + ".elsewhere.example"):
+            assert client.post("/login", data=given, headers={"Origin": origin}).status_code == 403
+        assert client.post("/login", data=given, headers={"Origin": running.url}).status_code == 303
+
+
+@pytest.mark.parametrize("field", [{"name": "n" * 101}, {"name": "a\0b"}, {"key": "k" * 201}, {"key": "a\0b"}])
+def test_a_name_and_a_key_are_those_that_the_api_takes(running: Running, member: Person, field: dict[str, str]) -> None:
+    given = {"dataset": member.upload(), "target": "income", "metric": "f1", "trials": "4"}
+    count = select(func.count()).select_from(schema.search)
+    before = running.database.run(lambda c: c.execute(count).scalar())
+    answer = member.send("/searches", 422, **given, **field)
+    assert f"{next(iter(field))} must be" in answer.text
+    assert running.database.run(lambda c: c.execute(count).scalar()) == before
