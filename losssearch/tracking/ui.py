@@ -56,13 +56,15 @@ def ui_command(tracking_uri: str, artifacts: Path | None, host: str = "127.0.0.1
 
 
 def ui_environment() -> dict[str, str]:
-    """The environment for `ui_command`: no telemetry, no unpickling, no background jobs."""
+    """The environment for `ui_command`: no telemetry, no unpickling, no background jobs, no shell."""
     return {
         **os.environ,
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        # Its assistant runs a shell for whoever reaches the port, as all users of this machine do: only in a container.
+        "MLFLOW_ENABLE_ASSISTANT_SANDBOX": "true",
         "PYTHONSAFEPATH": "1",  # it runs in the study's folder, whose files are not code
     }
 

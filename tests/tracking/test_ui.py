@@ -58,3 +58,13 @@ def test_a_taken_port_is_passed_over_or_refused(tmp_path: Path) -> None:
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(OptionError, match=r"--host must be an address of this machine, got 192\.0\.2\.1"):
         free_port("192.0.2.1")
+
+
+def test_the_assistant_runs_no_shell_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.assistant.providers.base import assistant_sandbox_enabled
+
+    monkeypatch.delenv("MLFLOW_ENABLE_ASSISTANT_SANDBOX", raising=False)
+    assert not assistant_sandbox_enabled()  # what MLflow does by itself
+    for name, value in ui_environment().items():
+        monkeypatch.setenv(name, value)
+    assert assistant_sandbox_enabled()
