@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ from services.reading.datasets import dataset_schema, find_dataset
 from services.reading.searches import find_search
 
 READY = "ready"
+
+_CUT = re.compile(r"\s*(>=|<=|>|<)\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?$")
+"""The end of a sensitive column that is cut at a number, such as ``age>=25``; `losssearch.data.groups` reads it."""
 
 
 def create_search(
@@ -61,6 +65,8 @@ def checked_request(connection: Connection, who: Principal, dataset: str, reques
     for option in ("target", "sensitive", "drop", "group", "time", "split", "weight"):
         named = request.get(option) or []
         for column in [named] if isinstance(named, str) else named:
+            if option == "sensitive" and _CUT.sub("", str(column)) in columns:
+                continue
             if column not in columns:
                 raise OptionError(f"{option}: {UnknownNameError('column', str(column), columns)}")
     return quotas.within_seconds(connection, who.team, dict(request))

@@ -104,6 +104,7 @@ def _question(service: Service, who: Principal, fields: Fields) -> dict[str, Any
     task = fields.task if fields.task in tasks else guessed_task(target, preview["rows_seen"])
     limits = service.read(lambda c: request_limits(c, who.team))
     others = [one for one in preview["columns"] if one["name"] != fields.target]
+    grouped = {one["name"] for one in others if groupable(one)}
     return {
         "fields": fields,
         "key": secrets.token_urlsafe(12),
@@ -116,7 +117,8 @@ def _question(service: Service, who: Principal, fields: Fields) -> dict[str, Any
         "gaps": tasks[task]["gaps"],
         "metrics": [one for one in service.catalogue.metrics() if one["task"] == task],
         "columns": others,
-        "groupable": [one for one in others if groupable(one)],
+        "groupable": [one for one in others if one["name"] in grouped],
+        "cuts": [one for one in fields.chosen("sensitive") if one not in grouped],
         "groups": group_sizes(service, fields, dataset, preview, target, task),
         "spaces": [one for one in service.catalogue.spaces() if one["task"] == task],
         "models": MODEL_NAMES,

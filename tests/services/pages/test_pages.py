@@ -93,6 +93,13 @@ def test_a_search_from_upload_to_result(running: Running, member: Person) -> Non
     assert "f1 higher is better" in page.words
     assert "about 30 about 6" in page.words
     assert "This limit cannot be verified" in page.words
+    cut = member.ask(dataset, name="cut", sensitive=["sex", "age>=30"])
+    member.send(f"/searches/{cut}/cancel")
+    page = member.look(member.look(f"/searches/{cut}").links("^/searches/new")[0])
+    kept = [one for tag, one in page.tags if one.get("name") == "sensitive"]
+    assert [one["value"] for one in kept if "checked" in one or one.get("class") == "medium"] == ["sex", "age>=30", ""]
+    page = Page(member.send("/searches", 422, dataset=dataset, target="income", sensitive="wage>=30"))
+    assert "sensitive: unknown column 'wage>=30'" in page.words
     search = member.ask(dataset, name="my search", sensitive="sex", gap="demographic_parity_difference", limit="0.3")
     assert "Waiting for a worker" in member.look(f"/searches/{search}").words
     begin(running, search)
