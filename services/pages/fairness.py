@@ -14,6 +14,9 @@ TEST_SHARE = 0.2
 FEW = 30
 """Rows of a group on test below which hardly anything can be said of it."""
 
+MOST_FLOORS = 50
+"""Noise floors that one page computes: each takes milliseconds in which others wait, and an address may name many."""
+
 
 def groupable(column: Mapping[str, Any]) -> bool:
     """Whether the values of a column are few enough to be groups."""
@@ -36,8 +39,9 @@ def group_sizes(
     """
     scale = (dataset["rows"] or 0) / max(1, preview["rows_seen"])
     named = {column["name"]: column for column in preview["columns"]}
-    found = []
-    for name in fields.chosen("sensitive"):
+    found: list[dict[str, Any]] = []
+    left = MOST_FLOORS
+    for name in dict.fromkeys(fields.chosen("sensitive")):
         column = named.get(name)
         if column is None or not groupable(column):
             continue
@@ -47,20 +51,28 @@ def group_sizes(
             test = round(rows * TEST_SHARE)
             groups.append({"value": one["value"], "rows": rows, "test": test, "few": test < FEW})
         rows = [one["test"] for one in groups if one["test"]]
-        found.append({"name": name, "groups": groups, "floors": _floors(service, fields, rows, target, task)})
+        constraints = list(dict.fromkeys(one for one in fields.constraints() if any(one)))[:left]
+        left -= len(constraints)
+        floors = _floors(service, fields.positive, constraints, rows, target, task)
+        found.append({"name": name, "groups": groups, "floors": floors})
     return found
 
 
 def _floors(
-    service: Service, fields: Fields, rows: list[int], target: Mapping[str, Any], task: str
+    service: Service,
+    positive: str,
+    constraints: list[tuple[str, str]],
+    rows: list[int],
+    target: Mapping[str, Any],
+    task: str,
 ) -> list[dict[str, Any]]:
     """Of the constraints whose floor can be told before there is a model: those of binary decisions."""
     if task != "binary" or len(rows) < 2:
         return []
-    share = positive_share(target, fields.positive)
+    share = positive_share(target, positive)
     gaps = {one["name"]: one["operator"] for one in service.catalogue.tasks()[task]["gaps"]}
     floors = []
-    for gap, text in fields.constraints():
+    for gap, text in constraints:
         try:
             limit = float(text)
         except ValueError:

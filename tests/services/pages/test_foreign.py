@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import func, select
 
 from services import schema
+from services.catalogue.client import Catalogue
+from services.pages.fairness import MOST_FLOORS
 from services.pages.multipart import MOST
 from services.pages.visiting import own_address
 from tests.services.api.serving import PASSWORD, Running
@@ -56,3 +58,21 @@ def test_a_name_and_a_key_are_those_that_the_api_takes(running: Running, member:
     answer = member.send("/searches", 422, **given, **field)
     assert f"{next(iter(field))} must be" in answer.text
     assert running.database.run(lambda c: c.execute(count).scalar()) == before
+
+
+def test_an_address_asks_for_a_bounded_number_of_floors(
+    running: Running, member: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def floor(self: Catalogue, gap: str, limit: float, rows: list[int], share: float) -> None:
+        asked.append(limit)
+
+    monkeypatch.setattr(Catalogue, "floor", floor)
+    constraints = [("demographic_parity_difference", f"{n / 1000:g}") for n in range(1, 201)]
+    query = [("dataset", member.upload()), ("target", "income"), ("task", "binary"), *[("sensitive", "sex")] * 20]
+    query += [pair for gap, limit in constraints for pair in (("gap", gap), ("limit", limit))]
+    answer = member.client.get("/searches/new/groups", params=query)
+    assert answer.status_code == 200, answer.text[-600:]
+    assert len(asked) == MOST_FLOORS
+    assert answer.text.count("Groups of <bdi>sex</bdi>") == 1
