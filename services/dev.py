@@ -61,7 +61,8 @@ def dev(data: Path, *, port: int | None, slots: int, mlflow: bool, echo: Callabl
             house.start("mlflow", _mlflow(data, tracking), ui_environment())
         house.wait_for("api", f"http://{HOST}:{found}/health")
         echo(f"losssearch: http://{HOST}:{found}{LINK}{code}")
-        echo("The link logs you in once, within ten minutes. Ctrl-C ends everything.")
+        echo("The link logs you in once, within ten minutes; start again for another. Ctrl-C ends everything.")
+        echo(f"For scripts: make a token under Tokens, then `losssearch remote login http://{HOST}:{found}`.")
         if tracking is not None:
             house.wait_for("mlflow", f"{tracking}/health")
             echo(f"MLflow: {tracking}")
