@@ -97,7 +97,7 @@ def router(max_upload: int) -> APIRouter:
             await asyncio.to_thread(upload.fail, error)
             raise
         finally:
-            upload.part.unlink(missing_ok=True)
+            upload.end()
         return await asyncio.to_thread(_dataset, service, who, dataset)
 
     @routes.delete("/{dataset}", status_code=204, responses=documented(404, 409))

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import IntegrityError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from losssearch.errors import ConnectionLostError, InputError, LossSearchError, shown
 from losssearch.option_names import in_python, spelled
@@ -34,6 +35,7 @@ STATUS: Mapping[type[BaseException], int] = {
     queue.KeyReusedError: 409,
     IntegrityError: 409,
     LengthError: 400,
+    ClientDisconnect: 400,
     InputError: 422,
     TooManyError: 429,
     ConnectionLostError: 503,
@@ -116,6 +118,8 @@ def problem_of(error: BaseException) -> JSONResponse:
         return problem(status, "the database does not answer: try again in a moment", headers=headers)
     if isinstance(error, IntegrityError):
         return problem(status, "another request changed the same thing at the same time: look, and try again")
+    if isinstance(error, ClientDisconnect):
+        return problem(status, "the content must come whole, the client went away before its end")
     if status == 500:
         _log.error("unexpected %s", type(error).__name__, exc_info=error)
         return problem(status, "the service failed, and its log says how: nothing may be wrong with the request")

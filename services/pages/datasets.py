@@ -69,7 +69,7 @@ def router(max_upload: int) -> APIRouter:
                 raise
             return see(f"/datasets/{made}")
         finally:
-            upload.part.unlink(missing_ok=True)
+            upload.end()
         return see(f"/datasets/{made}?said=uploaded")
 
     @routes.get("/{dataset}")

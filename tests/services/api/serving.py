@@ -137,3 +137,20 @@ def _wait(answers: Callable[[], bool]) -> None:
 def folder_of(running: Running, search: str) -> Path:
     """The folder of a search."""
     return running.settings.searches / search
+
+
+def connected(running: Running) -> socket.socket:
+    address = httpx.URL(running.url)
+    return socket.create_connection((address.host, address.port or 80), 60)
+
+
+def upload_head(running: Running, dataset: str, length: int, content: bytes) -> bytes:
+    """The headers of an upload that announces ``length`` bytes and the digest of ``content``."""
+    lines = (
+        f"PUT /v1/datasets/{dataset}/content?format=csv HTTP/1.1",
+        "Host: 127.0.0.1",
+        f"Authorization: Bearer {running.teams['red'].tokens['writer']}",
+        f"Content-Length: {length}",
+        f"Content-Digest: {digest_header(content)}",
+    )
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode()

@@ -8,13 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import select
 
 from services import schema
 from services.uploads import receiving
-from tests.services.api.serving import TABLE, Running, digest_header, upload
+from tests.services.api.serving import TABLE, Running, connected, upload, upload_head
 from tests.services.api.test_searches import ASKED, ask
 
 NAMES = (
@@ -90,23 +89,6 @@ def test_options_of_wild_values(running: Running, ready: str, value: Any) -> Non
         with running.client() as client:
             answer = client.post("/v1/searches", content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code in (400, 422), (option, answer.text)
-
-
-def connected(running: Running) -> socket.socket:
-    address = httpx.URL(running.url)
-    return socket.create_connection((address.host, address.port or 80), 60)
-
-
-def upload_head(running: Running, dataset: str, length: int, content: bytes) -> bytes:
-    """The headers of an upload that announces ``length`` bytes and the digest of ``content``."""
-    lines = (
-        f"PUT /v1/datasets/{dataset}/content?format=csv HTTP/1.1",
-        "Host: 127.0.0.1",
-        f"Authorization: Bearer {running.teams['red'].tokens['writer']}",
-        f"Content-Length: {length}",
-        f"Content-Digest: {digest_header(content)}",
-    )
-    return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
 
 
 def begun_upload(running: Running, length: int) -> tuple[socket.socket, str]:

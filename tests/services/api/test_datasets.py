@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import time
+from collections.abc import Callable
 
+import httpx
 import pandas as pd
 import pytest
 
-from tests.services.api.serving import TABLE, Running, digest_header, upload
+from tests.services.api.serving import TABLE, Running, connected, digest_header, upload, upload_head
 
 
 def test_an_uploaded_csv_becomes_a_table_with_the_kinds_that_losssearch_reads(running: Running) -> None:
@@ -48,6 +51,38 @@ def test_content_is_sent_once(running: Running, ready: str) -> None:
         )
     assert answer.status_code == 409
     assert "does not change" in answer.json()["detail"]
+
+
+def test_a_dataset_receives_one_upload_at_a_time(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    content = TABLE.encode()
+    with running.client() as client:
+        dataset = client.post("/v1/datasets", json={"name": "twice"}).json()["id"]
+        head = upload_head(running, dataset, len(content), content)
+        with connected(running) as first:
+            first.sendall(head + content[:10])
+            until(lambda: client.get(f"/v1/datasets/{dataset}").json()["state"] == "receiving")
+            second = put(client, dataset, b"a,b\n1,2\n")
+            held = client.get(f"/v1/datasets/{dataset}").json()["bytes"]
+        until(lambda: not list(running.settings.incoming.iterdir()))
+        again = put(client, dataset, content)
+    assert not [record for record in caplog.records if record.exc_info]  # a client that goes away is no fault
+    assert second.status_code == 409
+    assert "one is under way" in second.json()["detail"]
+    assert held == len(content)
+    assert (again.status_code, again.json()["state"]) == (200, "ready")
+    assert list(running.settings.incoming.iterdir()) == []
+
+
+def put(client: httpx.Client, dataset: str, content: bytes) -> httpx.Response:
+    headers = {"Content-Digest": digest_header(content)}
+    return client.put(f"/v1/datasets/{dataset}/content?format=csv", content=content, headers=headers)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_content_that_is_no_table_may_be_sent_again(running: Running) -> None:
