@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,6 +22,9 @@ from losssearch import stopping
 from losssearch.errors import ConstraintUnmetError, InterruptedStudyError, LossSearchError
 from losssearch.redaction import guarded, redact
 from services.parent import die_with
+
+NICE = 10
+"""How far a study steps back behind the processes that answer people."""
 
 
 def main() -> int:
@@ -45,6 +49,7 @@ def _main() -> int:
     job = json.load(sys.stdin)
     die_with(job["parent"])
     limit(job["memory"])
+    step_back()
     lines = _own_stdout()
     try:
         return _study(job, lines)
@@ -127,6 +132,15 @@ def limit(memory: int | None) -> None:
     if memory is not None:
         # Not RLIMIT_AS: libraries reserve address space by the gigabyte, and use little of it.
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+
+
+def step_back() -> None:
+    """Leave the processor to whoever answers people: the service's other processes on this machine come first."""
+    os.nice(NICE)
+    if os.getsid(0) == os.getpid():  # else it would concern whoever started this process
+        # Where the kernel shares the processor among sessions, niceness counts within one alone.
+        with suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as group:
+            group.write(str(NICE))
 
 
 def _own_stdout() -> TextIO:

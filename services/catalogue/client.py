@@ -91,7 +91,7 @@ class Catalogue:
             if len(self._formulas) > _MOST_FORMULAS:
                 self._formulas = {}
             found = self._ask("formulas", specs=list(unknown.values()))
-            self._formulas = {**self._formulas, **dict(zip(unknown, found, strict=True))}
+            self._formulas.update(zip(unknown, found, strict=True))
         return [self._formulas.get(key, "") for key in keys]
 
     def maximizes(self, metric: str, task: str) -> bool:

@@ -75,6 +75,13 @@ def test_a_child_takes_no_more_memory_than_it_may() -> None:
     assert done.stderr.splitlines()[-1] == "MemoryError"
 
 
+def test_a_child_leaves_the_processor_to_the_rest_of_the_service() -> None:
+    asked = "import os; from services.child import step_back; step_back(); print(os.nice(0))"
+    command = [sys.executable, "-c", asked]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, start_new_session=True)
+    assert int(ran.stdout) == os.nice(0) + 10
+
+
 def test_what_libraries_print_does_not_reach_the_worker() -> None:
     asked = (
         "import os; from services.child import _own_stdout, tell; lines = _own_stdout();"
