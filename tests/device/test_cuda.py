@@ -74,7 +74,8 @@ def test_pytorch_itself_sees_no_wait_in_a_step(task: str) -> None:
     given = replicas(task)
     model = build_model("mlp", given.width, TASKS[task].width(given.classes), "cuda")
     judge, device = MetricJudge(METRIC[task], task, given, "cuda"), torch.device("cuda")
-    made = _Training(model, [Candidate(spec, (1e-3,)) for spec in specs(task)], given, PLAN, judge, device, None, 1.0)
+    losses = [Candidate(spec, (1e-3,)) for spec in specs(task)]
+    made = _Training(model, losses, given, PLAN, judge, device, None, 1.0, TASKS[task].offer)
     batches = list(made._batches(1, 4))
 
     def step(number: int) -> None:

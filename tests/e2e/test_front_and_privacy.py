@@ -79,5 +79,5 @@ def test_thresholds_by_group_and_a_private_model(tmp_path: Path) -> None:
     assert by_group["needs"] == "the sensitive attribute at prediction"
     private = result["private"]
     assert 7 < private["epsilon"] <= 8
-    assert load_file(private["model"])
+    assert load_file(tmp_path / "study" / private["model"])
     assert result["data"]["sensitive"] == ["group"]

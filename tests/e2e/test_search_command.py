@@ -224,7 +224,7 @@ def test_two_drivers_of_one_study_are_refused(tmp_path: Path) -> None:
         while ended_trials(tmp_path / "wine/study.db") < 8 and time.monotonic() < deadline:
             time.sleep(0.02)
         second = losssearch(*command, "--resume", cwd=tmp_path)
-        assert second.returncode == 2, second.stderr
+        assert second.returncode == 5, second.stderr
         assert len(second.stderr.strip().splitlines()) == 1
     finally:
         first.kill()

@@ -92,7 +92,8 @@ def training(task: str, model: Any = "mlp", *, weighed: bool = False) -> _Traini
     given = grouped(task) if weighed else unweighted(grouped(task))
     built = build_model(model, given.width, TASKS[task].width(given.classes))
     judge = MetricJudge(METRIC[task], task, given, str(DEVICE))
-    return _Training(built, candidates(task, weighed=weighed), given, PLAN, judge, DEVICE, None, 1.0)
+    offer = TASKS[task].offer
+    return _Training(built, candidates(task, weighed=weighed), given, PLAN, judge, DEVICE, None, 1.0, offer)
 
 
 def take_step(made: _Training, batch: Batch, number: int) -> None:
