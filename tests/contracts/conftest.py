@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
 
 from losssearch.storage.sql import SqlStore
-
-POSTGRES = os.environ.get("LOSSSEARCH_TEST_POSTGRES")
+from tests.databases import empty_database
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/study.db"
-        return
-    if not POSTGRES:
-        pytest.skip("LOSSSEARCH_TEST_POSTGRES names no server (`. .ci/postgres` starts one)")
-    schema = f"t{uuid.uuid4().hex}"
-    engine = create_engine(POSTGRES)
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    at_schema = make_url(POSTGRES).update_query_dict({"options": f"-csearch_path={schema}"})
-    yield at_schema.render_as_string(hide_password=False)
-    with engine.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-    engine.dispose()
+    with empty_database(request.param, tmp_path / "study.db") as url:
+        yield url
 
 
 @pytest.fixture

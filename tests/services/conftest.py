@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, select, text
+from sqlalchemy import select
 
 from losssearch.storage.engine import Database
 from services import schema
 from services.database import new_id, now, open_database
 from services.migrations import upgrade
 from services.queue import submit
-
-POSTGRES = os.environ.get("LOSSSEARCH_TEST_POSTGRES")
+from tests.databases import empty_database
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database without any table."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/service.db"
-        return
-    if not POSTGRES:
-        pytest.skip("LOSSSEARCH_TEST_POSTGRES names no server (`. .ci/postgres` starts one)")
-    name = f"t{uuid.uuid4().hex}"
-    engine = create_engine(POSTGRES)
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {name}"))
-    at_schema = make_url(POSTGRES).update_query_dict({"options": f"-csearch_path={name}"})
-    yield at_schema.render_as_string(hide_password=False)
-    with engine.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
-    engine.dispose()
+    with empty_database(request.param, tmp_path / "service.db") as url:
+        yield url
 
 
 @dataclass
