@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from losssearch import __version__, stopping
 from losssearch.cli import app
@@ -142,9 +144,16 @@ def test_documented_commands_and_options_exist(run: Callable[..., Any], page: st
     used = [(command, rest) for command, rest in used if command in COMMANDS or "--" in rest]
     assert used
     for command, rest in used:
-        below = [word for word in rest.split()[:1] if command in ("db", "serve") and word.isalpha()]
-        shown = run(command, *below, "--help").out
+        shown = run(command, *_below(command, rest.split()), "--help").out
         assert not [option for option in re.findall(r"--[a-z-]+", rest) if option not in shown]
+
+
+def _below(command: str, words: list[str]) -> list[str]:
+    """The subcommand that the words after a command open with, if it has any."""
+    group = get_command(app.app)
+    assert isinstance(group, TyperGroup)
+    below = getattr(group.commands[command], "commands", {})
+    return [word for word in words[:1] if word in below]
 
 
 def _raise(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
