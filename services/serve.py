@@ -32,6 +32,9 @@ def api(settings: Settings, host: str, port: int) -> None:
             port=port,
             access_log=False,  # it would hold login links
             server_header=False,
+            # Else whoever connects from this machine could say to be anywhere, and so guess without a limit.
+            proxy_headers=bool(settings.proxies),
+            forwarded_allow_ips=",".join(settings.proxies),
             timeout_graceful_shutdown=_CLOSE,
             log_level="warning",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -51,7 +52,8 @@ class Settings:
     """How many studies one worker runs at once."""
     hosts: tuple[str, ...] = LOOPBACK
     """Values of the ``Host`` header that are answered."""
-    """Signs what is given to a browser; None where nothing is."""
+    proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies, which say where a request comes from; ``*`` for whoever connects."""
     child_memory: int | None = None
     """Bytes that the process of one study may take."""
     child_cpus: int = 1
@@ -125,6 +127,7 @@ class Settings:
             ray_address=given.text("RAY_ADDRESS"),
             slots=given.read("SLOTS", _whole(1, 1024), cls.slots),
             hosts=given.read("HOSTS", _names, LOOPBACK),
+            proxies=given.read("PROXIES", _addresses, cls.proxies),
             child_memory=given.read("CHILD_MEMORY", read_size, None),
             child_cpus=given.read("CHILD_CPUS", _whole(1, 1024), cls.child_cpus),
             max_upload=given.read("MAX_UPLOAD", read_size, cls.max_upload),
@@ -211,3 +214,18 @@ def _names(text: str) -> tuple[str, ...]:
     if not found or not all(re.fullmatch(r"[\w.\-:\[\]*]+", part) for part in found):
         raise ValueError("host names separated by commas")
     return found
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    found = tuple(part for part in re.split(r"[,\s]+", text) if part)
+    if not found or not all(part == "*" or _is_network(part) for part in found):
+        raise ValueError("addresses or networks such as 10.0.0.0/8, separated by commas, or *")
+    return found
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True

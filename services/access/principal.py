@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from losssearch.errors import LossSearchError
@@ -27,6 +27,7 @@ class Principal:
         scope: what the token or session allows.
         csrf: what a form of this session must send along; empty for a token, which no browser sends by itself.
         token: the id of the token, or None for a session.
+        session: the digest of the session's cookie, or None for a token.
     """
 
     user: str
@@ -36,6 +37,7 @@ class Principal:
     scope: Scope
     csrf: str = ""
     token: str | None = None
+    session: str | None = field(default=None, repr=False)
 
     def may(self, scope: Scope) -> bool:
         """Whether the scope, and for ``admin`` the role too, allows it."""
@@ -58,6 +60,10 @@ class TooManyError(LossSearchError):
     def __init__(self, message: str, wait: float) -> None:
         self.wait = wait
         super().__init__(message)
+
+
+class TooLargeError(LossSearchError):
+    """A request has more content than it may."""
 
 
 class MissingError(LossSearchError):

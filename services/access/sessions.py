@@ -92,7 +92,8 @@ def principal_of(connection: Connection, secret: str) -> Principal:
     if row is None or row["csrf"] == _LINK or row["expires"] <= now(connection):
         raise DeniedError("this session has ended: log in again")
     scope: Scope = "admin" if row["role"] == "admin" else "write"
-    return Principal(row["user_id"], row["name"], row["team_id"], row["role"], scope, row["csrf"])
+    who = (row["user_id"], row["name"], row["team_id"], row["role"], scope, row["csrf"])
+    return Principal(*who, session=row["digest"])
 
 
 def log_out(connection: Connection, secret: str) -> None:

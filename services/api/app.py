@@ -6,21 +6,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import Scope
 
 from losssearch import __version__
 from losssearch.storage.engine import Database
 from services import migrations
 from services.api import catalogue, datasets, events, operations, people, results, searches, session
 from services.api.headers import Headers
-from services.api.problems import ALWAYS, Problem, documented, install
+from services.api.problems import ALWAYS, Problem, documented, install, problem
 from services.api.service import Service
 from services.api.telemetry import Telemetry
 from services.artifacts import Artifacts
 from services.catalogue.client import Catalogue
 from services.database import open_database
-from services.pages.site import mount
+from services.pages.site import mount, page_of_refusal
 from services.settings import Settings
 from services.uploads.receiving import remove_left
 
@@ -81,14 +82,18 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         app.include_router(module.routes)
     mount(app, settings.max_upload)
     _describe_problems(app)
-    _wrap(app)
+    _wrap(app, settings.max_upload)
     return app
 
 
-def _wrap(app: FastAPI) -> None:
+def _wrap(app: FastAPI, max_upload: int) -> None:
     """Put the headers outside of all else: FastAPI's limit of bodies answers before any middleware that is added."""
     build = app.build_middleware_stack
-    app.build_middleware_stack = lambda: Headers(build())  # type: ignore[method-assign]
+
+    def refusal(scope: Scope, status: int, detail: str) -> Response:
+        return page_of_refusal(Request(scope), status, max_upload) or problem(status, detail)
+
+    app.build_middleware_stack = lambda: Headers(build(), refusal)  # type: ignore[method-assign]
 
 
 def _describe_problems(app: FastAPI) -> None:

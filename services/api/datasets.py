@@ -19,9 +19,6 @@ from services.reading import datasets as reading
 from services.uploads import receiving
 from services.uploads.limits import Format
 
-AT_ONCE = 2
-"""Conversions of this process at once; each takes a core and up to 2 GB."""
-
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _CONTENT = {"requestBody": {"required": True, "content": _BINARY}}
 
@@ -29,7 +26,6 @@ _CONTENT = {"requestBody": {"required": True, "content": _BINARY}}
 def router(max_upload: int) -> APIRouter:
     """The routes; content may have ``max_upload`` bytes."""
     routes = APIRouter(prefix="/v1/datasets", tags=["datasets"])
-    converting = asyncio.Semaphore(AT_ONCE)
 
     @routes.get("")
     def list_datasets(service: Here, who: Reader, limit: Limit = 50, cursor: Cursor = None) -> answers.Datasets:
@@ -90,7 +86,7 @@ def router(max_upload: int) -> APIRouter:
         await asyncio.to_thread(upload.begin)
         try:
             await receiving.receive(aiter(request.stream()), upload.part, int(length), expected)
-            async with converting:
+            async with service.converting:
                 # Not broken off where the client goes: it will find the dataset ready.
                 await asyncio.shield(asyncio.to_thread(upload.convert, file_format, expected.hex()))
         except Exception as error:

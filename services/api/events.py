@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from services import schema
 from services.access.principal import MissingError, Principal
+from services.access.standing import standing
 from services.api import answers
 from services.api.bodies import WHOLE, Identifier, Limit
 from services.api.guard import Reader
@@ -62,7 +63,11 @@ async def stream_events(
     """Events as they happen, each with its `id`; `progress` whenever the search changes, and `end` at its end."""
     begin = int(last) if last is not None and last.isdecimal() and int(last) <= WHOLE else after
     revision = None
-    async for seen, found, ended in service.streams.follow(who.user, search, begin, source_of(service, who, search)):
+
+    def look(asked: Collection[Principal]) -> set[Principal]:
+        return service.read(lambda c: standing(c, asked))
+
+    async for seen, found, ended in service.streams.follow(who, search, begin, source_of(service, who, search), look):
         for event in found:
             yield ServerSentEvent(data=event, event=event["kind"], id=str(event["id"]), retry=RETRY)
         if seen["revision"] != revision:

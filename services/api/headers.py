@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from collections.abc import Callable
 
-from services.api.problems import MEDIA, problem
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NOTHING = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 """Content security policy of answers that are no page."""
@@ -36,10 +37,15 @@ _PLAIN = {
 
 
 class Headers:
-    """Adds the headers that an answer does not have yet; an ASGI application around another."""
+    """Adds the headers that an answer does not have yet; an ASGI application around another.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    Args:
+        app: that application.
+        refusal: makes the answer in place of one in plain text, from the request's scope, the status and the words.
+    """
+
+    def __init__(self, app: ASGIApp, refusal: Callable[[Scope, int, str], Response]) -> None:
+        self._app, self._refusal = app, refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -53,8 +59,9 @@ class Headers:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message["headers"])
                 if headers.get("content-type", "").startswith("text/plain") and message["status"] in _PLAIN:
-                    instead = bytes(problem(message["status"], _PLAIN[message["status"]]).body)
-                    headers["content-type"], headers["content-length"] = MEDIA, str(len(instead))
+                    made = self._refusal(scope, message["status"], _PLAIN[message["status"]])
+                    instead = bytes(made.body)
+                    headers.update(made.headers)
                 for name, value in _USUAL.items():
                     headers.setdefault(name, value)
                 await send({**message, "headers": headers.raw})

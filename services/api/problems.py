@@ -19,7 +19,14 @@ from losssearch.errors import ConnectionLostError, InputError, LossSearchError, 
 from losssearch.option_names import in_python, spelled
 from losssearch.redaction import redact
 from services import queue
-from services.access.principal import ConflictError, DeniedError, ForbiddenError, MissingError, TooManyError
+from services.access.principal import (
+    ConflictError,
+    DeniedError,
+    ForbiddenError,
+    MissingError,
+    TooLargeError,
+    TooManyError,
+)
 from services.uploads.receiving import FullError, LengthError, SlowError
 
 MEDIA = "application/problem+json"
@@ -35,6 +42,7 @@ STATUS: Mapping[type[BaseException], int] = {
     queue.KeyReusedError: 409,
     IntegrityError: 409,
     LengthError: 400,
+    TooLargeError: 413,
     ClientDisconnect: 400,
     InputError: 422,
     TooManyError: 429,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, TypeVar
@@ -20,6 +21,9 @@ from services.uploads.limits import Limits
 
 T = TypeVar("T")
 
+CONVERSIONS = 2
+"""Uploads that this process converts at once; each takes a core and up to 2 GB."""
+
 
 @dataclass(frozen=True)
 class Service:
@@ -34,6 +38,7 @@ class Service:
         limits: of uploads.
         streams: the open event streams.
         uses: when tokens were used.
+        converting: holds back uploads that are to be converted, whoever sent them.
     """
 
     settings: Settings
@@ -44,6 +49,7 @@ class Service:
     limits: Limits = field(default_factory=Limits)
     streams: Streams = field(default_factory=Streams)
     uses: Uses = field(default_factory=Uses)
+    converting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS))
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a transaction that only reads."""

@@ -7,12 +7,13 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from losssearch.errors import ConnectionLostError, LossSearchError
-from services.access.principal import TooManyError
+from services.access.principal import Principal, TooManyError
+from services.api.standing import Look, Standing
 
 MOST, MOST_OF_USER = 1_000, 100
 """Streams of this process, and of one user in it."""
@@ -66,9 +67,13 @@ class _Watched:
                 if found != mark:
                     mark = found
                     self.reads.clear()
-                    self.changed.set()
-                    self.changed = asyncio.Event()
+                    self.tell()
             await asyncio.sleep(PAUSE)
+
+    def tell(self) -> None:
+        """Let all who wait for a change look again."""
+        self.changed.set()
+        self.changed = asyncio.Event()
 
     async def read(self, after: int) -> Seen | None:
         if after not in self.reads:
@@ -88,6 +93,7 @@ class Streams:
     def __init__(self) -> None:
         self._users: Counter[str] = Counter()
         self._watched: dict[str, _Watched] = {}
+        self._standing = Standing(self._wake)
 
     @property
     def open(self) -> int:
@@ -99,18 +105,19 @@ class Streams:
         if self._users[user] >= MOST_OF_USER or self.open >= MOST:
             raise TooManyError(f"a user may have {MOST_OF_USER} streams open at once: close some", 10.0)
 
-    async def follow(self, user: str, search: str, after: int, source: Source) -> AsyncIterator[Seen]:
+    async def follow(self, who: Principal, search: str, after: int, source: Source, look: Look) -> AsyncIterator[Seen]:
         """Give a search and its events after a number, again whenever they change, until it has ended.
 
         Args:
-            user: who watches.
+            who: watches, as long as the token or session is valid.
             search: the id of the search.
             after: the number of the last event that was seen.
             source: how to look at it.
+            look: tells who still may watch.
         """
         ends = time.monotonic() + LIFE
-        with self._entered(user), self._joined(search, source) as watched:
-            while time.monotonic() < ends:
+        with self._entered(who.user), self._standing.entered(who, look), self._joined(search, source) as watched:
+            while time.monotonic() < ends and self._standing.may(who):
                 changed = watched.changed
                 try:
                     seen = await watched.read(after)
@@ -126,7 +133,13 @@ class Streams:
                     continue
                 if ended:
                     return
-                await changed.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, ends - time.monotonic())):
+                        await changed.wait()
+
+    def _wake(self) -> None:
+        for watched in self._watched.values():
+            watched.tell()
 
     @contextmanager
     def _entered(self, user: str) -> Iterator[None]:

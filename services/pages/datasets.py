@@ -10,7 +10,6 @@ from fastapi import APIRouter, Query, Request, Response
 from losssearch.errors import InputError, LossSearchError
 from services.access.principal import ForbiddenError, Principal
 from services.api.bodies import Cursor, Identifier
-from services.api.datasets import AT_ONCE
 from services.api.guard import identify, require_genuine
 from services.api.service import Here, Service
 from services.api.upload import Upload
@@ -26,7 +25,6 @@ from services.uploads.limits import FORMATS
 def router(max_upload: int) -> APIRouter:
     """The routes; content may have ``max_upload`` bytes."""
     routes = APIRouter(prefix="/datasets", route_class=PageRoute, include_in_schema=False)
-    converting = asyncio.Semaphore(AT_ONCE)
 
     @routes.get("")
     def list_datasets(
@@ -61,7 +59,7 @@ def router(max_upload: int) -> APIRouter:
             return page(request, "datasets.html", who, status=status, **facts)
         try:
             digest = await receiving.receive(form.content(), upload.part, length, None)
-            async with converting:
+            async with service.converting:
                 await asyncio.shield(asyncio.to_thread(upload.convert, suffix, digest.hex()))
         except Exception as error:
             await asyncio.to_thread(upload.fail, error)

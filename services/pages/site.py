@@ -5,11 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from services.access.principal import MissingError
+from services.access.principal import MissingError, TooLargeError
 from services.api.problems import problem_of
 from services.pages import admin, asking, catalogue, datasets, entering, results, searches, tokens
 from services.pages.rendering import STATIC, static_file
 from services.pages.visiting import PageRoute, Visitor, error_page, see
+from services.pages.words import size
 
 _routes = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -56,9 +57,28 @@ def mount(app: FastAPI, max_upload: int) -> None:
 
     async def on_status(request: Request, error: Exception) -> Response:
         """An address that is no page, for a browser, is a page that says so."""
-        wants_page = "text/html" in request.headers.get("Accept", "")
-        if wants_page and not request.url.path.startswith("/v1/"):
-            return error_page(request, error)
-        return problem_of(error)
+        return error_page(request, error) if _wants_page(request) else problem_of(error)
 
     app.add_exception_handler(HTTPException, on_status)
+
+
+def page_of_refusal(request: Request, status: int, max_upload: int) -> Response | None:
+    """The page for a request that is refused before any route has it; None for a client that wants no page.
+
+    Args:
+        request: what is refused.
+        status: of the answer.
+        max_upload: bytes of an upload.
+    """
+    if not _wants_page(request):
+        return None
+    if status != 413:
+        return error_page(request, HTTPException(status))
+    upload = request.url.path == "/datasets"
+    most = f"a file may have at most {size(max_upload)}" if upload else "a form may have at most 1 MB"
+    remedy = ": save the table as Parquet, or leave columns out" if upload else ""
+    return error_page(request, TooLargeError(f"{most}, this has more{remedy}"))
+
+
+def _wants_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("Accept", "") and not request.url.path.startswith("/v1/")

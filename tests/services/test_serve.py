@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+import uvicorn
+from sqlalchemy import select
 
 from losssearch.cli.app import main
 from losssearch.errors import OptionError
-from services import serve
+from services import schema, serve
+from services.database import open_database
 from services.migrate import migrate
 from services.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
+FORWARDED = {"X-Forwarded-For": "203.0.113.9"}
 
 
 @pytest.mark.parametrize("program", ["migrate", "worker", "api"])
@@ -77,3 +84,36 @@ def test_settings_are_refused_in_a_line(monkeypatch: pytest.MonkeyPatch, capsys:
     assert capsys.readouterr().err == "losssearch: LOSSSEARCH_SLOTS must be a whole number from 1 to 1024, got 'many'\n"
     with pytest.raises(OptionError):
         Settings.from_environment()
+
+
+@pytest.mark.parametrize(
+    ("proxies", "peer", "counted"),
+    [
+        ((), "127.0.0.1", "127.0.0.1"),  # started directly: nobody says where a request comes from
+        (("10.0.0.0/8",), "10.1.2.3", "203.0.113.9"),
+        (("10.0.0.0/8",), "127.0.0.1", "127.0.0.1"),
+        (("*",), "192.0.2.1", "203.0.113.9"),
+    ],
+)
+def test_a_forwarded_address_is_that_of_a_proxy_which_is_named(
+    proxies: tuple[str, ...], peer: str, counted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/service.db", data=tmp_path, proxies=proxies)
+    migrate(settings)
+    told: dict[str, Any] = {}
+    monkeypatch.setattr("uvicorn.run", lambda app, **given: told.update(given, app=app))
+    serve.api(settings, "127.0.0.1", 1)
+    config = uvicorn.Config(told.pop("app"), **told)
+    config.load()
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(config.loaded_app, client=(peer, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            await client.post("/login", data={"name": "ada", "password": "x"}, headers=FORWARDED)
+
+    asyncio.run(ask())
+    database = open_database(settings.database_url)
+    keys = database.run(lambda c: c.execute(select(schema.failure.c.key)).scalars().all())
+    database.close()
+    assert f"login-ip:{counted}" in keys

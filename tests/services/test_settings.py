@@ -20,7 +20,7 @@ def test_defaults_are_a_service_in_one_folder(tmp_path: Path, monkeypatch: pytes
     assert found.database_url == f"sqlite:///{tmp_path}/losssearch-service/service.db"
     assert found.storage == f"sqlite:///{tmp_path}/losssearch-service/studies.db"
     assert found.searches == Path("losssearch-service/searches")
-    assert (found.slots, found.tracking_uri, found.secure) == (1, None, False)
+    assert (found.slots, found.tracking_uri, found.secure, found.proxies) == (1, None, False, ())
 
 
 def test_secrets_come_from_variables_or_files_and_are_not_shown(tmp_path: Path) -> None:
@@ -32,12 +32,14 @@ def test_secrets_come_from_variables_or_files_and_are_not_shown(tmp_path: Path) 
             "LOSSSEARCH_TRACKING_PASSWORD_FILE": str(tmp_path / "password"),
             "LOSSSEARCH_CHILD_MEMORY": "1.5 GB",
             "LOSSSEARCH_HOSTS": "loss.example.org, localhost",
+            "LOSSSEARCH_PROXIES": "10.0.0.0/8, ::1",
         }
     )
     assert found.database_url == f"postgresql+psycopg://ls:{SECRET}@db/ls"
     assert found.storage == found.database_url
     assert (found.tracking_password, found.child_memory) == (KEY, 3 << 29)
     assert found.hosts == ("loss.example.org", "localhost")
+    assert found.proxies == ("10.0.0.0/8", "::1")
     for shown in (repr(found), str(found), redact(f"{KEY} {SECRET}")):
         assert KEY not in shown
         assert SECRET not in shown
@@ -54,6 +56,7 @@ def test_secrets_come_from_variables_or_files_and_are_not_shown(tmp_path: Path) 
         ("CHILD_MEMORY", "much", r"must be a number of bytes such as 4G or 512M, got 'much'"),
         ("TRACKING_PASSWORD_FILE", "/nowhere/key", r"must name a file of text that can be read"),
         ("HOSTS", "http://x/y", r"must be host names separated by commas"),
+        ("PROXIES", "10.0.0.0/8 proxy", r"PROXIES must be addresses or networks such as 10.0.0.0/8"),
         ("PUBLIC_URL", "ftp://x", r"must be http://HOST or https://HOST, got ftp://x"),
     ],
 )

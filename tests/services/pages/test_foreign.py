@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from sqlalchemy import func, select
 
+from losssearch.errors import DataError
 from services import schema
 from services.catalogue.client import Catalogue
 from services.pages.fairness import MOST_FLOORS
 from services.pages.multipart import MOST
 from services.pages.visiting import own_address
-from tests.services.api.serving import PASSWORD, Running
-from tests.services.pages.people import Person
+from services.uploads.sandbox import Converted
+from tests.services.api.serving import PASSWORD, TABLE, Running, upload
+from tests.services.pages.people import Page, Person
 
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 EMPTY_PART = b"--b\r\n\r\n\r\n"
@@ -76,3 +81,39 @@ def test_an_address_asks_for_a_bounded_number_of_floors(
     assert answer.status_code == 200, answer.text[-600:]
     assert len(asked) == MOST_FLOORS
     assert answer.text.count("Groups of <bdi>sex</bdi>") == 1
+
+
+@pytest.mark.parametrize("address", ["/datasets", "/tokens"])
+def test_a_form_that_is_too_large_is_refused_by_a_page(member: Person, address: str) -> None:
+    answer = member.client.post(address, content=b"x" * (member.running.settings.max_upload + 1_000_000), headers=FORM)
+    assert answer.status_code == 413
+    assert answer.headers["Content-Type"].startswith("text/html")
+    page = Page(answer)
+    page.require_harmless()
+    assert ("a file may have at most 3 MB" if address == "/datasets" else "a form may have at most 1 MB") in page.words
+    told = member.client.post(address, content=b"x" * 5_000_000, headers=FORM | {"Accept": "application/json"})
+    assert (told.status_code, told.headers["Content-Type"]) == (413, "application/problem+json")
+
+
+def test_api_and_pages_share_the_room_to_convert(
+    running: Running, member: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once, most, free = 0, 0, threading.Lock()
+
+    def convert(*given: object) -> Converted:
+        nonlocal at_once, most
+        with free:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.5)
+        with free:
+            at_once -= 1
+        raise DataError("not now")
+
+    monkeypatch.setattr("services.api.upload.convert", convert)
+    with running.client() as client, ThreadPoolExecutor(8) as pool:
+        pages = [pool.submit(member.upload, name=f"page {n}") for n in range(4)]
+        sent = [pool.submit(upload, client, TABLE.encode(), name=f"api {n}") for n in range(4)]
+        assert {one.result().status_code for one in sent} == {422}
+        assert len({one.result() for one in pages}) == 4
+    assert most == 2
