@@ -6,6 +6,7 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ParamSpec, TypeVar
 
@@ -36,9 +37,11 @@ def named_arguments(what: str) -> Callable[[Callable[Given, Found]], Callable[Gi
     """Let a function, called ``what`` in messages, raise `ArgumentError` for a call that it cannot take."""
 
     def wrap(function: Callable[Given, Found]) -> Callable[Given, Found]:
+        accepted = Accepted.by(function)
+
         @functools.wraps(function)
         def called(*args: Given.args, **kwargs: Given.kwargs) -> Found:
-            check_call(what, function, args, kwargs)
+            check_call(what, accepted, args, kwargs)
             return function(*args, **kwargs)
 
         return called
@@ -53,12 +56,14 @@ def declaration(what: str, *, named: bool = True) -> Callable[[Callable[Given, F
     """
 
     def wrap(function: Callable[Given, Found]) -> Callable[Given, Found]:
+        accepted = Accepted.by(function)
+
         @functools.wraps(function)
         def called(*args: Given.args, **kwargs: Given.kwargs) -> Found:
             if len(args) == 1 and not kwargs and callable(args[0]):
-                needed = ", ".join(f"{name}=…" for name in _needed(function))
+                needed = ", ".join(f"{name}=…" for name in accepted.needed)
                 raise ArgumentError(f"@{what} must be written with its arguments: @{what}({needed}), above a function")
-            check_call(what, function, args, kwargs)
+            check_call(what, accepted, args, kwargs)
             declare: Any = function(*args, **kwargs)
 
             def above(decorated: Any) -> Any:
@@ -80,47 +85,65 @@ def checked_fields(record: type[Made]) -> type[Made]:
 
 def named_fields(record: type[Made], *, values: bool = False) -> type[Made]:
     """Let a public record, such as a dataclass, raise `ArgumentError` for arguments that it does not have."""
-    init = record.__init__
+    init, accepted = record.__init__, Accepted.by(record)
 
     @functools.wraps(init)
     def checked(self: Any, *args: Any, **kwargs: Any) -> None:
-        check_call(f"ls.{type(self).__name__}", functools.partial(init, self), args, kwargs, values=values)
+        check_call(f"ls.{type(self).__name__}", accepted, args, kwargs, values=values)
         init(self, *args, **kwargs)
 
     type.__setattr__(record, "__init__", checked)
     return record
 
 
+@dataclass(frozen=True)
+class Accepted:
+    """What a function can be called with, looked up once: spaces make records by the thousand."""
+
+    names: tuple[str, ...]
+    by_place: tuple[str, ...]
+    needed: tuple[str, ...]
+    checks: Mapping[str, tuple[str, Callable[[object], bool]]]
+    more_places: bool
+    more_names: bool
+
+    @classmethod
+    def by(cls, function: Callable[..., Any]) -> Accepted:
+        """What ``function`` can be called with; a class without its ``self``."""
+        every = inspect.signature(function).parameters.values()
+        own = [one for one in every if one.kind not in _OPEN_ENDED]
+        return cls(
+            tuple(one.name for one in own),
+            tuple(one.name for one in own if one.kind is not one.KEYWORD_ONLY),
+            tuple(one.name for one in own if one.default is one.empty),
+            {one.name: _CHECKED[str(one.annotation)] for one in own if str(one.annotation) in _CHECKED},
+            any(one.kind is one.VAR_POSITIONAL for one in every),
+            any(one.kind is one.VAR_KEYWORD for one in every),
+        )
+
+
 def check_call(
-    what: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, values: bool = True
+    what: str, accepted: Accepted, args: Sequence[Any], kwargs: Mapping[str, Any], *, values: bool = True
 ) -> None:
-    """Raise `ArgumentError` where ``function`` cannot be called so; with ``values``, for a wrong type as well."""
-    signature = inspect.signature(function)
-    parameters = {name: one for name, one in signature.parameters.items() if one.kind not in _OPEN_ENDED}
-    takes_more = any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values())
+    """Raise `ArgumentError` for a call that cannot be; with ``values``, for a wrong type as well."""
     for name, value in kwargs.items():
-        near = difflib.get_close_matches(name, parameters, n=1)
-        if name in parameters or (takes_more and not (near and isinstance(value, _SIMPLE))):
+        if name in accepted.names:
             continue
-        hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(parameters)}"
+        near = difflib.get_close_matches(name, accepted.names, n=1)
+        if accepted.more_names and not (near and isinstance(value, _SIMPLE)):
+            continue
+        hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(accepted.names)}"
         raise ArgumentError(f"{what} got an unexpected argument {name}={shown(value)}; {hint}")
-    by_place = [name for name, one in parameters.items() if one.kind is not one.KEYWORD_ONLY]
-    several = any(one.kind is one.VAR_POSITIONAL for one in signature.parameters.values())
-    if len(args) > len(by_place) and not several:
+    by_place = accepted.by_place
+    if len(args) > len(by_place) and not accepted.more_places:
         most = f"at most {len(by_place)} argument{'s' * (len(by_place) > 1)}" if by_place else "no argument"
-        raise ArgumentError(f"{what} takes {most} without a name, got {len(args)}; it takes {', '.join(parameters)}")
+        takes = ", ".join(accepted.names)
+        raise ArgumentError(f"{what} takes {most} without a name, got {len(args)}; it takes {takes}")
     if twice := [name for name in by_place[: len(args)] if name in kwargs]:
         raise ArgumentError(f"{what} takes each argument once, got {', '.join(twice)} twice")
     given = {**dict(zip(by_place, args, strict=False)), **kwargs}
-    if missing := [name for name in _needed(function) if name not in given]:
+    if missing := [name for name in accepted.needed if name not in given]:
         raise ArgumentError(f"{what} needs {', '.join(missing)}, got {', '.join(given) or 'no argument'}")
-    for name, value in given.items() if values else ():
-        words, fits = _CHECKED.get(str(parameters[name].annotation) if name in parameters else "", ("", None))
-        if fits is not None and not fits(value):
-            raise ArgumentError(f"{what}'s {name} must be {words}, got {shown(value)}")
-
-
-def _needed(function: Callable[..., Any]) -> list[str]:
-    """Names of the arguments that have no default."""
-    found = inspect.signature(function).parameters.values()
-    return [one.name for one in found if one.default is one.empty and one.kind not in _OPEN_ENDED]
+    for name, (words, fits) in accepted.checks.items() if values else ():
+        if name in given and not fits(given[name]):
+            raise ArgumentError(f"{what}'s {name} must be {words}, got {shown(given[name])}")

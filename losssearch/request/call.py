@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from losssearch.arguments import check_call
+from losssearch.arguments import Accepted, check_call
 from losssearch.errors import OptionError
 from losssearch.request import kinds
 from losssearch.request.description import AllOptions, Request
@@ -94,11 +94,11 @@ def takes_options(
     """
 
     def decorate(function: Callable[[dict[str, Any]], Found]) -> Callable[Given, Found]:
-        signature = inspect.signature(parameters)
+        signature, accepted = inspect.signature(parameters), Accepted.by(parameters)
 
         @wraps(function)
         def called(*args: Given.args, **kwargs: Given.kwargs) -> Found:
-            check_call(f"{function.__name__}()", parameters, args, kwargs, values=False)
+            check_call(f"{function.__name__}()", accepted, args, kwargs, values=False)
             return function(dict(signature.bind(*args, **kwargs).arguments))
 
         returned = inspect.signature(function).return_annotation
