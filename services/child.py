@@ -91,6 +91,7 @@ def request_of(job: Mapping[str, Any]) -> Any:
     tracking = job["tracking_uri"]
     known: dict[str, Any] = {
         "data": job["data"],
+        "data_name": job["data_name"],
         "study": job["search"],
         "out": Path(job["out"]),
         "storage": job["storage"],

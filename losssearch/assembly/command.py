@@ -18,7 +18,9 @@ from losssearch.plugins import module_name
 from losssearch.redaction import redact_url
 from losssearch.request import DEFAULTS, OPTIONS, Request, kinds
 
-NEVER = frozenset({"started", "explicit"} | {name for name, one in OPTIONS.items() if one.resumed == "not kept"})
+NEVER = frozenset(
+    {"started", "explicit", "data_name"} | {name for name, one in OPTIONS.items() if one.resumed == "not kept"}
+)
 """Options that say nothing of how a study is run."""
 
 _SIMPLE = (str, bool, int, float, type(None), Path)

@@ -148,7 +148,7 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
 
 
 def _load(options: Request, data: Data) -> Dataset:
-    return load(
+    dataset = load(
         data,
         target=options.target,
         task=options.task,
@@ -163,6 +163,7 @@ def _load(options: Request, data: Data) -> Dataset:
         given=_given(options),
         kinds=_kinds(options),
     )
+    return dataset if options.data_name is None else replace(dataset, name=options.data_name)
 
 
 def _kinds(options: Request) -> tuple[str, ...]:

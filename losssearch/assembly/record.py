@@ -141,7 +141,10 @@ def open_tracker(options: Request, out: Path, note: Callable[[str], object]) -> 
 
     spool = out / SPOOL
     if options.tracking_uri:
-        return BackgroundTracker(MlflowTracker(options.tracking_uri, options.experiment), spool, note=note)
+        from losssearch.tracking.client import import_mlflow
+
+        made = MlflowTracker(options.tracking_uri, options.experiment)
+        return BackgroundTracker(made, spool, note=note, load=import_mlflow)
     uri, artifacts = local_store(out)
     return BackgroundTracker(MlflowTracker(uri, options.experiment, artifacts), spool)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from losssearch.progress.stages import StagedProgress
+from losssearch.progress.stages import Stage, StagedProgress
 from losssearch.redaction import redact
 
 PAUSE = 10.0
@@ -20,6 +20,7 @@ class LineProgress(StagedProgress):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
         self._shown = 0.0
+        self._said: tuple[Stage, int, str] | None = None
 
     def note(self, message: str) -> None:
         """See `losssearch.study.observer.Observer`."""
@@ -30,7 +31,9 @@ class LineProgress(StagedProgress):
         moment, last = self.clock(), self.stages[-1]
         if not now and moment - self._shown < PAUSE:
             return
-        self._shown = moment
+        if last.total and last.done >= last.total and self._said == (last, last.done, last.best):
+            return  # that all is done was said before the stage ended
+        self._shown, self._said = moment, (last, last.done, last.best)
         took = self.took(last) if last.done or last.ended is not None else ""
         facts = ", ".join(filter(None, (last.best, took, self.remaining())))
         _write(f"{last.title} {last.count}{facts and f': {facts}'}")

@@ -115,7 +115,7 @@ class Publishing:
         if self._privacy is not None and isinstance(context, Context):
             result["private"], private = self._train_private(context, result, self._privacy)
         tracking = context.store.study(study).tracking
-        where = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "run_id")}
+        where = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "experiment_id", "run_id")}
         result["mlflow"] = where | {"complete": None, "problems": []}  # known at the very end, by `mark`
         made = new_publication(finished, context.facts(), context.groups, self._out, private)
         return keep_publication(context.store, study, made)

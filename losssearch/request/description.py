@@ -30,10 +30,12 @@ class Request(AllOptions):
 
     ``started`` is when the clock of a time budget began, by ``time.monotonic``; the start of the search if left out.
     ``explicit`` names the options that were given; if left out, those that differ from their defaults.
+    ``data_name`` is what people call the data, where that is not the name of their file.
     """
 
     started: float | None = None
     explicit: frozenset[str] | None = None
+    data_name: str | None = None
 
     def check(self) -> None:
         """Raise `OptionError` for the first option that is of the wrong type or out of its range."""

@@ -41,13 +41,22 @@ class BackgroundTracker:
     tries, or for which the queue has no room, goes to ``spool`` as one JSON line, and from there to the
     tracker in `close` or in the next `start` with the same run. So a lost tracking server costs the search
     nothing but one sentence in `problems`. A record of which something is missing is not ended as FINISHED.
-    ``note`` is told, in a sentence, that the tracking store is waited for.
+    ``note`` is told, in a sentence, that the tracking store is waited for. ``load`` imports what the tracker needs,
+    which may take seconds that are no fault of the store's.
     """
 
     def __init__(
-        self, tracker: Tracker, spool: Path, *, capacity: int = 1000, note: Callable[[str], object] | None = None
+        self,
+        tracker: Tracker,
+        spool: Path,
+        *,
+        capacity: int = 1000,
+        note: Callable[[str], object] | None = None,
+        load: Callable[[], object] | None = None,
     ) -> None:
         self._tracker = tracker
+        self._load = load
+        self._loaded = threading.Event()
         self._note = (lambda message: None) if note is None else note
         self._unopened: LossSearchError | None = None
         self._current: Entry | None = None
@@ -91,6 +100,7 @@ class BackgroundTracker:
                 answer.set_exception(error)
 
         self._queue.put(work)
+        self._loaded.wait()
         if not wait([answer], NOTICE).done:
             self._note("the tracking store has not answered for some seconds: waiting for it")
         where = answer.result()
@@ -141,6 +151,11 @@ class BackgroundTracker:
 
     def _work(self) -> None:
         try:
+            try:
+                if self._load is not None:
+                    self._load()
+            finally:
+                self._loaded.set()
             self._tracker.prepare()
         except LossSearchError as error:
             self._unopened = error  # for `start`, where somebody hears of it

@@ -62,6 +62,11 @@ class ClientRuns:
         self._children: dict[str, dict[int, _Known]] = {}
         self._starts: dict[str, int] = {}
 
+    @property
+    def experiment_id(self) -> str:
+        """See `Runs.experiment_id`."""
+        return str(self._experiment_id)
+
     def begin(self, name: str, tags: Mapping[str, str], dataset: DatasetInfo) -> str:
         """See `Runs.begin`."""
         run_id = self._begun(cut(tags).get(IDENTITY, ""))

@@ -100,7 +100,9 @@ class MlflowTracker:
             self._run_id = run_id or ""
             fresh = {name: value for name, value in flat(params).items() if name not in known}
             runs.add(self._run_id, fresh, {})
-        return {"tracking_uri": redact_url(self._uri), "experiment": self._experiment, "run_id": self._run_id}
+            number = runs.experiment_id
+        where = {"tracking_uri": redact_url(self._uri), "experiment": self._experiment, "experiment_id": number}
+        return where | {"run_id": self._run_id}
 
     def log_trials(self, trials: Sequence[TrialRecord], formulas: Mapping[int, str], metric: str) -> None:
         """Record ended trials as child runs; skip those that still run or were recorded before."""

@@ -45,6 +45,11 @@ class Child:
 class Runs(Protocol):
     """The runs of one experiment. Writing a child that is there already changes nothing."""
 
+    @property
+    def experiment_id(self) -> str:
+        """What the store calls the experiment, as in the addresses of its pages."""
+        ...
+
     def begin(self, name: str, tags: Mapping[str, str], dataset: DatasetInfo) -> str:
         """Open a run; its id. One with the same `IDENTITY` among its ``tags`` is that run."""
         ...

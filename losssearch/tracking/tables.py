@@ -92,6 +92,11 @@ class TableRuns:
             raise deleted(experiment)
 
     @property
+    def experiment_id(self) -> str:
+        """See `Runs.experiment_id`."""
+        return str(self._experiment_id)
+
+    @property
     def is_local(self) -> bool:
         """Whether the experiment's files lie on this machine."""
         return urllib.parse.urlparse(self._root).scheme in ("", "file")

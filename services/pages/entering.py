@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
 from services.access import sessions
 from services.access.passwords import LONGEST
 from services.access.principal import DeniedError, TooManyError
 from services.api.guard import address_of, cookie_name
-from services.api.service import Here
+from services.api.service import Here, Service
 from services.api.session import clear_cookie, follow_link, open_session, set_cookie
 from services.pages.rendering import page
 from services.pages.visiting import Form, PageRoute, Poster, own_address, require_own_form, see, text_of
@@ -17,9 +19,9 @@ routes = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @routes.get("/login")
-def login_page(request: Request) -> Response:
+def login_page(request: Request, service: Here) -> Response:
     """The form to log in."""
-    return page(request, "login.html", None, name="", following=own_address(request.query_params.get("next", "")))
+    return _page(request, service, following=own_address(request.query_params.get("next", "")))
 
 
 @routes.post("/login")
@@ -34,7 +36,7 @@ def log_in(request: Request, service: Here, form: Form) -> Response:
         session = open_session(service, name[:100].replace("\0", ""), secret.replace("\0", ""), address_of(request))
     except (DeniedError, TooManyError) as error:
         status = 429 if isinstance(error, TooManyError) else 401
-        return page(request, "login.html", None, status=status, name=name, following=following, problem=str(error))
+        return _page(request, service, status, name=name, following=following, problem=str(error))
     answer = see(following)
     set_cookie(answer, service.settings, session)
     return answer
@@ -46,8 +48,7 @@ def follow(request: Request, service: Here, code: str = "") -> Response:
     try:
         session = follow_link(service, code[:200], address_of(request))
     except DeniedError as error:
-        facts = {"name": "", "following": "/searches", "problem": str(error)}
-        return page(request, "login.html", None, status=401, **facts)
+        return _page(request, service, 401, problem=str(error))
     answer = see("/searches")
     set_cookie(answer, service.settings, session)
     return answer
@@ -62,3 +63,10 @@ def log_out(request: Request, service: Here, who: Poster) -> Response:
     answer = see("/login")
     clear_cookie(answer, service.settings)
     return answer
+
+
+def _page(
+    request: Request, service: Service, status: int = 200, *, name: str = "", following: str = "/searches", **facts: Any
+) -> Response:
+    facts |= {"name": name, "following": following, "alone": service.settings.dev}
+    return page(request, "login.html", None, status=status, **facts)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
 from losssearch.errors import DataError
+from losssearch.tracking.names import legal
 from services.access.principal import ConflictError, MissingError
 from services.api.bodies import Identifier
 from services.api.service import Here, Service
@@ -50,6 +51,7 @@ def facts(service: Service, search: dict[str, Any]) -> dict[str, Any]:
         "bundle": _there(service, identifier, f"{EXPORT}/loss.py"),
         "model": _there(service, identifier, f"{EXPORT}/{MODEL}"),
         "run": mlflow_address(service.settings, search),
+        "table": None,
         "remarks": [],
         "sentences": [],
         "again": again,
@@ -66,17 +68,40 @@ def facts(service: Service, search: dict[str, Any]) -> dict[str, Any]:
     gaps = [name for name in names if any(isinstance(row.get(name), int | float) for row in rows)]
     whole = service.artifacts.result(identifier)
     made |= {"result": result, "rows": rows, "gaps": gaps, "remarks": whole.get("notes") or []}
+    made["table"] = mlflow_table(service.settings, search, whole)
     return made | {"sentences": _sentences(str(result["verdict"].get("text") or ""))}
 
 
 def mlflow_address(settings: Settings, search: dict[str, Any]) -> str | None:
     """Where the MLflow run of a search is seen; None where there is none."""
-    if not search["mlflow_run"] or settings.tracking_uri is None:
+    base = _mlflow(settings)
+    return None if base is None or not search["mlflow_run"] else f"{base}/#/runs/{search['mlflow_run']}"
+
+
+def mlflow_table(settings: Settings, search: dict[str, Any], result: dict[str, Any]) -> str | None:
+    """Where MLflow shows the trials of a search as a table, the best one first; None where that is not known."""
+    base, tracked, metric = _mlflow(settings), result.get("mlflow") or {}, result.get("metric") or {}
+    if base is None or not (run := search["mlflow_run"]) or not tracked.get("experiment_id"):
+        return None
+    asked = {
+        "workflowType": "machine_learning",
+        "searchFilter": f"tags.`mlflow.parentRunId` = '{run}'",
+        "orderByKey": f"metrics.`validation_{legal(str(metric.get('name')))}`",
+        "orderByAsc": str(metric.get("direction") == "minimize").lower(),
+        "startTime": "ALL",
+    }
+    number = quote(str(tracked["experiment_id"]), safe="")
+    return f"{base}/#/experiments/{number}/runs?{urlencode(asked, quote_via=quote)}"
+
+
+def _mlflow(settings: Settings) -> str | None:
+    """Where a browser finds MLflow."""
+    if settings.tracking_uri is None:
         return None
     # Where the server is on this machine, as with `losssearch serve --dev`, no proxy is in front of it.
     here = urlsplit(settings.tracking_uri).hostname in ("127.0.0.1", "localhost", "::1")
     base = settings.tracking_uri if here else f"{settings.public_url.rstrip('/')}/mlflow"
-    return f"{base.rstrip('/')}/#/runs/{search['mlflow_run']}"
+    return base.rstrip("/")
 
 
 @routes.get("/{search}/report")

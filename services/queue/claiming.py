@@ -11,7 +11,7 @@ from losssearch.storage.engine import Database
 from services.database import bound_pauses, now
 from services.queue.rows import change
 from services.queue.timing import LEASE, MOST_LOST
-from services.schema import ACTIVE, CANCELLED, CANCELLING, FAILED, QUEUED, RUNNING, search, team
+from services.schema import ACTIVE, CANCELLED, CANCELLING, FAILED, QUEUED, RUNNING, dataset, search, team
 
 _SWEPT = 100
 
@@ -26,6 +26,7 @@ class Claim:
     team: str
     team_name: str
     dataset: str
+    dataset_name: str
     name: str
     request: dict[str, Any]
 
@@ -63,7 +64,7 @@ def _claim(connection: Connection, holder: str, lease: float) -> Claim | None:
     row = connection.execute(select(search).where(mine)).mappings().first()
     if row is not None:  # the answer to an earlier commit was lost
         name = connection.execute(select(team.c.name).where(team.c.id == row["team_id"])).scalar_one()
-        return _made(row, row["attempt"], holder, name)
+        return _made(connection, row, row["attempt"], holder, name)
     _sweep(connection)
     for identifier in _teams(connection):
         # Claims for one team come one after the other, so that its limit holds; other writers need not wait for them.
@@ -83,7 +84,7 @@ def _claim(connection: Connection, holder: str, lease: float) -> Claim | None:
             lost=lost,
             started=row["started"] or at,
         )
-        return _made(row, row["attempt"] + 1, holder, own.name)
+        return _made(connection, row, row["attempt"] + 1, holder, own.name)
     return None
 
 
@@ -138,7 +139,8 @@ def _next_of(connection: Connection, identifier: str, allowed: int) -> RowMappin
     return connection.execute(found).mappings().first()
 
 
-def _made(row: RowMapping, attempt: int, holder: str, team_name: str) -> Claim:
+def _made(connection: Connection, row: RowMapping, attempt: int, holder: str, team_name: str) -> Claim:
+    called = select(dataset.c.name).where(dataset.c.id == row["dataset_id"])
     return Claim(
         search=row["id"],
         attempt=attempt,
@@ -146,6 +148,7 @@ def _made(row: RowMapping, attempt: int, holder: str, team_name: str) -> Claim:
         team=row["team_id"],
         team_name=team_name,
         dataset=row["dataset_id"],
+        dataset_name=connection.execute(called).scalar_one(),
         name=row["name"],
         request=row["request"],
     )

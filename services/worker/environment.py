@@ -39,6 +39,7 @@ def job_of(settings: Settings, claim: Claim) -> dict[str, Any]:
         "attempt": claim.attempt,
         "request": claim.request,
         "data": str((settings.datasets / f"{claim.dataset}.parquet").resolve()),
+        "data_name": claim.dataset_name,
         "out": str((settings.searches / claim.search).resolve()),
         "storage": settings.storage,
         "tracking_uri": settings.tracking_uri,

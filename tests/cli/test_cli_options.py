@@ -46,6 +46,7 @@ def asked(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[
 def _plain(options: Request) -> dict[str, Any]:
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in asdict(options).items()}
     del values["started"], values["explicit"]  # the clock, and what stood on the command line
+    assert values.pop("data_name") is None  # for a service alone
     return values
 
 

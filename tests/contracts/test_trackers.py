@@ -97,7 +97,7 @@ def test_a_whole_study_passes_through(new: Callable[[], Tracker], kind: str, tmp
     tracker = new()
     tracker.prepare()
     where = _start(tracker)
-    assert set(where) == (set() if kind == "silent" else {"tracking_uri", "experiment", "run_id"})
+    assert set(where) == (set() if kind == "silent" else {"tracking_uri", "experiment", "experiment_id", "run_id"})
     tracker.log_trials([], {}, "f1")
     tracker.log_trials(TRIALS, FORMULAS, "f1")
     tracker.log_result(RESULT, [Path(__file__)], {"test_f1": 0.5})

@@ -93,7 +93,7 @@ def test_result_keeps_the_contract(finished: Path) -> None:
     assert counts.pop("total") == 16 == sum(counts.values())
     assert set(counts) == {"completed", "pruned", "rejected", "duplicate", "equivalent", "failed"}
     assert {"total_s", "search_s", "training_s", "confirmation_s", "trials_per_minute"} <= set(result["timing"])
-    assert set(result["mlflow"]) == {"tracking_uri", "experiment", "run_id", "complete", "problems"}
+    assert set(result["mlflow"]) == {"tracking_uri", "experiment", "experiment_id", "run_id", "complete", "problems"}
     assert (result["mlflow"]["complete"], result["mlflow"]["problems"]) == (True, [])
     assert set(result["export"]) == {"python", "spec", "weights", "pt2", "report"}
 

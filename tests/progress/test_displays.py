@@ -110,8 +110,8 @@ def test_lines_come_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
         "Searching 0/100",
         "Searching 10/100: best 0.09, 0:10, about 1:30 left",
     ]
-    # One at the start, one for each pause, the last of which is the end's own moment, and one at the end.
-    assert sum(line.startswith("Searching") for line in lines) == 12
+    # One at the start, and one for each pause, the last of which says that all is done: the end does not say it again.
+    assert sum(line.startswith("Searching") for line in lines) == 11
     assert lines[-4:] == [
         "Searching 100/100: best 0.99, 1:40",
         "Confirming 0/4",

@@ -24,6 +24,7 @@ def job(tmp_path: Path, **changed: object) -> dict[str, Any]:
         "attempt": 1,
         "request": {"target": "y", "trials": 4},
         "data": str(tmp_path / "d.parquet"),
+        "data_name": "people",
         "out": str(tmp_path / ("a" * 32)),
         "storage": f"sqlite:///{tmp_path}/studies.db",
         "tracking_uri": None,
@@ -43,6 +44,7 @@ def test_the_request_of_a_job(tmp_path: Path) -> None:
     found = request_of(job(tmp_path))
     assert (found.target, found.trials, found.study, found.workers, found.mlflow) == ("y", 4, "a" * 32, 0, False)
     found = request_of(job(tmp_path, tracking_uri="http://mlflow", ray_address="ray:6379"))
+    assert (Path(found.data).name, found.data_name) == ("d.parquet", "people")
     assert (found.experiment, found.workers, found.ray_address) == ("losssearch/one", None, "ray:6379")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 
 from losssearch.errors import DataError
+from losssearch.storage import lease, schema
+from losssearch.storage.versions import migrate_store
 from services.database import open_database
 from services.migrate import migrate
 from services.migrations import NOTHING, VERSION_TABLE, check, current, downgrade, head, upgrade
 from services.schema import metadata
 from services.settings import Settings
+from tests.storage.old_stores import make_version_1
 
 
 def test_migrations_make_what_the_schema_says_and_take_it_back(empty_url: str) -> None:
@@ -76,7 +81,27 @@ def test_another_programs_versions_stay_as_they_are(empty_url: str) -> None:
 def test_migrate_says_what_it_did(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/new/service.db"
     said = migrate(Settings(database_url=url, data=tmp_path))
-    assert said == f"the tables of the service in {tmp_path}/new/service.db are at version {head()}"
+    assert said.splitlines() == [
+        f"the tables of the service in {tmp_path}/new/service.db are at version {head()}",
+        f"the studies in {tmp_path}/studies.db have no tables yet: the first search makes them",
+    ]
+
+
+def test_migrate_upgrades_the_store_of_the_studies(empty_url: str, tmp_path: Path) -> None:
+    sqlite = empty_url.startswith("sqlite")
+    studies = f"sqlite:///{tmp_path}/studies.db" if sqlite else empty_url
+    make_version_1(studies)
+    settings = Settings(database_url=empty_url, data=tmp_path)
+    driver = {"holder": "of an older program", **asdict(lease.this_process()), "heartbeat": time.time()}
+    engine = create_engine(studies)
+    with engine.begin() as connection:
+        connection.execute(schema.lease.insert().values(study="wine", **driver))
+    assert "is driven by process" in migrate(settings).splitlines()[1]
+    with engine.begin() as connection:
+        connection.execute(schema.lease.delete())
+    engine.dispose()
+    assert migrate(settings).endswith(f" are at version {schema.VERSION}")
+    assert migrate_store(studies, None)[1:] == (schema.VERSION, schema.VERSION)
 
 
 def test_two_programs_may_migrate_at_once(empty_url: str) -> None:

@@ -2,128 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sklearn.datasets import load_wine
 
-import losssearch as ls
-from losssearch.storage.sql import SqlStore
-from services import schema
-from services.queue import cancel
-from services.settings import Settings
-from services.worker import Supervisor, Timing
+from losssearch.storage.schema import VERSION
+from losssearch.storage.versions import migrate_store
 from tests.services.conftest import House
-from tests.services.test_worker import END, lives, wait_for
+from tests.services.studies import REQUEST, Studies, children, trials_of
+from tests.services.test_worker import END, ON_SQLITE, lives, wait_for
+from tests.storage.old_stores import make_version_1
 
 ROOT = Path(__file__).resolve().parents[2]
-REQUEST = {"target": "target", "trials": 6, "epochs": 3, "confirm_seeds": 2}
 
-pytestmark = [pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True), pytest.mark.timeout(900)]
-
-
-@dataclass
-class Studies:
-    """A service whose one dataset is a real table."""
-
-    house: House
-    folder: Path
-    table: Path
-
-    def submit(self, **more: object) -> str:
-        return self.house.submit(request=REQUEST | more)
-
-    def ends(self, search: str) -> dict[str, Any]:
-        wait_for(lambda: self.house.row(search)["state"] in schema.TERMINAL)
-        return self.house.row(search)
-
-    def cancel(self, search: str) -> float:
-        """Cancel a search, and return the seconds until it has ended."""
-        began = time.monotonic()
-        self.house.database.run(lambda connection: cancel(connection, search))
-        self.ends(search)
-        return time.monotonic() - began
-
-    def result(self, search: str) -> dict[str, Any]:
-        return compared(json.loads((self.folder / "searches" / search / "result.json").read_text(encoding="utf-8")))
-
-    def trials(self, search: str) -> list[tuple[int, float | None]]:
-        store = SqlStore(f"sqlite:///{self.folder}/studies.db", create=False)
-        try:
-            return [(trial.number, trial.value) for trial in store.trials(search)]
-        finally:
-            store.close()
-
-    def undisturbed(self) -> tuple[dict[str, Any], list[tuple[int, float | None]]]:
-        """The result of the same request without a service, and its trials."""
-        out = self.folder / "undisturbed"
-        content = ls.search(str(self.table), **REQUEST, workers=0, mlflow=False, verbose=0, out=str(out)).to_json()
-        store = SqlStore(f"sqlite:///{out}/study.db", create=False)
-        try:
-            return compared(content), [(trial.number, trial.value) for trial in store.trials(content["study"])]
-        finally:
-            store.close()
-
-    @contextmanager
-    def worker(self, slots: int = 1) -> Iterator[None]:
-        settings = Settings(database_url=self.house.url, data=self.folder, slots=slots)
-        made = Supervisor(settings, self.house.database, timing=Timing(retries=(0.0, 0.0, 0.0)))
-        thread = threading.Thread(target=made.run)
-        thread.start()
-        try:
-            yield
-        finally:
-            made.stop()
-            thread.join(END)
-            assert not thread.is_alive()
-            assert children(os.getpid()) == []
-
-
-def compared(result: dict[str, Any]) -> dict[str, Any]:
-    """What must be equal in two results of the same request."""
-    return {name: result[name] for name in ("best", "baselines", "verdict", "ablation", "trials", "metric")}
-
-
-def children(parent: int) -> list[int]:
-    """The processes of studies that ``parent`` has started."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            state, above = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-            if int(above) == parent and state not in "ZX" and b"services.child" in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-        except (OSError, ValueError):
-            continue
-    return found
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
 def studies(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Studies:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    folder = tmp_path / "data"
-    table = folder / "datasets" / f"{house.teams['one'][2]}.parquet"
-    table.parent.mkdir(parents=True)
-    (folder / "searches").mkdir()
-    load_wine(as_frame=True).frame.to_parquet(table)
-    return Studies(house, folder, table)
+    return Studies.made(house, tmp_path / "data")
 
 
+@ON_SQLITE
 def test_a_study_whose_process_is_killed_comes_to_the_same_result(studies: Studies) -> None:
     search = studies.submit()
     with studies.worker():
         wait_for(lambda: studies.house.row(search)["done"] > 0)
-        (pid,) = children(os.getpid())
+        (pid,) = children()
         os.kill(pid, signal.SIGKILL)
         row = studies.ends(search)
     assert (row["state"], row["exit_code"], row["attempt"], row["tries"]) == ("done", 0, 2, 1)
@@ -174,7 +85,7 @@ def test_a_study_is_cancelled_soon(studies: Studies, when: str) -> None:
     with studies.worker():
         wait_for(lambda: studies.house.row(search)["stage"].startswith("re" if when == "selection" else "search"))
         wait_for(lambda: when == "selection" or studies.house.row(search)["done"] > 0)
-        (pid,) = children(os.getpid())
+        (pid,) = children()
         if when == "stopped":
             os.kill(pid, signal.SIGSTOP)
         took = studies.cancel(search)
@@ -187,6 +98,7 @@ def test_a_study_is_cancelled_soon(studies: Studies, when: str) -> None:
 
 
 @pytest.mark.nightly
+@ON_SQLITE
 def test_more_trials_continue_a_search(studies: Studies) -> None:
     from services.queue import requeue
 
@@ -198,3 +110,27 @@ def test_more_trials_continue_a_search(studies: Studies) -> None:
         assert studies.ends(search)["state"] == "done"
     assert studies.trials(search)[:6] == before
     assert len(studies.trials(search)) == 9
+
+
+@pytest.mark.nightly
+@ON_SQLITE
+def test_a_search_of_an_older_program_is_continued(studies: Studies, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its store is of version 1, its folder holds nothing; it comes to what Python makes of the same store."""
+    from losssearch.data.builtin import load_builtin
+
+    load_builtin("wine").to_parquet(studies.table)
+    more = {"trials": 6, "epochs": 1, "draws": 1}
+    for store in (studies.of_service.storage, f"sqlite:///{studies.folder}/undisturbed/study.db"):
+        Path(store.removeprefix("sqlite:///")).parent.mkdir(exist_ok=True)
+        make_version_1(store)
+    before = trials_of(studies.of_service.storage, "wine")
+    monkeypatch.setattr("services.queue.asking.new_id", lambda: "wine")  # as the stored study is called
+    search = studies.submit(**more)
+    with studies.worker():
+        row = studies.ends(search)
+    assert (row["state"], row["attempt"], row["message"]) == ("done", 1, "")
+    assert migrate_store(studies.of_service.storage, None)[1] == VERSION
+    expected, trials = studies.undisturbed(**more, resume="auto", study="wine")
+    assert (studies.result(search), studies.trials(search)) == (expected, trials)
+    assert (len(before), trials[:4], len(trials)) == (4, before, 6)
+    assert (studies.folder / "searches" / search / "export" / "loss.py").is_file()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from losssearch.errors import ConnectionLostError
+from losssearch.errors import ConnectionLostError, OptionError
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.tracking import background
 from losssearch.tracking.background import BackgroundTracker
@@ -93,6 +94,24 @@ def _started(fake: FakeTracker, spool: Path, *, run_id: str | None = None, capac
     tracker = BackgroundTracker(fake, spool, capacity=capacity)
     tracker.start("study", {}, {}, DATASET, run_id=run_id)
     return tracker
+
+
+def test_only_a_store_that_is_slow_is_noted(fake: FakeTracker, spool: Path) -> None:
+    notes: list[str] = []
+    BackgroundTracker(fake, spool, note=notes.append, load=lambda: time.sleep(0.5)).start("s", {}, {}, DATASET)
+    assert notes == []
+    fake.gate.clear()
+    threading.Timer(0.5, fake.gate.set).start()
+    BackgroundTracker(fake, spool, note=notes.append, load=lambda: None).start("s", {}, {}, DATASET)
+    assert notes == ["the tracking store has not answered for some seconds: waiting for it"]
+
+
+def test_what_cannot_be_loaded_is_raised_where_the_tracker_starts(fake: FakeTracker, spool: Path) -> None:
+    def load() -> None:
+        raise OptionError("tracking needs mlflow")
+
+    with pytest.raises(OptionError, match="needs mlflow"):
+        BackgroundTracker(fake, spool, load=load).start("s", {}, {}, DATASET)
 
 
 def test_all_is_written_in_order_before_close_returns(fake: FakeTracker, spool: Path) -> None:

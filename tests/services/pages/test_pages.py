@@ -6,12 +6,13 @@ import io
 import re
 import zipfile
 from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from services.pages.results import mlflow_address
+from services.pages.results import mlflow_address, mlflow_table
 from services.pages.site import routers
 from services.pages.visiting import PageRoute, own_address
 from tests.services.api.serving import PASSWORD, Running
@@ -55,6 +56,17 @@ def test_a_form_without_the_csrf_token_changes_nothing(running: Running, admin: 
         assert answer.status_code == 403, (path, answer.status_code)
         assert "CSRF" in answer.text
     admin.look("/searches")
+
+
+def test_who_runs_it_alone_is_told_where_the_link_is(running: Running) -> None:
+    service = running.app.state.service
+    with running.client(None) as client:
+        assert "made by an admin" in client.get("/login").text
+        running.app.state.service = replace(service, settings=replace(service.settings, dev=True))
+        try:
+            assert "<code>losssearch serve --dev</code> prints a link" in client.get("/login").text
+        finally:
+            running.app.state.service = service
 
 
 def test_login_goes_to_the_page_that_was_asked_for_and_nowhere_else(running: Running) -> None:
@@ -118,6 +130,17 @@ def test_a_search_from_upload_to_result(running: Running, member: Person) -> Non
     settings = replace(settings, tracking_uri="http://mlflow:5000/mlflow", public_url="https://l.example/")
     assert mlflow_address(settings, found) == f"https://l.example/mlflow/#/runs/{'a' * 32}"
     assert mlflow_address(settings, {"mlflow_run": None}) is None
+    result = {"mlflow": {"experiment_id": "7"}, "metric": {"name": "cost(fp=1,fn=5)", "direction": "minimize"}}
+    assert mlflow_table(settings, found, {"mlflow": {}}) is None  # of an earlier version
+    table = urlsplit(urlsplit(str(mlflow_table(settings, found, result))).fragment)
+    assert table.path == "/experiments/7/runs"
+    assert dict(parse_qsl(table.query)) == {
+        "workflowType": "machine_learning",
+        "searchFilter": f"tags.`mlflow.parentRunId` = '{'a' * 32}'",
+        "orderByKey": "metrics.`validation_cost_fp_1_fn_5`",
+        "orderByAsc": "true",
+        "startTime": "ALL",
+    }
     zipped = member.client.get(page.links("/bundle$")[0])
     assert zipfile.ZipFile(io.BytesIO(zipped.content)).namelist() == ["bundle/loss.py", "bundle/report.html"]
     assert member.client.get(f"/searches/{search}/figures/loss_shape.png").headers["Content-Type"] == "image/png"
