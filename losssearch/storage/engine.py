@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 import tenacity
@@ -21,6 +17,7 @@ from losssearch.errors import ConnectionLostError, DataError, LossSearchError
 from losssearch.option_names import option
 from losssearch.redaction import redact, redacted_cause, remember
 from losssearch.storage.opening import check_file, new_engine, parse_url
+from losssearch.storage.silence import Watch
 
 T = TypeVar("T")
 
@@ -92,7 +89,9 @@ class Database:
             check_file(self.where, create)
         self._note = (lambda message: None) if note is None else note
         self._engine = new_engine(parsed, wal=create, connections=connections)
-        self._reader = self._engine.execution_options(losssearch_reads=True)
+        single = {} if self.kind == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+        self._reader = self._engine.execution_options(losssearch_reads=True, **single)
+        self._watch = Watch(lambda: self._tell("has not answered for some seconds: waiting for it"))
         self._answered = self._noted = False
         self._lost_since: float | None = None
 
@@ -160,6 +159,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
+        self._watch.close()
         self._engine.dispose()
 
     def _attempt(self, work: Callable[[Connection], T], reads: bool) -> T:
@@ -167,30 +167,11 @@ class Database:
         if self.kind == "sqlite":
             with engine.begin() as connection:
                 return work(connection)
-        with engine.connect() as connection, self._watched(connection), connection.begin():
-            return work(connection)
-
-    @contextmanager
-    def _watched(self, connection: Connection) -> Iterator[None]:
-        """Cut a connection on which the server says nothing any more, as one that is frozen does: no query returns."""
-        line = os.dup(connection.connection.driver_connection.fileno())  # type: ignore[union-attr]
-        over = threading.Event()
-
-        def watch() -> None:
-            if not over.wait(SILENCE / 6):
-                self._tell("has not answered for some seconds: waiting for it")
-                if not over.wait(SILENCE * 5 / 6):
-                    with socket.socket(fileno=os.dup(line)) as end:
-                        end.shutdown(socket.SHUT_RDWR)
-
-        watcher = threading.Thread(target=watch, name="losssearch-store-watch", daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            over.set()
-            watcher.join()
-            os.close(line)
+        with engine.connect() as connection, self._watch.over(connection, SILENCE):
+            if reads:  # each statement sees what is committed when it begins, with a transaction around it or without
+                return work(connection)
+            with connection.begin():
+                return work(connection)
 
     def _tell(self, what: str) -> None:
         if not self._noted:

@@ -74,8 +74,9 @@ def new_engine(url: URL, *, wal: bool, connections: int) -> Engine:
                 json_serializer=codec.dumps,
                 json_deserializer=codec.loads,
                 connect_args={} if sqlite else {"connect_timeout": CONNECT_S},
-                pool_size=min(5, connections),
-                max_overflow=max(0, connections - 5),
+                # Those that were opened are kept: to connect takes longer than most transactions.
+                pool_size=connections,
+                max_overflow=0,
             )
             engine.dialect.create_connect_args(url)
     except (ArgumentError, SAWarning, TypeError, ValueError) as error:
