@@ -20,7 +20,7 @@ import torch
 from losssearch.data.batch import Sizes, sensitive
 from losssearch.errors import OptionError
 from losssearch.export.boosting_text import CHECK, PARAMETERS, USE, WRAPPER
-from losssearch.export.facts import LossFacts, plain
+from losssearch.export.facts import ROWS, LossFacts, plain
 from losssearch.export.reading import SPEC_FILE, read_bundle
 from losssearch.export.source import ascii_formula, loss_source
 from losssearch.export.writing import write_whole
@@ -71,7 +71,7 @@ def objective_source(facts: LossFacts, library: str, *, rate: float | None = Non
     elif classes and library == "xgboost":  # what XGBClassifier sets; there, a margin of 0 is a probability of 1/2
         parameters |= {"objective": "binary:logistic", "base_score": 0.5}
     settings = {"FORMULA": ascii_formula(facts.spec), "CLASSES": classes, "ROUNDS": EPOCHS * ROUNDS}
-    settings |= {"GROUPS": facts.groups, "EXTRA": facts.extra()}
+    settings |= {"GROUPS": facts.groups, "EXTRA": _asked(facts)}
     body = [
         *loss.definitions(),
         *parts,
@@ -84,6 +84,11 @@ def objective_source(facts: LossFacts, library: str, *, rate: float | None = Non
     text = "\n\n\n".join(body)
     imports = _imports([*loss.imports(), *machine.imports(), "from functools import cache"], text)
     return f"{_docstring(facts, library)}\n\nfrom __future__ import annotations\n\n{imports}\n\n\n{text}"
+
+
+def _asked(facts: LossFacts) -> tuple[str, ...]:
+    """What a user must give: the rows of a training are numbered in their order."""
+    return tuple(name for name in facts.extra() if name != "index")
 
 
 def _singles(facts: LossFacts) -> list[LossFacts]:
@@ -106,11 +111,12 @@ def _pieces(facts: LossFacts, classes: int) -> str:
     if facts.reads_prior:
         lines.append("    prior = torch.bincount(target, minlength=CLASSES).double() / len(target)")
     lines.append("    return [")
-    found = pieces_of(facts.spec, _facts(facts), Sizes(classes, sensitive(facts.groups)), facts.kind.task.offer)
+    found = pieces_of(facts.spec, _facts(facts), _sizes(facts, classes), facts.kind.task.offer)
     for place, (single, piece) in enumerate(zip(_singles(facts), found, strict=True), start=1):
         given = {
             "class_prior=prior": single.reads_prior,
             "groups=groups": single.counts_groups,
+            "rows=len(target)": single.knows_rows,
             "zero=zero": single.reads_zero,
         }
         arguments = ", ".join(text for text, taken in given.items() if taken)
@@ -118,6 +124,10 @@ def _pieces(facts: LossFacts, classes: int) -> str:
         frozen = f"frozenset({{{reads}}})" if reads else "frozenset()"
         lines.append(f"        Piece(Part{place}({arguments}).double(), {piece.kind!r}, {frozen}),")
     return "\n".join([*lines, "    ]"])
+
+
+def _sizes(facts: LossFacts, classes: int) -> Sizes:
+    return Sizes(classes, sensitive(facts.groups), rows=ROWS)
 
 
 def _facts(facts: LossFacts) -> dict[str, torch.Tensor]:
@@ -142,12 +152,12 @@ def _check(facts: LossFacts, classes: int) -> str:
         "group": f"torch.eye(GROUPS, dtype=torch.float64)[torch.arange({rows}) // 2 % GROUPS]",
         "features": f"torch.arange({2.0 * rows}).cos().reshape({rows}, 2)",
     }
-    lines += [f"    {name} = {extra[name]}" for name in facts.extra()]
+    lines += [f"    {name} = {extra[name]}" for name in _asked(facts)]
     numbers = " ".join(repr(float(number)) for number in _example(facts, classes, rows, columns))
     return CHECK.format(
         numbers=textwrap.fill(numbers, 112, break_on_hyphens=False, break_long_words=False),
         example="\n".join(lines),
-        batch=", ".join(f'"{name}": {name}' for name in ("target", *facts.extra())),
+        batch=", ".join(f'"{name}": {name}' for name in ("target", *_asked(facts))),
     )
 
 
@@ -167,7 +177,7 @@ def _example(facts: LossFacts, classes: int, rows: int, columns: int) -> list[fl
     batch = {"target": target, "features": torch.arange(2.0 * rows).cos().reshape(rows, 2)}
     if facts.groups:
         batch["group"] = torch.eye(facts.groups, dtype=torch.float64)[order // 2 % facts.groups]
-    pieces = pieces_of(facts.spec, known, Sizes(classes, sensitive(facts.groups)), facts.kind.task.offer)
+    pieces = pieces_of(facts.spec, known, _sizes(facts, classes), facts.kind.task.offer)
     made = Objective(pieces, batch, classes=classes, rounds=10)
     made(scores)  # twice, for what a loss remembers
     return [float(number) for number in np.ravel(made(scores))]
@@ -175,7 +185,8 @@ def _example(facts: LossFacts, classes: int, rows: int, columns: int) -> list[fl
 
 def _docstring(facts: LossFacts, library: str) -> str:
     short = "lgb" if library == "lightgbm" else "xgb"
-    own = f"TreeObjective({', '.join(f'{name}={name}' for name in facts.extra())})" if facts.extra() else "fobj"
+    asked = ", ".join(f"{name}={name}" for name in _asked(facts))
+    own = f"TreeObjective({asked})" if asked else "fobj"
     names = ", ".join(sorted(["PARAMETERS", "ROUNDS", own.partition("(")[0], "initial_scores"]))
     use = textwrap.dedent(USE[library]).replace("fobj", own)
     lines = [

@@ -137,10 +137,10 @@ class LossFacts:
         """Whether something in the loss changes with training progress."""
         return "progress" in self.spec.reads
 
-    def module(self, reduction: TermReduction = "mean") -> ComposedLoss:
+    def module(self, reduction: TermReduction = "mean", rows: int = ROWS) -> ComposedLoss:
         """The searched loss itself: the class prior and the zero as buffers, the learned scalars as they were found."""
         prior = None if self.class_prior is None else torch.tensor(self.class_prior, dtype=torch.float32)
-        sizes: dict[str, Any] = {"groups": self.groups, "classes": self.classes, "rows": ROWS}
+        sizes: dict[str, Any] = {"groups": self.groups, "classes": self.classes, "rows": rows}
         offer = self.kind.task.offer
         loss = ComposedLoss(self.spec, prior, zero=self.zero, reduction=reduction, offer=offer, **sizes)
         loss.set_learned(self.learned)
@@ -161,6 +161,10 @@ class LossFacts:
     def knows_rows(self) -> bool:
         """Whether it keeps something for each training row."""
         return any(kept.state.by_row for kept in self.kept())
+
+    def is_by_row(self, place: int | None, name: str) -> bool:
+        """Whether a state of this part is kept for each training row."""
+        return any((own.place, own.name) == (place, name) and own.state.by_row for own in self.kept())
 
     def attributes(self) -> dict[tuple[int | None, str], str]:
         """The attribute of every state in the exported class, by its part's number (None: the balance) and its name.

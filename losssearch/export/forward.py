@@ -17,7 +17,7 @@ WIDTH = 120
 _EXTRA = {
     "group": "``group``: ids of the sensitive groups [batch], or memberships [batch, groups], float.",
     "features": "``features`` [batch, ...]: what tells how alike two samples are, as the model reads it.",
-    "index": "``index`` [batch]: the numbers of the samples among the training rows, from 0.",
+    "index": "``index`` [batch]: the numbers of the samples among the training rows, from 0; each once in a batch.",
 }
 
 
@@ -54,10 +54,14 @@ def forward_body(facts: LossFacts) -> list[str]:
         body.append(f"return {' + '.join(names)}")
     else:
         body += _balanced(facts, names)
-    given = ["self", "output: Tensor", "target: Tensor", *(f"{name}: Tensor" for name in facts.extra()), "*"]
+    given = ["self", "output: Tensor", "target: Tensor", *(_parameter(name) for name in facts.extra()), "*"]
     given += ["weight: Tensor | None = None", "reduction: str | None = None"]
     given += ["progress: float | Tensor | None = None"] * facts.scheduled
     return broken("forward", given, "Tensor") + [f"        {line}" if line else "" for line in body]
+
+
+def _parameter(name: str) -> str:
+    return "index: Tensor | None = None" if name == "index" else f"{name}: Tensor"
 
 
 def _at_once(facts: LossFacts) -> list[str]:
@@ -114,6 +118,9 @@ def _inputs(facts: LossFacts) -> list[str]:
     lines += _group(facts)
     if "distance" in reads:
         lines.append("distance = pairwise_distance(features.flatten(1)).to(output.dtype)")
+    if facts.knows_rows:
+        by_row = next(name for (place, own), name in facts.attributes().items() if facts.is_by_row(place, own))
+        lines.append(f"index = row_numbers(index, len(self.{by_row}), output)")
     if facts.scheduled:
         lines.append("progress = self.progress if progress is None else progress")
         lines.append(
@@ -176,7 +183,7 @@ class Held:
     def _read(self, kept: Kept, attribute: str) -> str:
         if kept.state.optimised:
             return f"ascending(self.{attribute})" if kept.state.moved_by == "ascent" else f"self.{attribute}"
-        return f"self.{attribute}{'[index]' if kept.state.by_row else ''}.to(output.dtype)"
+        return f"self.{attribute}{'.index_select(0, index)' if kept.state.by_row else ''}.to(output.dtype)"
 
     def follow(self, states: Iterable[str], arguments: list[str]) -> list[str]:
         """Lines that move those states which an update moves, given what their owner's function takes."""
@@ -190,8 +197,8 @@ class Held:
             lines += [f"        {line}" for line in call]
         for kept, name in moved:
             value = f"next_{name}.to(self.{name}.dtype)"
-            value = f"self.{name}.index_put((index,), {value})" if kept.state.by_row else value
-            lines.append(f"    self.{name} = {value}")
+            by_row = kept.state.by_row
+            lines.append(f"    self.{name}.index_copy_(0, index, {value})" if by_row else f"    self.{name} = {value}")
         return lines
 
 

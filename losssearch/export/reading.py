@@ -15,7 +15,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from losssearch.errors import DataError, SpecError, shown
-from losssearch.export.facts import STATE, LossFacts
+from losssearch.export.facts import ROWS, STATE, LossFacts
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.domains import MOST_MEMORY
 from losssearch.losses.spec import LossSpec
@@ -32,12 +32,14 @@ LARGEST_WEIGHTS = 4 * MOST_MEMORY + (1 << 20)
 """Bytes: all numbers that a loss may learn, and their names."""
 
 
-def load_loss(path: Path | str, *, reduction: TermReduction = "mean") -> ComposedLoss:
+def load_loss(path: Path | str, *, reduction: TermReduction = "mean", rows: int = ROWS) -> ComposedLoss:
     """Load an exported loss as a module, with its learned parameters. Nothing is executed or unpickled.
 
     Args:
         path: the bundle's folder, or its ``loss.json``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"`` over samples.
+        rows: how many training rows your data has, for a loss that keeps something for each of them; it is then called
+            with ``index=``, the numbers of the samples among them.
 
     Returns:
         The loss, called as ``loss(output, target, weight=…, progress=…)``. It takes logits ``[N]`` or ``[N, classes]``
@@ -58,7 +60,7 @@ def load_loss(path: Path | str, *, reduction: TermReduction = "mean") -> Compose
         >>> loss(torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), torch.tensor([0, 0]))
         tensor([0.0109, 0.9635])
     """
-    return read_bundle(path).module(reduction)
+    return read_bundle(path).module(reduction, rows)
 
 
 def read_bundle(path: Path | str) -> LossFacts:

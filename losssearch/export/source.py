@@ -15,7 +15,7 @@ from losssearch.export.forward import WIDTH, broken, called_records, checked, fo
 from losssearch.export.reading import WEIGHTS_FILE
 from losssearch.export.stored import stored
 from losssearch.export.usage import usage_lines
-from losssearch.losses.arriving import class_labels
+from losssearch.losses.arriving import class_labels, row_numbers
 from losssearch.losses.direct import direct_of
 from losssearch.losses.inputs import pairwise_distance
 from losssearch.losses.kept import Kept
@@ -47,6 +47,7 @@ def loss_source(facts: LossFacts) -> str:
         sample_weights: all(part.term.takes_weights for part in parts),
         checked_reduction: True,
         class_labels: facts.reads_labels,
+        row_numbers: facts.knows_rows,
         weighted_mean: not facts.spec.batch_level,
     }
     functions += [(function.__module__, function.__name__) for function, taken in needed.items() if taken]

@@ -15,6 +15,13 @@ def usage_lines(spec: LossSpec) -> list[str]:
     if "progress" in spec.reads:
         lines.append("loss.set_progress(epoch / epochs)  # at the start of every epoch: its weights follow a schedule")
     more = ", group" * ("group" in spec.reads) + ", features" * ("distance" in spec.reads)
-    more += ", index" * any(state.by_row for part in spec.parts for state in part_states(part).values())
-    lines.append(f"loss(model(features), target{more}).backward()")
-    return lines
+    if not any(state.by_row for part in spec.parts for state in part_states(part).values()):
+        return [*lines, f"loss(model(features), target{more}).backward()"]
+    lines[lines.index("loss = Loss()")] = "loss = Loss(rows=len(dataset))  # it keeps something for each training row"
+    return [
+        *lines,
+        f"for features, target{', group' * ('group' in spec.reads)}, index in loader:  # item i of dataset ends with i",
+        "    optimizer.zero_grad()",
+        f"    loss(model(features), target{more}, index=index).backward()",
+        "    optimizer.step()",
+    ]

@@ -21,6 +21,32 @@ def bounds(values: Tensor) -> tuple[float, float] | None:
         return None
 
 
+def row_numbers(index: Tensor | None, rows: int, output: Tensor) -> Tensor:
+    """The numbers of a batch's samples among ``rows`` training rows [batch], int64, each at most once.
+
+    Raises `ValueError` for anything else, as far as values can be read.
+    """
+    if index is None:
+        raise ValueError("this loss keeps something for each training row: give the numbers of the samples, index=")
+    if index.shape != output.shape[:1] or index.is_floating_point() or index.dtype == torch.bool:
+        raise ValueError(
+            f"index must hold one whole number for each of the {output.shape[0]} samples, got {index.dtype} "
+            f"{list(index.shape)}"
+        )
+    index = index.long()
+    found = bounds(index)
+    if found is None:
+        return index
+    if found[0] < 0:
+        raise ValueError(f"index counts the training rows from 0, got {found[0]}")
+    if found[1] >= rows:
+        raise ValueError(f"index must be below the number of training rows, rows={rows}; got {found[1]}")
+    counted = torch.bincount(index)
+    if int(counted.max()) > 1:
+        raise ValueError(f"index must hold each training row once in a batch, got row {int(counted.argmax())} again")
+    return index
+
+
 def marked(output: Tensor, valid: Tensor) -> Tensor:
     """``output``, NaN for the samples that are not ``valid`` [batch], and so is their gradient."""
     mark = torch.where(valid, 1.0, torch.nan).to(output.dtype)

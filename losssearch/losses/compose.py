@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from losssearch.data.batch import Sizes, sensitive
 from losssearch.errors import SpecError
-from losssearch.losses.arriving import class_labels
+from losssearch.losses.arriving import class_labels, row_numbers
 from losssearch.losses.balancing import balance_numbers, balanced, next_balance
 from losssearch.losses.domains import CLASSES, GROUPS, MOST_MEMORY
 from losssearch.losses.inputs import offer_of, require_two_classes
@@ -83,7 +83,9 @@ class ComposedLoss(nn.Module):
         classes = CLASSES.check("classes", classes)
         known = replace(sizes, classes=classes, sensitive=sensitive(groups), rows=rows or sizes.rows)
         self._sizes = offer.sized(known)
-        self._keep(list(kept_states(spec, self._sizes)), seed)
+        kept = list(kept_states(spec, self._sizes))
+        self._by_row = any(own.state.by_row for own in kept)
+        self._keep(kept, seed)
 
     def _keep(self, kept: list[Kept], seed: int) -> None:
         """Register what the parts and the balance keep: parameters what is learned, buffers all else."""
@@ -163,6 +165,8 @@ class ComposedLoss(nn.Module):
         """
         reduced = self.reduction if reduction is None else self._checked(reduction)
         output, target, weight = self._arrived(output, target, weight)
+        if self._by_row:
+            index = self._row_numbers(index, output)
         done = _UNREAD
         if "progress" in self._reads:
             done = progress.to(output) if isinstance(progress, Tensor) else output.new_full((), progress)
@@ -215,17 +219,21 @@ class ComposedLoss(nn.Module):
                 continue
             value = self.get_buffer(own.buffer)
             if own.state.by_row:
-                value = value[own.rows(index)]
+                assert index is not None  # noqa: S101  (checked where the batch arrives)
+                value = value.index_select(0, index)
             found[own.name] = value.to(like.dtype)
         return found
 
     def _follow(self, place: int | None, after: Mapping[str, Tensor], index: Tensor | None) -> None:
-        # In place it would change what the backward pass still reads.
         for own in self._kept[place]:
             if own.name in after:
                 old = self.get_buffer(own.buffer)
                 value = after[own.name].detach().to(old.dtype)
-                setattr(self, own.buffer, old.index_put((own.rows(index),), value) if own.state.by_row else value)
+                if own.state.by_row:  # the backward pass reads a copy of the rows
+                    assert index is not None  # noqa: S101  (checked where the batch arrives)
+                    old.index_copy_(0, index, value)
+                else:  # in place it would change what the backward pass still reads
+                    setattr(self, own.buffer, value)
 
     def _numbers_like(self, output: Tensor) -> Sequence[Tensor]:
         """What the terms compute with, of the type of ``output``."""
@@ -237,6 +245,12 @@ class ComposedLoss(nn.Module):
     def _checked(self, reduction: str) -> str:
         try:
             return checked_reduction(reduction, self.spec.batch_level)
+        except ValueError as error:
+            raise SpecError(str(error)) from None
+
+    def _row_numbers(self, index: Tensor | None, output: Tensor) -> Tensor:
+        try:
+            return row_numbers(index, self._sizes.rows, output)
         except ValueError as error:
             raise SpecError(str(error)) from None
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from torch import Tensor
 
-from losssearch.errors import SpecError
 from losssearch.losses.part import part_choices, part_states
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.state import Dimensions, State
@@ -46,11 +45,9 @@ class Kept:
         """Of the whole tensor, without the axis of rows."""
         return self.state.size(self.dimensions)
 
-    def rows(self, index: Tensor | None) -> Tensor:
-        """The numbers of the samples; raises `SpecError` without them, where there is one for each training row."""
-        if index is None:
-            raise SpecError(f"{self.name} is kept for each training row: give the numbers of the samples, index=")
-        return index
+    def first(self, seed: int = 0) -> Tensor:
+        """The initial value of one row, where there is one per row; see `State.first`."""
+        return self.state.first(self.dimensions, self.key, seed)
 
     def start(self, seed: int = 0) -> Tensor:
         """The initial value; see `State.start`."""

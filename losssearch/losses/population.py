@@ -17,6 +17,7 @@ from torch import Tensor
 from losssearch.data.batch import Sizes
 from losssearch.errors import SpecError
 from losssearch.losses.balancing import balance_kind
+from losssearch.losses.carried import Carried
 from losssearch.losses.inputs import STANDARD
 from losssearch.losses.kept import Kept, kept_states
 from losssearch.losses.offer import Offer
@@ -26,7 +27,6 @@ from losssearch.losses.population_kinds import (
     Entry,
     Kind,
     balancing_of,
-    carried_states,
     kind_of,
     moved,
 )
@@ -36,10 +36,6 @@ from losssearch.losses.tape import Tape
 
 if TYPE_CHECKING:
     from losssearch.data.batch import Batch
-
-
-_GIVEN = ("weight", "index")
-"""Fields of a batch that no term reads by name."""
 
 
 class PopulationLoss:
@@ -80,8 +76,7 @@ class PopulationLoss:
                 key = balance_kind(spec.balance, len(spec.parts))
                 balances.setdefault(key, []).append(_entry(member, spec, None, kept, columns))
         self._parts, self._balances = list(parts.values()), list(balances.values())
-        self._carried = carried_states([*self._parts, *self._balances])
-        self._by_row = any(kept.state.by_row for own in self._parts for kept in own[0].states)
+        self._carried = Carried([*self._parts, *self._balances], self.device)
         self.initial = self.start_learned([0])[0]
         self._groups: dict[int, tuple[list[Kind], list[Balancing]]] = {}
         self._tapes: dict[tuple[tuple[str, ...], tuple[str, ...]], Tape] = {}
@@ -109,37 +104,20 @@ class PopulationLoss:
 
     def start(self, seeds: Sequence[int]) -> States:
         """What the losses carry, as it is before the first batch of the replicas with these seeds."""
-        found = []
-        for entries, name in self._carried:
-            drawn = [torch.stack([_named(entry, name).start(seed) for entry in entries]) for seed in seeds]
-            found.append(torch.stack(drawn).to(self.device))
-        return tuple(found)
+        return self._carried.start(seeds)
 
     def apart(self, states: States, first: int = 0) -> dict[tuple[int, str], Tensor]:
         """What each member carries, ``[R, ...]``, by the member's number from ``first`` on and the state's name."""
-        return {
-            (first + entry.member, _named(entry, name).key): own[:, place]
-            for own, (entries, name) in zip(states, self._carried, strict=True)
-            for place, entry in enumerate(entries)
-        }
+        return self._carried.apart(states, first)
 
     def found(self, states: States, first: int = 0) -> dict[tuple[int, str], Tensor]:
         """Those of `apart` that are handed over at the end of a training."""
-        names = {
-            (first + entry.member, kept.key)
-            for entries in (*self._parts, *self._balances)
-            for entry in entries
-            for kept in entry.states
-            if kept.state.handed_over
-        }
+        names = self._carried.handed_over(first)
         return {key: value for key, value in self.apart(states, first).items() if key in names} if names else {}
 
     def together(self, states: Mapping[tuple[int, str], Tensor], first: int = 0) -> States:
         """The inverse of `apart`."""
-        return tuple(
-            torch.stack([states[first + entry.member, _named(entry, name).key] for entry in entries], dim=1)
-            for entries, name in self._carried
-        )
+        return self._carried.together(states, first)
 
     def slopes(
         self,
@@ -153,16 +131,16 @@ class PopulationLoss:
     ) -> tuple[Tensor, Tensor, States]:
         """What a training step needs of one mini-batch: gradients of each loss by its outputs and by what it learns.
 
-        The third is what the losses carry to the next batch. Takes what the call takes; recorded at the first batch,
-        repeated at the next. Not to be written in.
+        The third is what `carried` takes. Takes what the call takes; recorded at the first batch, repeated at the next.
+        Not to be written in.
         """
         done = scalar(progress, outputs)
-        kept = self.start([0] * len(outputs)) if states is None else states
-        fields = tuple(name for name in (*self._reading.fields, *_GIVEN) if name in batch)
+        kept = self._carried.seen(outputs, batch, states)
+        fields = tuple(name for name in (*self._reading.fields, "weight") if name in batch)
         known = tuple(name for name in self._reading.facts if name in facts)
         tape = self._tapes.setdefault((fields, known), Tape())
         read = (*(batch[name] for name in fields), *(facts[name] for name in known))
-        evaluate = partial(self._slopes, fields, known)
+        evaluate = partial(self._slopes, fields, known, len(kept))
         by_outputs, by_learned, *after = tape(evaluate, outputs, learned, done, *kept, *read)
         return by_outputs, by_learned, tuple(after)
 
@@ -170,18 +148,19 @@ class PopulationLoss:
         self,
         fields: tuple[str, ...],
         known: tuple[str, ...],
+        carried: int,
         outputs: Tensor,
         learned: Tensor,
         progress: Tensor,
         *given: Tensor,
     ) -> tuple[Tensor, ...]:
         outputs, learned = outputs.detach().requires_grad_(), learned.detach().requires_grad_()
-        states, read = given[: len(self._carried)], given[len(self._carried) :]
+        states, read = given[:carried], given[carried:]
         batch = dict(zip(fields, read, strict=False))
         facts = dict(zip(known, read[len(fields) :], strict=True))
         with torch.enable_grad():
-            total = self(outputs, batch, facts, learned, progress, states=states).sum()
-        after = self.next_states(outputs, batch, facts, learned, progress, states)
+            total = self._losses(outputs, batch, facts, learned, progress, states).sum()
+        after = self._after(outputs, batch, facts, learned, progress, states)
         # The gradient of the sum with respect to each loss is one, so a member that is not finite spoils no other.
         slope, by_learned = torch.autograd.grad(total, (outputs, learned), materialize_grads=True)
         return slope, by_learned, *after
@@ -205,6 +184,18 @@ class PopulationLoss:
         A ``weight`` in the batch: a sample counts as often as its weight says, so a whole one is as many equal rows: a
         mean is ``Σ w ℓ / Σ w``, and a batch-level term weighs its sums. A batch of weights 0 has loss 0.
         """
+        seen = self._carried.seen(outputs, batch, states)
+        return self._losses(outputs, batch, facts, learned, progress, seen)
+
+    def _losses(
+        self,
+        outputs: Tensor,
+        batch: Batch,
+        facts: Batch,
+        learned: Tensor,
+        progress: float | Tensor,
+        states: States,
+    ) -> Tensor:
         shape = outputs.shape[:2]
         step = self._step(outputs, batch, facts, learned, progress, states)
         kinds, balances = self._of(shape[0])
@@ -219,7 +210,6 @@ class PopulationLoss:
             total = total.index_add(0, own.members.rows, own.evaluate(*step.balanced(own, table)))
         return total.view(shape)
 
-    @torch.no_grad()
     def next_states(
         self,
         outputs: Tensor,
@@ -230,6 +220,27 @@ class PopulationLoss:
         states: States,
     ) -> States:
         """What the losses carry after this mini-batch; takes what the call takes."""
+        seen = self._carried.seen(outputs, batch, states)
+        after = self._after(outputs, batch, facts, learned, progress, seen)
+        return self._carried.after(self._carried.copied(states), after, batch)
+
+    def carried(self, states: States, after: States, batch: Batch) -> States:
+        """What the losses carry after a batch, of ``states`` before it and the third that `slopes` gave.
+
+        What is kept for each training row is written in.
+        """
+        return self._carried.after(states, after, batch)
+
+    @torch.no_grad()
+    def _after(
+        self,
+        outputs: Tensor,
+        batch: Batch,
+        facts: Batch,
+        learned: Tensor,
+        progress: float | Tensor,
+        states: States,
+    ) -> States:
         if not states:
             return states
         step, after = self._step(outputs, batch, facts, learned, progress, states), list(states)
@@ -237,12 +248,12 @@ class PopulationLoss:
         table = self._table(step)
         for kind in kinds:
             if kind.members.carried:
-                kind.members.kept(kind.follow(*step.given(kind)), after, step.index)
+                kind.members.kept(kind.follow(*step.given(kind)), after)
             if not kind.summed:
                 table = table.index_put((kind.members.rows, kind.members.places), step.values(kind))
         for own in balances:
             if own.members.carried:
-                own.members.kept(own.follow(*step.balanced(own, table)), after, None)
+                own.members.kept(own.follow(*step.balanced(own, table)), after)
         return tuple(after)
 
     def _step(
@@ -252,13 +263,10 @@ class PopulationLoss:
         facts: Batch,
         learned: Tensor,
         progress: float | Tensor,
-        states: States | None,
+        states: States,
     ) -> Step:
         if "weight" in batch:
             self.check_weights()
-        if self._by_row and "index" not in batch:
-            raise SpecError("a term of these losses keeps a state for each training row: rows need their numbers")
-        kept = self.start([0] * len(outputs)) if states is None else states
         shared = self._reading.shared(batch, self.sizes, row_axis=1)
         return Step(
             outputs.flatten(0, 1),
@@ -266,8 +274,7 @@ class PopulationLoss:
             facts,
             learned.flatten(0, 1),
             scalar(progress, outputs),
-            kept,
-            batch.get("index"),
+            states,
         )
 
     def _table(self, step: Step) -> Tensor:
@@ -309,7 +316,3 @@ def _columns(learned: Sequence[Kept]) -> dict[str, int]:
 def _entry(member: int, spec: LossSpec, place: int | None, kept: Sequence[Kept], columns: Mapping[str, int]) -> Entry:
     own = tuple(one for one in kept if one.place == place)
     return Entry(member, spec, place, own, {one.name: columns[one.key] for one in own if one.key in columns})
-
-
-def _named(entry: Entry, name: str) -> Kept:
-    return next(kept for kept in entry.states if kept.name == name)

@@ -57,8 +57,8 @@ class Members:
     """Name to the columns of each entry in what its member learns, [entries] or [entries, size], and the shape."""
     frozen: dict[str, Tensor]
     """Name to what never changes, of the declared shape."""
-    carried: tuple[tuple[int, str, bool], ...]
-    """Place among the population's states, name, and whether there is one for each training row."""
+    carried: tuple[tuple[int, str], ...]
+    """Place among the population's states, and name."""
 
     def tensors(self) -> list[Tensor]:
         """All of them, in a fixed order."""
@@ -85,7 +85,7 @@ class Members:
             frozen={name: next(tensors) for name in self.frozen},
         )
 
-    def states(self, learned: Tensor, carried: Sequence[Tensor], index: Tensor | None) -> dict[str, Tensor]:
+    def states(self, learned: Tensor, carried: Sequence[Tensor]) -> dict[str, Tensor]:
         """What each entry keeps, [entries, ...]: of all that its member learns [R·K, L] and of what is carried."""
         found: dict[str, Tensor] = {}
         for name, (columns, shape) in self.learned.items():
@@ -94,26 +94,15 @@ class Members:
             found[name] = own if scalar else own.unflatten(-1, shape)
         for name, value in self.frozen.items():
             found[name] = value.to(learned.dtype).expand(len(self.rows), *value.shape)
-        for place, name, by_row in self.carried:
-            own = carried[place].flatten(0, 1)
-            if by_row:
-                assert index is not None  # noqa: S101  (checked where the batch arrives)
-                own = own[self._entries(own), index.index_select(0, self.replicas)]
-            found[name] = own.to(learned.dtype)
+        for place, name in self.carried:
+            found[name] = carried[place].flatten(0, 1).to(learned.dtype)
         return found
 
-    def kept(self, after: Mapping[str, Tensor], carried: list[Tensor], index: Tensor | None) -> None:
+    def kept(self, after: Mapping[str, Tensor], carried: list[Tensor]) -> None:
         """Put the next values of what the entries carry, [entries, ...], in the place of the old."""
-        for place, name, by_row in self.carried:
-            old, new = carried[place], after[name].to(carried[place].dtype)
-            if by_row:
-                assert index is not None  # noqa: S101  (checked where the batch arrives)
-                rows, flat = index.index_select(0, self.replicas), old.flatten(0, 1)
-                new = flat.index_put((self._entries(flat), rows), new)
-            carried[place] = new.view_as(old)
-
-    def _entries(self, flat: Tensor) -> Tensor:
-        return torch.arange(len(flat), device=flat.device)[:, None]
+        for place, name in self.carried:
+            old = carried[place]
+            carried[place] = after[name].to(old.dtype).view_as(old)
 
 
 @dataclass(frozen=True)
@@ -192,7 +181,7 @@ def members_of(
         numbers={name: torch.tensor([own[name] for own in numbers]).repeat(replicas) for name in numbers[0]},
         learned=learned,
         frozen={kept.name: kept.start() for kept in states if kept.state.moved_by == "frozen"},
-        carried=tuple((first + place, kept.name, kept.state.by_row) for place, kept in enumerate(moving)),
+        carried=tuple((first + place, kept.name) for place, kept in enumerate(moving)),
     )
 
 

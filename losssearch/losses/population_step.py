@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 States: TypeAlias = tuple[Tensor, ...]
 """What the losses of a population carry from batch to batch: one tensor ``[R, entries, ...]`` for each state of each
-kind of part or balance, with an entry for each of the kind's own members."""
+kind of part or balance, with an entry for each of the kind's own members. What is kept for each training row is
+``[R, entries, N, ...]``; as a batch sees it, it is of the rows of the batch alone."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,6 @@ class Step:
     learned: Tensor
     progress: Tensor
     states: States
-    index: Tensor | None
 
     def given(self, kind: Kind) -> tuple[Any, ...]:
         """What a kind's functions take."""
@@ -51,7 +51,7 @@ class Step:
 
     def _kept(self, members: Members) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         numbers = {name: value.to(self.outputs.dtype) for name, value in members.numbers.items()}
-        return numbers, members.states(self.learned, self.states, self.index)
+        return numbers, members.states(self.learned, self.states)
 
 
 def scalar(value: float | Tensor, like: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ from losssearch.losses import (  # noqa: F401  (fills the registries)
     adaptive,
     balances,
     fairness,
+    noise,
     primitives,
     reductions,
     schedules,

@@ -147,12 +147,18 @@ class State:
         Raises:
             SpecError: where the value has another shape, or there is one per row and the rows are not known.
         """
-        shape = self.size(dimensions)
-        if self.by_row and not dimensions.rows:
+        if not self.by_row:
+            return self.first(dimensions, name, seed)
+        if not dimensions.rows:
             raise SpecError(f"{name} is kept for each training row: give their number, rows=")
-        whole = (dimensions.rows, *shape) if self.by_row else shape
+        first = self.first(dimensions, name, seed)
+        return first.expand(dimensions.rows, *first.shape).clone()
+
+    def first(self, dimensions: Dimensions, name: str, seed: int = 0) -> Tensor:
+        """The initial value, float32, of the declared shape: of each row, where there is one per row."""
+        shape = self.size(dimensions)
         if isinstance(self.init, float):
-            return torch.full(whole, self.init)
+            return torch.full(shape, self.init)
         if isinstance(self.init, _Array):
             value = self.init.tensor
         else:
@@ -161,7 +167,7 @@ class State:
             value = self.init(shape, generator).detach().to(torch.float32)
         if tuple(value.shape) != shape:
             raise SpecError(f"the initial value of {name} must have the shape {list(shape)}, got {list(value.shape)}")
-        return value.expand(whole).clone()
+        return value.clone()
 
 
 def Learned(initial: float = 0.0) -> State:  # noqa: N802  (stands among the domains, which are classes)

@@ -137,7 +137,8 @@ class Members:
             self._make_room()
             for name, value in before.items():  # nothing else has changed before the optimiser moves
                 self.buffers[name].copy_(value)
-        self._states = after
+        took = zip(self._slices, self._states, after, strict=True)
+        self._states = [one.loss.carried(own, new, batch) for one, own, new in took]
         self.optimiser.step(self._gradient, factor)
 
     @torch.no_grad()

@@ -29,7 +29,7 @@ from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.weighting import Weighting
 from losssearch.tasks import TASKS
 
-REPLICAS, BATCH, CLASSES, GROUPS = 2, 14, 4, 3
+REPLICAS, BATCH, ROWS, CLASSES, GROUPS = 2, 14, 20, 4, 3
 PROGRESS = 0.3
 WIDTH = {"binary": 1, "multiclass": CLASSES, "regression": 1}
 
@@ -71,6 +71,7 @@ def inputs(task: str, population: PopulationLoss, source: torch.Generator) -> In
             "target": labels if classes else number,
             "group": torch.randint(GROUPS, (REPLICAS, BATCH), generator=source),
             "features": torch.randn(REPLICAS, BATCH, 2, generator=source, dtype=torch.float64),
+            "index": torch.stack([torch.randperm(ROWS, generator=source)[:BATCH] for _ in range(REPLICAS)]),
         },
         facts={
             "class_prior": prior / prior.sum(-1, keepdim=True),
@@ -101,7 +102,7 @@ def alone(
     spec: LossSpec, given: Inputs, r: int, k: int, progress: float = PROGRESS, offer: Offer = STANDARD
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Value and gradients of one member of one replica, by a module of its own."""
-    loss = ComposedLoss(spec, groups=GROUPS, classes=classes_of(given), offer=offer).double()
+    loss = ComposedLoss(spec, groups=GROUPS, classes=classes_of(given), offer=offer, rows=ROWS).double()
     names = [kept.key for kept in learned_of(spec)]
     assert set(names) == set(loss.learned)
     parameters = [loss.learned[name] for name in names]
@@ -124,7 +125,7 @@ def classes_of(given: Inputs) -> int:
 
 
 def population_of(task: str, specs: Sequence[LossSpec]) -> PopulationLoss:
-    sizes = Sizes(CLASSES if task == "multiclass" else 2, Groups(GROUPS))
+    sizes = Sizes(CLASSES if task == "multiclass" else 2, Groups(GROUPS), rows=ROWS)
     return PopulationLoss(specs, sizes=sizes, offer=TASKS[task].offer)
 
 
@@ -277,7 +278,8 @@ def test_weights_are_those_of_the_composed_loss(task: str, seed: int) -> None:
     (slopes,) = torch.autograd.grad(values.sum(), given.outputs)
     for k, spec in enumerate(specs):
         for r in range(REPLICAS):
-            loss = ComposedLoss(spec, groups=GROUPS, classes=classes_of(given), offer=population.offer).double()
+            sizes = {"groups": GROUPS, "classes": classes_of(given), "rows": ROWS}
+            loss = ComposedLoss(spec, offer=population.offer, **sizes).double()
             scalars = [kept.key for kept in learned_of(spec)]
             with torch.no_grad():
                 for column, name in enumerate(scalars):

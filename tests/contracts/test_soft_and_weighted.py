@@ -44,6 +44,7 @@ def check_weights(facts: LossFacts) -> None:
         found = value_and_slope(composed, output, target, weight=weight.double(), **beside)
         alike = value_and_slope(exported, output, target, weight=weight.double(), **beside)
         more = {name: value[rows] for name, value in beside.items()}
+        more |= {"index": torch.arange(len(rows))} if "index" in more else {}  # a repeated row is a row of its own
         value, slope = value_and_slope(repeated, output[rows], target[rows], **more)
         torch.testing.assert_close(found[0], value, rtol=1e-7, atol=1e-9)
         summed = torch.zeros_like(output).index_add(0, rows, slope)
@@ -79,7 +80,7 @@ def check_probabilities(facts: LossFacts) -> None:
         part.is_mean and "labels" in part.term.reads and "group" not in part.term.reads for part in facts.spec.parts
     ):
         rows = [
-            value_and_slope(composed, output, torch.full((BATCH,), c), weight=shares[:, c], **beside)
+            value_and_slope(modules(facts)[0], output, torch.full((BATCH,), c), weight=shares[:, c], **beside)
             for c in range(facts.classes)
         ]
         total = shares.sum(0) / BATCH

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.func import vmap
+from torch.overrides import TorchFunctionMode
 
 from losssearch.losses import LossTerm, terms
 from losssearch.losses.domains import Choice
@@ -58,10 +60,10 @@ def distance(features: Tensor) -> Tensor:
     return (features[:, None] - features).square().mean(-1).sqrt()
 
 
-def carried(term: LossTerm, classes: int) -> Values:
-    """What the term keeps in addition to what it learns, as it starts at its default choices."""
+def carried(term: LossTerm, classes: int, rows: int = 12) -> Values:
+    """What the term keeps in addition to what it learns, as it starts at its default choices; of ``rows`` samples."""
     choices = {name: value for name, value in term.defaults.items() if isinstance(value, str)}
-    dimensions = Dimensions(classes, GROUPS, choices=choices)
+    dimensions = Dimensions(classes, GROUPS, rows, choices=choices)
     return {k: s.start(dimensions, k) for k, s in term.states.items() if k not in term.learned}
 
 
@@ -74,7 +76,7 @@ def remembering(term: LossTerm, source: torch.Generator) -> Values:
 def evaluate(term: LossTerm, tensors: list[Tensor], hyper: Values) -> Tensor:
     """The term at ``hyper``, with what it carries as it starts where that is not given."""
     output = tensors[output_index(term)]
-    kept = carried(term, output.shape[-1] if BY_CLASS & set(term.reads) else 2)
+    kept = carried(term, output.shape[-1] if BY_CLASS & set(term.reads) else 2, len(output))
     return term(*tensors, **{k: v.to(output) for k, v in kept.items()} | hyper)  # type: ignore[union-attr]
 
 
@@ -140,6 +142,23 @@ def extremes(term: LossTerm) -> list[Tensor]:
     return [made[name] for name in term.reads]
 
 
+class Detached(TorchFunctionMode):
+    """Has what is detached be what it was at the first evaluation: a constant, as far as a derivative goes."""
+
+    def __init__(self, constants: list[Tensor]) -> None:
+        super().__init__()
+        self.constants, self.first, self.count = constants, not constants, 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is not Tensor.detach:
+            return result
+        if self.first:
+            self.constants.append(result.clone())
+        self.count += 1
+        return self.constants[self.count - 1]
+
+
 def value_and_gradient(term: LossTerm, tensors: list[Tensor], hyper: Values) -> tuple[Tensor, list[Tensor]]:
     """The loss, and the gradient of its sum by the output and by the learned scalars."""
     at = output_index(term)
@@ -196,11 +215,17 @@ def test_first_and_second_derivatives_are_right(term: LossTerm, draw: int) -> No
     for choices in itertools.product(*every):
         named = dict(zip((k for k, d in term.domains.items() if isinstance(d, Choice)), choices, strict=True))
 
-        def loss(output: Tensor, *moved: Tensor, named: dict[str, str] = named) -> Tensor:
+        constants: list[Tensor] = []
+
+        def loss(
+            output: Tensor, *moved: Tensor, named: dict[str, str] = named, constants: list[Tensor] = constants
+        ) -> Tensor:
             given = [output if i == at else t for i, t in enumerate(tensors)]
-            return evaluate(term, given, {**dict(zip(numbers, moved, strict=True)), **named})
+            with Detached(constants):
+                return evaluate(term, given, {**dict(zip(numbers, moved, strict=True)), **named})
 
         points = [t.clone().requires_grad_() for t in (tensors[at], *(drawn[k] for k in numbers))]
+        loss(*points)
         assert torch.autograd.gradcheck(loss, points)
         assert torch.autograd.gradgradcheck(loss, points)
 
@@ -319,7 +344,7 @@ def test_learned_scalars_get_a_gradient(term: LossTerm) -> None:
 def test_the_record_is_complete(term: LossTerm) -> None:
     assert terms[term.name] is term
     assert term.function.__module__ in (
-        f"losssearch.losses.{kind}.{term.family}" for kind in ("primitives", "adaptive", "fairness")
+        f"losssearch.losses.{kind}.{term.family}" for kind in ("primitives", "adaptive", "fairness", "noise")
     )
     assert len(term.summary) > 20
     assert "Shapes:" in term.function.__doc__

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from losssearch.losses import terms
+from losssearch.losses.state import Dimensions
 
 Hyper = dict[str, float]
 
@@ -26,7 +27,8 @@ def evaluate(name: str, hyper: Hyper, scale: float = 1.0) -> Tensor:
     }
     term = terms[name]
     numbers = {k: torch.tensor(v, dtype=torch.float64) for k, v in hyper.items()}
-    return term(*(everything[key] for key in term.reads), **numbers)
+    states = {k: s.start(Dimensions(rows=40), k).double() for k, s in term.states.items() if k not in term.learned}
+    return term(*(everything[key] for key in term.reads), **numbers, **states)
 
 
 PLAIN: tuple[str, Hyper] = ("cross_entropy", {"smoothing": 0.0})
@@ -44,6 +46,7 @@ EQUAL: list[tuple[str, Hyper, str, Hyper, float]] = [
     ("logit_adjustment", {"tau": 0.0}, *PLAIN, 1),
     ("ldam", {"max_margin": 0.0, "sharpness": 1.0}, *PLAIN, 1),
     ("tversky", {"alpha": 0.5, "beta": 0.5}, "soft_f1", {}, 1),
+    ("early_learning", {"strength": 0.0, "beta": 0.7}, *PLAIN, 1),
     ("huber", {"delta": 1e6}, "squared", {}, 0.5),
     ("huber", {"delta": 1e-9}, "absolute", {}, 1e-9),
     ("quantile", {"quantile": 0.5}, "absolute", {}, 0.5),

@@ -18,6 +18,7 @@ from sklearn import metrics
 
 from losssearch.losses import terms
 from losssearch.losses.inputs import OF_GROUPS
+from losssearch.losses.state import Dimensions
 
 Array = np.ndarray
 CLASSES, BATCH = 4, 50
@@ -40,7 +41,10 @@ def read(name: str) -> dict[str, Array]:
 
 def evaluate(name: str, given: dict[str, Array], hyper: dict[str, float | str]) -> Array:
     numbers = {k: v if isinstance(v, str) else torch.tensor(v, dtype=torch.float64) for k, v in hyper.items()}
-    return terms[name](*(torch.from_numpy(value) for value in given.values()), **numbers).numpy()
+    term, classes = terms[name], CLASSES if "logits" in given else 2
+    sizes = Dimensions(classes, rows=BATCH)
+    states = {k: s.start(sizes, k).double() for k, s in term.states.items() if k not in term.learned}
+    return term(*(torch.from_numpy(value) for value in given.values()), **numbers, **states).numpy()
 
 
 def by_torch(function: Callable[..., torch.Tensor], *arrays: Array, **options: Any) -> Array:
@@ -138,6 +142,13 @@ def barron(prediction: Array, target: Array, shape: float, log_scale: float) -> 
     return np.sqrt(((target - prediction) / scale) ** 2 + 1) - 1 + np.log(scale * 2 * np.e * special.k1(1))
 
 
+def early_learning(logits: Array, labels: Array, strength: float, beta: float) -> Array:
+    """Liu et al. 2020 at the first batch, as in the authors' code: the target is moved, then used."""
+    p = np.clip(special.softmax(logits, 1), 1e-4, 1 - 1e-4)
+    target = (1 - beta) * p / p.sum(1, keepdims=True)
+    return by_torch(F.cross_entropy, logits, labels) + strength * np.log(1 - (target * p).sum(1))
+
+
 REFERENCE: list[tuple[str, dict[str, float | str], Callable[..., Any]]] = [
     ("cross_entropy", {"smoothing": 0.0}, lambda z, y, smoothing: by_torch(F.cross_entropy, z, y)),
     (
@@ -206,6 +217,7 @@ REFERENCE: list[tuple[str, dict[str, float | str], Callable[..., Any]]] = [
     ("relative_absolute", {"power": 1.0, "floor": 0.2}, relative),
     ("relative_absolute", {"power": 0.4, "floor": 0.2}, relative),
     ("poisson", {"floor": 0.1}, quasi_poisson),
+    ("early_learning", {"strength": 3.0, "beta": 0.7}, early_learning),
     ("general_robust", {"shape": 0.0, "log_scale": 0.4}, barron),
 ]
 

@@ -64,6 +64,7 @@ def given(facts: LossFacts, seed: int = 0) -> tuple[Tensor, Tensor, dict[str, Te
         if facts.groups != 1
         else torch.randn(BATCH, generator=source, dtype=torch.float64),
         "features": torch.randn(BATCH, 3, generator=source, dtype=torch.float64),
+        "index": torch.arange(BATCH).flip(0),
     }
     return output, target, {name: made[name] for name in facts.extra()}
 

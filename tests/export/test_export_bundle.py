@@ -54,7 +54,7 @@ def test_a_bundle_round_trips(any_facts: LossFacts, tmp_path: Path) -> None:
     torch.testing.assert_close(dict(loss.state_dict()), dict(expected.state_dict()))
     output = torch.linspace(-2, 2, 12).reshape(-1, any_facts.classes if any_facts.task == "multiclass" else 1)
     target = torch.arange(output.shape[0]) % 2
-    beside = {"progress": 0.5, "group": target, "features": output}
+    beside = {"progress": 0.5, "group": target, "features": output, "index": torch.arange(len(target))}
     assert loss(output, target, **beside) == expected(output, target, **beside)
 
 

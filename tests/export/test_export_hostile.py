@@ -82,7 +82,8 @@ def test_a_falsified_bundle_gives_a_loss_that_works_or_one_error(
             classes = {2: output.reshape(8, -1)[:, 0], 3: output.reshape(8, -1)}.get(output.numel() // 8)
             assert all(bool(value.isfinite().all()) for value in loss.state_dict().values())
             if classes is not None and loss.groups in (0, 3):
-                assert loss(classes, rows, group=rows, features=output.reshape(8, -1), progress=0.5).dim() == 0
+                beside = {"group": rows, "features": output.reshape(8, -1), "index": torch.arange(8)}
+                assert loss(classes, rows, progress=0.5, **beside).dim() == 0
             compile(source, "loss.py", "exec")
             assert not {"inf", "nan", "-inf"} & set(source.replace("(", " ").replace(")", " ").split())
     assert loaded > 50

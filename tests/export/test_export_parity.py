@@ -30,7 +30,7 @@ def batch(facts: LossFacts, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 def beside(facts: LossFacts) -> dict[str, Tensor]:
     features = torch.randn(17, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    made = {"group": torch.arange(17) // 2 % 3, "features": features}
+    made = {"group": torch.arange(17) // 2 % 3, "features": features, "index": torch.arange(17).flip(0)}
     return {name: made[name] for name in facts.extra()}
 
 

@@ -289,9 +289,9 @@ def test_equals_the_term_alone(source: torch.Generator) -> None:
         named |= {"group": torch.eye(3)[ids]}
         named |= {"distance": (features[:, None] - features).square().mean(-1).sqrt()}
         choices = {key: value for key, value in term.defaults.items() if isinstance(value, str)}
-        dimensions = Dimensions(classes, 3, choices=choices)
+        dimensions = Dimensions(classes, 3, BATCH, choices=choices)
         kept = {key: state.start(dimensions, key) for key, state in term.states.items() if key not in term.learned}
         alone = term.module()(*(named[read] for read in term.reads), **kept)
-        composed = compose({"parts": [{"term": name}]}, groups=3, classes=classes, zero=-0.7)
-        found = composed(output, target, class_prior=prior, group=ids, features=features)
+        composed = compose({"parts": [{"term": name}]}, groups=3, classes=classes, zero=-0.7, rows=BATCH)
+        found = composed(output, target, class_prior=prior, group=ids, features=features, index=torch.arange(BATCH))
         torch.testing.assert_close(found, alone)

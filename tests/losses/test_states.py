@@ -100,7 +100,8 @@ def test_the_population_is_each_loss_alone(population: PopulationLoss) -> None:
     losses = {(r, k): alone(population, learned, r, k) for r in range(REPLICAS) for k in range(members)}
     for step in range(4):
         outputs, batch = drawn(source, members)
-        slopes, by_learned, states = population.slopes(outputs, batch, {}, learned, 0.2 * step, states=states)
+        slopes, by_learned, after = population.slopes(outputs, batch, {}, learned, 0.2 * step, states=states)
+        states = population.carried(states, after, batch)
         for (r, k), loss in losses.items():
             leaf = outputs[r, k].clone().requires_grad_()
             value = loss(leaf, batch["target"][r], index=batch["index"][r], progress=0.2 * step)
@@ -121,7 +122,9 @@ def test_members_keep_their_own_states_where_others_leave(population: Population
     source = torch.Generator().manual_seed(1)
     outputs, batch = drawn(source, len(SPECS))
     learned = population.start_learned([0, 1])
-    _, _, states = population.slopes(outputs, batch, {}, learned, 0.5, states=population.start([0, 1]))
+    states = population.start([0, 1])
+    _, _, after = population.slopes(outputs, batch, {}, learned, 0.5, states=states)
+    states = population.carried(states, after, batch)
     chosen = [3, 2]
     apart = population.apart(states)
     kept = {(chosen.index(k), name): value for (k, name), value in apart.items() if k in chosen}

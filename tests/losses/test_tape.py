@@ -118,7 +118,7 @@ def test_every_term_can_be_repeated(task: str) -> None:
     names = [name for name, term in terms.items() if term.fits(TASKS[task].with_groups().offers)]
     for name in names:
         loss = PopulationLoss(
-            [LossSpec((Part(name),))] * 2, sizes=Sizes(classes, Groups(GROUPS)), offer=TASKS[task].offer
+            [LossSpec((Part(name),))] * 2, sizes=Sizes(classes, Groups(GROUPS), rows=BATCH), offer=TASKS[task].offer
         )
         states, evaluate, called = loss.start([0] * REPLICAS), loss._slopes, []
 
@@ -136,6 +136,7 @@ def test_every_term_can_be_repeated(task: str) -> None:
                 "target": labels if classes else torch.randn(REPLICAS, BATCH, generator=source),
                 "group": torch.randint(GROUPS, (REPLICAS, BATCH), generator=source),
                 "features": torch.randn(REPLICAS, BATCH, 2, generator=source),
+                "index": torch.stack([torch.randperm(BATCH, generator=source) for _ in range(REPLICAS)]),
             }
             facts = {
                 "class_prior": torch.full((REPLICAS, classes), 1 / max(classes, 1)),
@@ -146,6 +147,7 @@ def test_every_term_can_be_repeated(task: str) -> None:
             leaf = outputs.clone().requires_grad_()
             (expected,) = torch.autograd.grad(loss(leaf, *given, states=states).sum(), (leaf,))
             torch.testing.assert_close(slope, expected, rtol=0, atol=0)
-            torch.testing.assert_close(after, loss.next_states(leaf, *given, states), rtol=0, atol=0)
-            states = after
+            expected = loss.next_states(leaf, *given, states)
+            states = loss.carried(states, after, batch)
+            torch.testing.assert_close(states, expected, rtol=0, atol=0)
         assert len(called) == 1, name

@@ -37,7 +37,7 @@ class Piece:
     """One part of a loss: a module called with scores and targets that gives a scalar, and how it curves.
 
     ``kind`` is ``convex``, ``bent``, ``batch`` or ``pairs``; ``reads``: what the module takes by keyword, ``progress``
-    and fields of the batch.
+    fields of the batch, and ``index``, the numbers of its rows.
     """
 
     loss: nn.Module
@@ -65,7 +65,8 @@ class Objective:
         rounds: int,
         seed: int = 0,
     ) -> None:
-        self.pieces, self.batch, self.classes, self.rounds = tuple(pieces), batch, classes, rounds
+        self.pieces, self.classes, self.rounds = tuple(pieces), classes, rounds
+        self.batch = {**batch, "index": torch.arange(len(batch["target"]))}
         self.round, target, weight = 0, batch["target"], batch.get("weight")
         self._generator = torch.Generator().manual_seed(seed)
         scalars = [scalar for piece in pieces for scalar in piece.loss.parameters()]

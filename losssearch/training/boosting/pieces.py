@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,7 @@ from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.inputs import offer_of
 from losssearch.losses.kept import kept_states
 from losssearch.losses.offer import Offer
+from losssearch.losses.part import part_states
 from losssearch.losses.spec import LossSpec
 from losssearch.training.boosting.objective import Piece, diagonal
 
@@ -38,7 +41,7 @@ def _require_grown(spec: LossSpec, sizes: Sizes) -> None:
     require_sum(spec.balance, "growing trees")
     for kept in kept_states(spec, sizes):
         state, number = kept.state, isinstance(kept.state.init, float)
-        if state.by_row or not number or (state.optimised and kept.shape):
+        if not number or (state.optimised and kept.shape):
             raise SpecError(
                 f"trees are grown from losses that learn numbers and carry what starts as a number; {kept.name} of "
                 f"{spec.formula()} is another state: train a network with it"
@@ -51,20 +54,23 @@ def kind_of(single: LossSpec, facts: Batch, sizes: Sizes, offer: Offer | None = 
     reads, term = _read_beside(single, offer), single.parts[0].term
     if "features" in reads:
         return "pairs"
-    if reads - {"progress", "group"}:  # nothing is known of fields that a kind of task has of its own
+    by_row = "index" in reads
+    if reads - {"progress", "group", "index"}:  # nothing is known of fields that a kind of task has of its own
         return "bent" if term.per_sample else "pairs"
-    loss = _loss(single, facts, sizes, offer).eval()
+    loss = _loss(single, facts, replace(sizes, rows=PROBE_ROWS), offer).eval()
     groups, (scores, target) = sizes.groups, _grid(sizes.classes)
     leaf = scores.requires_grad_()
     context: dict[str, Tensor] = {"progress": torch.tensor(0.5)} if "progress" in reads else {}
     if "group" in reads:
         context["group"] = torch.eye(groups, dtype=torch.float64)[torch.arange(PROBE_ROWS) % groups]
+    if by_row:
+        context["index"] = torch.arange(PROBE_ROWS)
     saved: list[int] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda kept: _noted(kept, saved), lambda kept: kept):
         value = loss(leaf, target, **context)
     if not (term.per_sample and single.parts[0].weighting.record.affine):
         return "pairs" if any(size and size % PROBE_ROWS**2 == 0 for size in saved) else "batch"
-    if term.learned:
+    if term.learned or by_row:
         return "bent"  # its shape changes while it is trained
     (slope,) = torch.autograd.grad(value, leaf, create_graph=True, materialize_grads=True)
     second, slope = diagonal(slope, leaf).detach(), slope.detach()
@@ -80,8 +86,9 @@ def _loss(single: LossSpec, facts: Batch, sizes: Sizes, offer: Offer) -> Compose
 
 def _read_beside(single: LossSpec, offer: Offer) -> frozenset[str]:
     """What the piece takes by keyword: distances are made of features."""
-    fields = offer.reading(single.reads).fields
-    return single.reads & {"progress"} | (frozenset(fields) - {"target"})
+    fields = frozenset(offer.reading(single.reads).fields)
+    by_row = any(state.by_row for state in part_states(single.parts[0]).values())
+    return single.reads & {"progress"} | (fields - {"target"}) | ({"index"} if by_row else frozenset())
 
 
 def _grid(classes: int) -> tuple[Tensor, Tensor]:
