@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select
 
 from losssearch.errors import OptionError
 from services import schema
-from services.access import audit, people
+from services.access import audit, people, tokens
 from services.access.sessions import login_link
 from services.database import open_database
 from services.settings import Settings
@@ -15,7 +15,15 @@ LINK = "/login/link?code="
 """Where a login link leads."""
 
 
-def enrol(settings: Settings, name: str, *, team: str | None, admin: bool, password: str | None) -> str:
+def enrol(
+    settings: Settings,
+    name: str,
+    *,
+    team: str | None,
+    admin: bool,
+    password: str | None,
+    revoke_tokens: bool = False,
+) -> str:
     """Make a user, or give one who is there another password or a login link; say in a line what was done.
 
     Args:
@@ -23,7 +31,8 @@ def enrol(settings: Settings, name: str, *, team: str | None, admin: bool, passw
         name: of the user.
         team: its name; made where there is none. None for the user's own, or for a new user ``main``.
         admin: makes a new user an admin, who manages users and teams.
-        password: None for a login link.
+        password: None for a login link. A new one ends the sessions of a user who is there, and no tokens.
+        revoke_tokens: ends the user's tokens.
 
     Returns:
         What was done; with the login link, which is valid once and for ten minutes.
@@ -33,14 +42,14 @@ def enrol(settings: Settings, name: str, *, team: str | None, admin: bool, passw
     """
     database = open_database(settings.database_url)
     try:
-        said, code = database.run(lambda connection: _enrol(connection, name, team, admin, password))
+        said, code = database.run(lambda connection: _enrol(connection, name, team, admin, password, revoke_tokens))
     finally:
         database.close()
     return said if code is None else f"{said}: {settings.public_url}{LINK}{code}"
 
 
 def _enrol(
-    connection: Connection, name: str, team: str | None, admin: bool, password: str | None
+    connection: Connection, name: str, team: str | None, admin: bool, password: str | None, revoke_tokens: bool
 ) -> tuple[str, str | None]:
     user = connection.execute(select(schema.user).where(schema.user.c.name == name)).mappings().first()
     if user is None:
@@ -54,6 +63,8 @@ def _enrol(
             raise OptionError(f"{name} is in the team {owned}, got {team}: an admin moves users")
         if password is not None:
             people.change_user(connection, made, {"password": password})
+        if revoke_tokens:
+            tokens.revoke_all(connection, made)
         what = f"{name} of the team {owned} {'has a new password' if password is not None else 'may log in'}"
     audit.record(connection, None, "user.enrolled", name)
     return what, None if password is not None else login_link(connection, made)

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData()
@@ -72,6 +73,8 @@ team = Table(
     Column("max_trials", Integer, nullable=False),
     Column("max_seconds", Double, nullable=False),
     Column("max_bytes", BigInteger, nullable=False),
+    Column("max_datasets", Integer, nullable=False, server_default="1000"),
+    Column("max_tokens", Integer, nullable=False, server_default="100"),
     _time("created"),
 )
 user = Table(
@@ -105,6 +108,7 @@ session = Table(
     Column("digest", String(64), primary_key=True),
     _of("user_id", "ls_user.id"),
     Column("csrf", String(64), nullable=False),
+    Column("linked", Boolean, nullable=False, server_default=false()),
     _time("expires"),
     _time("created"),
 )
@@ -115,6 +119,13 @@ failure = Table(
     Column("key", String(200), nullable=False),
     _time("at"),
     Index("ls_failure_key_at", "key", "at"),
+)
+known = Table(
+    "ls_known",
+    metadata,
+    Column("user_id", ForeignKey("ls_user.id", ondelete="CASCADE"), primary_key=True),
+    Column("mark", String(100), primary_key=True),
+    _time("seen"),
 )
 dataset = Table(
     "ls_dataset",
@@ -165,6 +176,7 @@ search = Table(
     Column("best", Double),
     _json("summary"),
     Column("mlflow_run", String(64)),
+    Column("bytes", BigInteger, nullable=False, server_default="0"),
     Column("revision", Integer, nullable=False, default=1),
     Column("idempotency_key", String(200)),
     Column("idempotency_digest", String(64)),
@@ -197,6 +209,16 @@ worker = Table(
     Column("version", String(64), nullable=False),
     _time("started"),
     _time("seen"),
+)
+discarded = Table(
+    "ls_discarded",
+    metadata,
+    # No foreign keys: the search is deleted, and its runs in MLflow are still to be.
+    Column("search_id", String(32), primary_key=True),
+    Column("experiment", String(200), nullable=False),
+    _time("not_before"),
+    Column("tries", Integer, nullable=False, default=0),
+    _time("created"),
 )
 audit = Table(
     "ls_audit",

@@ -64,6 +64,8 @@ class Settings:
     """Where a browser finds the service."""
     open_metrics: bool = False
     """Whether ``/metrics`` answers without a token, as where only a Prometheus server reaches it."""
+    audit_days: int = 365
+    """Days for which the audit log is kept."""
     dev: bool = False
     """Whether it runs for one person on this machine, over http."""
 
@@ -133,6 +135,7 @@ class Settings:
             max_upload=given.read("MAX_UPLOAD", read_size, cls.max_upload),
             public_url=public,
             open_metrics=given.read("OPEN_METRICS", _truth, cls.open_metrics),
+            audit_days=given.read("AUDIT_DAYS", _whole(1, 36_500), cls.audit_days),
             dev=given.read("DEV", _truth, cls.dev),
         )
 

@@ -46,6 +46,20 @@ def login(
     note(f"{who['name']} may {who['scope']} at {service.url}; the token is kept in {service.keep()}")
 
 
+@remote.command("password")
+def password(
+    revoke_tokens: Annotated[
+        bool, typer.Option("--revoke-tokens", help="End your tokens too, but the one that is kept here.")
+    ] = False,
+) -> None:
+    """Change your password, which ends your sessions in browsers. Both are asked for, or a line each on stdin."""
+    from losssearch.cli.remote_client import Remote
+
+    body = {"current": _secret("Current password: "), "password": _secret("New password: ")}
+    Remote.known().ask("POST", "/v1/password", body | {"revoke_tokens": revoke_tokens})
+    note("the password is changed")
+
+
 def submit(
     context: typer.Context,
     data: Annotated[str, typer.Argument(metavar="DATA", help="A file, or the id of a dataset of the service.")],

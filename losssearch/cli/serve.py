@@ -92,6 +92,7 @@ def user(
     password: Annotated[
         bool, typer.Option("--password/--link", help="Ask for a password, or print a link that logs in once.")
     ] = True,
+    revoke_tokens: Annotated[bool, typer.Option("--revoke-tokens", help="End all tokens of the user too.")] = False,
 ) -> None:
     """Make a user, or let one in again. The password is typed, or the first line of stdin."""
     _check()
@@ -103,7 +104,7 @@ def user(
         given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     elif password:
         given = sys.stdin.readline().rstrip("\n")
-    typer.echo(enrol(settings, name, team=team, admin=admin, password=given))
+    typer.echo(enrol(settings, name, team=team, admin=admin, password=given, revoke_tokens=revoke_tokens))
 
 
 def _check() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from losssearch.cli.output import console, note, write_json
 
+if TYPE_CHECKING:
+    from losssearch.cli.remote_client import Remote
+
 token = typer.Typer(help="Your tokens at the service of `losssearch remote login`.", no_args_is_help=True)
+
+User = Annotated[str | None, typer.Option("--user", metavar="NAME", help="For an admin: whose tokens. Default: yours.")]
 
 
 @token.command("create")
@@ -32,14 +37,16 @@ def create(
 
 @token.command("list")
 def list_tokens(
+    user: User = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:
-    """List your tokens, without their secrets."""
+    """List your tokens, or for an admin those of a user, without their secrets."""
     from datetime import UTC, datetime
 
     from losssearch.cli.remote_client import Remote
 
-    found = Remote.known().ask("GET", "/v1/tokens")
+    service = Remote.known()
+    found = service.ask("GET", _tokens_of(service, user))
     if as_json:
         write_json(found)
         return
@@ -61,9 +68,23 @@ def revoke(
     identifier: Annotated[
         str, typer.Argument(metavar="ID", help="The token's id, as `losssearch token list` shows it.")
     ],
+    user: User = None,
 ) -> None:
     """End a token at once."""
     from losssearch.cli.remote_client import Remote
 
-    Remote.known().ask("DELETE", f"/v1/tokens/{identifier}")
+    service = Remote.known()
+    service.ask("DELETE", f"{_tokens_of(service, user)}/{identifier}")
     note(f"revoked: {identifier}")
+
+
+def _tokens_of(service: Remote, user: str | None) -> str:
+    """Where the tokens of a user are, by name; None for one's own."""
+    if user is None:
+        return "/v1/tokens"
+    from losssearch.errors import UnknownNameError
+
+    known = {one["name"]: one["id"] for one in service.ask("GET", "/v1/users")}
+    if user not in known:
+        raise UnknownNameError("user", user, tuple(known))
+    return f"/v1/users/{known[user]}/tokens"

@@ -23,6 +23,7 @@ from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.tracking.client import LOGGERS, ClientRuns, connect, import_mlflow
 from losssearch.tracking.location import check, file_of, local_store, write_ahead
 from losssearch.tracking.names import curve, finite, flat, legal, spread_of
+from losssearch.tracking.removal import STUDY, remove_study
 from losssearch.tracking.runs import TRIAL, Child, Runs
 from losssearch.tracking.tables import TableRuns, is_known
 from losssearch.tracking.template import discard_unfinished, place_empty_store
@@ -95,7 +96,7 @@ class MlflowTracker:
             runs = self._runs()
             known = runs.resume(run_id) if run_id else None
             if known is None:
-                labels = {"losssearch.study": study, "mlflow.source.name": "losssearch", **tags}
+                labels = {STUDY: study, "mlflow.source.name": "losssearch", **tags}
                 run_id, known = runs.begin(study, labels, dataset), {}
             self._run_id = run_id or ""
             fresh = {name: value for name, value in flat(params).items() if name not in known}
@@ -132,6 +133,15 @@ class MlflowTracker:
                         f"{redact_url(self._uri)}: `losssearch sync` adds them"
                     )
                 runs.end(self._run_id, status)
+
+    def remove(self, study: str) -> int:
+        """Delete the runs of a study and of its trials; how many those were."""
+        with self._calls():
+            import_mlflow()
+            if self._uri.startswith(_DATABASES):
+                self._check_driver()
+                knock(self._uri)
+            return remove_study(connect(self._uri), self._experiment, study)
 
     def _runs(self) -> Runs:
         if self._opened is None:

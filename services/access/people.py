@@ -6,12 +6,12 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, select, update
+from sqlalchemy import Connection, RowMapping, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from losssearch.errors import OptionError
 from services import schema
-from services.access import passwords
+from services.access import passwords, sessions, tokens
 from services.access.principal import ConflictError, MissingError, Role
 from services.database import new_id, now
 
@@ -28,7 +28,9 @@ class Quotas:
         max_queued: searches that wait.
         max_trials: trials of one search.
         max_seconds: seconds of one search.
-        max_bytes: bytes of all uploads.
+        max_bytes: bytes of all datasets and of the folders of searches.
+        max_datasets: datasets, whether they have content or not.
+        max_tokens: valid tokens of one user.
     """
 
     max_running: int = 4
@@ -36,6 +38,8 @@ class Quotas:
     max_trials: int = 5_000
     max_seconds: float = 86_400.0
     max_bytes: int = 50_000_000_000
+    max_datasets: int = 1_000
+    max_tokens: int = 100
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -101,12 +105,16 @@ def create_user(connection: Connection, name: str, team: str, *, role: Role = "m
 def change_user(connection: Connection, user: str, changes: dict[str, Any]) -> None:
     """Change ``role``, ``disabled``, ``team_id`` or ``password`` of a user, who is then logged out.
 
+    Tokens stay valid, unless ``revoke_tokens`` is among the changes, and true.
+
     Raises:
         MissingError: there is no such user or team.
         ConflictError: nobody would be left who manages users.
     """
     found = find_user(connection, user)
     values = dict(changes)
+    if values.pop("revoke_tokens", False):
+        tokens.revoke_all(connection, user)
     if "password" in values:
         values["password"] = passwords.hashed(values["password"])
     if "team_id" in values:
@@ -116,7 +124,7 @@ def change_user(connection: Connection, user: str, changes: dict[str, Any]) -> N
         raise ConflictError("somebody must manage users; make another user an admin first")
     if values:
         connection.execute(update(schema.user).where(schema.user.c.id == user).values(values))
-    connection.execute(delete(schema.session).where(schema.session.c.user_id == user))
+    sessions.end_all(connection, user)
 
 
 def find_user(connection: Connection, user: str) -> RowMapping:

@@ -9,7 +9,7 @@ import secrets
 import time
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from losssearch.errors import OptionError
 from services import schema
@@ -44,7 +44,8 @@ def issue(connection: Connection, who: Principal, name: str, scope: Scope, secon
         seconds: how long it lives; None for ever.
 
     Raises:
-        ForbiddenError: the scope is greater than that of who asks, or the token would outlive the one that makes it.
+        ForbiddenError: the scope is greater than that of who asks, the token would outlive the one that makes it, or
+            the user has as many as may be.
         OptionError: the life is not within a year.
     """
     if not who.may(scope):
@@ -54,6 +55,7 @@ def issue(connection: Connection, who: Principal, name: str, scope: Scope, secon
     prefix, secret, at = secrets.token_hex(6), secrets.token_urlsafe(32), now(connection)
     expires = None if seconds is None else at + seconds
     _require_within(connection, who, expires)
+    _require_few(connection, who, at)
     text = f"ls_{prefix}_{secret}"
     made = {
         "id": new_id(),
@@ -81,10 +83,36 @@ def _require_within(connection: Connection, who: Principal, expires: float | Non
         )
 
 
-def revoke(connection: Connection, who: Principal, token: str) -> None:
-    """End a token of the user who asks, or of anybody in the team for an admin; raise `MissingError` otherwise."""
+def _require_few(connection: Connection, who: Principal, at: float) -> None:
+    """Raise `ForbiddenError` where the user has as many valid tokens as one of the team may."""
+    most = connection.execute(
+        select(schema.team.c.max_tokens).where(schema.team.c.id == who.team).with_for_update()
+    ).scalar_one()
+    valid = schema.token.c.revoked.is_(None) & (schema.token.c.expires.is_(None) | (schema.token.c.expires > at))
+    mine = (schema.token.c.user_id == who.user) & valid
+    count = connection.execute(select(func.count()).select_from(schema.token).where(mine)).scalar_one()
+    if count >= most:
+        raise ForbiddenError(f"a user may have {most} valid tokens, you have {count}: revoke one")
+
+
+def revoke(connection: Connection, who: Principal, token: str, *, user: str | None = None) -> None:
+    """End a token, at once.
+
+    Args:
+        connection: a transaction.
+        who: who asks.
+        token: its id.
+        user: for an admin, whose it is; None for one of who asks, or of anybody in the team for an admin.
+
+    Raises:
+        MissingError: there is no such token.
+    """
     owner = select(schema.user.c.id).where(
-        schema.user.c.team_id == who.team if who.may("admin") else schema.user.c.id == who.user
+        schema.user.c.id == user
+        if user is not None
+        else schema.user.c.team_id == who.team
+        if who.may("admin")
+        else schema.user.c.id == who.user
     )
     mine = (schema.token.c.id == token) & schema.token.c.user_id.in_(owner)
     kept = connection.execute(select(schema.token.c.revoked).where(mine)).first()
@@ -92,6 +120,19 @@ def revoke(connection: Connection, who: Principal, token: str) -> None:
         raise MissingError(f"there is no token {token!r}")
     if kept[0] is None:
         connection.execute(update(schema.token).where(mine).values(revoked=now(connection)))
+
+
+def revoke_all(connection: Connection, user: str, *, but: str | None = None) -> int:
+    """End all tokens of a user, but the one with this id; how many those were."""
+    mine = (schema.token.c.user_id == user) & schema.token.c.revoked.is_(None)
+    chosen = mine if but is None else mine & (schema.token.c.id != but)
+    return connection.execute(update(schema.token).where(chosen).values(revoked=now(connection))).rowcount
+
+
+def prune(connection: Connection, older_than: float) -> None:
+    """Forget tokens that were revoked or have expired more than this many seconds ago."""
+    ended = func.coalesce(schema.token.c.revoked, schema.token.c.expires)
+    connection.execute(delete(schema.token).where(ended < now(connection) - older_than))
 
 
 def principal_of(connection: Connection, text: str) -> Principal:

@@ -165,6 +165,8 @@ class Team(BaseModel):
     max_trials: int
     max_seconds: float
     max_bytes: int
+    max_datasets: int
+    max_tokens: int
     created: float
 
 

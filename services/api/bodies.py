@@ -101,6 +101,8 @@ class TeamChange(Body):
     max_trials: Annotated[int, Field(ge=2, le=LIMITS.trials)] | None = None
     max_seconds: Annotated[float, Field(gt=0, le=LIMITS.time_budget)] | None = None
     max_bytes: Annotated[int, Field(ge=0, le=WHOLE)] | None = None
+    max_datasets: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    max_tokens: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
 
 
 class NewTeam(TeamChange):
@@ -125,6 +127,17 @@ class UserChange(Body):
     disabled: bool | None = None
     team_id: Reference | None = None
     password: Password | None = None
+    revoke_tokens: Annotated[bool, Field(description="Whether all tokens of the user end too.")] | None = None
+
+
+class OwnPassword(Body):
+    """A new password of who asks, and the present one."""
+
+    current: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST, pattern=r"^[^\x00]+$")] | None = Field(
+        None, description="May be left out after a login link, or where there is none."
+    )
+    password: Password
+    revoke_tokens: bool = Field(False, description="Whether all tokens but the one that asks end too.")
 
 
 State = Literal["queued", "running", "cancelling", "done", "unmet", "cancelled", "failed"]

@@ -30,6 +30,11 @@ def cookie_name(settings: Settings) -> str:
     return "__Host-losssearch" if settings.secure else "losssearch"
 
 
+def browser_name(settings: Settings) -> str:
+    """The name of the cookie by which a browser is known that has logged in before. It lets nobody in."""
+    return f"{cookie_name(settings)}-browser"
+
+
 def address_of(request: Request) -> str:
     """The address of who asks, as the proxy has told it."""
     return request.client.host if request.client else "unknown"
@@ -62,7 +67,7 @@ def _by_token(service: Service, text: str, address: str) -> Principal:
     try:
         who = service.read(lambda connection: tokens.principal_of(connection, text))
     except DeniedError:
-        key = (f"token-ip:{address}",)
+        key = (f"token-ip:{failures.place_of(address)}",)
 
         def count(connection: Connection) -> None:
             failures.failed(connection, key)

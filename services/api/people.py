@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from sqlalchemy import Connection
 
-from services.access import audit, people, tokens
+from services.access import audit, own_password, people, tokens
+from services.access.principal import ForbiddenError, Principal
 from services.api import answers
-from services.api.bodies import WHOLE, Identifier, Limit, NewTeam, NewToken, NewUser, TeamChange, UserChange
+from services.api.bodies import (
+    WHOLE,
+    Identifier,
+    Limit,
+    NewTeam,
+    NewToken,
+    NewUser,
+    OwnPassword,
+    TeamChange,
+    UserChange,
+)
 from services.api.guard import Admin, Reader, Writer
 from services.api.problems import documented
-from services.api.service import Here
+from services.api.service import Here, Service
 from services.reading import people as reading
 
 routes = APIRouter(prefix="/v1", tags=["people"])
@@ -21,7 +32,7 @@ routes = APIRouter(prefix="/v1", tags=["people"])
 @routes.get("/tokens")
 def list_tokens(service: Here, who: Reader) -> list[answers.Token]:
     """The tokens of who asks, without their secrets."""
-    return [answers.Token.model_validate(one) for one in service.read(lambda c: reading.list_tokens(c, who))]
+    return [answers.Token.model_validate(one) for one in service.read(lambda c: reading.list_tokens(c, who.user))]
 
 
 @routes.post("/tokens", status_code=201)
@@ -46,6 +57,29 @@ def revoke_token(token: Identifier, service: Here, who: Writer) -> None:
         audit.record(connection, who, "token.revoke", token)
 
     service.write(revoke)
+
+
+@routes.post("/password", status_code=204, responses=documented(409))
+def change_password(body: OwnPassword, service: Here, who: Writer) -> None:
+    """Change the password of who asks; all other sessions of the user end, and tokens where that is asked."""
+    set_own_password(service, who, body.current, body.password, revoke_tokens=body.revoke_tokens)
+
+
+def set_own_password(service: Service, who: Principal, current: str | None, fresh: str, *, revoke_tokens: bool) -> None:
+    """Change a password; it is hashed and compared outside of any transaction.
+
+    Raises:
+        ForbiddenError: ``current`` is not the password.
+        TooManyError: wrong ones were given too often.
+        OptionError: ``fresh`` is too short or too long.
+    """
+    kept = service.read(lambda c: own_password.kept_of(c, who))
+    try:
+        made = own_password.set_own(kept, current, fresh)
+    except ForbiddenError:
+        service.write(lambda c: own_password.refuse(c, who))
+        raise
+    service.write(lambda c: own_password.change(c, who, kept, made, revoke_tokens=revoke_tokens))
 
 
 @routes.get("/users")
@@ -78,6 +112,30 @@ def change_user(user: Identifier, body: UserChange, service: Here, who: Admin) -
         audit.record(connection, who, "user.change", user, **shown)
 
     service.write(change)
+
+
+@routes.get("/users/{user}/tokens", responses=documented(404))
+def list_tokens_of_user(user: Identifier, service: Here, who: Admin) -> list[answers.Token]:
+    """The tokens of any user, without their secrets."""
+    del who
+
+    def read(connection: Connection) -> list[dict[str, Any]]:
+        people.find_user(connection, user)
+        return reading.list_tokens(connection, user)
+
+    return [answers.Token.model_validate(one) for one in service.read(read)]
+
+
+@routes.delete("/users/{user}/tokens/{token}", status_code=204, responses=documented(404))
+def revoke_token_of_user(user: Identifier, token: Identifier, service: Here, who: Admin) -> None:
+    """End a token of any user, at once."""
+
+    def revoke(connection: Connection) -> None:
+        people.find_user(connection, user)
+        tokens.revoke(connection, who, token, user=user)
+        audit.record(connection, who, "token.revoke", token, user=user)
+
+    service.write(revoke)
 
 
 @routes.get("/teams")

@@ -90,8 +90,8 @@ def resume_search(search: Identifier, body: Resume, service: Here, who: Writer) 
 
 @routes.delete("/{search}", status_code=204, responses=documented(404, 409))
 def delete_search(search: Identifier, service: Here, who: Writer) -> None:
-    """Delete a search that has ended, with its files. Its MLflow run stays."""
-    service.write(lambda c: changing.delete_search(c, who, search))
+    """Delete a search that has ended, with its files; a worker deletes its runs in MLflow soon after."""
+    service.write(lambda c: changing.delete_search(c, who, search, tracked=service.settings.tracking_uri is not None))
     service.artifacts.delete(search)
 
 

@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection
 
-from services.access import audit, people, sessions
+from services.access import audit, known, passwords, people, sessions
 from services.access.principal import DeniedError
 from services.access.sessions import LIFE, Session
 from services.api import answers
 from services.api.bodies import LogIn
-from services.api.guard import Reader, address_of, cookie_name
+from services.api.guard import Reader, address_of, browser_name, cookie_name
 from services.api.service import Here, Service
 from services.settings import Settings
 
@@ -22,7 +22,7 @@ routes = APIRouter(prefix="/v1/session", tags=["session"])
 @routes.post("")
 def log_in(body: LogIn, request: Request, response: Response, service: Here) -> answers.Who:
     """Open a session: the cookie comes with the answer, and so does what changes must send along."""
-    session = open_session(service, body.name, body.password, address_of(request))
+    session = open_session(service, body.name, body.password, request)
     set_cookie(response, service.settings, session)
     return who_of(session.principal)
 
@@ -46,16 +46,19 @@ def log_out(request: Request, response: Response, service: Here, who: Reader) ->
     clear_cookie(response, service.settings)
 
 
-def open_session(service: Service, name: str, password: str, address: str) -> Session:
+def open_session(service: Service, name: str, password: str, request: Request) -> Session:
     """Log a user in.
 
     Raises:
         DeniedError: name and password do not fit.
         TooManyError: there were too many failures.
     """
+    browser = request.cookies.get(browser_name(service.settings))
+    tried = service.read(lambda c: sessions.attempt(c, name, address_of(request), browser))
+    fits = passwords.matches(password, tried.kept)  # takes a while: no transaction is held open meanwhile
 
     def work(connection: Connection) -> Session | None:
-        found = sessions.log_in(connection, name, password, address)
+        found = sessions.log_in(connection, tried, fits=fits)
         audit.record(connection, found.principal if found else None, "login" if found else "login.failed", name)
         return found
 
@@ -80,16 +83,12 @@ def follow_link(service: Service, code: str, address: str) -> Session:
 
 
 def set_cookie(response: Response, settings: Settings, session: Session) -> None:
-    """Give the browser its session."""
-    response.set_cookie(
-        cookie_name(settings),
-        session.secret,
-        max_age=int(LIFE),
-        path="/",
-        secure=settings.secure,
-        httponly=True,
-        samesite="lax",
-    )
+    """Give the browser its session, and what it is known by at the next login."""
+    given = ((cookie_name(settings), session.secret, LIFE), (browser_name(settings), session.browser, known.KEPT))
+    for name, secret, life in given:
+        response.set_cookie(
+            name, secret, max_age=int(life), path="/", secure=settings.secure, httponly=True, samesite="lax"
+        )
 
 
 def clear_cookie(response: Response, settings: Settings) -> None:

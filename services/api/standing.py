@@ -34,7 +34,7 @@ class Standing:
         self._task: asyncio.Task[None] | None = None
 
     def may(self, who: Principal) -> bool:
-        """Whether ``who`` may go on watching, as far as the last look has shown."""
+        """Whether ``who`` may continue to watch, as far as the last look has shown."""
         return who not in self._ended
 
     @contextmanager

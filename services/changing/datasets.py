@@ -16,7 +16,8 @@ EMPTY, RECEIVING, CONVERTING, FAILED = "empty", "receiving", "converting", "fail
 
 
 def create_dataset(connection: Connection, who: Principal, name: str) -> str:
-    """Enter a dataset without content and return its id."""
+    """Enter a dataset without content and return its id; raise `ForbiddenError` where the team has too many."""
+    quotas.require_dataset(connection, who.team)
     made = {
         "id": new_id(),
         "team_id": who.team,

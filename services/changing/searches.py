@@ -14,6 +14,7 @@ from losssearch.errors import OptionError, UnknownNameError
 from losssearch.request.remote import remote_request
 from services import queue, schema
 from services.access import audit, quotas
+from services.access.people import find_team
 from services.access.principal import ConflictError, Principal
 from services.reading.datasets import dataset_schema, find_dataset
 from services.reading.searches import find_search
@@ -48,6 +49,7 @@ def create_search(
         return _submit(connection, who, dataset, name, dict(request), key, digest)
     checked = checked_request(connection, who, dataset, request)
     quotas.require_place(connection, who.team)
+    quotas.require_bytes(connection, who.team, 0)
     made = _submit(connection, who, dataset, name, checked, key, digest)
     audit.record(connection, who, "search.create", made, name=name, dataset=dataset)
     return made
@@ -99,12 +101,19 @@ def resume_search(
         request["time_budget"] = time_budget
     remote_request(request, quotas.request_limits(connection, who.team))
     quotas.require_place(connection, who.team)
+    quotas.require_bytes(connection, who.team, 0)
     queue.requeue(connection, search, request=request)
     audit.record(connection, who, "search.resume", search, trials=trials, time_budget=time_budget)
 
 
-def delete_search(connection: Connection, who: Principal, search: str) -> None:
+def delete_search(connection: Connection, who: Principal, search: str, *, tracked: bool) -> None:
     """Delete the row and the events of a search that has ended; its folder and its study are the caller's to delete.
+
+    Args:
+        connection: a transaction.
+        who: who asks.
+        search: its id.
+        tracked: whether it may have runs in MLflow, which a worker then deletes.
 
     Raises:
         ConflictError: it has not ended.
@@ -116,6 +125,8 @@ def delete_search(connection: Connection, who: Principal, search: str) -> None:
     )
     if not connection.execute(delete(schema.search).where(ended)).rowcount:
         raise ConflictError(f"a search is deleted after its end, this one is {state}: cancel it first")
+    if tracked:
+        queue.discard(connection, search, f"losssearch/{find_team(connection, who.team)['name']}")
     audit.record(connection, who, "search.delete", search)
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection
 
 from losssearch.errors import InputError, LossSearchError, shown
-from services.access import audit, people
+from services.access import audit, people, tokens
 from services.access.principal import ForbiddenError, Principal
 from services.api.bodies import WHOLE, Identifier, NewTeam, NewUser, TeamChange, UserChange
 from services.api.service import Here, Service
@@ -24,7 +24,9 @@ QUOTAS = {
     "max_queued": "searches that wait",
     "max_trials": "trials of a search",
     "max_seconds": "seconds of a search",
-    "max_bytes": "bytes of all datasets",
+    "max_bytes": "bytes of all datasets and searches",
+    "max_datasets": "datasets",
+    "max_tokens": "valid tokens of a user",
 }
 """Quotas of a team in words."""
 
@@ -80,19 +82,40 @@ def change_user(user: Identifier, request: Request, service: Here, who: Changing
     """Change a user's role, team or password, or keep the user out; the user is then logged out."""
     given: dict[str, Any] = {name: text_of(form, name) for name in ("role", "team_id") if text_of(form, name)}
     given["disabled"] = text_of(form, "disabled") == "yes"
+    given["revoke_tokens"] = text_of(form, "revoke_tokens") == "yes" or None
     if form.get("password"):
         given["password"] = form.get("password")
 
     def change(connection: Connection) -> None:
         changes = _read(UserChange, given).model_dump(exclude_none=True)
         kept = people.find_user(connection, user)
-        changes = {name: value for name, value in changes.items() if name == "password" or kept[name] != value}
+        always = ("password", "revoke_tokens")
+        changes = {name: value for name, value in changes.items() if name in always or kept[name] != value}
         if changes:
             people.change_user(connection, user, changes)
             told = changes | ({"password": "changed"} if "password" in changes else {})
             audit.record(connection, who, "user.change", user, **told)
 
     return _change(request, service, who, change)
+
+
+@routes.get("/users/{user}/tokens")
+def list_tokens(user: Identifier, request: Request, service: Here, who: Admin) -> Response:
+    """The tokens of a user, to revoke them."""
+    found = service.read(lambda c: (people.find_user(c, user), reading.list_tokens(c, user)))
+    return page(request, "user_tokens.html", who, user=found[0], tokens=found[1])
+
+
+@routes.post("/users/{user}/tokens/{token}/revoke")
+def revoke_token(user: Identifier, token: Identifier, service: Here, who: ChangingAdmin) -> Response:
+    """End a token of a user, at once."""
+
+    def revoke(connection: Connection) -> None:
+        tokens.revoke(connection, who, token, user=user)
+        audit.record(connection, who, "token.revoke", token, user=user)
+
+    service.write(revoke)
+    return see(f"/admin/users/{user}/tokens?said=revoked")
 
 
 @routes.post("/teams")

@@ -33,7 +33,7 @@ def log_in(request: Request, service: Here, form: Form) -> Response:
     if not isinstance(secret, str) or len(secret) > LONGEST:
         secret = ""  # fits nobody, which is counted as any other failure
     try:
-        session = open_session(service, name[:100].replace("\0", ""), secret.replace("\0", ""), address_of(request))
+        session = open_session(service, name[:100].replace("\0", ""), secret.replace("\0", ""), request)
     except (DeniedError, TooManyError) as error:
         status = 429 if isinstance(error, TooManyError) else 401
         return _page(request, service, status, name=name, following=following, problem=str(error))

@@ -39,6 +39,7 @@ NOTICES = {
     "uploaded": "The dataset is ready.",
     "revoked": "The token is no longer valid.",
     "saved": "Saved.",
+    "password": "The password is changed, and your other sessions have ended.",
 }
 """What a page says after a change, by the word in its address."""
 

@@ -96,7 +96,8 @@ def resume_search(search: Identifier, request: Request, service: Here, who: Post
 def delete_search(search: Identifier, request: Request, service: Here, who: Poster) -> Response:
     """Delete a search that has ended, with its files."""
     try:
-        service.write(lambda c: changing.delete_search(c, who, search))
+        tracked = service.settings.tracking_uri is not None
+        service.write(lambda c: changing.delete_search(c, who, search, tracked=tracked))
     except LossSearchError as error:
         status, problem = described(error)
         return _shown(request, service, who, search, status, problem)

@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 
 from services.access.principal import MissingError, TooLargeError
 from services.api.problems import problem_of
-from services.pages import admin, asking, catalogue, datasets, entering, results, searches, tokens
+from services.pages import admin, asking, catalogue, datasets, entering, password, results, searches, tokens
 from services.pages.rendering import STATIC, static_file
 from services.pages.visiting import PageRoute, Visitor, error_page, see
 from services.pages.words import size
@@ -41,7 +41,7 @@ def icon() -> Response:
 
 def routers(max_upload: int) -> tuple[APIRouter, ...]:
     """The routers of all pages."""
-    modules = (entering, asking, searches, results, catalogue, tokens, admin)
+    modules = (entering, asking, searches, results, catalogue, tokens, password, admin)
     return (_routes, *(module.routes for module in modules), datasets.router(max_upload))
 
 

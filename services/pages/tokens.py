@@ -71,7 +71,7 @@ def _shown(
     secret: str | None = None,
 ) -> Response:
     facts = {
-        "tokens": service.read(lambda c: reading.list_tokens(c, who)),
+        "tokens": service.read(lambda c: reading.list_tokens(c, who.user)),
         "scopes": [one for one in SCOPES if who.may(one)],
         "lives": LIVES,
         "secret": secret,

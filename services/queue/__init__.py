@@ -7,6 +7,7 @@ over writes nothing any more.
 
 from services.queue.asking import cancel, requeue, submit
 from services.queue.claiming import Claim, claim
+from services.queue.discarding import Discarded, discard, gone, has_discarded, take_discarded
 from services.queue.errors import KeyReusedError, LeaseLostError, NoSearchError, StateError
 from services.queue.holding import Beat, Progress, beat, finish, give_back, retry_later, watch
 from services.queue.timing import LEASE, MOST_LOST, RETRIES
@@ -18,6 +19,7 @@ __all__ = [
     "RETRIES",
     "Beat",
     "Claim",
+    "Discarded",
     "KeyReusedError",
     "LeaseLostError",
     "NoSearchError",
@@ -26,13 +28,17 @@ __all__ = [
     "beat",
     "cancel",
     "claim",
+    "discard",
     "enter",
     "finish",
     "give_back",
+    "gone",
+    "has_discarded",
     "leave",
     "requeue",
     "retry_later",
     "seen",
     "submit",
+    "take_discarded",
     "watch",
 ]

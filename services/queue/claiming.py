@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping, and_, case, func, or_, select
 
 from losssearch.storage.engine import Database
 from services.database import bound_pauses, now
@@ -18,7 +18,10 @@ _SWEPT = 100
 
 @dataclass(frozen=True)
 class Claim:
-    """A search that a worker holds. ``attempt`` and ``holder`` stand in each of its writes."""
+    """A search that a worker holds. ``attempt`` and ``holder`` stand in each of its writes.
+
+    ``seconds`` is how long it may still run: those of its team, less those since it first started.
+    """
 
     search: str
     attempt: int
@@ -29,6 +32,7 @@ class Claim:
     dataset_name: str
     name: str
     request: dict[str, Any]
+    seconds: float
 
 
 def claim(database: Database, holder: str, *, lease: float = LEASE, patient: bool = True) -> Claim | None:
@@ -63,8 +67,8 @@ def _claim(connection: Connection, holder: str, lease: float) -> Claim | None:
     mine = and_(search.c.holder == holder, search.c.state.in_(ACTIVE))
     row = connection.execute(select(search).where(mine)).mappings().first()
     if row is not None:  # the answer to an earlier commit was lost
-        name = connection.execute(select(team.c.name).where(team.c.id == row["team_id"])).scalar_one()
-        return _made(connection, row, row["attempt"], holder, name)
+        own = connection.execute(select(team).where(team.c.id == row["team_id"])).one()
+        return _made(connection, row, row["attempt"], holder, own)
     _sweep(connection)
     for identifier in _teams(connection):
         # Claims for one team come one after the other, so that its limit holds; other writers need not wait for them.
@@ -84,7 +88,7 @@ def _claim(connection: Connection, holder: str, lease: float) -> Claim | None:
             lost=lost,
             started=row["started"] or at,
         )
-        return _made(connection, row, row["attempt"] + 1, holder, own.name)
+        return _made(connection, row, row["attempt"] + 1, holder, own)
     return None
 
 
@@ -139,16 +143,17 @@ def _next_of(connection: Connection, identifier: str, allowed: int) -> RowMappin
     return connection.execute(found).mappings().first()
 
 
-def _made(connection: Connection, row: RowMapping, attempt: int, holder: str, team_name: str) -> Claim:
-    called = select(dataset.c.name).where(dataset.c.id == row["dataset_id"])
+def _made(connection: Connection, row: RowMapping, attempt: int, holder: str, own: Row[Any]) -> Claim:
+    called, at = select(dataset.c.name).where(dataset.c.id == row["dataset_id"]), now(connection)
     return Claim(
         search=row["id"],
         attempt=attempt,
         holder=holder,
         team=row["team_id"],
-        team_name=team_name,
+        team_name=own.name,
         dataset=row["dataset_id"],
         dataset_name=connection.execute(called).scalar_one(),
         name=row["name"],
         request=row["request"],
+        seconds=own.max_seconds - (at - (row["started"] or at)),
     )

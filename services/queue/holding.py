@@ -28,6 +28,7 @@ class Progress:
     total: int | None = None
     best: float | None = None
     mlflow_run: str | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)

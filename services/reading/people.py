@@ -13,9 +13,9 @@ _TOKEN = ("id", "name", "prefix", "scope", "expires", "revoked", "last_used", "c
 _USER = ("id", "name", "team_id", "role", "disabled", "created")
 
 
-def list_tokens(connection: Connection, who: Principal) -> list[dict[str, Any]]:
-    """The tokens of who asks, the newest first, without their secrets."""
-    chosen = select(schema.token).where(schema.token.c.user_id == who.user).order_by(schema.token.c.created.desc())
+def list_tokens(connection: Connection, user: str) -> list[dict[str, Any]]:
+    """The tokens of a user, the newest first, without their secrets."""
+    chosen = select(schema.token).where(schema.token.c.user_id == user).order_by(schema.token.c.created.desc())
     return [{name: row[name] for name in _TOKEN} for row in connection.execute(chosen).mappings()]
 
 

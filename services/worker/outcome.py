@@ -18,6 +18,12 @@ TAIL = 20
 """Lines of a study's last words that a search's message has."""
 
 
+OVERDUE = (
+    "a search ends within the seconds that its team may use for one, this did not: what it found is kept; resume it, "
+    "or give it a time_budget, within which it finds its end"
+)
+
+
 class Then(Enum):
     """What to do with a search whose process has ended."""
 
@@ -35,13 +41,22 @@ class Outcome:
     message: str = ""
 
 
-def outcome(code: int, *, cancelled: bool, stopping: bool, problem: str = "", tail: tuple[str, ...] = ()) -> Outcome:
+def outcome(
+    code: int,
+    *,
+    cancelled: bool,
+    stopping: bool,
+    overdue: bool = False,
+    problem: str = "",
+    tail: tuple[str, ...] = (),
+) -> Outcome:
     """Decide by the exit code of a study's process.
 
     Args:
         code: as `subprocess` tells it: negative for a signal.
         cancelled: whether the search was to be cancelled, and the process was told so.
         stopping: whether the process was told to stop because the worker stops.
+        overdue: whether it was told to stop because it has used up the seconds of its team.
         problem: what the study itself says of its end.
         tail: its last lines on stderr.
 
@@ -55,6 +70,8 @@ def outcome(code: int, *, cancelled: bool, stopping: bool, problem: str = "", ta
         return Outcome(Then.FINISH, DONE)
     if code == ConstraintUnmetError.exit_code:
         return Outcome(Then.FINISH, UNMET, problem)
+    if overdue:
+        return Outcome(Then.FINISH, FAILED, OVERDUE)
     words = "\n".join(tail[-TAIL:])
     if code == InputError.exit_code:
         return Outcome(Then.FINISH, FAILED, problem or words)

@@ -6,11 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from losssearch.errors import ConnectionLostError, LossSearchError
 from losssearch.storage.engine import Database
 from services.queue import Beat, Claim, LeaseLostError, beat, finish, give_back, retry_later
 from services.settings import Settings
+from services.worker.bounds import most_seconds, size_of
 from services.worker.environment import environment_of, job_of
 from services.worker.outcome import Outcome, Then, outcome
 from services.worker.process import Process
@@ -35,7 +37,8 @@ class Run(threading.Thread):
         self._database, self._settings = database, settings
         self._command, self._timing = command, timing
         self._process: Process | None = None
-        self._cancelled = self._stopping = self._lost = self._ending = False
+        self._cancelled = self._stopping = self._lost = self._ending = self._overdue = False
+        self._until = time.monotonic() + most_seconds(claim)
         self._told_to_stop = 0.0
         self._renewed = time.monotonic()
         self._last_write = 0.0
@@ -98,7 +101,12 @@ class Run(threading.Thread):
             return
         cancelled = self._cancelled and (self._told_to_stop > 0 or code not in (0, 3))
         found = outcome(
-            code, cancelled=cancelled, stopping=self._stopping, problem=process.told.problem, tail=process.tail
+            code,
+            cancelled=cancelled,
+            stopping=self._stopping,
+            overdue=self._overdue,
+            problem=process.told.problem,
+            tail=process.tail,
         )
         log.info("search %s, attempt %d: exit code %d, %s %s", *self._named(), code, found.then.value, found.state)
         self._write(found, code)
@@ -112,6 +120,9 @@ class Run(threading.Thread):
             if self._lost:
                 process.kill()
             elif self._cancelled or self._stopping:
+                self._end(process)
+            elif time.monotonic() > self._until:
+                self._overdue = True
                 self._end(process)
             self._beat(process)
         return code
@@ -160,6 +171,7 @@ class Run(threading.Thread):
             if told is None:
                 return
             progress, events = told.take()
+            progress = replace(progress, bytes=size_of(self._settings.searches / self.claim.search))
             try:
                 beat(self._database, self.claim, progress, events, lease=self._timing.lease, patient=False)
             except ConnectionLostError:

@@ -13,10 +13,11 @@ from typing import TypeVar
 
 from losssearch.errors import ConnectionLostError
 from losssearch.storage.engine import Database
-from services import events
+from services import pruning
 from services.database import new_id
 from services.queue import claim, leave, seen, watch
 from services.settings import Settings
+from services.worker.discarding import Discarding
 from services.worker.run import Run
 from services.worker.timing import TIMING, Timing
 
@@ -29,6 +30,7 @@ CHILD = (sys.executable, "-m", "services.child")
 
 _SEEN = 10.0
 _PRUNE = 3600.0
+_DISCARD = 5.0
 
 
 class Supervisor:
@@ -50,7 +52,8 @@ class Supervisor:
         self._stop = threading.Event()
         self._asked = 0
         self._over = threading.Event()
-        self._due = {"seen": 0.0, "prune": 0.0}
+        self._due = {"seen": 0.0, "prune": 0.0, "discard": 0.0}
+        self._discarding = Discarding(settings, database)
 
     def stop(self) -> None:
         """Ask it to end: studies are interrupted and given back; asked twice, they are killed."""
@@ -100,7 +103,9 @@ class Supervisor:
                 lambda connection: seen(connection, self._worker, self._settings.slots), patient=False
             ),
         )
-        self._every("prune", _PRUNE, lambda: self._database.run(events.prune, patient=False))
+        days = self._settings.audit_days
+        self._every("prune", _PRUNE, lambda: self._database.run(lambda c: pruning.prune(c, days), patient=False))
+        self._every("discard", _DISCARD, self._discarding.turn)
 
     def _every(self, what: str, seconds: float, work: Callable[[], object]) -> None:
         if (now := time.monotonic()) >= self._due[what]:
@@ -132,5 +137,6 @@ class Supervisor:
             time.sleep(0.05)
         for run in self._runs:
             run.kill()
+        self._discarding.close()
         self._patiently(lambda: self._database.run(lambda connection: leave(connection, self._worker), patient=False))
         log.info("worker %s ended", self._worker)

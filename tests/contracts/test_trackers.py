@@ -205,3 +205,21 @@ def test_a_run_that_is_gone_is_made_anew(new: Callable[[], Tracker], client: Mlf
         tracker.log_trials([FOCAL], FORMULAS, "f1")
         tracker.close("FINISHED")
         assert sorted(_children(client, run_id)) == ["0"]
+
+
+@pytest.mark.parametrize("kind", ["mlflow", "client"], indirect=True)
+def test_the_runs_of_a_study_are_removed_and_no_others(
+    new: Callable[[], Tracker], kind: str, tracking: tuple[str, Path], client: MlflowClient
+) -> None:
+    kept, gone = new(), new()
+    parents = [one.start(name, {}, {}, DATASET)["run_id"] for one, name in ((kept, "kept"), (gone, "gone"))]
+    for one in (kept, gone):
+        one.log_trials(TRIALS, FORMULAS, "f1")
+        one.close("FINISHED")
+    removing = MlflowTracker(tracking[0], kind)
+    assert removing.remove("gone") == 4
+    assert [client.get_run(one).info.lifecycle_stage for one in parents] == ["active", "deleted"]
+    assert (len(_children(client, parents[0])), _children(client, parents[1])) == (3, {})
+    assert removing.remove("gone") == 0
+    assert MlflowTracker(tracking[0], "nowhere").remove("gone") == 0
+    assert client.get_experiment_by_name("nowhere") is None

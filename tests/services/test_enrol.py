@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from losssearch.cli.app import app
 from losssearch.errors import OptionError
 from services import schema
-from services.access.sessions import follow, log_in
+from services.access import passwords
+from services.access.sessions import attempt, follow, log_in
 from services.database import open_database
 from services.enrol import LINK, enrol
 from services.migrations import upgrade
@@ -30,7 +31,9 @@ def settings(tmp_path: Path) -> Settings:
 def logged_in(settings: Settings, password: str) -> str | None:
     database = open_database(settings.database_url)
     try:
-        session = database.run(lambda connection: log_in(connection, "ada", password, "here"))
+        tried = database.run(lambda connection: attempt(connection, "ada", "here"))
+        fits = passwords.matches(password, tried.kept)
+        session = database.run(lambda connection: log_in(connection, tried, fits=fits))
     finally:
         database.close()
     return None if session is None else session.principal.role

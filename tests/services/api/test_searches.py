@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -107,6 +108,23 @@ def test_a_search_is_cancelled_continued_and_deleted(running: Running, ready: st
         assert client.delete(f"/v1/searches/{search}").status_code == 204
         assert client.get(f"/v1/searches/{search}").status_code == 404
     assert not folder.exists()
+    asked = running.database.run(lambda c: c.execute(schema.discarded.select()).all())
+    assert asked == []  # this service has no MLflow
+
+
+def test_a_deleted_search_leaves_its_runs_in_mlflow_to_a_worker(running: Running, ready: str) -> None:
+    here = running.app.state.service
+    tracked = replace(here, settings=replace(here.settings, tracking_uri="http://mlflow:5000"))
+    search = ask(running, ready)["id"]
+    running.app.state.service = tracked
+    try:
+        with running.client() as client:
+            client.post(f"/v1/searches/{search}/cancel")
+            assert client.delete(f"/v1/searches/{search}").status_code == 204
+    finally:
+        running.app.state.service = here
+    asked = running.database.run(lambda c: c.execute(schema.discarded.select()).mappings().all())
+    assert [(row["search_id"], row["experiment"]) for row in asked] == [(search, "losssearch/red")]
 
 
 def test_a_team_has_no_more_waiting_searches_than_its_quota(running: Running, ready: str) -> None:

@@ -95,7 +95,7 @@ def test_another_teams_objects_are_not_there(running: Running, ready: str) -> No
     for who in ("writer", "admin"):
         with running.client(who, team="blue") as client:
             for method, path in routes(running):
-                if not re.search(r"\{(search|dataset|token)\}", path):
+                if not re.search(r"\{(search|dataset|token)\}", path) or path.startswith(NEEDS_ADMIN):
                     continue
                 answer, nothing = (
                     client.request(method, filled(path, **ids), **bodies.get((method, path), {}))

@@ -265,3 +265,35 @@ def test_what_a_browser_loads_is_ours_and_kept(running: Running) -> None:
     answer = httpx.get(f"{running.url}/nothing", headers={"Accept": "text/html"})
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
     assert httpx.get(f"{running.url}/nothing").headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_user_changes_the_own_password(running: Running) -> None:
+    with logged_in(running, "blue-member") as person, logged_in(running, "blue-member") as elsewhere:
+        page = person.look("/password")
+        page.require_harmless()
+        assert set(page.fields("/password")) >= {"csrf", "current", "password", "revoke_tokens"}
+        wrong = person.send("/password", 403, current="not this one", password="another good password")
+        assert "the current password must be given" in wrong.text
+        assert person.send("/password", 422, current=PASSWORD, password="short").status_code == 422
+        elsewhere.look("/searches")
+        assert (
+            person.send("/password", current=PASSWORD, password=PASSWORD + "!")
+            .headers["Location"]
+            .startswith("/tokens")
+        )
+        assert elsewhere.client.get("/searches").headers["Location"].startswith("/login")
+        person.send("/password", current=PASSWORD + "!", password=PASSWORD)
+
+
+def test_an_admin_revokes_the_tokens_of_others(running: Running, admin: Person) -> None:
+    with logged_in(running, "blue-member") as person:
+        person.send("/tokens", 200, name="left on a train", scope="read", days="7")
+        user = running.teams["blue"].who["member"].user
+        page = admin.look(f"/admin/users/{user}/tokens")
+        page.require_harmless()
+        assert "left on a train" in page.words
+        (revoke, *_) = [action for action in page._forms if action.endswith("/revoke")]
+        admin.send(revoke)
+        assert "revoked" in admin.look(f"/admin/users/{user}/tokens").words
+        assert "revoked" in person.look("/tokens").words
+        person.look(f"/admin/users/{user}/tokens", 403)
