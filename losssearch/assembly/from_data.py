@@ -9,6 +9,7 @@ from pathlib import Path
 
 from losssearch.assembly.cells import check_cells, warn_of_cells, with_cells
 from losssearch.assembly.fairness import Fairness, bound_space, read_fairness, warn
+from losssearch.assembly.library import likeness_of, warm_started
 from losssearch.assembly.place import Place
 from losssearch.assembly.preflight import try_own
 from losssearch.assembly.spaces import space_of
@@ -97,6 +98,9 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     device = device_of("cpu" if is_boosted(options.model) and options.device == "auto" else options.device)
     place.settle(f"{dataset.name}-{question.metric.name}")
     options = place.options
+    if options.warm_start is not None:
+        here = likeness_of(question.task.kind, question.metric.name, dataset, parts)
+        question = replace(question, space=warm_started(question.space, place, here, told))
     settings = _settings(options, dataset, question, place.study, len(parts.search))
     factory = resolve_model(options.model)
     model = build_model(factory, len(dataset.schema.columns), question.task.widths(len(dataset.classes)), device)

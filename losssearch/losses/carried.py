@@ -42,7 +42,7 @@ class Carried:
     def start(self, seeds: Sequence[int], rows: int = 0) -> States:
         """All of them, as they start in the replicas with these seeds.
 
-        Where ``rows`` are given, what is kept by row is of a batch of so many.
+        Where ``rows`` are given, what is kept by row has that many rows, as in a batch of that size.
         """
         found = []
         for own, by_row in zip(self._kept, self._by_row, strict=True):

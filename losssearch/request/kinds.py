@@ -153,6 +153,7 @@ SHARES = Kind(
 DATA = Kind("a path, builtin:NAME, openml:ID, a data frame or a pair (X, y)", _is_data)
 MORE_DATA = Kind("data of the same form as data", _is_data)
 MODEL = Kind("the name of a model, or a factory called with (features, outputs)", lambda v: _is_text(v) or callable(v))
+LIBRARY = Kind("'library'", lambda value: _is_text(value) and value == "library", schema={"enum": ["library"]})
 SPACE = Kind("the name of a search space, or the path of a YAML file", _is_path)
 DURATION = Kind("a number of seconds, or a duration such as '10m'", _is_duration, schema={"type": ["string", "number"]})
 RESOURCES = Kind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from losssearch.option_names import option
 from losssearch.request import kinds
@@ -173,6 +173,16 @@ class Question:
         python_only=True,
         resumed="content",
         local_only=False,
+    )
+    warm_start: Literal["library"] | None = asked(
+        None,
+        "library: first try the losses that your earlier studies of the same task confirmed, those on the most similar "
+        "data; at most 8.",
+        kinds.LIBRARY,
+        more=f"From the store of {option('storage')}, else from the folders next to the study's own.",
+        metavar="library",
+        panel=SEARCH,
+        local_only=True,
     )
     model: str | ModelFactory = asked(
         "mlp",
