@@ -31,8 +31,8 @@ REMOTE = {
     "group_thresholds", "references", "private_epsilon", "private_delta",
 }  # fmt: skip
 LOCAL = {
-    "data", "test", "train", "direction", "classes", "class_prior", "sample_weight", "data_memory", "imports", "warm_start",
-    "workers", "ray_address", "cpus_per_worker", "gpus_per_worker", "memory_per_worker", "resources", "device",
+    "data", "test", "train", "direction", "classes", "class_prior", "sample_weight", "data_memory", "imports",
+    "warm_start", "workers", "ray_address", "cpus_per_worker", "gpus_per_worker", "memory_per_worker", "resources", "device",
     "study", "resume",
     "storage", "tracking_uri", "experiment", "mlflow", "out",
 }  # fmt: skip
