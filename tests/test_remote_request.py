@@ -32,8 +32,8 @@ REMOTE = {
 }  # fmt: skip
 LOCAL = {
     "data", "test", "train", "direction", "classes", "class_prior", "sample_weight", "data_memory", "imports",
-    "warm_start", "workers", "ray_address", "cpus_per_worker", "gpus_per_worker", "memory_per_worker", "resources", "device",
-    "study", "resume",
+    "warm_start", "workers", "ray_address", "cpus_per_worker", "gpus_per_worker", "memory_per_worker", "resources",
+    "device", "study", "resume",
     "storage", "tracking_uri", "experiment", "mlflow", "out",
 }  # fmt: skip
 
