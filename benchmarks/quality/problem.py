@@ -85,7 +85,7 @@ def make_problem(scenario: Scenario, repeat: int) -> Problem:
     table = read_table(scenario, seed=repeat)
     if reason := unmet(scenario, table.task):
         raise SkippedScenarioError(f"{scenario.name}: {reason}")
-    table = _thinned(_without_rare_classes(table), scenario.rows)
+    table = thinned(without_rare_classes(table), scenario.rows)
     clean = _load(table, scenario.sensitive)
     outer = draws(clean, np.arange(clean.rows), seed=SEED, count=repeat + 1, purpose="outer")[repeat]
     given, judged = table.take(outer.train), table.take(outer.validation)
@@ -126,7 +126,8 @@ def _joined(first: Table, second: Table) -> Table:
     return Table(pd.concat(frames, ignore_index=True), target, first.task, first.positive)
 
 
-def _without_rare_classes(table: Table) -> Table:
+def without_rare_classes(table: Table) -> Table:
+    """The rows of the classes that have `FEWEST` rows or more; raises `SkippedScenarioError` where one has at most."""
     if table.task == "regression":
         return table
     counts = table.target.value_counts()
@@ -136,7 +137,8 @@ def _without_rare_classes(table: Table) -> Table:
     return table.take(np.flatnonzero(~table.target.isin(rare).to_numpy())) if len(rare) else table
 
 
-def _thinned(table: Table, most: int) -> Table:
+def thinned(table: Table, most: int) -> Table:
+    """The table with ``most`` rows at most, in which classes keep their shares."""
     if len(table.target) <= most:
         return table
     strata = np.zeros(len(table.target), dtype=np.int64)
