@@ -14,6 +14,7 @@ from losssearch.errors import SpaceError
 if TYPE_CHECKING:
     from losssearch.losses.domains import Domain
     from losssearch.space import SearchSpace, Slot
+    from losssearch.space.answers import Courses
 
 
 def spaces(
@@ -69,21 +70,28 @@ def _list(loaded: Sequence[SearchSpace]) -> None:
 
 
 def _range(slot: Slot, term: str, key: str, domain: Domain) -> str:
-    courses = slot.schedules.get(term, {}).get(key, ())
-    moving = f", {' or '.join(courses)}" if courses else ""
-    return f"{key}: {range_text(domain)}{moving}"
+    return f"{key}: {range_text(domain)}{_moving(slot.courses.get(f'{term}.{key}'))}"
+
+
+def _moving(courses: Courses | None) -> str:
+    return f", {' or '.join(courses)}" if courses else ""
 
 
 def _show(space: SearchSpace) -> None:
     from rich.table import Table
 
+    from losssearch.losses.balance import SUM
+
     screen = console()
     screen.print(f"{space.name}: {space.task}, up to {space.max_parts} parts", style="bold")
     screen.print(space.question)
+    if list(space.balances) != [SUM]:
+        screen.print(f"several parts are balanced by {' or '.join(space.balances)}")
     for slot in space.slots:
         title = f"{slot.name}, reduced by {' or '.join(slot.reductions)}"
-        if len(slot.weightings) > 1:
+        if len(slot.weightings) > 1 or "weight" in slot.courses:
             title += f"; weight {range_text(slot.weight)}, {' or '.join(slot.weightings)}"
+            title += _moving(slot.courses.get("weight"))
         table = Table("term", "range", title=title, title_justify="left")
         for term, ranges in sorted(slot.terms.items()):
             table.add_row(term, "\n".join(_range(slot, term, key, domain) for key, domain in ranges.items()))

@@ -261,8 +261,11 @@ def _settings(numbers: Mapping[str, Number], record: Record) -> list[str]:
 def _number(number: Number, *, plain: bool) -> str:
     """A number as source: a tensor, unless whoever takes it takes Python's numbers too; or the call of its schedule."""
     if isinstance(number, Scheduled):
-        given = [f"{key}={_number(value, plain=number.record.plain)}" for key, value in number.numbers]
-        return f"{number.kind}({', '.join(['progress', *given])})"
+        plain = number.record.plain
+        given = [f"{key}={_number(value, plain=plain)}" for key, value in number.numbers]
+        ends = ", ".join(_number(end, plain=plain) for end in number.window)
+        done = f"within(progress, {ends})" if number.windowed else "progress"
+        return f"{number.kind}({', '.join([done, *given])})"
     return f"{float(number)!r}" if plain else f"number({float(number)!r})"
 
 

@@ -19,6 +19,7 @@ from losssearch.losses.arriving import class_labels, row_numbers
 from losssearch.losses.direct import direct_of
 from losssearch.losses.inputs import pairwise_distance
 from losssearch.losses.kept import Kept
+from losssearch.losses.schedule import within
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.state import ascending
 from losssearch.losses.weights import checked_reduction, sample_weights, weighted_mean
@@ -43,6 +44,8 @@ def loss_source(facts: LossFacts) -> str:
     if "distance" in facts.spec.reads:
         functions.append((pairwise_distance.__module__, pairwise_distance.__name__))
     functions += [(record.function.__module__, record.function.__name__) for record in called_records(facts.spec)]
+    if any(number.windowed for number in facts.spec.scheduled):
+        functions.append((within.__module__, within.__name__))
     needed = {
         sample_weights: all(part.term.takes_weights for part in parts),
         checked_reduction: True,

@@ -22,7 +22,7 @@ def balance_numbers(balance: Balance) -> dict[str, float]:
 
 def balance_kind(balance: Balance, parts: int) -> tuple[object, ...]:
     """What must be equal for two losses with this number of ``parts`` to be balanced together."""
-    schedules = [(name, number.kind) for name, number in balance.numbers if isinstance(number, Scheduled)]
+    schedules = [(name, *number.course) for name, number in balance.numbers if isinstance(number, Scheduled)]
     return balance.kind, parts, tuple(schedules)
 
 

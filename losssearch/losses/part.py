@@ -46,7 +46,7 @@ def part_kind(part: Part) -> tuple[object, ...]:
     choices = part_choices(part).items()
     places = {"hyper": _numeric(part), "reduction": part.reduction.values, "weight": part.weighting.values}
     schedules = [
-        (place, name, number.kind)
+        (place, name, *number.course)
         for place, numbers in places.items()
         for name, number in numbers.items()
         if isinstance(number, Scheduled)

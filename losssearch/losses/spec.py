@@ -111,9 +111,14 @@ class Part:
     @property
     def reads_progress(self) -> bool:
         """Whether its value depends on how much of the training is done."""
-        numbers = [*self.hyperparameters.values(), *self.weighting.values.values(), *self.reduction.values.values()]
         records = (self.weighting.record, self.reduction.record)
-        return any(isinstance(n, Scheduled) for n in numbers) or any(record.reads_progress for record in records)
+        settings = self.settings
+        return any(isinstance(n, Scheduled) for n in settings) or any(record.reads_progress for record in records)
+
+    @property
+    def settings(self) -> list[Setting]:
+        """Every number and choice of the term, the weighting and the reduction."""
+        return [*self.hyperparameters.values(), *self.weighting.values.values(), *self.reduction.values.values()]
 
     @classmethod
     def from_json(cls, data: object) -> Part:
@@ -170,6 +175,9 @@ class LossSpec:
             raise SpecError(f"a loss has 1 to 8 parts, got {len(self.parts)}")
         if not isinstance(self.decision, str) or self.decision not in ("tuned", "fixed"):
             raise SpecError(f'decision must be "tuned" or "fixed", got {shown(self.decision)}')
+        if len(self.parts) == 1 and not self.balance.is_sum:
+            kind = self.balance.kind
+            raise SpecError(f"the balance {kind} weighs parts against each other: give two or more parts, got one")
         ordered = sorted(self.parts, key=Part.identity)
         if len({part.identity() for part in ordered}) < len(ordered):
             raise SpecError("the parts of a loss must differ; merge equal parts into one weight")
@@ -226,14 +234,15 @@ class LossSpec:
         """The weightings, reductions, schedules and the balance that it is made with, each once."""
         found: list[Record] = []
         for part in self.parts:
-            settings = [
-                *part.hyperparameters.values(),
-                *part.weighting.values.values(),
-                *part.reduction.values.values(),
-            ]
-            found += [part.weighting.record, part.reduction.record, *_schedules(settings)]
+            found += [part.weighting.record, part.reduction.record, *_schedules(part.settings)]
         found += [self.balance.record, *_schedules(self.balance.values.values())]
         return tuple(record for place, record in enumerate(found) if record not in found[:place])
+
+    @property
+    def scheduled(self) -> list[Scheduled]:
+        """The schedules that its numbers follow."""
+        settings = [setting for part in self.parts for setting in part.settings]
+        return [own for own in (*settings, *self.balance.values.values()) if isinstance(own, Scheduled)]
 
     @property
     def batch_level(self) -> str:

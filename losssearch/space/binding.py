@@ -72,4 +72,4 @@ def _bound_spec(space: SearchSpace, spec: LossSpec, constraints: Sequence[Values
             given = {name: values[key] for name, (_, key) in bound.items()}
             fixed = {name: value for name, value in values.items() if name in part.hyperparameters}
             parts.append(replace(part, hyperparameters={**part.hyperparameters, **fixed, **given}))
-    return LossSpec(tuple(parts), spec.decision)
+    return replace(spec, parts=tuple(parts))

@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from losssearch.errors import InputError, UnknownNameError
 from losssearch.losses.balance import SUM, balances
-from losssearch.losses.domains import Choice, Domain, Float
+from losssearch.losses.domains import Domain, Float
 from losssearch.losses.reduction import MEAN, reductions
 from losssearch.losses.schedule import schedules
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.term import LossTerm, registry
 from losssearch.losses.weighting import CONSTANT, weightings
+from losssearch.space.answers import Constrained, Courses
 from losssearch.space.portfolio import filled, names_metric
-from losssearch.space.ranges import constrained_by, narrow, without_schedule
-from losssearch.space.slot import BALANCE, BASE, SCHEDULE, WEIGHT, Constrained, Slot, weighting_names
+from losssearch.space.ranges import constrained_by, without_schedule
+from losssearch.space.reading import Reader
+from losssearch.space.slot import BALANCE, BASE, WEIGHT, Slot, weighting_names
 from losssearch.space.source import Node, RuleError
 from losssearch.space.space import SearchSpace
 from losssearch.tasks import TASKS, Task
@@ -26,7 +28,8 @@ MAX_PARTS = 8
 """The most slots, and the most parts, that a space may have: as many as a spec may have parts."""
 _KEYS = ("task", "max_parts", "balances", "slots", "conditions", "portfolio")
 _SLOT_KEYS = ("terms", "reductions", "weight", "weighting", "required")
-D = TypeVar("D", bound=Domain)
+SCHEDULED_WEIGHT = Float(0.0, WEIGHT.high, default=WEIGHT.default)
+"""Within which the levels of a slot's scheduled weight lie."""
 
 
 def build(root: Node, problems: list[RuleError], *, name: str, question: str) -> SearchSpace | None:
@@ -34,10 +37,7 @@ def build(root: Node, problems: list[RuleError], *, name: str, question: str) ->
     return _Builder(problems).space(root, name, question)
 
 
-class _Builder:
-    def __init__(self, problems: list[RuleError]) -> None:
-        self.problems = problems
-
+class _Builder(Reader):
     def space(self, root: Node, name: str, question: str) -> SearchSpace | None:
         entries = self._map(root, "a space file", _KEYS)
         task = self._task(root, entries)
@@ -45,36 +45,13 @@ class _Builder:
         max_parts = self._max_parts(entries, len(slots))
         terms = {term for slot in slots for term in slot.terms}
         rules = self._conditions(entries, terms)
-        balanced: tuple[str, ...] = (SUM,)
-        if "balances" in entries:
-            balanced = self._names(entries["balances"], "balance", tuple(sorted(balances))) or balanced
+        balanced, moving = self._balances(entries.get("balances"))
         if self.problems or task is None:
             self._portfolio(entries, task, None)  # for what it breaks itself
             return None
-        space = SearchSpace(name, task.kind, tuple(slots), max_parts, rules, (), question, (), balanced)
+        space = SearchSpace(name, task.kind, tuple(slots), max_parts, rules, (), question, (), balanced, moving)
         portfolio, aimed = self._portfolio(entries, task, space)
         return replace(space, portfolio=portfolio, aimed=aimed)
-
-    def _fail(self, node: Node, text: str) -> None:
-        self.problems.append(RuleError(node.line, text))
-
-    def _map(self, node: Node, what: str, keys: Iterable[str] | None = None) -> dict[str, Node]:
-        """The entries of a map whose keys must be among ``keys``."""
-        if not isinstance(node.value, dict):
-            self._fail(node, f"{what} is a map, got {_kind(node)}")
-            return {}
-        for key, value in node.value.items():
-            if keys is not None and key not in keys:
-                self._fail(value, f"{what}: {UnknownNameError('key', key, keys)}")
-        return node.value
-
-    def _list(self, node: Node | None, what: str) -> list[Node]:
-        if node is None:
-            return []
-        if not isinstance(node.value, list):
-            self._fail(node, f"{what} is a list, got {_kind(node)}")
-            return []
-        return node.value
 
     def _task(self, root: Node, entries: Mapping[str, Node]) -> Task | None:
         node = entries.get("task")
@@ -85,6 +62,22 @@ class _Builder:
         else:
             return TASKS[node.value]
         return None
+
+    def _balances(self, node: Node | None) -> tuple[Mapping[str, Mapping[str, Domain]], dict[str, Courses]]:
+        """The balances that a loss may have with the ranges of their numbers, and what these may follow."""
+        if node is None:
+            return {SUM: {}}, {}
+        courses: dict[str, Courses] = {}
+        if not isinstance(node.value, dict):
+            kinds = self._names(node, "balance", tuple(sorted(balances))) or (SUM,)
+            return {kind: dict(balances[kind].domains) for kind in kinds}, courses
+        found = self._map(node, "balances", tuple(sorted(balances)))
+        ranges = {
+            kind: self._numbers(kind, balances[kind].domains, value, courses, f"{kind}.")
+            for kind, value in found.items()
+            if kind in balances
+        }
+        return ranges or {SUM: {}}, courses
 
     def _max_parts(self, entries: Mapping[str, Node], slots: int) -> int:
         node = entries.get("max_parts")
@@ -126,7 +119,7 @@ class _Builder:
         entries = self._map(node, f"slot {name}", keys)
         terms: dict[str, dict[str, Domain]] = {}
         constrained: dict[str, dict[str, Constrained]] = {}
-        courses: dict[str, dict[str, tuple[str, ...]]] = {}
+        courses: dict[str, Courses] = {}
         found = self._map(entries["terms"], f"the terms of slot {name}") if "terms" in entries else {}
         if not found:
             self._fail(entries.get("terms", node), f"a slot has at least one term, got none in {name}")
@@ -137,15 +130,14 @@ class _Builder:
                 missing = ", ".join(sorted(set(registry[term].reads) - offers))
                 self._fail(ranges, f"{term} reads {missing}, which task {task.kind} does not offer")
             else:
-                terms[term], constrained[term], courses[term] = self._ranges(registry[term], ranges)
-        reductions = self._reductions(entries, terms)
-        moving = {term: own for term, own in courses.items() if own}
+                terms[term], constrained[term] = self._ranges(registry[term], ranges, courses)
+        reductions = self._reductions(entries, terms, courses)
         if name == BASE:
-            return Slot(name, terms, reductions=reductions, schedules=moving)
-        weight = self._narrow(WEIGHT, entries.get("weight"), "weight")
+            return Slot(name, terms, reductions=reductions, courses=courses)
+        weight = self._weight(entries.get("weight"), courses)
         bound = {term: found for term, found in constrained.items() if found}
         required = self._required(entries)
-        return Slot(name, terms, weight, self._weighting(entries), reductions, required, bound, moving)
+        return Slot(name, terms, weight, self._weighting(entries), reductions, required, bound, courses)
 
     def _required(self, entries: Mapping[str, Node]) -> bool:
         node = entries.get("required")
@@ -153,51 +145,37 @@ class _Builder:
             self._fail(node, f"required is true or false, got {node.plain()!r}")
         return node is not None and node.value is True
 
+    def _weight(self, node: Node | None, courses: dict[str, Courses]) -> Float:
+        weight = self._number(WEIGHT, node, "weight", courses, "weight", SCHEDULED_WEIGHT)
+        for kind, own in courses.get("weight", {}).items():
+            levels = [own.get(key, weight) for key in schedules[kind].levels] if kind != CONSTANT else [weight]
+            if node is not None and all(isinstance(level, Float) and level.high == 0 for level in levels):
+                self._fail(node, f"weight: the schedule {kind} must not be 0 at all of its levels")
+        return weight
+
     def _ranges(
-        self, term: LossTerm, node: Node
-    ) -> tuple[dict[str, Domain], dict[str, Constrained], dict[str, tuple[str, ...]]]:
-        """The range of each hyperparameter, what it is to a constraint, and the schedules that it may follow."""
+        self, term: LossTerm, node: Node, courses: dict[str, Courses]
+    ) -> tuple[dict[str, Domain], dict[str, Constrained]]:
+        """The range of each hyperparameter, and what it is to a constraint; adds what it may follow to ``courses``."""
         given = {} if node.value is None else self._map(node, term.name)
         for key, value in given.items():
             if key not in term.domains:
                 self._fail(value, str(UnknownNameError(f"hyperparameter of {term.name}", key, term.domains)))
-        divided = {key: without_schedule(value) for key, value in given.items()}
-        given = {key: value for key, (_, value) in divided.items()}
-        constrained = {key: found for key, value in given.items() if (found := constrained_by(value))}
         ranges = {
-            key: self._narrow(domain, given.get(key), f"{term.name}.{key}") for key, domain in term.domains.items()
+            key: self._number(domain, given.get(key), f"{term.name}.{key}", courses, f"{term.name}.{key}")
+            for key, domain in term.domains.items()
         }
-        moving = {
-            key: self._courses(node, ranges[key], f"{term.name}.{key}")
-            for key, (node, _) in divided.items()
-            if node is not None and key in ranges
-        }
-        bound = {key: found for key, found in constrained.items() if key in ranges}
-        return ranges, bound, {key: found for key, found in moving.items() if found}
-
-    def _courses(self, node: Node, domain: Domain, label: str) -> tuple[str, ...]:
-        """What a hyperparameter may follow; nothing where it is a constant."""
-        found = self._names(node, SCHEDULE, (CONSTANT, *sorted(set(schedules) - {CONSTANT})))
-        if not isinstance(domain, Float):
-            what = "a choice" if isinstance(domain, Choice) else "a whole number"
-            self._fail(node, f"{label} is {what} and can follow no schedule")
-        elif domain.low == domain.high:
-            self._fail(node, f"{label} needs a range to follow a schedule, got {domain.low:g}")
-        return () if found == (CONSTANT,) else found
-
-    def _narrow(self, domain: D, node: Node | None, label: str) -> D:
-        try:
-            return domain if node is None else cast("D", narrow(domain, node, label))
-        except RuleError as problem:
-            self.problems.append(problem)
-            return domain
+        bare = {key: without_schedule(value)[1] for key, value in given.items() if key in ranges}
+        return ranges, {key: found for key, value in bare.items() if (found := constrained_by(value))}
 
     def _weighting(self, entries: Mapping[str, Node]) -> tuple[str, ...]:
         if "weighting" not in entries:
             return (CONSTANT,)
         return self._names(entries["weighting"], "weighting", weighting_names()) or (CONSTANT,)
 
-    def _reductions(self, entries: Mapping[str, Node], terms: Iterable[str]) -> dict[str, Mapping[str, Domain]]:
+    def _reductions(
+        self, entries: Mapping[str, Node], terms: Iterable[str], courses: dict[str, Courses]
+    ) -> dict[str, Mapping[str, Domain]]:
         if "reductions" not in entries:
             return {MEAN: {}}
         node, known = entries["reductions"], (MEAN, *sorted(set(reductions) - {MEAN}))
@@ -206,29 +184,10 @@ class _Builder:
             self._fail(node, f"reductions has at least one of {', '.join(known)}, got none")
         if MEAN not in found and (whole := [term for term in terms if not registry[term].per_sample]):
             self._fail(node, f"{whole[0]} gives one value per batch, so its reductions must be mean")
-        return {kind: self._reduction(kind, found[kind]) for kind in known if kind in found} or {MEAN: {}}
-
-    def _reduction(self, kind: str, node: Node) -> dict[str, Domain]:
-        """The ranges of a reduction's numbers: of a single one as it is, of several by name."""
-        domains = reductions[kind].domains
-        if not domains and node.value is not None:
-            self._fail(node, f"{kind} takes no range, got {node.plain()!r}")
-        if len(domains) == 1:
-            return {name: self._narrow(domain, node, kind) for name, domain in domains.items()}
-        given = {} if node.value is None or not domains else self._map(node, kind, tuple(domains))
-        return {name: self._narrow(domain, given.get(name), f"{kind}.{name}") for name, domain in domains.items()}
-
-    def _names(self, node: Node, what: str, known: Iterable[str]) -> tuple[str, ...]:
-        """A list of distinct names out of ``known``."""
-        names = []
-        for item in self._list(node, what):
-            if not isinstance(item.value, str) or item.value not in known:
-                self._fail(item, str(UnknownNameError(what, str(item.plain()), known)))
-            elif item.value in names:
-                self._fail(item, f"{what} has each name once, got {item.value} again")
-            else:
-                names.append(item.value)
-        return tuple(names)
+        given = (kind for kind in known if kind in found)
+        return {kind: self._numbers(kind, reductions[kind].domains, found[kind], courses) for kind in given} or {
+            MEAN: {}
+        }
 
     def _conditions(self, entries: Mapping[str, Node], terms: set[str]) -> frozenset[frozenset[str]]:
         rules = []
@@ -294,8 +253,3 @@ def _faults(data: Any) -> list[str]:
         except InputError as error:
             found.append(str(error))
     return found
-
-
-def _kind(node: Node) -> str:
-    names = {dict: "a map", list: "a list", type(None): "nothing"}
-    return names.get(type(node.value), repr(node.value))

@@ -12,7 +12,7 @@ from typing import Any
 from losssearch.errors import SpecError
 from losssearch.losses.domains import Float
 from losssearch.losses.spec import LossSpec
-from losssearch.space.slot import AIM, CONSTRAINT
+from losssearch.space.answers import AIM, CONSTRAINT
 from losssearch.space.space import SearchSpace
 
 

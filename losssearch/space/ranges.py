@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses.domains import Choice, Domain, Float, Int
-from losssearch.space.slot import CONSTRAINT, SCHEDULE, Constrained
+from losssearch.space.answers import CONSTRAINT, SCHEDULE, Constrained
 from losssearch.space.source import Node, RuleError
 
 

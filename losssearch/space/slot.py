@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-from losssearch.losses.domains import Choice, Domain, Float, Int
+from losssearch.losses.domains import Domain, Float
 from losssearch.losses.reduction import MEAN, Reduction
-from losssearch.losses.schedule import Scheduled, schedules
+from losssearch.losses.schedule import Scheduled
 from losssearch.losses.spec import Part
-from losssearch.losses.term import Setting
 from losssearch.losses.weighting import CONSTANT, Weighting, weightings
+from losssearch.space.answers import (
+    SCHEDULE,
+    Constrained,
+    Courses,
+    ask,
+    choose,
+    domain_json,
+    ranges_json,
+    setting,
+    setting_params,
+    settings_params,
+)
 from losssearch.space.trials import Trial
 
 BASE = "base"
 BALANCE = "balance"
 """The name of the choice among balances, which no slot may have."""
-SCHEDULE = "schedule"
-"""The name of the choice among a constant and schedules, behind that of a hyperparameter."""
 RAMPS: Mapping[str, Callable[[float], Scheduled]] = MappingProxyType(
     {
         "warm_in": lambda weight: Scheduled.of("linear", start=0.0, end=weight),
@@ -40,14 +49,6 @@ def weighting_names() -> tuple[str, ...]:
     return CONSTANT, *RAMPS, *sorted(set(weightings) - {CONSTANT})
 
 
-CONSTRAINT = "$constraint."
-"""How a space file names a value of the study's constraint."""
-AIM = "$metric."
-"""How a space file names a number of the study's metric."""
-Constrained: TypeAlias = tuple[Literal["value", "high"], str]
-"""What a value of the constraint is to a hyperparameter, its value or the end of its range, and the value's name."""
-
-
 @dataclass(frozen=True)
 class Slot:
     """A place in the loss: the terms that may stand in it, each with its ranges, and how the part is weighted."""
@@ -60,8 +61,9 @@ class Slot:
     """Each with the ranges of its numbers."""
     required: bool = False
     constrained: Mapping[str, Mapping[str, Constrained]] = field(default_factory=dict)
-    schedules: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-    """What a hyperparameter may follow: constant, schedules, or either; constant if it is not among these."""
+    courses: Mapping[str, Courses] = field(default_factory=dict)
+    """What a number may follow where it need not be constant: a hyperparameter by ``TERM.NAME``, that of a reduction by
+    its name, and ``weight``."""
     repeats: bool = False
     """Whether a term of an earlier slot may stand here again: it serves another constraint."""
 
@@ -69,23 +71,23 @@ class Slot:
         """The part with ``term`` that the trial's answers describe."""
         prefix = f"{self.name}.{term}"
         values = {
-            key: _setting(trial, f"{prefix}.{key}", domain, self._courses(term, key))
+            key: setting(trial, f"{prefix}.{key}", domain, self.courses.get(f"{term}.{key}"))
             for key, domain in self.terms[term].items()
         }
         part = Part(term, values)
         kind = choose(trial, f"{self.name}.reduction", tuple(self.reductions) if part.term.per_sample else (MEAN,))
-        numbers = {key: ask(trial, f"{self.name}.{key}", domain) for key, domain in self.reductions[kind].items()}
+        numbers = {
+            key: setting(trial, f"{self.name}.{key}", domain, self.courses.get(key))
+            for key, domain in self.reductions[kind].items()
+        }
         return replace(part, weighting=self._weighting(trial), reduction=Reduction(kind, **numbers))
-
-    def _courses(self, term: str, key: str) -> tuple[str, ...]:
-        return self.schedules.get(term, {}).get(key, (CONSTANT,))
 
     def _weighting(self, trial: Trial) -> Weighting:
         kind = choose(trial, f"{self.name}.weighting", self.weightings)
         if kind in RAMPS:
             return Weighting(weight=RAMPS[kind](ask(trial, f"{self.name}.weight", self.weight)))
         numbers = {
-            key: ask(trial, f"{self.name}.weight", self.weight)
+            key: setting(trial, f"{self.name}.weight", self.weight, self.courses.get("weight"))
             if key == "weight"
             else ask(trial, f"{self.name}.{kind}.{key}", domain)
             for key, domain in weightings[kind].domains.items()
@@ -96,18 +98,22 @@ class Slot:
         """The answers that give ``part``, where base weighs ``unit``; names that were not asked may be among them."""
         weighting = part.weighting
         weight, kind = weighting.values.get("weight"), weighting.kind
+        moving: dict[str, Any] = {}
         if isinstance(weight, Scheduled):
-            ramps = (name for name, made in RAMPS.items() if made(max(weight.levels)) == weight)
+            ramps = (name for name in self.weightings if name in RAMPS and RAMPS[name](max(weight.levels)) == weight)
             kind = next(ramps, kind)
+            moving = setting_params(f"{self.name}.weight", weight.scaled(1 / unit))
             weight = max(weight.levels)
         params: dict[str, Any] = {
             self.name: "present",
             f"{self.name}.term": part.name,
             f"{self.name}.reduction": part.reduction.kind,
             f"{self.name}.weighting": kind,
-            **_setting_params(f"{self.name}.{part.name}", part.hyperparameters),
-            **{f"{self.name}.{key}": number for key, number in part.reduction.numbers},
+            **settings_params(f"{self.name}.{part.name}", part.hyperparameters),
+            **settings_params(self.name, part.reduction.values),
             **{f"{self.name}.{kind}.{key}": number for key, number in weighting.numbers if key != "weight"},
+            f"{self.name}.weight.{SCHEDULE}": CONSTANT,
+            **moving,
         }
         if weight is not None:
             # Dividing normalised weights leaves a rounding error, which must not step over the end of a range.
@@ -120,78 +126,16 @@ class Slot:
         """The slot in the form of a space file."""
         terms = {
             term: {
-                k: _domain_json(d, self.constrained.get(term, {}).get(k), self._courses(term, k))
+                k: domain_json(d, self.constrained.get(term, {}).get(k), self.courses.get(f"{term}.{k}"))
                 for k, d in sorted(ranges.items())
             }
             for term, ranges in self.terms.items()
         }
-        reductions = {kind: _ranges_json(ranges) for kind, ranges in self.reductions.items()}
+        reductions = {kind: ranges_json(ranges, self.courses) for kind, ranges in self.reductions.items()}
         data = {"terms": dict(sorted(terms.items())), "reductions": reductions}
         if self.name != BASE:
-            data |= {"weight": _domain_json(self.weight), "weighting": list(self.weightings)}
+            weight = domain_json(self.weight, None, self.courses.get("weight"))
+            data |= {"weight": weight, "weighting": list(self.weightings)}
         if self.required:
             data["required"] = True
         return data
-
-
-def choose(trial: Trial, name: str, options: Sequence[str]) -> str:
-    """The trial's choice; a single option is not asked for."""
-    return options[0] if len(options) == 1 else trial.suggest_categorical(name, options)
-
-
-def ask(trial: Trial, name: str, domain: Domain) -> Any:
-    """The trial's answer; a range of one value is not asked for."""
-    if isinstance(domain, Choice):
-        return choose(trial, name, domain.options)
-    if domain.low == domain.high:
-        return domain.low
-    if isinstance(domain, Int):
-        return trial.suggest_int(name, domain.low, domain.high)
-    return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
-
-
-def _setting(trial: Trial, name: str, domain: Domain, courses: tuple[str, ...]) -> Any:
-    """The trial's answer for a hyperparameter: a value, or a schedule whose levels lie in the range."""
-    if not isinstance(domain, Float) or domain.low == domain.high:
-        return ask(trial, name, domain)
-    kind = choose(trial, f"{name}.{SCHEDULE}", courses)
-    if kind == CONSTANT:
-        return ask(trial, name, domain)
-    record = schedules[kind]
-    numbers = {
-        key: ask(trial, f"{name}.{key}", domain if key in record.levels else own) for key, own in record.domains.items()
-    }
-    return Scheduled.of(kind, **numbers)
-
-
-def _setting_params(prefix: str, settings: Mapping[str, Setting]) -> dict[str, Any]:
-    """The answers that give the hyperparameters."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        name = f"{prefix}.{key}"
-        if isinstance(value, Scheduled):
-            found |= {f"{name}.{SCHEDULE}": value.kind, **{f"{name}.{own}": number for own, number in value.numbers}}
-        else:
-            found |= {f"{name}.{SCHEDULE}": CONSTANT, name: value}
-    return found
-
-
-def _domain_json(
-    domain: Domain, constrained: Constrained | None = None, courses: tuple[str, ...] = (CONSTANT,)
-) -> object:
-    moving = {} if courses == (CONSTANT,) else {SCHEDULE: list(courses)}
-    if constrained is not None:
-        end, key = constrained
-        named = f"{CONSTRAINT}{key}"
-        return named if end == "value" or isinstance(domain, Choice) else {"low": domain.low, "high": named, **moving}
-    if isinstance(domain, Choice):
-        return list(domain.options)
-    if isinstance(domain, Int):
-        return {"low": domain.low, "high": domain.high}
-    return {"low": domain.low, "high": domain.high, "log": domain.log, **moving}
-
-
-def _ranges_json(ranges: Mapping[str, Domain]) -> object:
-    """One range as it is, several by name, None if there is none."""
-    written = {name: _domain_json(domain) for name, domain in ranges.items()}
-    return written if len(written) > 1 else next(iter(written.values()), None)

@@ -15,7 +15,8 @@ The parameters of a trial, for slots ``base`` and ``auxiliary``::
                                                 only where it is
     auxiliary.term, auxiliary.<term>.<hyperparameter>, auxiliary.reduction, auxiliary.share
     auxiliary.weighting  one of `weighting_names`
-    balance              "sum"                  asked only where there is a choice, with balance.<name>.<number>
+    balance              "sum"                  asked only where there is a choice and the loss has several parts, with
+                                                balance.<name>.<number>
     auxiliary.weight     0.3                    relative to base's 1; other numbers of a weighting are
                                                 auxiliary.<weighting>.<number>
 """
@@ -31,9 +32,11 @@ from typing import Any
 
 from losssearch.errors import SpecError
 from losssearch.losses.balance import SUM, Balance, balances
+from losssearch.losses.domains import Domain
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.term import registry
-from losssearch.space.slot import BALANCE, BASE, USE, Slot, ask, choose
+from losssearch.space.answers import Courses, choose, ranges_json, setting, settings_params
+from losssearch.space.slot import BALANCE, BASE, USE, Slot
 from losssearch.space.trials import Replay, Trial
 
 
@@ -54,8 +57,10 @@ class SearchSpace:
     portfolio: tuple[LossSpec, ...] = ()
     question: str = field(default="", compare=False)
     aimed: tuple[Mapping[str, Any], ...] = ()
-    balances: tuple[str, ...] = (SUM,)
-    """How the parts may become the loss: balances by name."""
+    balances: Mapping[str, Mapping[str, Domain]] = field(default_factory=lambda: {SUM: {}})
+    """How several parts may become the loss: balances by name, each with the ranges of its numbers."""
+    courses: Mapping[str, Courses] = field(default_factory=dict)
+    """What a number of a balance, ``BALANCE.NAME``, may follow where it need not be constant."""
 
     @property
     def reads(self) -> frozenset[str]:
@@ -83,12 +88,15 @@ class SearchSpace:
                 parts.append(slot.part(trial, term))
         if comparing := [part.weighting for part in parts if part.weighting.record.compares]:
             parts[0] = replace(parts[0], weighting=comparing[0])
-        return LossSpec(tuple(parts), "tuned", self._balance(trial))
+        return LossSpec(tuple(parts), "tuned", self._balance(trial) if len(parts) > 1 else Balance())
 
     def _balance(self, trial: Trial) -> Balance:
-        kind = choose(trial, BALANCE, self.balances)
-        domains = balances[kind].domains
-        return Balance(kind, **{key: ask(trial, f"{BALANCE}.{kind}.{key}", domain) for key, domain in domains.items()})
+        kind = choose(trial, BALANCE, tuple(self.balances))
+        numbers = {
+            key: setting(trial, f"{BALANCE}.{kind}.{key}", domain, self.courses.get(f"{kind}.{key}"))
+            for key, domain in self.balances[kind].items()
+        }
+        return Balance(kind, **numbers)
 
     def _allows(self, slot: Slot, term: str, parts: Sequence[Part]) -> bool:
         present = {part.name for part in parts}
@@ -112,7 +120,7 @@ class SearchSpace:
             base = placed[BASE].weighting
             params: dict[str, Any] = {slot.name: "absent" for slot in self.slots[1:]}
             params[BALANCE] = spec.balance.kind
-            params |= {f"{BALANCE}.{spec.balance.kind}.{key}": number for key, number in spec.balance.numbers}
+            params |= settings_params(f"{BALANCE}.{spec.balance.kind}", spec.balance.values)
             for slot in self.slots:
                 if slot.name in placed:
                     params |= slot.params(placed[slot.name], base.fixed or 1.0)
@@ -131,7 +139,7 @@ class SearchSpace:
 
     def to_json(self) -> dict[str, Any]:
         """The space in the form of its file, with every range spelled out; loading it gives the same space."""
-        balanced = {} if self.balances == (SUM,) else {"balances": list(self.balances)}
+        balanced = {} if list(self.balances) == [SUM] else {"balances": self._balances_json()}
         return {
             "task": self.task,
             "max_parts": self.max_parts,
@@ -139,6 +147,14 @@ class SearchSpace:
             "slots": {slot.name: slot.to_json() for slot in self.slots},
             "conditions": [{"never_together": names} for names in sorted(map(sorted, self.never_together))],
             "portfolio": [*self.aimed, *(_without_scale(spec.to_json()) for spec in self.portfolio)],
+        }
+
+    def _balances_json(self) -> object:
+        if not self.courses and all(ranges == balances[kind].domains for kind, ranges in self.balances.items()):
+            return list(self.balances)
+        return {
+            kind: ranges_json(ranges, {key: self.courses.get(f"{kind}.{key}", {}) for key in ranges})
+            for kind, ranges in self.balances.items()
         }
 
     @property

@@ -22,6 +22,7 @@ HUGE = 10**400
 """Larger than any float."""
 UNPRINTABLE = 10**5000
 """Longer than what Python turns into text."""
+FROM = {"schedule": "linear", "start": 2.0, "end": 0.5}
 LINEAR = r'follows a schedule, written as .*{"schedule": "linear", "start": …, "end": …}.*'
 
 
@@ -71,12 +72,23 @@ BAD: list[tuple[object, str]] = [
     (one(scale={"zigzag": 1}), "scale must"),
     (one(weight="wobbly"), r"a weight is a number, .* as in {.weighting.: NAME}; got 'wobbly'"),
     (
-        one(weight={"schedule": "cosine", "start": 1, "end": 0}),
-        rf"weight is a number, or {LINEAR}; got the schedule 'cos",
+        one(weight={"schedule": "sine", "start": 1, "end": 0}),
+        rf"weight is a number, or {LINEAR}; got the schedule 'sin",
     ),
-    (one(weight={"schedule": "linear", "start": 1}), "the schedule linear has the numbers start, end; got start"),
+    (
+        one(weight={"schedule": "linear", "start": 1}),
+        "the schedule linear has the numbers start, end, from, to; got start",
+    ),
+    (one(gamma={"schedule": "step", "start": 1, "end": 0, "at": 2}), "focal.gamma.at must lie in"),
+    (one(gamma={"schedule": "cyclic", "start": 1, "end": 0, "cycles": 1.5}), "gamma.cycles must be a whole number"),
+    (one(gamma={**FROM, "from": 0.5, "to": 0.2}), "focal.gamma: `from < to` must hold .*, got from=0.5, to=0.2"),
+    (one(gamma={**FROM, "from": 1}), "focal.gamma: `from < to` must hold of a schedule, got from=1, to=1"),
+    (one(gamma={**FROM, "to": math.nan}), "focal.gamma.to must lie in"),
+    (one(reduction={"cvar": {**FROM, "to": 0}}), "reduction.cvar.start must lie in"),
+    ({"parts": [{"term": "pairwise_auc", "surrogate": FROM}]}, "pairwise_auc.surrogate must be one of"),
+    ({"parts": [{"term": "focal"}], "balance": {"zigzag": 1}}, 'a balance is .*"sum"'),
     (one(weight={"schedule": "linear", "start": 1, "end": -1}), "weight.end must lie in"),
-    (one(weight={"schedule": "linear", "start": 0, "end": 0}), "must not start and end at 0"),
+    (one(weight={"schedule": "linear", "start": 0, "end": 0}), "a constant weight must be one number above 0, got 0"),
     (one(reduction="max"), 'a reduction is {"cvar": share} or "mean"'),
     (one(reduction={"cvar": 0.001}), r"reduction.cvar must lie in \[0.01, 1\]"),
     (one(reduction={"cvar": math.nan}), "reduction.cvar must lie in"),
@@ -112,7 +124,7 @@ def test_an_unknown_term_gets_the_nearest_names() -> None:
         lambda: Reduction("max"),
         lambda: Balance("product"),
         lambda: Weighting(start=1.0),
-        lambda: Part("focal", {"gamma": Scheduled.of("cosine", start=1.0)}),
+        lambda: Part("focal", {"gamma": Scheduled.of("sine", start=1.0)}),
         lambda: Part("focal", {"gamma": Scheduled.of("linear", start=1.0, end=9.0)}),
         lambda: Part("pairwise_auc", {"surrogate": Scheduled.of("linear", start=1.0, end=0.0)}),
         lambda: Part("focal", scale=-1.0),

@@ -115,7 +115,7 @@ def test_a_space_without_schedules_is_asked_what_it_was_asked(tmp_path: Path) ->
     ("range_", "message"),
     [
         ("gamma: {schedule: linear}", ":7: schedule is a list, got 'linear'"),
-        ("gamma: {schedule: [lineer]}", ":7: unknown schedule 'lineer'; did you mean linear?"),
+        ("gamma: {schedule: [lineer]}", ":7: unknown schedule 'lineer'; did you mean linear, cosine?"),
         ("gamma: {low: 2, high: 2, schedule: [linear]}", ":7: focal.gamma needs a range to follow a schedule, got 2"),
         ("gamma: {low: 0, high: 99, schedule: [linear]}", ":7: focal.gamma must lie in [0, 5], got 99"),
         ("gamma: {schedule: [linear, linear]}", ":7: schedule has each name once, got linear again"),
@@ -150,3 +150,83 @@ def test_in_a_population_alone_and_exported_it_is_one_loss(space: SearchSpace) -
             exported = namespace["Loss"]()(output, batch["target"][0], progress=progress)
             torch.testing.assert_close(value, own)
             torch.testing.assert_close(exported, own)
+
+
+WIDE = """\
+# When should the weights change?
+task: multiclass
+max_parts: 2
+balances: [sum]
+slots:
+  base:
+    terms:
+      weighted_cross_entropy: {power: {schedule: {constant: , step: {start: 0, at: [0.6, 0.9]}}}}
+    reductions: {mean: , cvar: {low: 0.2, high: 0.8, schedule: {linear: {start: 1, to: [0.3, 0.5]}}}}
+  more:
+    terms: {focal: {gamma: {schedule: [cyclic]}}}
+    weight: {low: 0.5, high: 2, schedule: {constant: , cosine: {start: 0, from: 0.1, to: [0.2, 1]}}}
+    weighting: [constant, warm_in]
+portfolio:
+  - parts: [{term: weighted_cross_entropy, power: {schedule: step, start: 0, end: 1, at: 0.8}}]
+"""
+
+
+def test_a_space_says_when_and_between_what_a_number_moves(tmp_path: Path) -> None:
+    space = made(tmp_path, WIDE)
+    specs = drawn(space, 200)
+    kinds = {own.kind for spec in specs for own in spec.scheduled}
+    assert kinds == {"step", "linear", "cosine", "cyclic"}
+    for spec in specs:
+        assert space.spec(space.encode(spec) or {}) == spec
+        for own in spec.scheduled:
+            if own.kind == "step":
+                assert own.values["start"] == 0
+                assert 0.6 <= own.values["at"] <= 0.9
+            if own.kind == "linear" and own.values["start"]:  # the other is the weight's warm_in
+                assert own.values["start"] == 1
+                assert 0.3 <= own.window[1] <= 0.5
+            if own.kind == "cosine":
+                assert 0.5 <= own.values["end"] <= 2
+                assert own.window[0] == 0.1
+    assert space.encode(space.portfolio[0]) is not None
+    again = made(tmp_path, json.dumps(space.to_json()))
+    assert again == space
+    assert again.hash == space.hash
+    assert drawn(again, 20) == specs[:20]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("at: [0.6, 0.9]", "at: [0.6, 1.9]", "weighted_cross_entropy.power.at must lie in [0, 1], got 1.9"),
+        ("at: [0.6, 0.9]", "off: 1", "weighted_cross_entropy.power: the schedule step: unknown key 'off'"),
+        ("constant: , step", "constant: [0, 1], step", "constant has the range of the number"),
+        (
+            "start: 0, from: 0.1",
+            "start: 0, from: 0.3",
+            "weight: `from < to` must hold of a schedule, got from=0.3, to=0.2",
+        ),
+        (
+            "cosine: {start: 0,",
+            "cosine: {start: 0, end: 0,",
+            "weight: the schedule cosine must not be 0 at all of its levels",
+        ),
+        ("[cyclic]", "{cyclic: {cycles: 0}}", "focal.gamma.cycles must lie in [1, 100], got 0"),
+        ("balances: [sum]", "balances: {sum: 1}", "sum takes no range, got 1"),
+        ("balances: [sum]", "balances: {some: }", "balances: unknown key 'some'; did you mean sum?"),
+    ],
+)
+def test_what_a_schedule_in_a_space_may_say(old: str, new: str, message: str, tmp_path: Path) -> None:
+    assert old in WIDE
+    path = tmp_path / "own.yaml"
+    path.write_text(WIDE.replace(old, new))
+    (problem, *_) = check_space(str(path))
+    assert message in problem
+    assert "\n" not in problem
+
+
+def test_the_space_of_the_guide_is_valid(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs/search-spaces.md").read_text()
+    text = guide.split("## Schedules")[1].split("```yaml\n")[1].split("```")[0]
+    specs = drawn(made(tmp_path, text), 100)
+    assert {own.kind for spec in specs for own in spec.scheduled} == {"linear", "cosine", "step", "cyclic"}

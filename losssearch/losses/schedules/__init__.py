@@ -1,5 +1,5 @@
 """Schedules of a loss's numbers over training progress, one per file."""
 
-from losssearch.losses.schedules import linear
+from losssearch.losses.schedules import cosine, cyclic, linear, step
 
-__all__ = ["linear"]
+__all__ = ["cosine", "cyclic", "linear", "step"]

@@ -7,7 +7,7 @@ from torch import Tensor
 from losssearch.losses.schedule import LEVEL, schedule
 
 
-@schedule(formula="{start}→{end}", latex=r"{start} \to {end}", plain=True, start=LEVEL, end=LEVEL)
+@schedule(formula="{start}→{end}", latex=r"{start} \to {end}", plain=True, between=True, start=LEVEL, end=LEVEL)
 def linear(progress: Tensor, *, start: Tensor, end: Tensor) -> Tensor:
     """From ``start`` to ``end`` over the training."""
     return start + (end - start) * progress

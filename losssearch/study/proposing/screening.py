@@ -283,7 +283,9 @@ def _learning(spec: LossSpec) -> list[object]:
         [part.name, part.weighting.kind, names] for part in spec.parts if (names := _optimised(part))
     ]
     carried = any(state.update is not None for part in spec.parts for state in part_states(part).values())
-    hidden = carried or not spec.balance.is_sum or any(not part.term.scaled for part in spec.parts)
+    # Of a schedule that is not straight from the first step to the last, `PROGRESS` shows too little.
+    bent = any(own.kind != "linear" or own.windowed for own in spec.scheduled)
+    hidden = carried or bent or not spec.balance.is_sum or any(not part.term.scaled for part in spec.parts)
     return [*moving, spec.key] if hidden else moving
 
 

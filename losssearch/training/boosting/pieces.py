@@ -21,6 +21,9 @@ from losssearch.training.boosting.objective import Piece, diagonal
 PROBE_ROWS = 257
 """A prime, so that a tensor with its square as size can only be one over pairs."""
 
+TIMES = 9
+"""Shares of the training at which a loss with a schedule is looked at."""
+
 
 def pieces_of(spec: LossSpec, facts: Batch, sizes: Sizes, offer: Offer | None = None) -> list[Piece]:
     """The parts of ``spec`` as pieces, each with a state of its own; ``facts`` are those of one replica.
@@ -72,12 +75,23 @@ def kind_of(single: LossSpec, facts: Batch, sizes: Sizes, offer: Offer | None = 
         return "pairs" if any(size and size % PROBE_ROWS**2 == 0 for size in saved) else "batch"
     if term.learned or by_row:
         return "bent"  # its shape changes while it is trained
+    if _bends(value, leaf, sizes):
+        return "bent"
+    # What a schedule that is not straight does at other times, the middle does not tell.
+    turns = any(own.kind != "linear" or own.windowed for own in single.scheduled)
+    times = torch.linspace(0, 1, TIMES).unbind() if turns else ()
+    later = (loss(leaf, target, **{**context, "progress": done}) for done in times)
+    return "bent" if any(_bends(value, leaf, sizes) for value in later) else "convex"
+
+
+def _bends(value: Tensor, leaf: Tensor, sizes: Sizes) -> bool:
+    """Whether a loss of single samples is concave or flat at one of the scores."""
     (slope,) = torch.autograd.grad(value, leaf, create_graph=True, materialize_grads=True)
     second, slope = diagonal(slope, leaf).detach(), slope.detach()
     concave = second < -1e-9 * second.abs().max()
     # The ends of the grid are moderate, so there only a loss that goes straight on is this flat.
     flat = (second < (1e-6 if sizes.classes else 1e-3) * slope.abs()) & (slope.abs() > 1e-9 * slope.abs().max())
-    return "bent" if bool((concave | flat).any()) else "convex"
+    return bool((concave | flat).any())
 
 
 def _loss(single: LossSpec, facts: Batch, sizes: Sizes, offer: Offer) -> ComposedLoss:
