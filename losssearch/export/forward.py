@@ -34,6 +34,9 @@ def forward_body(facts: LossFacts) -> list[str]:
         *_weights(facts),
         *_inputs(facts),
     ]
+    if norms := facts.spec.balance.record.reads_norms:
+        at = body.index("if output.dtype in (torch.float16, torch.bfloat16):")
+        body[at:at] = ["if not output.requires_grad:", "    output = output.detach().requires_grad_()"]
     if makes_numbers(facts.spec):
         body.append("number = partial(torch.full, (), dtype=output.dtype, device=output.device)")
     each = not facts.spec.batch_level
@@ -57,7 +60,8 @@ def forward_body(facts: LossFacts) -> list[str]:
     given = ["self", "output: Tensor", "target: Tensor", *(_parameter(name) for name in facts.extra()), "*"]
     given += ["weight: Tensor | None = None", "reduction: str | None = None"]
     given += ["progress: float | Tensor | None = None"] * facts.scheduled
-    return broken("forward", given, "Tensor") + [f"        {line}" if line else "" for line in body]
+    marked = ["    @torch.enable_grad()"] * norms  # gradients at the outputs are asked for in evaluation too
+    return marked + broken("forward", given, "Tensor") + [f"        {line}" if line else "" for line in body]
 
 
 def _parameter(name: str) -> str:
@@ -233,10 +237,12 @@ def _balanced(facts: LossFacts, names: list[str]) -> list[str]:
     """The loss from the values of its parts."""
     balance, held = facts.spec.balance, Held(facts, None)
     record = balance.record
-    read = {"values": "values", "progress": "progress"}
-    given = [*(read[key] for key in record.reads), *_settings(balance.values, record), *held.arguments(record.states)]
-    lines = [f"values = torch.stack(({', '.join(names)},))", *_call("value", record.name, given)]
-    return [*lines, *held.follow(record.states, given), "return value"]
+    given = [*record.reads, *_settings(balance.values, record), *held.arguments(record.states)]
+    lines = [f"values = torch.stack(({', '.join(names)},))"]
+    if record.reads_norms:
+        lines.append(f"norms = output_norms(({', '.join(names)},), output)")
+    lines += [*_call("value", record.name, given), *held.follow(record.states, given)]
+    return [*lines, "return total(value, values)"]
 
 
 def _arguments(part: Part, held: Held) -> list[str]:

@@ -16,6 +16,7 @@ from losssearch.export.reading import WEIGHTS_FILE
 from losssearch.export.stored import stored
 from losssearch.export.usage import usage_lines
 from losssearch.losses.arriving import class_labels, row_numbers
+from losssearch.losses.balancing import output_norms, total
 from losssearch.losses.direct import direct_of
 from losssearch.losses.inputs import pairwise_distance
 from losssearch.losses.kept import Kept
@@ -44,6 +45,10 @@ def loss_source(facts: LossFacts) -> str:
     if "distance" in facts.spec.reads:
         functions.append((pairwise_distance.__module__, pairwise_distance.__name__))
     functions += [(record.function.__module__, record.function.__name__) for record in called_records(facts.spec)]
+    if not facts.spec.balance.is_sum:
+        functions.append((total.__module__, total.__name__))
+    if facts.spec.balance.record.reads_norms:
+        functions.append((output_norms.__module__, output_norms.__name__))
     if any(number.windowed for number in facts.spec.scheduled):
         functions.append((within.__module__, within.__name__))
     needed = {

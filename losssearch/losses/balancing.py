@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from losssearch.losses.balance import Balance
@@ -27,24 +28,56 @@ def balance_kind(balance: Balance, parts: int) -> tuple[object, ...]:
 
 
 def balanced(
-    balance: Balance, values: Tensor, progress: Tensor, numbers: Mapping[str, Any], states: Mapping[str, Tensor]
+    balance: Balance,
+    values: Tensor,
+    norms: Tensor | None,
+    progress: Tensor,
+    numbers: Mapping[str, Any],
+    states: Mapping[str, Tensor],
 ) -> Tensor:
-    """The loss, a scalar, from the values of its parts ``[parts]``; `balance_numbers` names the ``numbers``."""
-    read, given = _arguments(balance, values, progress, numbers, states)
-    return balance.record.function(*read, **given)
+    """The loss, a scalar, from the values of its parts ``[parts]``; `balance_numbers` names the ``numbers``.
+
+    ``norms`` ``[parts]``, of the values' gradients at the outputs, may be None where the balance does not read them.
+    """
+    read, given = _arguments(balance, values, norms, progress, numbers, states)
+    return total(balance.record.function(*read, **given), values)
 
 
 def next_balance(
-    balance: Balance, values: Tensor, progress: Tensor, numbers: Mapping[str, Any], states: Mapping[str, Tensor]
+    balance: Balance,
+    values: Tensor,
+    norms: Tensor | None,
+    progress: Tensor,
+    numbers: Mapping[str, Any],
+    states: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
     """The states of the balance that an update moves, after one batch."""
-    read, given = _arguments(balance, values, progress, numbers, states)
+    read, given = _arguments(balance, values, norms, progress, numbers, states)
     return {name: update(*read, **given) for name, update in updated(balance.record.states).items()}
 
 
 def _arguments(
-    balance: Balance, values: Tensor, progress: Tensor, numbers: Mapping[str, Any], states: Mapping[str, Tensor]
-) -> tuple[list[Tensor], dict[str, Any]]:
+    balance: Balance,
+    values: Tensor,
+    norms: Tensor | None,
+    progress: Tensor,
+    numbers: Mapping[str, Any],
+    states: Mapping[str, Tensor],
+) -> tuple[list[Tensor | None], dict[str, Any]]:
     given = {name: number_at(name, number, numbers, progress) for name, number in balance.numbers}
-    read = {"values": values, "progress": progress}
+    read = {"values": values, "norms": norms, "progress": progress}
     return [read[name] for name in balance.record.reads], given | received(balance.record.states, states)
+
+
+def total(found: Tensor, values: Tensor) -> Tensor:
+    """What a balance gives as the loss: itself, or the sum of the ``values`` under weights that it gives."""
+    return (found.detach() * values).sum() if found.dim() else found
+
+
+def output_norms(values: Sequence[Tensor], output: Tensor) -> Tensor:
+    """The norms ``[parts]`` of the gradients of the parts' values at the outputs, which need a graph to them."""
+    slopes = [
+        torch.autograd.grad(value, output, retain_graph=True, allow_unused=True)[0] if value.requires_grad else None
+        for value in values
+    ]
+    return torch.stack([output.new_zeros(()) if slope is None else slope.norm() for slope in slopes])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from losssearch.data.batch import Sizes, sensitive
 from losssearch.errors import SpecError
 from losssearch.losses.arriving import class_labels, row_numbers
-from losssearch.losses.balancing import balance_numbers, balanced, next_balance
+from losssearch.losses.balancing import balance_numbers, balanced, next_balance, output_norms
 from losssearch.losses.domains import CLASSES, GROUPS, MOST_MEMORY
 from losssearch.losses.inputs import offer_of, require_two_classes
 from losssearch.losses.kept import Kept, kept_states
@@ -67,6 +67,7 @@ class ComposedLoss(nn.Module):
         self.reduction = self._checked(reduction)
         self._ids_for = spec.needs_ids
         self._reads = spec.reads
+        self._reads_norms = spec.balance.record.reads_norms
         self._reading = offer.reading(self._reads)
         own = {"class_prior": class_prior, "zero": None if zero is None else torch.tensor(float(zero)), **(facts or {})}
         self.register_buffer("class_prior", own["class_prior"])
@@ -163,21 +164,25 @@ class ComposedLoss(nn.Module):
         its own read ``more``: further fields ``[batch, ...]`` and facts. Raises `SpecError` where none reads what is
         given.
         """
+        if self._reads_norms and not torch.is_grad_enabled():
+            given = {"weight": weight, "reduction": reduction, "class_prior": class_prior, "progress": progress}
+            given |= {"group": group, "features": features, "zero": zero, "index": index, **more}
+            with torch.enable_grad():  # gradients at the outputs are asked for in evaluation too
+                evaluated: Tensor = self(output, target, **given)
+            return evaluated.detach()
         reduced = self.reduction if reduction is None else self._checked(reduction)
         output, target, weight = self._arrived(output, target, weight)
         if self._by_row:
             index = self._row_numbers(index, output)
+        if self._reads_norms and not output.requires_grad:
+            output = output.detach().requires_grad_()
         done = _UNREAD
         if "progress" in self._reads:
             done = progress.to(output) if isinstance(progress, Tensor) else output.new_full((), progress)
-        reading, facts = self._reading, {"progress": done}
+        reading = self._reading
         if more:
             reading.require_read(more)
-        now = {"class_prior": class_prior, "zero": zero, **more}
-        for name in reading.facts:
-            value = now.get(name)
-            if (value := getattr(self, name) if value is None else value) is not None:
-                facts[name] = value
+        facts = self._facts(done, {"class_prior": class_prior, "zero": zero, **more})
         fields = {"target": target, "weight": weight, "group": group, "features": features, **more}
         batch = {name: value for name, value in fields.items() if value is not None}
         named = reading.named(output, reading.shared(batch, self._sizes, row_axis=0), facts)
@@ -192,7 +197,7 @@ class ComposedLoss(nn.Module):
                 with torch.no_grad():
                     self._follow(place, next_states(part.part, named, own, states), index)
         if not self.spec.balance.is_sum:
-            return self._balanced(torch.stack(values), done, numbers)
+            return self._balanced(values, output, done, numbers)
         total = values[0]
         for value in values[1:]:
             total = total + value
@@ -201,14 +206,24 @@ class ComposedLoss(nn.Module):
         total = total if weight is None else total * weight
         return total.sum() if reduced == "sum" else total
 
-    def _balanced(self, values: Tensor, progress: Tensor, numbers: Iterator[Tensor]) -> Tensor:
-        balance = self.spec.balance
+    def _facts(self, progress: Tensor, given: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+        """The facts that terms read: those given with the batch, or the loss's own."""
+        facts = {"progress": progress}
+        for name in self._reading.facts:
+            value = given.get(name)
+            if (value := getattr(self, name) if value is None else value) is not None:
+                facts[name] = value
+        return facts
+
+    def _balanced(self, parts: Sequence[Tensor], output: Tensor, progress: Tensor, numbers: Iterator[Tensor]) -> Tensor:
+        balance, values = self.spec.balance, torch.stack(list(parts))
+        norms = output_norms(parts, output) if self._reads_norms else None
         own = {name: next(numbers) for name in balance_numbers(balance)}
         states = self._states(None, values, None)
         if self.training and updated(balance.record.states):
             with torch.no_grad():
-                self._follow(None, next_balance(balance, values, progress, own, states), None)
-        return balanced(balance, values, progress, own, states)
+                self._follow(None, next_balance(balance, values, norms, progress, own, states), None)
+        return balanced(balance, values, norms, progress, own, states)
 
     def _states(self, place: int | None, like: Tensor, index: Tensor | None) -> dict[str, Tensor]:
         """What a part or the balance keeps, by name, of the type of ``like``."""

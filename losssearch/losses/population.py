@@ -77,6 +77,7 @@ class PopulationLoss:
                 balances.setdefault(key, []).append(_entry(member, spec, None, kept, columns))
         self._parts, self._balances = list(parts.values()), list(balances.values())
         self._carried = Carried([*self._parts, *self._balances], self.device)
+        self._reads_norms = any(own[0].spec.balance.record.reads_norms for own in self._balances)
         self.initial = self.start_learned([0])[0]
         self._groups: dict[int, tuple[list[Kind], list[Balancing]]] = {}
         self._tapes: dict[tuple[tuple[str, ...], tuple[str, ...]], Tape] = {}
@@ -201,13 +202,12 @@ class PopulationLoss:
         kinds, balances = self._of(shape[0])
         total, table = step.outputs.new_zeros(len(step.outputs)), self._table(step)
         for kind in kinds:
-            values = step.values(kind)
             if kind.summed:
-                total = total.index_add(0, kind.members.rows, values)
+                total = total.index_add(0, kind.members.rows, step.values(kind))
             else:
-                table = table.index_put((kind.members.rows, kind.members.places), values)
+                table = self._filled(table, step, kind)
         for own in balances:
-            total = total.index_add(0, own.members.rows, own.evaluate(*step.balanced(own, table)))
+            total = total.index_add(0, own.members.rows, own.evaluate(*step.balanced(own, *table)))
         return total.view(shape)
 
     def next_states(
@@ -250,10 +250,10 @@ class PopulationLoss:
             if kind.members.carried:
                 kind.members.kept(kind.follow(*step.given(kind)), after)
             if not kind.summed:
-                table = table.index_put((kind.members.rows, kind.members.places), step.values(kind))
+                table = self._filled(table, step, kind)
         for own in balances:
             if own.members.carried:
-                own.members.kept(own.follow(*step.balanced(own, table)), after)
+                own.members.kept(own.follow(*step.balanced(own, *table)), after)
         return tuple(after)
 
     def _step(
@@ -277,10 +277,19 @@ class PopulationLoss:
             states,
         )
 
-    def _table(self, step: Step) -> Tensor:
-        """Room for the values of the parts [R·K, parts] where a balance reads them."""
+    def _table(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Room for the values of the parts [R·K, parts] where a balance reads them, and for their gradients' norms."""
         most = max((len(own[0].spec.parts) for own in self._balances), default=0)
-        return step.outputs.new_zeros(len(step.outputs), most)
+        empty = step.outputs.new_zeros(len(step.outputs), most)
+        return empty, empty
+
+    def _filled(self, table: tuple[Tensor, Tensor], step: Step, kind: Kind) -> tuple[Tensor, Tensor]:
+        """The table with the values of one kind, and their norms where a balance of these losses reads them."""
+        (values, norms), places = table, (kind.members.rows, kind.members.places)
+        if not self._reads_norms:
+            return values.index_put(places, step.values(kind)), norms
+        own, size = step.values_and_norms(kind)
+        return values.index_put(places, own), norms.index_put(places, size)
 
     def check_weights(self) -> None:
         """Raise `SpecError` where a term of these losses cannot weigh its samples."""

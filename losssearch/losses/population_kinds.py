@@ -138,7 +138,8 @@ class Balancing:
     """The balances of one kind, in all replicas."""
 
     evaluate: Callable[..., Tensor]
-    """Losses [entries] of the values of their parts [entries, parts], progress, numbers and states."""
+    """Losses [entries] of the values of their parts [entries, parts], the norms of these values' gradients, or one that
+    stands for them where they are not read, progress, numbers and states."""
     follow: Callable[..., dict[str, Tensor]]
     """The next states, by name, of the same."""
     members: Members
@@ -219,10 +220,12 @@ def balancing_of(entries: Sequence[Entry], first: int, replicas: int, count: int
     balance = entries[0].spec.balance
 
     def over(function: Callable[..., object]) -> Callable[..., object]:
-        def one(values: Tensor, progress: Tensor, numbers: dict[str, Tensor], states: dict[str, Tensor]) -> object:
-            return function(balance, values, progress, numbers, states)
+        def one(
+            values: Tensor, norms: Tensor, progress: Tensor, numbers: dict[str, Tensor], states: dict[str, Tensor]
+        ) -> object:
+            return function(balance, values, norms, progress, numbers, states)
 
-        return vmap(one, in_dims=(0, None, 0, 0))
+        return vmap(one, in_dims=(0, 0, None, 0, 0))
 
     numbers = [balance_numbers(entry.spec.balance) for entry in entries]
     return Balancing(

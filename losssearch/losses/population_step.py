@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import torch
 from torch import Tensor
 
 from losssearch.losses.part import weighted
@@ -38,16 +39,29 @@ class Step:
 
     def values(self, kind: Kind) -> Tensor:
         """The weighted values [entries] of a kind."""
-        given = self.given(kind)
+        return self._weighted(kind, self.given(kind))
+
+    def _weighted(self, kind: Kind, given: tuple[Any, ...]) -> Tensor:
         values = kind.evaluate(*given)
         if kind.part.weighting.record.elementwise:
             values = weighted(kind.part, values, *given[-3:])
         return values
 
-    def balanced(self, own: Balancing, table: Tensor) -> tuple[Any, ...]:
-        """What a balance's functions take, of the values of all parts [R·K, parts]."""
-        values = table.index_select(0, own.members.rows)[:, : own.parts]
-        return values, self.progress, *self._kept(own.members)
+    def values_and_norms(self, kind: Kind) -> tuple[Tensor, Tensor]:
+        """The weighted values [entries] of a kind, and the norms of their gradients at the outputs."""
+        chosen, *rest = self.given(kind)
+        # Without a graph, a view of what requires a gradient says that it does as well, but has none.
+        if not (torch.is_grad_enabled() and chosen.requires_grad):
+            chosen = chosen.detach().requires_grad_()
+        with torch.enable_grad():
+            values = self._weighted(kind, (chosen, *rest))
+            (slope,) = torch.autograd.grad(values.sum(), chosen, retain_graph=True, materialize_grads=True)
+        return values, slope.detach().flatten(1).norm(dim=1)
+
+    def balanced(self, own: Balancing, values: Tensor, norms: Tensor) -> tuple[Any, ...]:
+        """What a balance's functions take, of the values of all parts [R·K, parts] and the norms of their gradients."""
+        chosen = (table.index_select(0, own.members.rows)[:, : own.parts] for table in (values, norms))
+        return *chosen, self.progress, *self._kept(own.members)
 
     def _kept(self, members: Members) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         numbers = {name: value.to(self.outputs.dtype) for name, value in members.numbers.items()}

@@ -178,6 +178,11 @@ class LossSpec:
         if len(self.parts) == 1 and not self.balance.is_sum:
             kind = self.balance.kind
             raise SpecError(f"the balance {kind} weighs parts against each other: give two or more parts, got one")
+        if self.balance.record.needs_nonnegative:
+            for part in self.parts:
+                if not part.term.nonnegative:
+                    kind = self.balance.kind
+                    raise SpecError(f"the balance {kind} needs terms that are never below zero, got {part.name}")
         ordered = sorted(self.parts, key=Part.identity)
         if len({part.identity() for part in ordered}) < len(ordered):
             raise SpecError("the parts of a loss must differ; merge equal parts into one weight")

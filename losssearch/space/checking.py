@@ -46,6 +46,9 @@ class _Builder(Reader):
         terms = {term for slot in slots for term in slot.terms}
         rules = self._conditions(entries, terms)
         balanced, moving = self._balances(entries.get("balances"))
+        for kind in (kind for kind in balanced if balances[kind].needs_nonnegative):
+            for term in sorted(term for term in terms if not registry[term].nonnegative):
+                self._fail(entries["balances"], f"the balance {kind} needs terms that are never below zero, got {term}")
         if self.problems or task is None:
             self._portfolio(entries, task, None)  # for what it breaks itself
             return None

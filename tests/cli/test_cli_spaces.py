@@ -114,9 +114,11 @@ def test_an_unknown_space_is_one_line_and_exit_2(run: Callable[..., Any], name: 
     assert done.err.count("\n") == 1
 
 
-def test_the_documented_example_keeps_every_rule(run: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_documented_examples_keep_every_rule(run: Callable[..., Any], tmp_path: Path) -> None:
     page = (ROOT / "docs" / "search-spaces.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    file = tmp_path / "example.yaml"
-    file.write_text(example, encoding="utf-8")
-    assert run("spaces", str(file), "--check") == (0, f"{file}: valid\n", "")
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(examples) > 1
+    for number, example in enumerate(examples):
+        file = tmp_path / f"example_{number}.yaml"
+        file.write_text(example, encoding="utf-8")
+        assert run("spaces", str(file), "--check") == (0, f"{file}: valid\n", "")

@@ -225,6 +225,40 @@ def test_what_a_schedule_in_a_space_may_say(old: str, new: str, message: str, tm
     assert "\n" not in problem
 
 
+def test_ranges_and_schedules_of_balances(tmp_path: Path) -> None:
+    balances = "{sum: , dwa: {temperature: {low: 1, high: 4, schedule: [linear]}, window: 20}, famo: {decay: 0}}"
+    text = WIDE.replace("balances: [sum]", f"balances: {balances}").replace("more:", "more:\n    required: true")
+    space = made(tmp_path, text.split("portfolio")[0])
+    specs = drawn(space, 60)
+    assert {spec.balance.kind for spec in specs} == {"sum", "dwa", "famo"}
+    for spec in specs:
+        assert space.spec(space.encode(spec) or {}) == spec
+        if spec.balance.kind == "dwa":
+            temperature = spec.balance.values["temperature"]
+            assert isinstance(temperature, Scheduled)
+            assert all(1 <= level <= 4 for level in temperature.levels)
+            assert spec.balance.values["window"] == 20
+    again = made(tmp_path, json.dumps(space.to_json()))
+    assert again == space
+    assert again.hash == space.hash
+
+
+def test_a_loss_of_one_part_has_no_balance(tmp_path: Path) -> None:
+    space = made(tmp_path, WIDE.replace("balances: [sum]", "balances: [famo, random]"))
+    for spec in drawn(space, 60):
+        assert spec.balance.is_sum is (len(spec.parts) == 1)
+        assert space.spec(space.encode(spec) or {}) == spec
+
+
+def test_a_balance_that_needs_terms_above_zero_says_so_of_a_space(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    text = "task: regression\nbalances: [geometric_mean]\nslots: {base: {terms: {general_robust: }}}\n"
+    path.write_text(text)
+    assert check_space(str(path)) == [
+        f"{path}:2: the balance geometric_mean needs terms that are never below zero, got general_robust"
+    ]
+
+
 def test_the_space_of_the_guide_is_valid(tmp_path: Path) -> None:
     guide = (Path(__file__).parents[2] / "docs/search-spaces.md").read_text()
     text = guide.split("## Schedules")[1].split("```yaml\n")[1].split("```")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from losssearch.losses.balance import Balance
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.study.selecting.selection import Contender
 from losssearch.study.selecting.verdict import Reading, Referee
@@ -44,5 +45,6 @@ def ablate(referee: Referee, winner: Reading, plain: Reading) -> list[dict[str, 
 
 def _without(contender: Contender, part: Part) -> Contender:
     spec = contender.spec
-    rest = replace(spec, parts=tuple(p for p in spec.parts if p.identity() != part.identity()))
+    parts = tuple(p for p in spec.parts if p.identity() != part.identity())
+    rest = replace(spec, parts=parts, balance=spec.balance if len(parts) > 1 else Balance())
     return Contender(replace(contender.trial, spec=rest.to_json(), key=rest.key))
