@@ -23,7 +23,7 @@ from losssearch.errors import LossSearchError, OptionError, SpecError, stops
 from losssearch.evaluation import Metric
 from losssearch.judging.metric import MetricJudge
 from losssearch.losses.balance import Balance, balances
-from losssearch.losses.domains import Choice, Domain
+from losssearch.losses.domains import Choice, Domain, Tree
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.reduction import Reduction, reductions
 from losssearch.losses.spec import LossSpec, Part
@@ -112,7 +112,7 @@ def _settings(domains: Mapping[str, Domain]) -> list[dict[str, Any]]:
     """The defaults, and all numbers at either end of their ranges."""
     found = [{name: domain.default for name, domain in domains.items()}]
     for end in ("low", "high"):
-        own = {name: d.default if isinstance(d, Choice) else getattr(d, end) for name, d in domains.items()}
+        own = {name: d.default if isinstance(d, Choice | Tree) else getattr(d, end) for name, d in domains.items()}
         if own not in found:
             found.append(own)
     return found

@@ -34,6 +34,8 @@ def range_text(domain: Domain) -> str:
     facts = asdict(domain)
     if "options" in facts:
         return f"{' | '.join(facts['options'])} (default {facts['default']})"
+    if "nodes" in facts:
+        return f"a tree of at most {facts['nodes']} nodes (default {facts['default']})"
     if facts["low"] == facts["high"]:
         return f"{facts['low']:g}"
     kind = "log, " if facts.get("log") else ""

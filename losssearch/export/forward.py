@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from losssearch.export.facts import LossFacts
 from losssearch.losses.direct import direct_of, takes_floats
 from losssearch.losses.kept import Kept
+from losssearch.losses.part import part_choices
 from losssearch.losses.record import Record
 from losssearch.losses.schedule import Number, Schedule, Scheduled
 from losssearch.losses.spec import LossSpec, Part
@@ -167,7 +168,7 @@ def called_records(spec: LossSpec) -> tuple[Record, ...]:
 def _all_arguments(spec: LossSpec) -> list[str]:
     found: list[str] = []
     for part in spec.parts:
-        found += [] if direct_of(part) else _hyperparameters(part)
+        found += [] if direct_of(part) or part.term.written else _hyperparameters(part)
         found += _settings(part.reduction.values, part.reduction.record)
         found += [] if part.weighting.fixed is not None else _settings(part.weighting.values, part.weighting.record)
     return [*found, *_settings(spec.balance.values, spec.balance.record)]
@@ -212,6 +213,8 @@ def _part(part: Part, name: str, held: Held, each: bool) -> list[str]:
     arguments = _arguments(part, held)
     call = _call("losses", part.term.function.__name__, arguments)
     lines = call if direct is None else [f"losses = {direct.source(part)}"]
+    if part.term.written is not None:
+        lines, _ = part.term.written(part_choices(part), "losses")
     lines += held.follow(part.term.states, arguments)
     reduced = "losses"
     if not each and part.term.per_sample:

@@ -20,8 +20,9 @@ from losssearch.losses.balancing import output_norms, total
 from losssearch.losses.direct import direct_of
 from losssearch.losses.inputs import pairwise_distance
 from losssearch.losses.kept import Kept
+from losssearch.losses.part import part_choices
 from losssearch.losses.schedule import within
-from losssearch.losses.spec import LossSpec
+from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.state import ascending
 from losssearch.losses.weights import checked_reduction, sample_weights, weighted_mean
 
@@ -38,7 +39,10 @@ def loss_source(facts: LossFacts) -> str:
     """
     parts = facts.spec.parts
     functions = [
-        (part.term.function.__module__, part.term.function.__name__) for part in parts if direct_of(part) is None
+        (function.__module__, function.__name__)
+        for part in parts
+        if direct_of(part) is None
+        for function in _called(part)
     ]
     functions += [(update.__module__, update.__name__) for update in _updates(facts)]
     functions += [(function.__module__, function.__name__) for function in _of_states(facts)]
@@ -77,6 +81,12 @@ def loss_source(facts: LossFacts) -> str:
         blocks.append(f"ZERO = {facts.zero!r}")
     definitions = [*sources.definitions, _loss_class(facts), example_block(facts)]
     return "\n\n".join(blocks) + "\n\n\n" + "\n\n\n".join(definitions) + "\n"
+
+
+def _called(part: Part) -> list[Callable[..., object]]:
+    """The functions that evaluate a part's term."""
+    term = part.term
+    return [term.function] if term.written is None else term.written(part_choices(part), "losses")[1]
 
 
 def _updates(facts: LossFacts) -> list[Callable[..., Tensor]]:

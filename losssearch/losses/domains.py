@@ -13,7 +13,8 @@ from typing import TypeAlias
 import numpy as np
 
 from losssearch.arguments import checked_fields
-from losssearch.errors import SpecError, shown
+from losssearch.errors import SpecError, UnknownNameError, shown
+from losssearch.losses.trees.tree import MOST_NODES, canonical
 
 
 @checked_fields
@@ -138,7 +139,44 @@ class Choice:
         return str(value)
 
 
-Domain: TypeAlias = Float | Int | Choice
+@checked_fields
+@dataclass(frozen=True)
+class Tree:
+    """A formula of output and target, written as in ``square(sub(output, target))``; see `losssearch.losses.trees`.
+
+    Args:
+        nodes: how many nodes it may have.
+        default: the tree used if none is given.
+
+    Raises:
+        SpecError: ``1 <= nodes <= 31`` does not hold, or ``default`` is no such tree.
+
+    Example:
+        >>> from losssearch.losses.domains import Tree
+        >>> Tree(default="abs(sub(output, target))").check("tree", "square( sub(target,output) )")
+        'square(sub(output, target))'
+    """
+
+    nodes: int
+    default: str
+
+    def __init__(self, nodes: int = MOST_NODES, *, default: str) -> None:
+        if not 1 <= nodes <= MOST_NODES:
+            raise SpecError(f"`1 <= nodes <= {MOST_NODES}` must hold, got {nodes}")
+        object.__setattr__(self, "nodes", nodes)
+        object.__setattr__(self, "default", canonical(default, nodes))
+
+    def check(self, name: str, value: object) -> str:
+        """Return the canonical text of a tree; raise `SpecError` otherwise."""
+        try:
+            return canonical(value, self.nodes)  # type: ignore[arg-type]
+        except (SpecError, UnknownNameError) as error:
+            raise SpecError(f"{name}: {error}") from None
+        except TypeError:  # a list or map, which cannot be looked up
+            raise SpecError(f"{name}: a tree is text, got {shown(value)}") from None
+
+
+Domain: TypeAlias = Float | Int | Choice | Tree
 """What a search may tune. A `State` is not one: training moves it, not the search."""
 
 WEIGHT = Float(0.0, 1e6, default=1.0)

@@ -19,6 +19,9 @@ from losssearch.losses.state import State, ascending
 from losssearch.losses.term import SAMPLE_WEIGHT, LossTerm
 from losssearch.losses.term_module import weighed_inputs
 
+EVALUATED = "losses of samples"
+"""The name of a term's values where they were computed for all members together; no term reads it."""
+
 
 def part_states(part: Part) -> dict[str, State]:
     """What the part keeps, by name: the term's states and those of its weighting."""
@@ -43,7 +46,7 @@ def part_numbers(part: Part) -> dict[str, float]:
 
 def part_kind(part: Part) -> tuple[object, ...]:
     """What must be equal for two parts to be evaluated together: all of the part but its numbers."""
-    choices = part_choices(part).items()
+    choices = {} if part.term.together else part_choices(part)
     places = {"hyper": _numeric(part), "reduction": part.reduction.values, "weight": part.weighting.values}
     schedules = [
         (place, name, *number.course)
@@ -51,7 +54,7 @@ def part_kind(part: Part) -> tuple[object, ...]:
         for name, number in numbers.items()
         if isinstance(number, Scheduled)
     ]
-    return part.name, tuple(sorted(choices)), part.reduction.kind, part.weighting.kind, tuple(schedules)
+    return part.name, tuple(sorted(choices.items())), part.reduction.kind, part.weighting.kind, tuple(schedules)
 
 
 def _numeric(part: Part) -> dict[str, Number]:
@@ -73,6 +76,8 @@ def reduced(
 ) -> Tensor:
     """The term over one batch, reduced to a scalar, before scale and weight."""
     term, weight = part.term, named.get(SAMPLE_WEIGHT)
+    if EVALUATED in named:
+        return reduce(part, named[EVALUATED], weight, numbers, named["progress"])
     with _blamed(term):
         losses = term(*term_inputs(term, named), **term_arguments(part, named, numbers, learned))
     _check_shape(term, losses, named)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,7 +13,15 @@ from torch.func import vmap
 from losssearch.losses.balancing import balance_numbers, balanced, next_balance
 from losssearch.losses.kept import Kept
 from losssearch.losses.offer import Offer, Reading
-from losssearch.losses.part import next_states, part_numbers, part_value, reduced
+from losssearch.losses.part import (
+    EVALUATED,
+    next_states,
+    part_choices,
+    part_numbers,
+    part_value,
+    reduced,
+    term_inputs,
+)
 from losssearch.losses.spec import LossSpec, Part
 
 if TYPE_CHECKING:
@@ -191,6 +199,20 @@ def kind_of(entries: Sequence[Entry], first: int, replicas: int, count: int, off
     part = entries[0].part
     reading = offer.reading(part.term.reads)
 
+    def named_of(output: Tensor, batch: Batch, facts: Batch, progress: Tensor) -> dict[str, Tensor]:
+        return reading.named(output, batch, {**facts, "progress": progress}) | {"progress": progress}
+
+    def inputs(*given: Any) -> list[Tensor | None]:
+        return term_inputs(part.term, named_of(*given))
+
+    together = part.term.together and part.term.together([part_choices(entry.part) for entry in entries] * replicas)
+
+    def evaluated_of(output: Tensor, batch: Batch, facts: Batch, progress: Tensor, *_: object) -> dict[str, Tensor]:
+        """The values of the term for all entries, where it evaluates them together."""
+        if together is None:
+            return {}
+        return {EVALUATED: together(*vmap(inputs, in_dims=(0, 0, 0, None))(output, batch, facts, progress))}
+
     def over(function: Callable[..., object]) -> Callable[..., object]:
         def one(
             output: Tensor,
@@ -199,11 +221,12 @@ def kind_of(entries: Sequence[Entry], first: int, replicas: int, count: int, off
             progress: Tensor,
             numbers: dict[str, Tensor],
             states: dict[str, Tensor],
+            evaluated: dict[str, Tensor],
         ) -> object:
-            named = reading.named(output, batch, {**facts, "progress": progress}) | {"progress": progress}
-            return function(part, named, numbers, states)
+            return function(part, named_of(output, batch, facts, progress) | evaluated, numbers, states)
 
-        return vmap(one, in_dims=(0, 0, 0, None, 0, 0))
+        mapped = vmap(one, in_dims=(0, 0, 0, None, 0, 0, 0))
+        return lambda *given: mapped(*given, evaluated_of(*given))
 
     return Kind(
         part=part,

@@ -43,11 +43,12 @@ from losssearch.losses import (  # noqa: F401  (fills the registries)
     weightings,
 )
 from losssearch.losses.balance import SUM, Balance, require_sum
-from losssearch.losses.domains import SCALE
+from losssearch.losses.domains import SCALE, Tree
 from losssearch.losses.record import Record
 from losssearch.losses.reduction import Reduction
 from losssearch.losses.schedule import Scheduled, number_json, number_text
 from losssearch.losses.term import LossTerm, Setting, registry
+from losssearch.losses.trees.display import shown_formula
 from losssearch.losses.weighting import Weighting
 
 DecisionKind = Literal["tuned", "fixed"]
@@ -306,6 +307,9 @@ def _level(part: Part) -> str:
 
 
 def _part_formula(part: Part, alone: bool, latex: bool) -> str:
+    if trees := [part.hyperparameters[name] for name, domain in part.term.domains.items() if isinstance(domain, Tree)]:
+        body = f"[{', '.join(shown_formula(str(tree), latex=latex) for tree in trees)}]"
+        return _weighed_formula(part, body, alone, latex)
     defaults = part.term.defaults if len(part.hyperparameters) > FEW else {}
     values = [
         f"{name}={value}" if isinstance(value, str) else f"{name}={number_text(value, latex=latex)}"
@@ -317,6 +321,10 @@ def _part_formula(part: Part, alone: bool, latex: bool) -> str:
         body = name + (rf"_{{{', '.join(values)}}}".replace("_", r"\_").replace(r"\_{", "_{", 1) if values else "")
     else:
         body = part.name + (f"({', '.join(values)})" if values else "")
+    return _weighed_formula(part, body, alone, latex)
+
+
+def _weighed_formula(part: Part, body: str, alone: bool, latex: bool) -> str:
     body = part.reduction.formula(body, latex=latex)
     single = alone and part.weighting.fixed is not None
     return body if single else part.weighting.formula(body, latex=latex)

@@ -15,7 +15,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from losssearch.arguments import declaration
 from losssearch.errors import SpecError, UnknownNameError
-from losssearch.losses.domains import Choice, Domain, Float, Int
+from losssearch.losses.domains import Choice, Domain, Float, Int, Tree
 from losssearch.losses.readable import check_spelling
 from losssearch.losses.record import signature_of
 from losssearch.losses.schedule import Number, Scheduled, read_number
@@ -38,6 +38,9 @@ RESERVED = frozenset({"term", "weight", "reduction", "scale"})
 """Keys of a part in a spec's JSON, so no hyperparameter may have these names."""
 
 TermReduction = Literal["mean", "sum", "none"]
+
+Together: TypeAlias = "Callable[[Sequence[Mapping[str, str]]], Callable[..., Tensor]]"
+Written: TypeAlias = "Callable[[Mapping[str, str], str], tuple[list[str], list[Callable[..., object]]]]"
 
 Setting: TypeAlias = Number | str
 """What a hyperparameter is set to: a number, the schedule that it follows, or a choice."""
@@ -68,6 +71,11 @@ class LossTerm:
         of_numbers: see ``for_numbers``.
         fixed: choices that the function takes and nobody sets.
         fixed_for_numbers: those of its former name.
+        together: ``together(settings)`` of the choices of many members returns a function of what the term reads, each
+            tensor ``[members, ...]``, that evaluates all members at once: ``[members, batch]``. The members of a
+            population then need not share choices. Its results are those of the function, for first derivatives.
+        written: ``written(choices, result)`` are statements that compute the term from what it reads into the variable
+            ``result``, and the functions that they call, for an exported loss in place of the term's function.
         summary: the first line of its docstring.
 
     Sample weights count as repeated rows. For a per-sample term, the mean of its values is weighted. A term that
@@ -93,6 +101,8 @@ class LossTerm:
     of_numbers: bool = False
     fixed: dict[str, str] = field(default_factory=dict)
     fixed_for_numbers: Mapping[str, str] = field(default_factory=dict)
+    together: Together | None = field(default=None, compare=False)
+    written: Written | None = field(default=None, compare=False)
     summary: str = field(default="", compare=False)
 
     def __call__(self, *tensors: Tensor | None, **hyperparameters: Tensor | str) -> Tensor:
@@ -189,7 +199,7 @@ class LossTerm:
 
 
 def _checked(name: str, value: object, domain: Domain) -> Setting:
-    return domain.check(name, value) if isinstance(domain, Choice) else read_number(name, value, domain)
+    return domain.check(name, value) if isinstance(domain, Choice | Tree) else read_number(name, value, domain)
 
 
 _registry: dict[str, LossTerm] = {}
@@ -235,7 +245,9 @@ def loss_term(
     soft_labels: bool = False,
     for_numbers: str = "",
     fixed_for_numbers: Mapping[str, str] = MappingProxyType({}),
-    **declared: Float | Int | Choice | State,
+    together: Together | None = None,
+    written: Written | None = None,
+    **declared: Float | Int | Choice | Tree | State,
 ) -> Callable[[Callable[..., Tensor]], LossTerm]:
     """Declare a function as a loss term: it reads its positional parameters; the keyword-only ones are ``declared``.
 
@@ -254,6 +266,8 @@ def loss_term(
         soft_labels: whether labels may also be probabilities.
         for_numbers: a former name of the term.
         fixed_for_numbers: choices that it does not have under that name, and what they are.
+        together: see `LossTerm`; so is the next one.
+        written: how it stands in an exported loss.
         **declared: the range of each hyperparameter (`Float`, `Int`, `Choice`), and the states (`State`).
 
     Returns:
@@ -283,7 +297,7 @@ def loss_term(
                 raise SpecError(f"term names must be unique, got a second {taken!r}")
         if reserved := RESERVED & set(declared):
             raise SpecError(f"{name} may not name a hyperparameter {', '.join(sorted(reserved))}")
-        if wrong := [k for k, v in declared.items() if not isinstance(v, Float | Int | Choice | State)]:
+        if wrong := [k for k, v in declared.items() if not isinstance(v, Float | Int | Choice | Tree | State)]:
             raise SpecError(f"{name} must declare each of {', '.join(wrong)} as Float, Int, Choice or State")
         if not (function.__doc__ and reference):
             raise SpecError(f"{name} needs a docstring and a reference")
@@ -309,6 +323,8 @@ def loss_term(
             reads_weight=positional != reads,
             for_numbers=for_numbers,
             fixed_for_numbers=dict(fixed_for_numbers),
+            together=together,
+            written=written,
             summary=function.__doc__.strip().splitlines()[0],
         )
         _registry[name] = term

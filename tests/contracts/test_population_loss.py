@@ -17,7 +17,7 @@ from losssearch.data.batch import Groups, Sizes
 from losssearch.errors import SpecError
 from losssearch.losses import terms
 from losssearch.losses.compose import ComposedLoss
-from losssearch.losses.domains import Choice
+from losssearch.losses.domains import Choice, Domain, Tree
 from losssearch.losses.inputs import STANDARD
 from losssearch.losses.kept import Kept, kept_states
 from losssearch.losses.offer import Offer
@@ -31,6 +31,12 @@ from losssearch.tasks import TASKS
 
 REPLICAS, BATCH, ROWS, CLASSES, GROUPS = 2, 14, 20, 4, 3
 PROGRESS = 0.3
+TREES = (
+    "square(sub(output, target))",
+    "log(add(1, exp(mul(-1, mul(output, target)))))",
+    "add(abs(sub(output, target)), mul(0.2, square(output)))",
+    "max(tanh(square(output)), root(target))",
+)
 WIDTH = {"binary": 1, "multiclass": CLASSES, "regression": 1}
 
 
@@ -151,12 +157,16 @@ def drawn_part(name: str, source: torch.Generator, *, plain: bool = False) -> Pa
     def pick(count: int) -> int:
         return int(torch.randint(count, (), generator=source))
 
-    hyper = {
-        key: domain.options[pick(len(domain.options))]
-        if isinstance(domain, Choice)
-        else uniform(domain.low, domain.high)
-        for key, domain in terms[name].domains.items()
-    }
+    def setting(domain: Domain) -> float | str:
+        if isinstance(domain, Tree):
+            return TREES[pick(len(TREES))]
+        return (
+            domain.options[pick(len(domain.options))]
+            if isinstance(domain, Choice)
+            else uniform(domain.low, domain.high)
+        )
+
+    hyper = {key: setting(domain) for key, domain in terms[name].domains.items()}
     if plain:
         return Part(name, hyper, scale=uniform(0.3, 3))
     weight = uniform(0.2, 2)

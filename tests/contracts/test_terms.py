@@ -13,7 +13,7 @@ from torch.func import vmap
 from torch.overrides import TorchFunctionMode
 
 from losssearch.losses import LossTerm, terms
-from losssearch.losses.domains import Choice
+from losssearch.losses.domains import Choice, Tree
 from losssearch.losses.state import Dimensions
 
 OUTPUTS = ("logits", "logit", "prediction", "scores", "predicted", "plain_loss")
@@ -22,6 +22,7 @@ BY_CLASS = {"logits", "predicted", "goal"}
 """What has one column per class in these tests, and so decides how large a state is."""
 GROUPS = 3
 EXTREME = 1e4
+TREES = ("log(add(1, exp(mul(-1, output))))", "div(square(sub(output, target)), root(output))")
 Values = dict[str, Tensor | str]
 
 every_term = pytest.mark.parametrize("term", terms.values(), ids=list(terms))
@@ -88,7 +89,7 @@ def values(term: LossTerm, source: torch.Generator | None = None, dtype: torch.d
     """Hyperparameters and learned scalars: the defaults, or a draw from inside the ranges."""
     drawn: Values = {}
     for name, domain in term.domains.items():
-        if source is None or isinstance(domain, Choice):
+        if source is None or isinstance(domain, Choice | Tree):
             value = domain.default
         else:
             value = domain.low + (domain.high - domain.low) * float(torch.rand((), generator=source))
@@ -105,6 +106,9 @@ def corners(term: LossTerm) -> Iterator[Values]:
     names, ends = [], []
     for name, domain in term.domains.items():
         names.append(name)
+        if isinstance(domain, Tree):
+            ends.append((domain.default, *TREES))
+            continue
         ends.append(domain.options if isinstance(domain, Choice) else (domain.low, domain.default, domain.high))
     for name, learned in term.learned.items():
         names.append(name)
@@ -211,9 +215,10 @@ def test_first_and_second_derivatives_are_right(term: LossTerm, draw: int) -> No
     source = generator().manual_seed(draw)
     tensors, drawn = inputs(term, source, batch=5), values(term, source)
     at, numbers = output_index(term), [k for k, v in drawn.items() if isinstance(v, Tensor)]
-    every = [(d.default,) if carried(term, 2) else d.options for d in term.domains.values() if isinstance(d, Choice)]
+    choosing = {k: d for k, d in term.domains.items() if isinstance(d, Choice | Tree)}
+    every = [(d.default,) if isinstance(d, Tree) or carried(term, 2) else d.options for d in choosing.values()]
     for choices in itertools.product(*every):
-        named = dict(zip((k for k, d in term.domains.items() if isinstance(d, Choice)), choices, strict=True))
+        named = dict(zip(choosing, choices, strict=True))
 
         constants: list[Tensor] = []
 
@@ -302,6 +307,8 @@ def test_a_better_output_never_costs_more(term: LossTerm) -> None:
         slope = gradient * (2 * named["labels"] - 1)
     elif "plain_loss" in term.reads:
         slope = -gradient
+    elif "goal" in term.reads:
+        slope = (gradient * named["goal"]).sum(-1)
     else:
         slope = gradient * (named["target"] - named["prediction"]).sign()
     assert slope.max() <= 1e-12

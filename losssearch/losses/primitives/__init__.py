@@ -10,9 +10,19 @@ overlap            logits or logit, labels; one value per batch      counts such
 ranking            logits or logit, labels; one value per batch      the order of samples
 regression         prediction, target                                single predictions
 amounts            prediction, target, zero                          errors relative to the target's size
+symbolic           scores, goal                                      whatever its formula says
 =================  ================================================  =========================================
 """
 
-from losssearch.losses.primitives import amounts, classification, imbalance, margin, overlap, ranking, regression
+from losssearch.losses.primitives import (
+    amounts,
+    classification,
+    imbalance,
+    margin,
+    overlap,
+    ranking,
+    regression,
+    symbolic,
+)
 
-__all__ = ["amounts", "classification", "imbalance", "margin", "overlap", "ranking", "regression"]
+__all__ = ["amounts", "classification", "imbalance", "margin", "overlap", "ranking", "regression", "symbolic"]
