@@ -168,12 +168,12 @@ class Tree:
 
     def check(self, name: str, value: object) -> str:
         """Return the canonical text of a tree; raise `SpecError` otherwise."""
+        if not isinstance(value, str):
+            raise SpecError(f"{name}: a tree is text such as {self.default}, got {shown(value)}")
         try:
-            return canonical(value, self.nodes)  # type: ignore[arg-type]
+            return canonical(value, self.nodes)
         except (SpecError, UnknownNameError) as error:
             raise SpecError(f"{name}: {error}") from None
-        except TypeError:  # a list or map, which cannot be looked up
-            raise SpecError(f"{name}: a tree is text, got {shown(value)}") from None
 
 
 Domain: TypeAlias = Float | Int | Choice | Tree

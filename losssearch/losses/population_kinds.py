@@ -225,7 +225,7 @@ def kind_of(entries: Sequence[Entry], first: int, replicas: int, count: int, off
         ) -> object:
             return function(part, named_of(output, batch, facts, progress) | evaluated, numbers, states)
 
-        mapped = vmap(one, in_dims=(0, 0, 0, None, 0, 0, 0))
+        mapped: Callable[..., object] = vmap(one, in_dims=(0, 0, 0, None, 0, 0, 0))
         return lambda *given: mapped(*given, evaluated_of(*given))
 
     return Kind(

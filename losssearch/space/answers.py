@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
-from losssearch.losses.domains import Choice, Domain, Float, Int
+from losssearch.losses.domains import Choice, Domain, Float, Int, Tree
 from losssearch.losses.schedule import WINDOW, Scheduled, schedules
 from losssearch.losses.term import Setting
 from losssearch.losses.weighting import CONSTANT
-from losssearch.space.trials import Trial
+from losssearch.space.trials import TreeTrial, Trial
 
 SCHEDULE = "schedule"
 """The name of the choice among a constant and schedules, behind that of a number."""
@@ -32,6 +32,8 @@ def ask(trial: Trial, name: str, domain: Domain) -> Any:
     """The trial's answer; a range of one value is not asked for."""
     if isinstance(domain, Choice):
         return choose(trial, name, domain.options)
+    if isinstance(domain, Tree):
+        return cast("TreeTrial", trial).suggest_tree(name, domain.nodes)
     if domain.low == domain.high:
         return domain.low
     if isinstance(domain, Int):
@@ -84,9 +86,13 @@ def domain_json(domain: Domain, constrained: Constrained | None = None, courses:
     if constrained is not None:
         end, key = constrained
         named = f"{CONSTRAINT}{key}"
-        return named if end == "value" or isinstance(domain, Choice) else {"low": domain.low, "high": named, **moving}
+        if end == "value" or isinstance(domain, Choice | Tree):
+            return named
+        return {"low": domain.low, "high": named, **moving}
     if isinstance(domain, Choice):
         return list(domain.options)
+    if isinstance(domain, Tree):
+        return {"nodes": domain.nodes}
     if isinstance(domain, Int):
         return {"low": domain.low, "high": domain.high}
     return {"low": domain.low, "high": domain.high, "log": domain.log, **moving}

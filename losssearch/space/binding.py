@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from losssearch.errors import SpaceError
-from losssearch.losses.domains import Choice, Domain, Float, Int
+from losssearch.losses.domains import Choice, Domain, Float, Int, Tree
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.term import registry
 from losssearch.space.slot import Slot
@@ -53,6 +53,8 @@ def _fixed(space: SearchSpace, slot: Slot, term: str, values: Values) -> dict[st
 
 
 def _narrowed(domain: Domain, end: str, value: float | str) -> Domain:
+    if isinstance(domain, Tree):
+        raise SpaceError("a tree is searched and not filled in from a constraint or metric")
     if isinstance(domain, Choice):
         return Choice(str(value), default=str(value))
     low = domain.low if end == "high" else value

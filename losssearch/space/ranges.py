@@ -9,7 +9,8 @@ as the upper end of a range, means the value of the study's constraint.
 from __future__ import annotations
 
 from losssearch.errors import SpecError, UnknownNameError
-from losssearch.losses.domains import Choice, Domain, Float, Int
+from losssearch.losses.domains import Choice, Domain, Float, Int, Tree
+from losssearch.losses.trees.tree import read, size
 from losssearch.space.answers import CONSTRAINT, SCHEDULE, Constrained
 from losssearch.space.source import Node, RuleError
 
@@ -26,6 +27,8 @@ def narrow(domain: Domain, node: Node, label: str) -> Domain:
         low, _, log = _ends(domain, node, label)
         return Float(domain.check(label, low), domain.default, default=domain.default, log=log)
     try:
+        if isinstance(domain, Tree):
+            return _tree(domain, node, label)
         return _choice(domain, node, label) if isinstance(domain, Choice) else _numbers(domain, node, label)
     except SpecError as error:
         raise RuleError(node.line, str(error)) from None
@@ -61,6 +64,14 @@ def _choice(domain: Choice, node: Node, label: str) -> Choice:
     if not names or len(set(names)) < len(names):
         raise RuleError(node.line, f"{label} has one or more distinct options, got {given!r}")
     return Choice(*names, default=domain.default if domain.default in names else names[0])
+
+
+def _tree(domain: Tree, node: Node, label: str) -> Tree:
+    given = node.value
+    if not isinstance(given, dict) or set(given) != {"nodes"}:
+        raise RuleError(node.line, f"{label}: the range of a tree is {{nodes: N}}, got {node.plain()!r}")
+    nodes = Int(1, domain.nodes, default=domain.nodes).check(f"{label}.nodes", given["nodes"].plain())
+    return Tree(nodes, default=domain.default if size(read(domain.default)) <= nodes else "output")
 
 
 def _numbers(domain: Float | Int, node: Node, label: str) -> Float | Int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar, cast
 
 from losssearch.errors import UnknownNameError
-from losssearch.losses.domains import Choice, Domain, Float
+from losssearch.losses.domains import Choice, Domain, Float, Tree
 from losssearch.losses.schedule import WINDOW, schedules
 from losssearch.losses.weighting import CONSTANT
 from losssearch.space.answers import SCHEDULE, Courses, course_ranges
@@ -101,7 +101,7 @@ class Reader:
         given = self._map(node, SCHEDULE, known) if isinstance(node.value, dict) else None
         found = self._names(node, SCHEDULE, known) if given is None else tuple(kind for kind in given if kind in known)
         if not isinstance(domain, Float) or not isinstance(reach, Float):
-            what = "a choice" if isinstance(domain, Choice) else "a whole number"
+            what = {Choice: "a choice", Tree: "a tree"}.get(type(domain), "a whole number")
             self._fail(node, f"{label} is {what} and can follow no schedule")
             return {}
         courses = {kind: self._course(kind, given[kind], reach, label) if given else {} for kind in found}

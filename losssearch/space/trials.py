@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from losssearch.errors import SpecError
-from losssearch.losses.domains import Choice, Domain, Float, Int
+from losssearch.losses.domains import Choice, Domain, Float, Int, Tree
+from losssearch.losses.trees.variation import mutated, random_tree
 
 
 class Trial(Protocol):
@@ -23,6 +24,13 @@ class Trial(Protocol):
 
     def suggest_categorical(self, name: str, choices: Sequence[str]) -> str:
         """One of ``choices``."""
+
+
+class TreeTrial(Trial, Protocol):
+    """A trial of a space in which some hyperparameter is a tree; Optuna's ``Trial`` does not fit."""
+
+    def suggest_tree(self, name: str, nodes: int) -> str:
+        """A tree of at most ``nodes`` nodes, as canonical text."""
 
 
 class Replay:
@@ -53,6 +61,10 @@ class Replay:
         """The known choice."""
         return str(self._answer(name, Choice(*choices, default=choices[0])))
 
+    def suggest_tree(self, name: str, nodes: int) -> str:
+        """The known tree."""
+        return str(self._answer(name, Tree(nodes, default="output")))
+
 
 class RandomTrial:
     """A trial that answers at random, evenly over each range (over its logarithm where it asks for that)."""
@@ -71,6 +83,10 @@ class RandomTrial:
     def suggest_categorical(self, name: str, choices: Sequence[str]) -> str:
         """One of the choices."""
         return choices[int(self.random.integers(len(choices)))]
+
+    def suggest_tree(self, name: str, nodes: int) -> str:
+        """A tree at random."""
+        return random_tree(self.random, nodes)
 
 
 class Step(RandomTrial):
@@ -114,6 +130,13 @@ class Step(RandomTrial):
     def suggest_categorical(self, name: str, choices: Sequence[str]) -> str:
         """The parent's choice."""
         return str(self.parent[name]) if name in self.parent else super().suggest_categorical(name, choices)
+
+    def suggest_tree(self, name: str, nodes: int) -> str:
+        """The parent's tree after a mutation; as it is where a slot is redrawn."""
+        if name not in self.parent:
+            return super().suggest_tree(name, nodes)
+        tree = str(self.parent[name])
+        return tree if self.redrawn is not None else mutated(tree, self.random, nodes)
 
 
 def _slot(name: str) -> str:

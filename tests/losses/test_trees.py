@@ -72,7 +72,7 @@ def random_trees(count: int, seed: int = 0) -> list[Node]:
         ("abs(" * 10**5 + "output" + ")" * 10**5, "a tree has at most 31 nodes, got more"),
         ("(" * 10**5, "brackets and commas of a tree must match"),
         (7, "a tree is text such as"),
-        (["abs(output)"], "a tree is text, got"),
+        (["abs(output)"], "a tree is text such as"),
     ],
 )
 def test_what_is_no_tree_is_told_in_one_line(text: object, message: str) -> None:

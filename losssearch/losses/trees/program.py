@@ -83,7 +83,7 @@ class _Values(torch.autograd.Function):
         return values
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:
         (slopes,) = ctx.saved_tensors
         return None, gradient * slopes, None

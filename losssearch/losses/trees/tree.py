@@ -31,10 +31,8 @@ _SYMMETRIC = frozenset({"add", "mul", "min", "max"})
 _TOKEN = re.compile(r"\s*(?:([A-Za-z_]\w*)|([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)|([(),])|(\S))")
 
 
-def parse(text: object, nodes: int = MOST_NODES) -> Node:
+def parse(text: str, nodes: int = MOST_NODES) -> Node:
     """Read a tree as it is written; raise `SpecError` with the rule that the text breaks."""
-    if not isinstance(text, str):
-        raise SpecError(f"a tree is text such as square(sub(output, target)), got {shown(text)}")
     reader = _Reader(text, nodes)
     for token in _TOKEN.finditer(text):
         name, number, mark, other = (found or "" for found in token.groups())
@@ -183,15 +181,15 @@ def _order(tree: Node) -> tuple[bool, str]:
 
 
 def _one(operator: str, argument: Node) -> Node:
-    inner = argument[0] if isinstance(argument, tuple) else ""
+    if not isinstance(argument, tuple):
+        return (operator, argument)
+    inner, first, last = argument[0], argument[1], argument[-1]
     if operator in ("square", "abs", "root", "log"):  # which do not see a sign
-        if inner == "abs" or (inner == "mul" and argument[1] == -1.0):
-            return _one(operator, argument[-1])  # type: ignore[index]
-        if inner == "sub" and _order(argument[2]) < _order(argument[1]):  # type: ignore[index,misc]
-            argument = ("sub", argument[2], argument[1])  # type: ignore[index,misc]
-    if operator == "abs" and inner in ("square", "root", "exp"):
-        return argument
-    return (operator, argument)
+        if inner == "abs" or (inner == "mul" and first == -1.0):
+            return _one(operator, last)
+        if inner == "sub" and _order(last) < _order(first):
+            argument = ("sub", last, first)
+    return argument if operator == "abs" and inner in ("square", "root", "exp") else (operator, argument)
 
 
 def _two(operator: str, left: Node, right: Node) -> Node:

@@ -18,6 +18,7 @@ then repeats. Nothing is kept between calls, so a study that was killed continue
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from bisect import insort
@@ -39,7 +40,7 @@ from optuna.distributions import (
 )
 
 from losssearch.errors import SpecError
-from losssearch.losses.domains import Choice, Domain, Int
+from losssearch.losses.domains import Choice, Domain, Int, Tree
 from losssearch.losses.spec import LossSpec
 from losssearch.space import Replay, SearchSpace, Step, Trial
 
@@ -243,6 +244,8 @@ def _read(distribution: str) -> BaseDistribution:
 
 @cache
 def _written(domain: Domain) -> str:
+    if isinstance(domain, Tree):
+        return json.dumps({"name": "Tree", "attributes": {"nodes": domain.nodes}})
     return distribution_to_json(_distribution(domain))
 
 
@@ -255,6 +258,8 @@ def _distributions(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, s
 def _distribution(domain: Domain) -> BaseDistribution:
     if isinstance(domain, Choice):
         return CategoricalDistribution(domain.options)
+    if isinstance(domain, Tree):
+        raise SpecError("Optuna samples no trees")
     if isinstance(domain, Int):
         return IntDistribution(domain.low, domain.high)
     return FloatDistribution(domain.low, domain.high, log=domain.log)
