@@ -60,5 +60,12 @@ def symbolic(scores: Tensor, goal: Tensor, *, tree: str) -> Tensor:
     ``tanh``, ``exp`` (of an exponent within ±30), ``min`` and ``max``; a tree has at most 31 nodes. What a formula asks
     of a model is up to it; a search screens it before any training. Shapes: scores and goal [batch, columns] → [batch].
     ``square(sub(output, target))`` is the squared error.
+
+    Example:
+        >>> import torch
+        >>> import losssearch as ls
+        >>> loss = ls.terms["symbolic"].module(tree="log(add(1, square(sub(output, target))))")
+        >>> loss(torch.tensor([[1.0]]), torch.tensor([[3.0]]))
+        tensor(1.6094)
     """
     return evaluated(read(tree), *tree_leaves(scores, goal))
