@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 from losssearch import stopping
 from losssearch.errors import ConstraintUnmetError, InterruptedStudyError, LossSearchError
+from losssearch.option_names import ANY, in_python, spelled_by
 from losssearch.redaction import guarded, redact
 from services.parent import die_with
 
@@ -32,7 +33,7 @@ def main() -> int:
     token = stopping.StopToken(ends_program=True)
     stopping.listen(token)
     try:
-        with stopping.active(token), guarded():
+        with stopping.active(token), guarded(), spelled_by(as_users_say):
             code = _main()
     except KeyboardInterrupt:
         code = InterruptedStudyError.exit_code
@@ -50,7 +51,7 @@ def _main() -> int:
     die_with(job["parent"])
     limit(job["memory"])
     step_back()
-    lines = _own_stdout()
+    lines = own_stdout()
     try:
         return _study(job, lines)
     except LossSearchError as error:
@@ -76,12 +77,17 @@ def _study(job: Mapping[str, Any], lines: TextIO) -> int:
 
     try:
         # Of one search only the newest attempt counts: it takes the study from one that stands still.
-        result = run(request, EventLines(lines), job=Job(job["search"], job["attempt"]))
+        result = run(request, EventLines(lines), job=Job(job["search"], job["attempt"], tracks_later=True))
     except ConstraintUnmetError as error:
-        tell(lines, "summary", summary=summary_of(error.result.to_json()))
+        tell_result(lines, error.result.to_json())
         raise
-    tell(lines, "summary", summary=summary_of(result.to_json()))
+    tell_result(lines, result.to_json())
     return 0
+
+
+def as_users_say(name: str, value: Any = ANY) -> str:
+    """Spell an option in a message for users of the service, who continue a search by its page or by the API."""
+    return "a resume" if name == "resume" else in_python(name, value)
 
 
 def request_of(job: Mapping[str, Any]) -> Any:
@@ -121,6 +127,14 @@ def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def tell_result(lines: TextIO, result: Mapping[str, Any]) -> None:
+    """Write what came of a study that has finished, and whether MLflow was told all of it."""
+    tracked = result.get("mlflow") or {}
+    problems = [str(problem) for problem in tracked.get("problems") or []]
+    tell(lines, "tracked", complete=tracked.get("complete") is True, problem=" ".join(problems)[:2000])
+    tell(lines, "summary", summary=summary_of(result))
+
+
 def tell(lines: TextIO, event: str, **fields: Any) -> None:
     """Write a line for the worker."""
     lines.write(json.dumps({"event": event, **fields}) + "\n")
@@ -144,7 +158,7 @@ def step_back() -> None:
             group.write(str(NICE))
 
 
-def _own_stdout() -> TextIO:
+def own_stdout() -> TextIO:
     """Standard output for the worker's lines alone: what libraries print goes to standard error."""
     sys.stdout.flush()
     own = os.fdopen(os.dup(1), "w", encoding="utf-8")

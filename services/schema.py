@@ -184,6 +184,19 @@ search = Table(
     Index("ls_search_state_not_before", "state", "not_before"),
     Index("ls_search_team_created", "team_id", "created"),
 )
+sync = Table(
+    "ls_sync",  # searches of which MLflow misses something
+    metadata,
+    Column("search_id", ForeignKey("ls_search.id", ondelete="CASCADE"), primary_key=True),
+    _time("since"),
+    _time("due", nullable=True),  # when it is told again; null: nobody tries any more
+    Column("tries", Integer, nullable=False, default=0),
+    Column("problem", Text, nullable=False, default=""),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("holder", String(32)),
+    _time("lease_until", nullable=True),
+    Index("ls_sync_due", "due"),
+)
 event = Table(
     "ls_event",
     metadata,

@@ -14,6 +14,7 @@ from losssearch.export.reading import read_bundle
 from losssearch.export.writing import write_whole
 from losssearch.option_names import option
 from losssearch.publishing.publication import Publication, kept_publication, render, write_files
+from losssearch.storage.lease import Job
 from losssearch.storage.sql import SqlStore
 
 
@@ -101,10 +102,12 @@ def url_of(out: Path, storage: str | None) -> str:
 
 
 @contextmanager
-def opened_store(out: Path, storage: str | None, study: str = "") -> Iterator[tuple[SqlStore, str]]:
-    """The store of the study in a folder, and the study's name in it."""
+def opened_store(
+    out: Path, storage: str | None, study: str = "", job: Job | None = None
+) -> Iterator[tuple[SqlStore, str]]:
+    """The store of the study in a folder, opened for ``job``, and the study's name in it."""
     claim = read_claim(out)
-    store = SqlStore(url_of(out, storage), create=False)
+    store = SqlStore(url_of(out, storage), create=False, job=job)
     try:
         study = study or (claim.study if claim is not None else _only(store, out))
         yield store, study

@@ -9,6 +9,7 @@ from losssearch import stopping
 from losssearch.assembly.place import Place
 from losssearch.assembly.record import check_tracking, enter, open_record, open_tracker
 from losssearch.assembly.workers import executor_of
+from losssearch.errors import ConnectionLostError
 from losssearch.execution import Executor, InProcessExecutor
 from losssearch.execution.resources import WorkerResources
 from losssearch.publishing.publication import Entered
@@ -77,7 +78,14 @@ def open_surroundings(
         executor = executor_of(
             options, count if trains else 0, resources, observer, early=_may_train_here(options, settings, resources)
         )
-        open_record(tracker, settings, info, store, out)
+        try:
+            open_record(tracker, settings, info, store, out)
+        except ConnectionLostError as error:
+            if place.job is None or not place.job.tracks_later:
+                raise
+            observer.note(f"the study runs without its tracking store, which is told of it later: {error}")
+            tracker.close("FAILED")
+            tracker = SilentTracker()
     except BaseException:
         stopping.current().settle()
         try:

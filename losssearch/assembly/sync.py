@@ -17,6 +17,7 @@ from losssearch.option_names import option
 from losssearch.publishing.publication import Publication, kept_publication, write_files
 from losssearch.publishing.publisher import mark, tell
 from losssearch.request import DEFAULTS
+from losssearch.storage.lease import Job
 from losssearch.storage.records import StudyRecord, TrialState
 from losssearch.storage.store import Store
 from losssearch.tracking.location import file_of, local_store, resolved
@@ -34,7 +35,15 @@ class Synced:
     finished: bool
 
 
-def sync(out: Path, *, tracking_uri: str | None = None, storage: str | None = None) -> Synced:
+def sync(
+    out: Path,
+    *,
+    tracking_uri: str | None = None,
+    storage: str | None = None,
+    study: str = "",
+    experiment: str | None = None,
+    job: Job | None = None,
+) -> Synced:
     """Tell MLflow all of the study in ``out``; what it knows already is not told twice.
 
     Trials, the result and its files come from the study's store. The run is ended as FINISHED, and ``result.json``
@@ -44,29 +53,35 @@ def sync(out: Path, *, tracking_uri: str | None = None, storage: str | None = No
         out: the study's folder.
         tracking_uri: the MLflow store, where the study was run without one or with one whose password is not kept.
         storage: the URL of the study's store, where that is neither a file in ``out`` nor kept with its command.
+        study: its name, where the folder does not say it and the store holds several.
+        experiment: of the runs, where the study was never tracked.
+        job: for a queue of jobs, see `losssearch.api.run`: its next attempt takes the study from here at once.
 
     Raises:
+        UnknownNameError: the store does not hold the study.
         OptionError: nothing says which MLflow store it is.
         DataError: the folder holds no study.
         StudyHeldError: the study is driven by another process.
         ConnectionLostError: a store does not answer, or an artifact cannot be kept; ``result.json`` says why.
     """
     claim = read_claim(out)
-    with opened_store(out, storage) as (store, study), naming_imports(claim.command if claim else None):
-        store.acquire(study)
-        record, publication = store.study(study), kept_publication(store, study)
-        tracker = _tracker(out, claim, record, tracking_uri)
-        digests = write_files(out, publication, store.trials(study)) if publication is not None else {}
-        problems: list[str] = []
+    opened = opened_store(out, storage, study, job)
+    with opened as (store, name), naming_imports(claim.command if claim else None):
+        store.acquire(name)
+        record, publication = store.study(name), kept_publication(store, name)
+        tracker = _tracker(out, claim, record, tracking_uri, experiment)
+        digests = write_files(out, publication, store.trials(name)) if publication is not None else {}
+        problems = ["`losssearch sync` was broken off"]
         try:
             told = _tell_all(store, record, publication, tracker, out)
+            problems = []
         except LossSearchError as error:
-            problems.append(str(error))
+            problems = [str(error)]
             raise
         finally:
             if publication is not None:
-                publication.result["mlflow"].update(store.study(study).tracking)
-                mark(store, study, publication, out, digests, problems)
+                publication.result["mlflow"].update(store.study(name).tracking)
+                mark(store, name, publication, out, digests, problems)
         return told
 
 
@@ -85,12 +100,15 @@ def _tell_all(
     return Synced(len(trials), where["tracking_uri"], where["run_id"], publication is not None)
 
 
-def _tracker(out: Path, claim: Claim | None, record: StudyRecord, tracking_uri: str | None) -> Tracker:
+def _tracker(
+    out: Path, claim: Claim | None, record: StudyRecord, tracking_uri: str | None, named: str | None
+) -> Tracker:
     """The tracker of the store that was named, or else of the one that has the study's runs."""
     from losssearch.tracking.mlflow import MlflowTracker
 
     options: Mapping[str, Any] = claim.command.options if claim else {}
-    experiment = str(record.tracking.get("experiment") or options.get("experiment") or DEFAULTS["experiment"])
+    known = record.tracking.get("experiment") or named or options.get("experiment")
+    experiment = str(known or DEFAULTS["experiment"])
     own, artifacts = local_store(out)
     uri = tracking_uri or options.get("tracking_uri")
     if tracking_uri is None and claim is not None and "tracking_uri" in claim.command.hidden:

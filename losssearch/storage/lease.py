@@ -53,10 +53,13 @@ class Job:
     Args:
         token: tells jobs apart; the drivers of all attempts of one job have the same.
         attempt: a driver is not taken over from by an earlier attempt, which may have stood still.
+        tracks_later: whether the queue tells the tracking store afterwards what it missed
+            (`losssearch.assembly.sync.sync`): a study then begins without one that does not answer.
     """
 
     token: str
     attempt: int = 0
+    tracks_later: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w.-]{1,100}", self.token):

@@ -69,6 +69,15 @@ class Preview(BaseModel):
     notes: list[str]
 
 
+class Tracking(BaseModel):
+    """Whether MLflow has all of a search; if not, a worker tells it again."""
+
+    complete: bool
+    problem: str = Field(description="Why it misses something.")
+    tries: int = Field(description="How often it has been told again in vain.")
+    next: float | None = Field(description="When it is told again; null where nobody tries any more.")
+
+
 class Search(BaseModel):
     """A search: its state and progress, what was asked, and, once it has ended, what came out."""
 
@@ -91,6 +100,7 @@ class Search(BaseModel):
     dataset: Reference
     request: dict[str, Any]
     summary: dict[str, Any] | None
+    tracking: Tracking | None = Field(description="Null before the end, and where nothing is tracked.")
 
 
 class Event(BaseModel):

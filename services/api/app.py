@@ -15,6 +15,7 @@ from losssearch.storage.engine import Database
 from services import migrations
 from services.api import catalogue, datasets, events, operations, people, results, searches, session
 from services.api.headers import Headers
+from services.api.left import clear_left
 from services.api.problems import ALWAYS, Problem, documented, install, problem
 from services.api.service import Service
 from services.api.telemetry import Telemetry
@@ -23,12 +24,9 @@ from services.catalogue.client import Catalogue
 from services.database import open_database
 from services.pages.site import mount, page_of_refusal
 from services.settings import Settings
-from services.uploads.receiving import remove_left
 
 LARGEST_BODY = 1 << 20
 """Bytes of a body that is no upload."""
-
-DAY = 86_400.0
 
 
 def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
@@ -54,7 +52,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
         settings.incoming.mkdir(parents=True, exist_ok=True)
-        remove_left(settings.incoming, DAY)
+        clear_left(service)
         yield
         known.close()
         service.artifacts.close()

@@ -64,7 +64,8 @@ class Upload:
         fresh = self.part.with_suffix(".parquet")
         try:
             self.service.write(lambda c: changing.begin_conversion(c, self.dataset, digest))
-            converted = convert(self.part, suffix, fresh, self.service.limits)
+            with receiving.told_full():
+                converted = convert(self.part, suffix, fresh, self.service.limits)
             size = fresh.stat().st_size
             place = self.service.settings.datasets / f"{self.dataset}.parquet"
 
@@ -81,7 +82,8 @@ class Upload:
 
     def fail(self, error: Exception) -> None:
         """Note why nothing came of it."""
-        why = str(error) if isinstance(error, DataError) else "the content was not received: send it again"
+        told = isinstance(error, DataError | receiving.FullError)
+        why = str(error) if told else "the content was not received: send it again"
         self.service.write(lambda c: changing.fail_content(c, self.dataset, why))
 
 

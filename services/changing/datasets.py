@@ -9,7 +9,7 @@ from services.access import audit, quotas
 from services.access.principal import ConflictError, Principal
 from services.changing.searches import READY
 from services.database import new_id, now
-from services.reading.datasets import find_dataset
+from services.reading.datasets import AWAITED, find_dataset
 from services.uploads.sandbox import Converted
 
 EMPTY, RECEIVING, CONVERTING, FAILED = "empty", "receiving", "converting", "failed"
@@ -54,6 +54,14 @@ def begin_conversion(connection: Connection, dataset: str, digest: str) -> None:
 def fail_content(connection: Connection, dataset: str, problem: str) -> None:
     """Note that the content cannot be used; other content may be sent."""
     _set(connection, dataset, state=FAILED, bytes=0, digest=None, problem=problem)
+
+
+def break_content(connection: Connection, dataset: str, problem: str) -> None:
+    """Note that whoever received or converted the content has ended; nothing changes where nobody did."""
+    awaited = (schema.dataset.c.id == dataset) & schema.dataset.c.state.in_(AWAITED)
+    connection.execute(
+        update(schema.dataset).where(awaited).values(state=FAILED, bytes=0, digest=None, problem=problem)
+    )
 
 
 def end_content(connection: Connection, who: Principal, dataset: str, converted: Converted, size: int) -> None:

@@ -123,6 +123,7 @@ def delete_search(connection: Connection, who: Principal, search: str, *, tracke
     connection.execute(
         delete(schema.event).where(schema.event.c.search_id.in_(select(schema.search.c.id).where(ended)))
     )
+    connection.execute(delete(schema.sync).where(schema.sync.c.search_id.in_(select(schema.search.c.id).where(ended))))
     if not connection.execute(delete(schema.search).where(ended)).rowcount:
         raise ConflictError(f"a search is deleted after its end, this one is {state}: cancel it first")
     if tracked:

@@ -10,6 +10,7 @@ from services.queue.claiming import Claim, claim
 from services.queue.discarding import Discarded, discard, gone, has_discarded, take_discarded
 from services.queue.errors import KeyReusedError, LeaseLostError, NoSearchError, StateError
 from services.queue.holding import Beat, Progress, beat, finish, give_back, retry_later, watch
+from services.queue.syncing import SyncClaim, beat_sync, claim_sync, sync_later, synced
 from services.queue.timing import LEASE, MOST_LOST, RETRIES
 from services.queue.workers import enter, leave, seen
 
@@ -25,9 +26,12 @@ __all__ = [
     "NoSearchError",
     "Progress",
     "StateError",
+    "SyncClaim",
     "beat",
+    "beat_sync",
     "cancel",
     "claim",
+    "claim_sync",
     "discard",
     "enter",
     "finish",
@@ -39,6 +43,8 @@ __all__ = [
     "retry_later",
     "seen",
     "submit",
+    "sync_later",
+    "synced",
     "take_discarded",
     "watch",
 ]

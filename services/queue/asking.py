@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from services.database import new_id, now
 from services.queue.errors import KeyReusedError, StateError
 from services.queue.rows import change, locked, told
+from services.queue.syncing import meet
 from services.schema import CANCELLED, CANCELLING, QUEUED, RUNNING, TERMINAL, search
 
 
@@ -83,6 +84,7 @@ def requeue(connection: Connection, identifier: str, *, request: Mapping[str, An
     row = locked(connection, identifier)
     if row["state"] not in TERMINAL:
         raise StateError(f"a search continues after its end, this one is {row['state']}: cancel it first, or wait")
+    meet(connection, identifier)  # its study tells MLflow all of it again
     change(
         connection,
         row,

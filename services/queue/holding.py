@@ -15,6 +15,7 @@ from services.events import Event
 from services.queue.claiming import Claim
 from services.queue.errors import LeaseLostError, NoSearchError
 from services.queue.rows import change, locked
+from services.queue.syncing import miss
 from services.queue.timing import LEASE, RETRIES
 from services.schema import ACTIVE, CANCELLED, FAILED, QUEUED, TERMINAL, search
 
@@ -77,8 +78,12 @@ def finish(
     exit_code: int | None,
     message: str = "",
     summary: Mapping[str, Any] | None = None,
+    *,
+    untracked: str | None = None,
 ) -> None:
     """End a search in a terminal ``state``. Calling it again changes nothing.
+
+    ``untracked`` says why MLflow misses something of it, and lets it be told again; None where it misses nothing.
 
     Raises:
         LeaseLostError: the search is another's.
@@ -89,6 +94,8 @@ def finish(
     def work(connection: Connection, row: RowMapping) -> str:
         kept = {} if summary is None else {"summary": dict(summary)}
         _end(connection, row, state, exit_code, message, **kept)
+        if untracked is not None:
+            miss(connection, claim.search, untracked)
         return state
 
     _once(database, claim, work)
@@ -114,6 +121,7 @@ def retry_later(
     exit_code: int | None = None,
     *,
     waits: Sequence[float] = RETRIES,
+    untracked: str | None = None,
 ) -> str:
     """Let it be tried again after a while, and return the state; failed after as many times as there are waits.
 
@@ -127,6 +135,8 @@ def retry_later(
             return CANCELLED
         if tries >= len(waits):
             _end(connection, row, FAILED, exit_code, message)
+            if untracked is not None:
+                miss(connection, claim.search, untracked)
             return FAILED
         later = now(connection) + waits[tries]
         change(

@@ -10,6 +10,9 @@ from services import schema
 from services.access.principal import MissingError, Principal
 from services.reading.cursor import paged
 
+AWAITED = ("receiving", "converting")
+"""States of a dataset whose content somebody receives or converts."""
+
 _FIELDS = ("id", "name", "state", "bytes", "digest", "rows", "columns", "problem", "created")
 
 
@@ -24,6 +27,12 @@ def list_datasets(
 def find_dataset(connection: Connection, who: Principal, dataset: str) -> dict[str, Any]:
     """One dataset of the team, without its schema."""
     return _shown(_row(connection, who, dataset))
+
+
+def list_awaited(connection: Connection) -> list[str]:
+    """The ids of datasets, of whatever team, whose content is being received or converted."""
+    dataset = schema.dataset.c
+    return [str(one) for one in connection.execute(select(dataset.id).where(dataset.state.in_(AWAITED))).scalars()]
 
 
 def dataset_schema(connection: Connection, who: Principal, dataset: str) -> dict[str, Any] | None:

@@ -78,9 +78,11 @@ def _of_team(who: Principal) -> Select[Any]:
             schema.search,
             schema.user.c.name.label("owner_name"),
             schema.dataset.c.name.label("dataset_name"),
+            *(schema.sync.c[name].label(f"sync_{name}") for name in ("search_id", "due", "tries", "problem")),
         )
         .join(schema.user, schema.user.c.id == schema.search.c.owner_id)
         .join(schema.dataset, schema.dataset.c.id == schema.search.c.dataset_id)
+        .outerjoin(schema.sync, schema.sync.c.search_id == schema.search.c.id)
         .where(schema.search.c.team_id == who.team)
     )
 
@@ -91,4 +93,14 @@ def _shown(row: RowMapping | dict[str, Any]) -> dict[str, Any]:
         "dataset": {"id": row["dataset_id"], "name": row["dataset_name"]},
         "request": row["request"],
         "summary": row["summary"],
+        "tracking": _tracking(row),
     }
+
+
+def _tracking(row: RowMapping | dict[str, Any]) -> dict[str, Any] | None:
+    """Whether MLflow has all of a search that has ended; None before its end, and where nothing is tracked."""
+    if row["sync_search_id"] is not None:
+        told = {"problem": row["sync_problem"], "tries": row["sync_tries"], "next": row["sync_due"]}
+        return {"complete": False, **told}
+    ended = row["mlflow_run"] and row["state"] in schema.TERMINAL
+    return {"complete": True, "problem": "", "tries": 0, "next": None} if ended else None

@@ -1,18 +1,22 @@
 """``python -m services.uploads.convert``: the process that reads an uploaded file, with little to lose.
 
-It reads a JSON object from stdin (``file``, ``suffix``, ``out``, ``limits``), gives up what it does not need, and
-writes one JSON object to stdout: the table's ``rows``, ``columns`` and ``schema``, or the ``problem`` with the file.
+It reads a JSON object from stdin (``parent``, ``file``, ``suffix``, ``out``, ``limits``), gives up what it does not
+need, and writes one JSON object to stdout: the table's ``rows``, ``columns`` and ``schema``, the ``problem`` with the
+file, or that the disk is ``full``. It ends with its parent.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import resource
 import sys
 from pathlib import Path
 from typing import Any
+
+from services.parent import die_with
 
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000
 _LARGEST_OUTPUT = 8_000_000_000
@@ -22,17 +26,22 @@ _OPEN_FILES = 64
 def main() -> int:
     """Convert one file; 0 where that worked, 2 for a file that cannot be used."""
     job = json.load(sys.stdin)
+    die_with(job["parent"])
     _confine(int(job["limits"]["memory"]), int(job["limits"]["seconds"]))
     from losssearch.errors import DataError, LossSearchError
 
     try:
         found = _converted(job)
     except LossSearchError as error:
+        if _is_full(error) or _is_full(error.__cause__):
+            return _answer({"full": True}, 2)
         lacking = isinstance(error.__cause__, MemoryError)
         return _answer({"problem": _too_large(job) if lacking else str(error)}, 2)
     except MemoryError:
         return _answer({"problem": _too_large(job)}, 2)
     except Exception as error:  # noqa: BLE001  (a falsified file makes readers raise anything)
+        if _is_full(error):
+            return _answer({"full": True}, 2)
         return _answer({"problem": str(DataError(f"the file is not a table: {' '.join(str(error).split())[:200]}"))}, 2)
     return _answer(found, 0)
 
@@ -66,6 +75,11 @@ def _confine(memory: int, seconds: int) -> None:
         allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (allowed, allowed))
     ctypes.CDLL(None, use_errno=True).unshare(_NEW_USER | _NEW_NET)
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether writing found no room on the disk, which is no fault of the file."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _too_large(job: dict[str, Any]) -> str:

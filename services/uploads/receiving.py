@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import errno
 import hashlib
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from losssearch.errors import LossSearchError, OptionError
+from losssearch.export.writing import FULL
 
 SILENCE = 30.0
 """Seconds without a byte after which an upload is given up."""
 
 SLOWEST, GRACE = 10_000, 60.0
 """Bytes per second that an upload must have on average, after this many seconds."""
+
+NO_ROOM = "the disk has no room for the content: ask who runs the service, and send it again once there is some"
 
 KEPT_FREE = 500_000_000
 """Bytes of the disk that uploads leave free: studies need them to end well."""
@@ -35,6 +38,17 @@ class LengthError(LossSearchError):
 
 class FullError(LossSearchError):
     """The disk has no room for the content."""
+
+
+@contextmanager
+def told_full() -> Iterator[None]:
+    """Raise `FullError` where writing finds no room on the disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise FullError(NO_ROOM) from error
+        raise
 
 
 def read_digest(header: str) -> bytes:
@@ -84,16 +98,12 @@ async def receive(chunks: AsyncIterator[bytes], place: Path, length: int, digest
         FullError: the disk is full.
     """
     received = _Received(length, digest)
-    try:
+    with told_full():
         with place.open("xb") as file:
             while (chunk := await _next(chunks)) is not None:
                 received.count(chunk)
                 await asyncio.to_thread(file.write, chunk)
         return received.compare()
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise FullError("the disk has no room for the content: ask who runs the service") from error
-        raise
 
 
 class _Received:
@@ -132,14 +142,3 @@ async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
         return None
     except TimeoutError:
         raise SlowError(f"content must come, none did for {SILENCE:.0f} s") from None
-
-
-def remove_left(folder: Path, older_than: float) -> None:
-    """Remove what processes that were killed left in ``folder``, once it is older than this many seconds."""
-    for path in folder.glob("*"):
-        if time.time() - path.lstat().st_mtime < older_than:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -54,13 +55,18 @@ def convert(received: Path, suffix: str, out: Path, limits: Limits) -> Converted
 
     Raises:
         DataError: the file cannot be used; the message names it ``upload.SUFFIX``.
+        OSError: the disk is full.
     """
-    with tempfile.TemporaryDirectory(prefix="convert-", dir=received.parent) as folder:
+    # Named as what was received: whoever finds the one after a kill finds the other.
+    with tempfile.TemporaryDirectory(prefix=f"{received.stem}-", dir=received.parent) as folder:
         file = Path(folder) / f"upload.{suffix}"
         file.symlink_to(received.resolve())
         fresh = Path(folder) / "table.parquet"
-        job = {"file": file.name, "suffix": f".{suffix}", "out": fresh.name, "limits": asdict(limits)}
+        job: dict[str, Any] = {"file": file.name, "suffix": f".{suffix}", "out": fresh.name}
+        job |= {"parent": os.getpid(), "limits": asdict(limits)}
         found = _run(job, folder, limits)
+        if "full" in found:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out))
         if "problem" in found:
             raise DataError(found["problem"])
         with fresh.open("rb") as written:

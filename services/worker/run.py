@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from losssearch.errors import ConnectionLostError, LossSearchError
+from losssearch.errors import ConnectionLostError, InputError, LossSearchError
 from losssearch.storage.engine import Database
 from services.queue import Beat, Claim, LeaseLostError, beat, finish, give_back, retry_later
 from services.settings import Settings
@@ -16,6 +16,7 @@ from services.worker.bounds import most_seconds, size_of
 from services.worker.environment import environment_of, job_of
 from services.worker.outcome import Outcome, Then, outcome
 from services.worker.process import Process
+from services.worker.telling import Told
 from services.worker.timing import Timing
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Run(threading.Thread):
         self._cancelled = self._stopping = self._lost = self._ending = self._overdue = False
         self._until = time.monotonic() + most_seconds(claim)
         self._told_to_stop = 0.0
+        self._urged = False
         self._renewed = time.monotonic()
         self._last_write = 0.0
 
@@ -134,6 +136,9 @@ class Run(threading.Thread):
             process.interrupt()
         elif now - self._told_to_stop > (self._timing.kill if self._cancelled else self._timing.stop):
             process.kill()
+        elif self._cancelled and not self._urged and now - self._told_to_stop > self._timing.urge:
+            self._urged = True
+            process.interrupt()  # asked twice, a study gives up what makes its end slow
 
     def _beat(self, process: Process) -> None:
         since = time.monotonic() - self._last_write
@@ -181,14 +186,25 @@ class Run(threading.Thread):
         def end() -> None:
             match found.then:
                 case Then.FINISH:
-                    finish(self._database, self.claim, found.state, code, found.message, summary)
+                    untracked = self._untracked(code, told)
+                    finish(self._database, self.claim, found.state, code, found.message, summary, untracked=untracked)
                 case Then.GIVE_BACK:
                     give_back(self._database, self.claim)
                 case Then.RETRY:
-                    retry_later(self._database, self.claim, found.message, code, waits=self._timing.retries)
+                    retry_later(
+                        *(self._database, self.claim, found.message, code),
+                        waits=self._timing.retries,
+                        untracked=self._untracked(code, told),
+                    )
 
         self._patiently(last)
         self._patiently(end)
+
+    def _untracked(self, code: int | None, told: Told | None) -> str | None:
+        """Why MLflow misses something of a search that ends now; None where it misses nothing."""
+        if self._settings.tracking_uri is None or told is None or told.tracked or code == InputError.exit_code:
+            return None
+        return told.untracked or "the search ended before MLflow was told all of it"
 
     def _patiently(self, work: Callable[[], None]) -> None:
         until = time.monotonic() + (min(self._timing.end, self._timing.kill) if self._stopping else self._timing.end)

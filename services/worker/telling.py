@@ -33,6 +33,9 @@ class Told:
         self._anew = False
         self.problem = ""
         self.summary: dict[str, Any] | None = None
+        self.tracked = False
+        self.untracked = ""
+        self.synced: str | None = None
 
     def line(self, line: bytes) -> None:
         """Take up a line. What cannot be read is left out: it must not end a study."""
@@ -85,6 +88,10 @@ class Told:
                 tracked = found.get("mlflow")
                 run = tracked.get("run_id") if isinstance(tracked, dict) else None
                 self._progress = replace(self._progress, mlflow_run=run[:_KEY] if isinstance(run, str) else None)
+            case "synced":
+                self.synced = str(found.get("run", ""))[:_KEY]
+            case "tracked":
+                self.tracked, self.untracked = found.get("complete") is True, str(found.get("problem", ""))[:2000]
             case "summary":
                 self.summary = found["summary"] if isinstance(found.get("summary"), dict) else None
             case _:

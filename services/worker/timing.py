@@ -17,6 +17,7 @@ class Timing:
         beat: between two beats of a search that tells nothing.
         write: between two beats of one that does.
         poll: between two looks for a search to run, and for cancellations.
+        urge: from the request to stop to a second one, where the search is to be cancelled.
         kill: from the request to stop to the end by force.
         stop: the same where the worker itself is asked to stop.
         end: how long the end of a search is tried to be written.
@@ -28,6 +29,7 @@ class Timing:
     beat: float = 5.0
     write: float = 1.0
     poll: float = 0.5
+    urge: float = 5.0
     kill: float = 20.0
     stop: float = 45.0
     end: float = 75.0

@@ -145,3 +145,23 @@ def test_what_cannot_be_synced_is_one_line(tmp_path: Path, capsys: pytest.Captur
     assert main([*command, "--no-mlflow"]) == 0
     assert main(["sync", str(out)]) == 2
     assert "was run without MLflow: name the store that is to have its runs, --tracking-uri" in capsys.readouterr().err
+
+
+def test_a_sync_that_is_broken_off_does_not_say_that_it_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, uri = tmp_path / "study", f"sqlite:///{tmp_path}/mlflow.db"
+    command = ["search", "builtin:wine", "--target", "target", "--trials", "4", "--out", str(out), *SMALL]
+    assert main([*command, "--no-mlflow"]) == 0
+    monkeypatch.chdir(tmp_path)
+
+    def interrupted(*_given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("losssearch.assembly.sync.tell", interrupted)
+        assert main(["sync", str(out), "--tracking-uri", uri]) == 130
+    assert _tracked(out)["complete"] is False
+    assert _tracked(out)["problems"] == ["`losssearch sync` was broken off"]
+    assert main(["sync", str(out), "--tracking-uri", uri]) == 0
+    assert _tracked(out)["complete"] is True

@@ -80,6 +80,11 @@ class House:
             reads=True,
         )
 
+    def waits_for_mlflow(self, search: str) -> bool:
+        """Whether MLflow misses something of a search."""
+        chosen = select(schema.sync.c.search_id).where(schema.sync.c.search_id == search)
+        return self.database.run(lambda connection: connection.execute(chosen).first() is not None, reads=True)
+
 
 @pytest.fixture
 def house(empty_url: str) -> Iterator[House]:

@@ -86,7 +86,7 @@ def test_a_child_leaves_the_processor_to_the_rest_of_the_service() -> None:
 
 def test_what_libraries_print_does_not_reach_the_worker() -> None:
     asked = (
-        "import os; from services.child import _own_stdout, tell; lines = _own_stdout();"
+        "import os; from services.child import own_stdout, tell; lines = own_stdout();"
         "print('from python', flush=True); os.write(1, b'from below\\n'); tell(lines, 'note', text='ours')"
     )
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -161,6 +161,17 @@ def test_whatever_the_study_does_it_is_cancelled(works: Works, how: str) -> None
 
 
 @ON_SQLITE
+def test_a_study_whose_end_is_slow_is_asked_twice(works: Works) -> None:
+    search = works.submit(seconds=300, asked=2)
+    with works.worker(timing=Timing(lease=60, beat=0.5, write=0.1, poll=0.05, urge=0.5, kill=END)):
+        (pid,) = works.runs(search)
+        wait_for(lambda: works.house.row(search)["stage"])
+        works.cancel(search)
+        row = works.ends(search)
+        assert (row["state"], row["exit_code"], lives(pid)) == ("cancelled", 130, False)
+
+
+@ON_SQLITE
 def test_a_worker_that_stops_gives_its_searches_back(works: Works) -> None:
     polite, deaf = works.submit(seconds=300, codes=[0]), works.submit(seconds=300, deaf=True)
     with works.worker():

@@ -26,6 +26,10 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
         self.address = f"http://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, also again after it was killed."""
         store = ["--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db", "--artifacts-destination"]
         place = [str(self._folder / "artifacts"), "--host", "127.0.0.1", "--port", str(self._port), "--workers", "2"]
         self._process = subprocess.Popen(

@@ -87,7 +87,7 @@ def _add_team(database: Database, name: str) -> Team:
 @contextmanager
 def serving(folder: Path, **given: Any) -> Iterator[Running]:
     """Run the API of a service on SQLite with the teams ``red`` and ``blue``."""
-    port = _free_port()
+    port = free_port()
     settings = Settings(
         **{
             "database_url": f"sqlite:///{folder / 'service.db'}",
@@ -117,7 +117,7 @@ def serving(folder: Path, **given: Any) -> Iterator[Running]:
         database.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
