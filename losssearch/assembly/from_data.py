@@ -12,7 +12,7 @@ from losssearch.assembly.fairness import Fairness, bound_space, read_fairness, w
 from losssearch.assembly.library import likeness_of, warm_started
 from losssearch.assembly.place import Place
 from losssearch.assembly.preflight import try_own
-from losssearch.assembly.spaces import space_of
+from losssearch.assembly.spaces import refuse_validation, space_of
 from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
 from losssearch.data import Dataset, load, partition
@@ -89,6 +89,11 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     question = _question(options, dataset)
     if is_boosted(options.model):
         refuse_heads(str(options.model), question.task, len(dataset.classes))
+        refuse_validation(question.space, f"{options.model} grows trees from losses that stay as they are")
+    if dataset.stored is not None:
+        refuse_validation(
+            question.space, f"the rows are streamed from disk ({option('max_rows')} keeps some in memory)"
+        )
     dataset = with_cells(dataset, question.metric)
     parts = partition(dataset, options.seed)
     try_own(dataset, parts, question.task, question.metric, question.space)

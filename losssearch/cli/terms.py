@@ -24,6 +24,7 @@ _ROOMY = 100
 
 
 _KEPT = {
+    "validation": "learned by the validation loss",
     "update": "carried from batch to batch",
     "row update": "carried from epoch to epoch, for each training row",
     "frozen": "an array that never changes",

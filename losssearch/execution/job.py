@@ -12,6 +12,8 @@ from losssearch.data.replicas import Replicas
 from losssearch.evaluation import Metric
 from losssearch.judging import Demands, MetricJudge
 from losssearch.judging.fair import fair_judge
+from losssearch.judging.surrogate import surrogate
+from losssearch.losses.kept import by_validation
 from losssearch.losses.spec import LossSpec
 from losssearch.models import ModelFactory, build_model, is_boosted
 from losssearch.plugins import Plugin
@@ -38,6 +40,7 @@ class Job:
     ``imports``: the user's own modules, which a worker loads first; an executor's to say, as is ``share``.
     ``demands``: how groups must be treated, where there is a sensitive attribute.
     ``share``: the part of the device, or of a machine's memory, that the worker has; an executor's to say.
+    ``refit``: whether what the validation loss has found is kept for a second training on all rows, which counts.
     With ``rules``, ``model`` is a user's training function, and ``trials`` are the numbers that it is told.
     """
 
@@ -57,6 +60,7 @@ class Job:
     trials: tuple[int, ...] = ()
     share: float = 1.0
     imports: tuple[Plugin, ...] = ()
+    refit: bool = False
 
 
 def run_job(job: Job, replicas: Draws, heard: Callable[[float], None] = lambda utility: None) -> list[Outcome]:
@@ -110,6 +114,7 @@ def _population(job: Job, replicas: Replicas) -> Course:
         model = build_model(factory, replicas.width, get_task(job.task).widths(replicas.classes), job.device)
         candidates = [Candidate(LossSpec.from_json(spec), rates, safe) for spec, rates, safe in job.candidates]
         judge = _judge(job, replicas, job.device)
+        learned = any(by_validation(candidate.spec) for candidate in candidates)
         return (
             yield from population_course(
                 model,
@@ -122,6 +127,8 @@ def _population(job: Job, replicas: Replicas) -> Course:
                 deadline=job.deadline,
                 share=job.share,
                 offer=get_task(job.task).offer,
+                objective=surrogate(job.metric, job.task) if learned else None,
+                refit=job.refit,
             )
         )
 

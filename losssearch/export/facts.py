@@ -104,8 +104,8 @@ class LossFacts:
 
     @property
     def remembers(self) -> bool:
-        """Whether a term carries something from batch to batch."""
-        return any(kept.state.update is not None for kept in self.kept())
+        """Whether it keeps something from batch to batch, or as a search has found it, apart from its parameters."""
+        return any(kept.state.carried for kept in self.kept())
 
     @property
     def zero(self) -> float:

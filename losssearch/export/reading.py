@@ -103,7 +103,9 @@ def _facts(file: Path, content: dict[str, Any]) -> LossFacts:
         version=str(content.get("version", "")),
         groups=0 if content.get("groups") is None else content["groups"],
     )
-    if not set(learned) >= {f"learned.{kept.key}" for kept in facts.kept() if kept.state.optimised}:
+    if not set(learned) >= {
+        f"learned.{kept.key}" for kept in facts.kept() if kept.state.optimised or kept.state.by_validation
+    }:
         names = ", ".join(facts.learned) or "nothing"
         raise SpecError(f"{file}: this loss learns {names}, and its weights hold {', '.join(learned) or 'nothing'}")
     return facts

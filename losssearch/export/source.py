@@ -26,6 +26,9 @@ from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.state import ascending
 from losssearch.losses.weights import checked_reduction, sample_weights, weighted_mean
 
+SHOWN = 64
+"""As many numbers that the validation loss has found are written out in the text; more are in the weights file."""
+
 _BASE_IMPORTS = frozenset(
     {Import("sys", None, "sys"), Import("torch", None, "torch"), Import("torch", "Tensor", "Tensor")}
     | {Import("torch", "nn", "nn")}
@@ -79,6 +82,12 @@ def loss_source(facts: LossFacts) -> str:
         blocks.append(f"CLASS_PRIOR = {_tuple(facts.class_prior or (), 14)}")
     if facts.reads_zero:
         blocks.append(f"ZERO = {facts.zero!r}")
+    for kept in facts.kept():
+        value = facts.learned.get(kept.key)
+        if _is_written(kept) and isinstance(value, Tensor):
+            name = _constant(kept, facts)
+            digits = tuple(float(f"{number:.9g}") for number in value.tolist())  # these tell every float32 apart
+            blocks.append(f"{name} = {_tuple(digits, len(name) + 3)}")
     definitions = [*sources.definitions, _loss_class(facts), example_block(facts)]
     return "\n\n".join(blocks) + "\n\n\n" + "\n\n\n".join(definitions) + "\n"
 
@@ -101,7 +110,18 @@ def _of_states(facts: LossFacts) -> list[Callable[..., object]]:
 
 def _arrays(facts: LossFacts) -> set[str]:
     """The names of the arrays that the class reads from its weights file; numbers are in its text."""
-    return {name for name, value in facts.arrays().items() if value.dim() or name.startswith(STATE)}
+    written = {f"learned.{kept.key}" for kept in facts.kept() if _is_written(kept)}
+    return {name for name, value in facts.arrays().items() if value.dim() or name.startswith(STATE)} - written
+
+
+def _is_written(kept: Kept) -> bool:
+    """Whether the text shows what the validation loss has found, as numbers that tell a reader something."""
+    return kept.state.by_validation and len(kept.shape) <= 1 and sum(kept.shape) <= SHOWN
+
+
+def _constant(kept: Kept, facts: LossFacts) -> str:
+    """What the text calls such numbers: ``SHIFT_1``."""
+    return facts.attributes()[kept.place, kept.name].upper()
 
 
 def ascii_formula(spec: LossSpec) -> str:
@@ -225,7 +245,7 @@ def _add_states(facts: LossFacts, arguments: list[str], setup: list[str], notes:
         for kept in facts.kept()
         if not kept.state.optimised
     ]
-    if facts.remembers:
+    if any(kept.state.update is not None for kept in facts.kept()):
         notes.append("It carries statistics from batch to batch; `eval` mode leaves them as they are.")
     for kept in facts.kept():
         if kept.state.optimised:
@@ -237,7 +257,10 @@ def _add_states(facts: LossFacts, arguments: list[str], setup: list[str], notes:
 def _found(kept: Kept, facts: LossFacts, arrays: set[str]) -> str:
     """The value that a training has found for a state, as source."""
     name = f"learned.{kept.key}"
-    return f'arrays["{name}"]' if name in arrays else f"torch.tensor({facts.learned[kept.key]!r})"
+    if name in arrays:
+        return f'arrays["{name}"]'
+    value = facts.learned[kept.key]
+    return f"torch.tensor({_constant(kept, facts) if isinstance(value, Tensor) else repr(value)})"
 
 
 def _start(kept: Kept, facts: LossFacts, arrays: set[str]) -> str:

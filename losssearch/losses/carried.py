@@ -15,7 +15,7 @@ from torch import Tensor
 from losssearch.errors import SpecError
 from losssearch.losses.kept import Kept
 from losssearch.losses.population_kinds import Entry, carried_states
-from losssearch.losses.population_step import States
+from losssearch.losses.population_step import States, with_moments
 
 if TYPE_CHECKING:
     from losssearch.data.batch import Batch
@@ -30,13 +30,16 @@ _FLOAT, _HALF = 4, 2
 
 
 class Carried:
-    """The states that updates move, of groups of parts or balances of one kind each, in the order of `States`."""
+    """What updates or the hypergradient move, of groups of parts or balances of one kind, in the order of `States`."""
 
     def __init__(self, groups: Sequence[Sequence[Entry]], device: torch.device) -> None:
         self._kept = [
             [(entry.member, _named(entry, name)) for entry in entries] for entries, name in carried_states(groups)
         ]
         self._by_row = [own[0][1].state.by_row for own in self._kept]
+        states = [own[0][1].state for own in self._kept]
+        self.by_validation = {place: state for place, state in enumerate(states) if state.by_validation}
+        """What the hypergradient moves, by its place."""
         self._device = device
 
     def start(self, seeds: Sequence[int], rows: int = 0) -> States:
@@ -50,7 +53,8 @@ class Carried:
                 found.append(table_of([kept for _, kept in own], seeds, rows).to(self._device))
             else:
                 drawn = [torch.stack([kept.start(seed) for _, kept in own]) for seed in seeds]
-                found.append(torch.stack(drawn).to(self._device))
+                value = torch.stack(drawn).to(self._device)
+                found.append(with_moments(value) if own[0][1].state.by_validation else value)
         return tuple(found)
 
     def seen(self, outputs: Tensor, batch: Batch, states: States | None) -> States:

@@ -67,8 +67,19 @@ def kept_states(spec: LossSpec, sizes: Sizes) -> Iterator[Kept]:
 
 def learns(spec: LossSpec) -> bool:
     """Whether the optimiser moves states of the loss with the model."""
-    states = [state for part in spec.parts for state in part_states(part).values()]
-    return any(state.optimised for state in (*states, *spec.balance.record.states.values()))
+    return any(state.optimised for state in _states(spec))
+
+
+def by_validation(spec: LossSpec) -> bool:
+    """Whether the hypergradient moves states of the loss."""
+    return any(state.by_validation for state in _states(spec))
+
+
+def _states(spec: LossSpec) -> list[State]:
+    return [
+        *(state for part in spec.parts for state in part_states(part).values()),
+        *spec.balance.record.states.values(),
+    ]
 
 
 def learned_alone(learned: Mapping[str, T], *places: int) -> dict[str, T]:

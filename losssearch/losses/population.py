@@ -6,7 +6,7 @@ that use it in all replicas; what need not be under ``vmap``, where each operati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ from losssearch.losses.population_kinds import (
 )
 from losssearch.losses.population_step import States, Step, scalar
 from losssearch.losses.spec import LossSpec
+from losssearch.losses.state import State
 from losssearch.losses.tape import Tape
 
 if TYPE_CHECKING:
@@ -65,9 +66,12 @@ class PopulationLoss:
         parts: dict[tuple[object, ...], list[Entry]] = {}
         balances: dict[tuple[object, ...], list[Entry]] = {}
         self._learned: list[list[Kept]] = []
+        self.by_validation: list[frozenset[str]] = []
+        """Names of the states of each member that the hypergradient moves."""
         for member, spec in enumerate(specs):
             kept = list(kept_states(spec, sizes))
             self._learned.append([own for own in kept if own.state.optimised])
+            self.by_validation.append(frozenset(own.key for own in kept if own.state.by_validation))
             columns = _columns(self._learned[-1])
             for place, part in enumerate(spec.parts):
                 key = (*part_kind(part), spec.balance.is_sum)
@@ -80,7 +84,7 @@ class PopulationLoss:
         self._reads_norms = any(own[0].spec.balance.record.reads_norms for own in self._balances)
         self.initial = self.start_learned([0])[0]
         self._groups: dict[int, tuple[list[Kind], list[Balancing]]] = {}
-        self._tapes: dict[tuple[tuple[str, ...], tuple[str, ...]], Tape] = {}
+        self._tapes: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Tape] = {}
 
     def like(self, specs: Sequence[LossSpec]) -> PopulationLoss:
         """The losses of other members on the same data and device."""
@@ -114,7 +118,12 @@ class PopulationLoss:
     def found(self, states: States, first: int = 0) -> dict[tuple[int, str], Tensor]:
         """Those of `apart` that are handed over at the end of a training."""
         names = self._carried.handed_over(first)
-        return {key: value for key, value in self.apart(states, first).items() if key in names} if names else {}
+        own = self.apart(states, first) if names else {}
+        return {
+            (member, key): value[:, 0] if key in self.by_validation[member - first] else value
+            for (member, key), value in own.items()
+            if (member, key) in names
+        }
 
     def together(self, states: Mapping[tuple[int, str], Tensor], first: int = 0) -> States:
         """The inverse of `apart`."""
@@ -137,13 +146,74 @@ class PopulationLoss:
         """
         done = scalar(progress, outputs)
         kept = self._carried.seen(outputs, batch, states)
+        by_outputs, by_learned, *after = self._taped(self._slopes, batch, facts, outputs, learned, done, carried=kept)
+        return by_outputs, by_learned, tuple(after)
+
+    def mixed_slopes(
+        self,
+        outputs: Tensor,
+        along: Tensor,
+        batch: Batch,
+        facts: Batch,
+        learned: Tensor,
+        progress: float,
+        *,
+        states: States,
+    ) -> dict[int, Tensor]:
+        """Gradients, by what the hypergradient moves, of how fast each loss changes as its outputs move ``along``.
+
+        ``∂_φ ⟨∂L/∂z, along⟩`` ``[R, entries, ...]``, by the place among the ``states``. ``along``: of the shape of the
+        outputs. Recorded and repeated as `slopes` are.
+        """
+        kept = self._carried.seen(outputs, batch, states)
+        given = (outputs, along, learned, scalar(progress, outputs))
+        found = self._taped(self._mixed, batch, facts, *given, carried=kept)
+        return dict(zip(self.moved_by_validation, found, strict=True))
+
+    @property
+    def moved_by_validation(self) -> dict[int, State]:
+        """What the hypergradient moves, by its place among the states that are carried."""
+        return self._carried.by_validation
+
+    def _taped(
+        self,
+        evaluate: Callable[..., tuple[Tensor, ...]],
+        batch: Batch,
+        facts: Batch,
+        *given: Tensor,
+        carried: States,
+    ) -> tuple[Tensor, ...]:
+        """Evaluate on what is given, carried, and read of batch and facts; recorded once, then repeated."""
         fields = tuple(name for name in (*self._reading.fields, "weight") if name in batch)
         known = tuple(name for name in self._reading.facts if name in facts)
-        tape = self._tapes.setdefault((fields, known), Tape())
+        tape = self._tapes.setdefault((evaluate.__name__, fields, known), Tape())
         read = (*(batch[name] for name in fields), *(facts[name] for name in known))
-        evaluate = partial(self._slopes, fields, known, len(kept))
-        by_outputs, by_learned, *after = tape(evaluate, outputs, learned, done, *kept, *read)
-        return by_outputs, by_learned, tuple(after)
+        return tape(partial(evaluate, fields, known, len(carried)), *given, *carried, *read)
+
+    def _mixed(
+        self,
+        fields: tuple[str, ...],
+        known: tuple[str, ...],
+        carried: int,
+        outputs: Tensor,
+        along: Tensor,
+        learned: Tensor,
+        progress: Tensor,
+        *given: Tensor,
+    ) -> tuple[Tensor, ...]:
+        outputs, states, read = outputs.detach().requires_grad_(), list(given[:carried]), given[carried:]
+        batch = dict(zip(fields, read, strict=False))
+        facts = dict(zip(known, read[len(fields) :], strict=True))
+        moved = {place: states[place].detach().requires_grad_() for place in self.moved_by_validation}
+        for place, leaf in moved.items():
+            states[place] = leaf
+        with torch.enable_grad():
+            total = self._losses(outputs, batch, facts, learned, progress, tuple(states)).sum()
+            (slope,) = torch.autograd.grad(total, outputs, create_graph=True)
+            # a graph of its own, because autograd adds in place without one, which no tape repeats
+            leaves = tuple(moved.values())
+            found = torch.autograd.grad((slope * along).sum(), leaves, create_graph=True, materialize_grads=True)
+        return tuple(own[:, :, 0].detach() for own in found)
 
     def _slopes(
         self,
@@ -247,12 +317,12 @@ class PopulationLoss:
         kinds, balances = self._of(outputs.shape[0])
         table = self._table(step)
         for kind in kinds:
-            if kind.members.carried:
+            if kind.members.follows:
                 kind.members.kept(kind.follow(*step.given(kind)), after)
             if not kind.summed:
                 table = self._filled(table, step, kind)
         for own in balances:
-            if own.members.carried:
+            if own.members.follows:
                 own.members.kept(own.follow(*step.balanced(own, *table)), after)
         return tuple(after)
 

@@ -23,6 +23,7 @@ from losssearch.losses.part import (
     term_inputs,
 )
 from losssearch.losses.spec import LossSpec, Part
+from losssearch.losses.state import State
 
 if TYPE_CHECKING:
     from losssearch.data.batch import Batch
@@ -65,8 +66,13 @@ class Members:
     """Name to the columns of each entry in what its member learns, [entries] or [entries, size], and the shape."""
     frozen: dict[str, Tensor]
     """Name to what never changes, of the declared shape."""
-    carried: tuple[tuple[int, str], ...]
-    """Place among the population's states, and name."""
+    carried: tuple[tuple[int, str, State], ...]
+    """Place among the population's states, name, and declaration."""
+
+    @property
+    def follows(self) -> bool:
+        """Whether an update moves something of it."""
+        return any(state.update is not None for _, _, state in self.carried)
 
     def tensors(self) -> list[Tensor]:
         """All of them, in a fixed order."""
@@ -102,15 +108,17 @@ class Members:
             found[name] = own if scalar else own.unflatten(-1, shape)
         for name, value in self.frozen.items():
             found[name] = value.to(learned.dtype).expand(len(self.rows), *value.shape)
-        for place, name in self.carried:
-            found[name] = carried[place].flatten(0, 1).to(learned.dtype)
+        for place, name, state in self.carried:
+            own = carried[place].flatten(0, 1)
+            found[name] = (own[:, 0] if state.by_validation else own).to(learned.dtype)
         return found
 
     def kept(self, after: Mapping[str, Tensor], carried: list[Tensor]) -> None:
         """Put the next values of what the entries carry, [entries, ...], in the place of the old."""
-        for place, name in self.carried:
-            old = carried[place]
-            carried[place] = after[name].to(old.dtype).view_as(old)
+        for place, name, state in self.carried:
+            if state.update is not None:
+                old = carried[place]
+                carried[place] = after[name].to(old.dtype).view_as(old)
 
 
 @dataclass(frozen=True)
@@ -181,7 +189,7 @@ def members_of(
             shape = kept.shape
             size = torch.Size(shape).numel()
             learned[kept.name] = (columns[:, None] + torch.arange(size) if shape else columns), shape
-    moving = (kept for kept in states if kept.state.update is not None)
+    moving = (kept for kept in states if kept.state.carried)
     return Members(
         rows=(replica[:, None] * count + own).flatten(),
         whole=[entry.member for entry in entries] == list(range(count)),
@@ -190,7 +198,7 @@ def members_of(
         numbers={name: torch.tensor([own[name] for own in numbers]).repeat(replicas) for name in numbers[0]},
         learned=learned,
         frozen={kept.name: kept.start() for kept in states if kept.state.moved_by == "frozen"},
-        carried=tuple((first + place, kept.name) for place, kept in enumerate(moving)),
+        carried=tuple((first + place, kept.name, kept.state) for place, kept in enumerate(moving)),
     )
 
 
@@ -261,4 +269,4 @@ def balancing_of(entries: Sequence[Entry], first: int, replicas: int, count: int
 
 def carried_states(entries: Iterable[Sequence[Entry]]) -> list[tuple[Sequence[Entry], str]]:
     """What the groups of entries carry from batch to batch, in the order in which a population keeps it."""
-    return [(own, kept.name) for own in entries for kept in own[0].states if kept.state.update is not None]
+    return [(own, kept.name) for own in entries for kept in own[0].states if kept.state.carried]

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 States: TypeAlias = tuple[Tensor, ...]
 """What the losses of a population carry from batch to batch: one tensor ``[R, entries, ...]`` for each state of each
 kind of part or balance, with an entry for each of the kind's own members. What is kept for each training row is
-``[R, entries, N, ...]``; as a batch sees it, it is of the rows of the batch alone."""
+``[R, entries, N, ...]``; as a batch sees it, it is of the rows of the batch alone. What the hypergradient moves is
+``[R, entries, 3, ...]``: the value and Adam's two moments."""
+
+
+def with_moments(value: Tensor) -> Tensor:
+    """Values ``[R, entries, ...]`` with two moments of 0, ``[R, entries, 3, ...]``."""
+    none = torch.zeros_like(value)
+    return torch.stack((value, none, none), dim=2)
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,13 @@ from losssearch.errors import SpecError, shown
 if TYPE_CHECKING:
     from losssearch.data.batch import Sizes
 
-Mover: TypeAlias = Literal["loss", "ascent", "update", "row update", "frozen"]
+Mover: TypeAlias = Literal["loss", "ascent", "validation", "update", "row update", "frozen"]
 MOVERS: tuple[str, ...] = get_args(Mover)
 OPTIMISED = frozenset({"loss", "ascent"})
 """Movers of what the optimiser moves together with the model."""
+
+RATE = 0.02
+"""Rate at which Adam moves a state by the validation loss, unless the state has another."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,9 @@ class State:
         shape: The shape, or a function of the `Dimensions` that gives it.
         init: A number that fills it, a tensor of that shape, or a function ``init(shape, generator)``.
         moved_by: What changes it. ``"loss"``: the optimiser, with the model, down the gradient. ``"ascent"``: the
-            same, up the gradient, for the inner maximum of a min-max problem. ``"update"``: ``update``, after each
+            same, up the gradient, for the inner maximum of a min-max problem. ``"validation"``: the hypergradient, down
+            the loss of training rows that the model itself does not descend; see `losssearch.training.bilevel`. In the
+            final training, and in an exported loss, it stays as it was found. ``"update"``: ``update``, after each
             batch. ``"row update"``: the same with one row per training row; the function is given the rows of the
             batch, ``[batch, *shape]``. ``"frozen"``: nothing.
         update: A function of what the term itself takes that gives the next value; nothing is differentiated
@@ -83,9 +88,11 @@ class State:
         restarts: Whether a new training, that with an exported loss included, begins again from ``init``, as after a
             window over recent batches. Otherwise, what a training has found is exported: the value at the epoch whose
             weights count, as of what the optimiser moves. States that are frozen, or per training row, always restart.
+        within: The range that it is projected to after each step, where the validation loss moves it.
+        rate: The rate of these steps, which fall to a tenth over a training as those of the model do.
 
     Raises:
-        SpecError: the mover is unknown, or ``update`` is missing or not needed.
+        SpecError: the mover is unknown, ``update`` is missing or not needed, or a range or rate is none.
 
     Example:
         >>> import torch
@@ -99,14 +106,18 @@ class State:
     moved_by: Mover = "loss"
     update: Callable[..., Tensor] | None = None
     restarts: bool = False
+    within: tuple[float, float] = (-math.inf, math.inf)
+    rate: float = RATE
 
     def __post_init__(self) -> None:
-        if str(self.moved_by) == "validation":
-            raise SpecError("a state cannot be moved by the validation loss yet; choose another mover")
         if self.moved_by not in MOVERS:
             raise SpecError(f"a state is moved by one of {', '.join(MOVERS)}; got {shown(self.moved_by)}")
         if (self.update is not None) is not (self.moved_by in ("update", "row update")):
             raise SpecError(f"a state needs an update function just where an update moves it, got {self.moved_by!r}")
+        if not self.within[0] < self.within[1]:
+            raise SpecError(f"a state lies within (low, high), where low < high, got {shown(self.within)}")
+        if not 0 < self.rate < math.inf:
+            raise SpecError(f"the rate of a state must be finite and above 0, got {shown(self.rate)}")
         if isinstance(self.init, Tensor):
             object.__setattr__(self, "init", _Array.of(self.init))
         elif not callable(self.init) and not isinstance(self.init, _Array):
@@ -126,7 +137,17 @@ class State:
     @property
     def handed_over(self) -> bool:
         """Whether an exported loss begins with the value that a training has found."""
-        return self.optimised or (self.moved_by == "update" and not self.restarts)
+        return self.optimised or self.by_validation or (self.moved_by == "update" and not self.restarts)
+
+    @property
+    def by_validation(self) -> bool:
+        """Whether the hypergradient moves it."""
+        return self.moved_by == "validation"
+
+    @property
+    def carried(self) -> bool:
+        """Whether a population carries it from batch to batch, apart from the parameters of its models."""
+        return self.by_validation or self.update is not None
 
     @property
     def by_row(self) -> bool:

@@ -175,6 +175,7 @@ class Context(StudyContext):
             device=self.device,
             trials=tuple(trials),
             demands=self.demands(),
+            refit=replicas != "search",
         )
 
     def described(self) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from losssearch.losses.population_step import States
 from losssearch.models import StackedModel
 from losssearch.models.allocation import is_out_of_memory, let_go
 from losssearch.training.adam import StackedAdam
+from losssearch.training.bilevel import Bilevel, Point
 from losssearch.training.capacity import give_back
+from losssearch.training.levels import Turn
 from losssearch.training.slices import Slice, joined, slices
 
 
@@ -28,6 +30,9 @@ class Members:
 
     ``at_once``: how many members pass through the model together, all by default. When memory runs out they
     are halved, and what the step had begun is begun again; what comes of it is the same.
+
+    ``bilevel`` moves what the hypergradient moves; without it that stays as it starts, or as it was ``found``: what
+    each member begins with, ``[R, ...]`` by name.
     """
 
     def __init__(
@@ -42,8 +47,11 @@ class Members:
         clip: float | None,
         device: torch.device,
         at_once: int | None = None,
+        bilevel: Bilevel | None = None,
+        found: Sequence[Mapping[str, Tensor]] = (),
     ) -> None:
         self.model, self.loss, self.candidate = model, loss, candidate
+        self._bilevel = bilevel
         count, replicas = len(candidate), len(seeds)
         starts = [model.initial(seed) for seed in seeds]
         weights = torch.stack([torch.cat([start[name].flatten() for name in model.shapes]) for start in starts])
@@ -53,7 +61,7 @@ class Members:
         decay = [weight_decay if name in model.decayed else 0.0 for name in model.shapes]
         columns = torch.tensor([*decay, 0.0]).repeat_interleave(torch.tensor([*self.sizes, learned.shape[-1]]))
         self._at_once, self._gradient = at_once or count, torch.empty_like(self.flat)
-        self._slices = slices(model, loss, self._at_once)
+        self._slices = slices(model, loss, self._at_once, self._two_levels())
         self.optimiser = StackedAdam(self.flat, rates.to(device), columns, clip)
         held = [model.buffers(seed) for seed in seeds]
         self.buffers = {
@@ -72,6 +80,8 @@ class Members:
         self._between: Mapping[tuple[int, str], Tensor] = {}
         self._states = [one.loss.start(seeds) for one in self._slices]
         """What the losses of each slice carry from batch to batch."""
+        if any(found):
+            self._begin_with(found)
         self.best_states = self._found()
         """Of that, ``[R, ...]``, what is handed over at the end, as it was at the best epoch."""
 
@@ -89,6 +99,17 @@ class Members:
             found |= one.loss.found(own, one.members.start or 0)
         return found
 
+    def _two_levels(self) -> list[bool]:
+        """Which members the hypergradient moves something of."""
+        return [bool(own) and self._bilevel is not None for own in self.loss.by_validation]
+
+    def _begin_with(self, found: Sequence[Mapping[str, Tensor]]) -> None:
+        states = self.states
+        for member, own in enumerate(found):
+            for key, value in own.items():
+                states[member, key][:, 0] = value.to(states[member, key])
+        self._slice(states)
+
     def split(self, flat: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Named parameters ``[R, K, *shape]`` and what the losses learn ``[R, K, L]`` of a flat tensor."""
         *pieces, learned = flat.split([*self.sizes, flat.shape[-1] - sum(self.sizes)], dim=-1)
@@ -104,19 +125,25 @@ class Members:
         moved = {key: own[replica].cpu().numpy() for (of, key), own in self.best_states.items() if of == member}
         return {**found, **moved}
 
-    def step(self, batch: Batch, facts: Batch, *, progress: float, factor: float, seed: int) -> None:
+    def step(
+        self, batch: Batch, facts: Batch, *, progress: float, factor: float, seed: int, turn: Turn | None = None
+    ) -> None:
         """One optimiser step of all members on the mini-batch ``[R, batch, ...]`` of their replica.
 
-        A ``weight`` in the batch says how often each sample counts, 1 on average over all training rows.
+        A ``weight`` in the batch says how often each sample counts, 1 on average over all training rows. ``turn``: the
+        batches of members that train on two levels.
         """
-        features, weight = batch["features"], batch.get("weight")
 
         def gradients(one: Slice, states: States) -> States:
-            own = one.members
+            own, read = one.members, batch
+            if one.two_levels:
+                assert turn is not None  # noqa: S101  (who gives `bilevel` gives turns)
+                read = turn.lower
+            features, weight = read["features"], read.get("weight")
             parameters, learned = self.split(self.flat[:, own])
             buffers = {name: value[:, own] for name, value in self.buffers.items()}
             outputs = one.passage.forward(parameters, buffers, features, training=True, seed=seed)
-            slope, rest, after = one.loss.slopes(outputs, batch, facts, learned, progress, states=states)
+            slope, rest, after = one.loss.slopes(outputs, read, facts, learned, progress, states=states)
             if weight is not None:
                 # Losses are means over a batch's weight; over all batches, samples must count by their own.
                 share = weight.mean(-1)[:, None, None]
@@ -124,8 +151,33 @@ class Members:
             by_name = one.passage.backward(slope)
             # detached: before PyTorch 2.13 an empty rest may come with a graph, which `out=` refuses
             pieces = [*(by_name[name].flatten(2) for name in self.model.shapes), rest.detach()]
+            due = one.two_levels and turn is not None and turn.upper is not None
+            outputs = outputs.clone() if due else outputs  # the pass reuses their memory
             torch.cat(pieces, dim=-1, out=self._gradient[:, own])
+            if due:
+                after = moved(one, outputs, learned, states, after)
             return after
+
+        def moved(one: Slice, outputs: Tensor, learned: Tensor, states: States, after: States) -> States:
+            assert self._bilevel is not None  # noqa: S101  (no slice is on two levels without)
+            assert turn is not None  # noqa: S101
+            own, size = one.members, sum(self.sizes)
+            at = Point(
+                one=one,
+                names=self.model.shapes,
+                parameters=self.flat[:, own, :size],
+                gradient=self._gradient[:, own, :size],
+                buffers={name: value[:, own] for name, value in self.buffers.items()},
+                turn=turn,
+                outputs=outputs,
+                facts=facts,
+                learned=learned,
+                rates=self.optimiser.rates[own] * factor,
+                progress=progress,
+                seed=seed,
+            )
+            found = self._bilevel.moved(states, at, factor=factor)
+            return tuple(found.get(place, value) for place, value in enumerate(after))
 
         before = {name: value.clone() for name, value in self.buffers.items()}
         while True:
@@ -138,7 +190,10 @@ class Members:
             for name, value in before.items():  # nothing else has changed before the optimiser moves
                 self.buffers[name].copy_(value)
         took = zip(self._slices, self._states, after, strict=True)
-        self._states = [one.loss.carried(own, new, batch) for one, own, new in took]
+        self._states = [
+            one.loss.carried(own, new, turn.lower if one.two_levels and turn is not None else batch)
+            for one, own, new in took
+        ]
         self.optimiser.step(self._gradient, factor)
 
     @torch.no_grad()
@@ -177,7 +232,7 @@ class Members:
         self._slice(self._between)
 
     def _slice(self, states: Mapping[tuple[int, str], Tensor]) -> None:
-        self._slices = slices(self.model, self.loss, self._at_once)
+        self._slices = slices(self.model, self.loss, self._at_once, self._two_levels())
         self._states = [one.loss.together(states, one.members.start or 0) for one in self._slices]
 
     def record(self, utility: Tensor, epoch: int, patience: int, details: Tensor | None = None) -> None:

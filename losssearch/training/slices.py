@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -20,16 +21,22 @@ class Slice:
     members: slice
     loss: PopulationLoss
     passage: StackedPass
+    two_levels: bool = False
+    """Whether the hypergradient moves something of each of them, so that they train on rows of their own."""
 
 
-def slices(model: StackedModel, loss: PopulationLoss, most: int) -> list[Slice]:
-    """The members of ``loss`` in slices of even size, ``most`` in each at the most."""
-    count = len(loss.specs)
-    size = -(-count // -(-count // most))
-    if size >= count:
-        return [Slice(slice(None), loss, model.new_pass())]
-    found = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-    return [Slice(own, loss.like(loss.specs[own]), model.new_pass()) for own in found]
+def slices(model: StackedModel, loss: PopulationLoss, most: int, two_levels: Sequence[bool] = ()) -> list[Slice]:
+    """The members of ``loss`` in slices of even size, ``most`` in each at the most; those on two levels apart."""
+    count, found = len(loss.specs), list[Slice]()
+    runs = [(flag, list(run)) for flag, run in groupby(range(count), lambda k: bool(two_levels) and two_levels[k])]
+    for flag, run in runs:
+        size = -(-len(run) // -(-len(run) // most))
+        if size >= count:
+            return [Slice(slice(None), loss, model.new_pass(), flag)]
+        for start in range(run[0], run[-1] + 1, size):
+            own = slice(start, min(start + size, run[-1] + 1))
+            found.append(Slice(own, loss.like(loss.specs[own]), model.new_pass(), flag))
+    return found
 
 
 def joined(tensors: Sequence[Tensor]) -> Tensor:

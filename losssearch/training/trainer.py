@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from itertools import repeat
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -14,16 +15,20 @@ from torch import Tensor
 
 from losssearch import stopping
 from losssearch.data.batch import Batch
+from losssearch.errors import SpecError
 from losssearch.losses.inputs import STANDARD
+from losssearch.losses.kept import by_validation
 from losssearch.losses.offer import Offer
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
 from losssearch.models.allocation import is_out_of_memory, let_go
+from losssearch.training.bilevel import Bilevel
 from losssearch.training.capacity import give_back, members_at_once
+from losssearch.training.levels import Levels, Objective
 from losssearch.training.members import Members
 from losssearch.training.outcome import CUT, HALVED, NEVER_FINITE, Course, Detailed, Judge, Outcome, ended, kept
-from losssearch.training.plan import TrainingPlan
+from losssearch.training.plan import TrainingPlan, without_rungs
 from losssearch.training.products import quick_products
 from losssearch.training.repeatable import repeatable
 from losssearch.training.summary import Summary, summary
@@ -41,6 +46,10 @@ class Candidate:
     protected: bool = False
 
 
+Found: TypeAlias = Mapping[tuple[int, float], Mapping[str, Tensor]]
+"""What the hypergradient has moved, ``[R, ...]`` by name, by the number of the candidate and the rate."""
+
+
 def train_population(
     model: StackedModel,
     candidates: Sequence[Candidate],
@@ -53,6 +62,8 @@ def train_population(
     deadline: float | None = None,
     share: float = 1.0,
     offer: Offer = STANDARD,
+    objective: Objective | None = None,
+    refit: bool = False,
 ) -> list[Outcome]:
     """Train every candidate at each of its learning rates in every replica; one outcome per candidate, in order.
 
@@ -71,6 +82,8 @@ def train_population(
                 deadline=deadline,
                 share=share,
                 offer=offer,
+                objective=objective,
+                refit=refit,
             )
         )
 
@@ -87,6 +100,8 @@ def population_course(
     deadline: float | None = None,
     share: float = 1.0,
     offer: Offer = STANDARD,
+    objective: Objective | None = None,
+    refit: bool = False,
 ) -> Course:
     """The training of a population, epoch by epoch; who goes through it sets up `quick_products` and `repeatable`.
 
@@ -97,13 +112,24 @@ def population_course(
     ``share`` is the part of the device, or of this machine's memory, that is this training's. Where memory does not
     hold the state of all, one half of the candidates is trained after the other, with rungs of
     its own; the reason says so. ``offer``: how the kind of task makes what terms read of outputs, batch and facts.
+
+    ``objective``: what the hypergradient descends, where losses have states that it moves; such members train on four
+    fifths of their rows. With ``refit`` they are trained twice: once to find these states, and then from the start on
+    all rows, with the states as they were found in each replica; the second training counts.
     """
 
     def train(some: Sequence[Candidate]) -> Course:
         try:
             # Without a name, so that nothing holds the state of all while the halves are trained.
             place = torch.device(device)
-            made = (model, some, replicas, plan, judge, place, deadline, share, offer)
+            known: Found | None = None
+            if refit and (numbers := [c for c, one in enumerate(some) if by_validation(one.spec)]):
+                moved, whole = [some[c] for c in numbers], without_rungs(plan)
+                first = _Training(model, moved, replicas, whole, judge, place, deadline, share, offer, objective)
+                yield from first.run(hold=False)
+                known = {(numbers[c], rate): own for (c, rate), own in first.found().items()}
+                del first
+            made = (model, some, replicas, plan, judge, place, deadline, share, offer, objective, known)
             return (yield from _Training(*made).run(hold))
         except (RuntimeError, MemoryError) as error:
             if len(some) == 1 or not is_out_of_memory(error):
@@ -133,12 +159,24 @@ class _Training:
         deadline: float | None,
         share: float,
         offer: Offer = STANDARD,
+        objective: Objective | None = None,
+        found: Found | None = None,
     ) -> None:
         self.deadline, self.cut = deadline, ""
         self.candidates, self.plan, self.judge = candidates, plan, judge
         self.replicas = replicas.to(device)
         self._facts = self.replicas.facts
         owners = [(c, rate) for c, candidate in enumerate(candidates) for rate in candidate.rates]
+        moved = [found is None and by_validation(candidate.spec) for candidate in candidates]
+        owners.sort(key=lambda own: moved[own[0]])  # side by side, those on two levels make one slice
+        self._levels: Levels | None = None
+        bilevel = None
+        if any(moved):
+            if objective is None:
+                raise SpecError("a loss with states that validation moves needs an objective for them")
+            self._levels = Levels(self.replicas, objective, plan.batch_size)
+            bilevel = Bilevel(objective, self.replicas.sizes, offer, self._levels.units)
+        known = found or {}
         self.members = Members(
             model,
             PopulationLoss([candidates[c].spec for c, _ in owners], device, sizes=replicas.sizes, offer=offer),
@@ -149,6 +187,8 @@ class _Training:
             clip=plan.clip,
             device=device,
             at_once=members_at_once(model.shapes, len(owners), len(replicas.seeds), plan.batch_size, device, share),
+            bilevel=bilevel,
+            found=[known.get(own, {}) for own in owners],
         )
         self._tuned = self._mask()
         self.rungs: list[list[tuple[int, float]]] = [[] for _ in candidates]
@@ -182,7 +222,9 @@ class _Training:
     def _train_epoch(self, epoch: int) -> None:
         replicas, plan = self.replicas, self.plan
         steps = max(1, replicas.rows // plan.batch_size)
-        for step, batch in enumerate(self._batches(epoch, steps)):
+        turns = repeat(None) if self._levels is None else self._levels.turns(epoch, steps, plan.epochs)
+        # `turns` last: of iterators of unlike length, `zip` asks the later ones for nothing that it does not use
+        for step, (batch, turn) in enumerate(zip(self._batches(epoch, steps), turns, strict=False)):
             stopping.check()
             if step and self._late():
                 self._note_cut(epoch)
@@ -194,7 +236,17 @@ class _Training:
                 progress=done,
                 factor=1 - 0.9 * done,  # the rates fall to a tenth, for all members alike
                 seed=replicas.seeds[0] + epoch * steps + step,
+                turn=turn,
             )
+
+    def found(self) -> Found:
+        """What the hypergradient has moved, as it was at the best epoch of each replica, by candidate and rate."""
+        members, rates = self.members, self.members.optimiser.rates.tolist()
+        found: dict[tuple[int, float], dict[str, Tensor]] = {}
+        for member, (own, keys) in enumerate(zip(members.candidate.tolist(), members.loss.by_validation, strict=True)):
+            rate = min(self.candidates[own].rates, key=lambda known: abs(known - rates[member]))
+            found[own, rate] = {key: members.best_states[member, key] for key in keys}
+        return found
 
     def _batches(self, epoch: int, steps: int) -> Iterator[Batch]:
         replicas, size = self.replicas, self.plan.batch_size

@@ -351,7 +351,7 @@ def test_learned_scalars_get_a_gradient(term: LossTerm) -> None:
 def test_the_record_is_complete(term: LossTerm) -> None:
     assert terms[term.name] is term
     assert term.function.__module__ in (
-        f"losssearch.losses.{kind}.{term.family}" for kind in ("primitives", "adaptive", "fairness", "noise")
+        f"losssearch.losses.{kind}.{term.family}" for kind in ("primitives", "adaptive", "fairness", "learned", "noise")
     )
     assert len(term.summary) > 20
     assert "Shapes:" in term.function.__doc__

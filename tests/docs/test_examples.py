@@ -25,6 +25,7 @@ MODULES = (
     "losssearch.losses.adaptive.robust",
     "losssearch.losses.compose",
     "losssearch.losses.domains",
+    "losssearch.losses.learned.class_balance",
     "losssearch.losses.noise.targets",
     "losssearch.losses.primitives.amounts",
     "losssearch.losses.primitives.classification",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import torch
 
 from losssearch.export.facts import LossFacts
 from losssearch.losses import terms
@@ -79,7 +80,12 @@ def every_loss() -> dict[str, tuple[str, LossSpec]]:
 def facts_of(task: str, spec: LossSpec, **more: Any) -> LossFacts:
     """Facts with learned scalars away from their initial values, as a search leaves them."""
     blank = LossFacts(spec, task, classes=3 if task == "multiclass" else 2, class_prior=PRIORS[task], groups=3)
-    learned = {name: 0.25 * (place + 1) for place, name in enumerate(blank.learned)}
+    learned = {
+        name: 0.25 * (place + 1)
+        if isinstance(value, float)
+        else value + 0.1 * torch.arange(value.numel()).view_as(value)
+        for place, (name, value) in enumerate(blank.learned.items())
+    }
     settings: dict[str, Any] = {"learned": learned, "version": "0.1.0", "study": "demo", **more}
     if task == "regression":
         settings = {"target_mean": 6.0, "target_scale": 8.0, **settings}

@@ -56,7 +56,7 @@ def test_equals_the_searched_loss(any_facts: LossFacts, progress: float) -> None
     given = beside(any_facts)
     found = value_and_gradients(exported, own, output, target, **known, **given)
     expected = value_and_gradients(searched, theirs, output, target, progress=progress, **given)
-    assert len(found) == len(expected) == 2 + len(any_facts.learned)
+    assert len(found) == len(expected) == 2 + len(kept)
     assert expected[1].abs().max() > 0
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6 * float(b.abs().max()))

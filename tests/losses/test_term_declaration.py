@@ -195,8 +195,9 @@ def test_a_state_says_how_it_goes_on() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: State(moved_by="magic"), "moved by one of loss, ascent, update"),  # type: ignore[arg-type]
-        (lambda: State(moved_by="validation"), "cannot be moved by the validation loss yet"),  # type: ignore[arg-type]
+        (lambda: State(moved_by="magic"), "moved by one of loss, ascent, validation, update"),  # type: ignore[arg-type]
+        (lambda: State(moved_by="validation", within=(1.0, 1.0)), r"lies within \(low, high\), where low < high"),
+        (lambda: State(moved_by="validation", rate=0.0), "the rate of a state must be finite and above 0"),
         (lambda: State(moved_by="update"), "needs an update function just where"),
         (lambda: State(update=next_carries), "needs an update function just where"),
         (lambda: State(moved_by="frozen"), "a frozen state is an array"),

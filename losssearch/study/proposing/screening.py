@@ -290,7 +290,7 @@ def _learning(spec: LossSpec) -> list[object]:
 
 
 def _optimised(part: Part) -> list[str]:
-    return [name for name, state in part_states(part).items() if state.optimised]
+    return [name for name, state in part_states(part).items() if state.optimised or state.by_validation]
 
 
 def _without_absolute(spec: LossSpec) -> LossSpec:

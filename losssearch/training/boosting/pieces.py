@@ -44,6 +44,11 @@ def _require_grown(spec: LossSpec, sizes: Sizes) -> None:
     require_sum(spec.balance, "growing trees")
     for kept in kept_states(spec, sizes):
         state, number = kept.state, isinstance(kept.state.init, float)
+        if state.by_validation:
+            raise SpecError(
+                f"{kept.name} of {spec.formula()} is learned by the validation loss, which trees do not do: train a "
+                f"network with it"
+            )
         if not number or (state.optimised and kept.shape):
             raise SpecError(
                 f"trees are grown from losses that learn numbers and carry what starts as a number; {kept.name} of "

@@ -1,0 +1,12 @@
+"""Terms whose form is learned from rows that the model does not train on, by the hypergradient.
+
+==============  ================  ================================================
+family          reads             learns
+==============  ================  ================================================
+class_balance   logits, labels    a shift, a factor or a focus for classes
+==============  ================  ================================================
+"""
+
+from losssearch.losses.learned import class_balance
+
+__all__ = ["class_balance"]
