@@ -27,8 +27,8 @@ from losssearch.tasks.kind import KINDS
 REMOTE = {
     "target", "metric", "task", "drop", "positive", "drop_missing_target", "max_rows", "weight", "space", "space_text",
     "model", "seed", "group", "time", "time_as_feature", "split", "trials", "time_budget", "epochs", "rates", "draws",
-    "confirm_seeds", "prefer_known", "sensitive", "sensitive_as_feature", "constraints", "objectives", "confidence",
-    "group_thresholds", "references", "private_epsilon", "private_delta",
+    "average", "confirm_seeds", "prefer_known", "sensitive", "sensitive_as_feature", "constraints", "objectives",
+    "confidence", "group_thresholds", "references", "private_epsilon", "private_delta",
 }  # fmt: skip
 LOCAL = {
     "data", "test", "train", "direction", "classes", "class_prior", "sample_weight", "data_memory", "imports",
@@ -92,7 +92,7 @@ WHOLE: dict[str, Any] = {
     "drop_missing_target": True, "max_rows": 1000, "weight": "w", "space": "binary_fair", "model": "linear", "seed": 3,
     "group": "patient", "time": "day", "time_as_feature": True, "split": "part", "trials": 8, "time_budget": "10m",
     "epochs": 5, "rates": [0.01, 0.1], "draws": 2, "confirm_seeds": 2, "prefer_known": True,
-    "sensitive": ["sex", "age>=25"],
+    "average": True, "sensitive": ["sex", "age>=25"],
     "sensitive_as_feature": True, "constraints": "demographic_parity_difference <= 0.05",
     "objectives": ["f1", "demographic_parity_difference"], "confidence": 0.9, "group_thresholds": True,
     "references": False, "private_epsilon": 2, "private_delta": 1e-6,

@@ -39,6 +39,7 @@ from losssearch.tasks import Task, attribute_task, fair_task, get_kind, get_task
 from losssearch.tracking.tracker import DatasetInfo
 from losssearch.training import RATES, default_plan
 from losssearch.training.boosting import BOOSTED_RATES, boosted_plan
+from losssearch.training.plan import AVERAGE
 from losssearch.training.private import Privacy, check_private
 
 SMALL_JOB = 6e11
@@ -90,6 +91,8 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     if is_boosted(options.model):
         refuse_heads(str(options.model), question.task, len(dataset.classes))
         refuse_validation(question.space, f"{options.model} grows trees from losses that stay as they are")
+        if options.average:
+            raise OptionError(f"{option('average')} averages the weights of a network, and {options.model} has none")
     if dataset.stored is not None:
         refuse_validation(
             question.space, f"the rows are streamed from disk ({option('max_rows')} keeps some in memory)"
@@ -265,7 +268,9 @@ def _settings(options: Request, dataset: Dataset, question: Question, study: str
         model=_model_name(options.model),
         plan=boosted_plan(trained, options.epochs)
         if trees
-        else default_plan(trained, options.epochs, len(dataset.classes)),
+        else replace(
+            default_plan(trained, options.epochs, len(dataset.classes)), average=AVERAGE if options.average else None
+        ),
         rates=_rates(trees, front=bool(front)) if options.rates is None else tuple(options.rates),
         seed=options.seed,
         trials=trials_of(options.trials, options.seconds),

@@ -48,6 +48,7 @@ DATA_ONLY = {
     "objectives": (),
     "group_thresholds": False,
     "private_epsilon": None,
+    "average": False,
     "warm_start": None,
 }
 """Options of data and model, which a training function brings itself, with their defaults."""

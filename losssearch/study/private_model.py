@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,20 +60,29 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
             batch_size=batch_size,
             rate=entry["learning_rate"] or settings.rates[0],
             offer=context.task.offer,
+            average=settings.plan.average,
         )
-        stacked = {name: value[None, None] for name, value in fit.parameters.items()}
 
-        def outputs(features: Tensor) -> Tensor:
+        def outputs(parameters: Mapping[str, Tensor], features: Tensor) -> Tensor:
+            stacked = {name: value[None, None] for name, value in parameters.items()}
             with torch.no_grad():
                 return model.forward(stacked, {}, features, training=False, seed=0)
 
         judge = MetricJudge(context.judged_by, settings.task, replicas)
         tuned = torch.tensor([spec.decision == "tuned"])
-        _, adjust = judge(outputs(replicas.validation["features"]), replicas.validation["target"], tuned)
+
+        def judged(parameters: Mapping[str, Tensor]) -> tuple[float, Callable[[Tensor], Tensor]]:
+            validated = outputs(parameters, replicas.validation["features"])
+            utility, adjust = judge(validated, replicas.validation["target"], tuned)
+            return float(utility), adjust
+
+        chosen, (best, adjust) = fit.parameters, judged(fit.parameters)
+        if fit.averaged is not None and (other := judged(fit.averaged))[0] > best:
+            chosen, adjust = fit.averaged, other[1]
         test = replicas.held["test"]
-        found = context.metric(adjust(outputs(test["features"])), judge.target_unit(test["target"][:, None]))
+        found = context.metric(adjust(outputs(chosen, test["features"])), judge.target_unit(test["target"][:, None]))
     return PrivateModel(
-        fit.parameters,
+        chosen,
         {
             "loss": entry["name"],
             "epsilon": fit.epsilon,

@@ -80,6 +80,8 @@ class StudySettings:
             for name in ("sensitive", "sensitive_as_feature", "constraints", "front", "confidence", "group_thresholds"):
                 del values[name]
         values["plan"] = asdict(self.plan) | {"rungs": list(self.plan.rungs)}
+        if self.plan.average is None:
+            del values["plan"]["average"]
         lists = {name: list(values[name]) for name in ("sensitive", "constraints") if name in values}
         return values | lists | {"rates": list(self.rates)}
 

@@ -15,6 +15,7 @@ from losssearch.losses.population_step import States
 from losssearch.models import StackedModel
 from losssearch.models.allocation import is_out_of_memory, let_go
 from losssearch.training.adam import StackedAdam
+from losssearch.training.averaging import Average
 from losssearch.training.bilevel import Bilevel, Point
 from losssearch.training.capacity import give_back
 from losssearch.training.levels import Turn
@@ -33,6 +34,7 @@ class Members:
 
     ``bilevel`` moves what the hypergradient moves; without it that stays as it starts, or as it was ``found``: what
     each member begins with, ``[R, ...]`` by name.
+    ``average``: how much is kept at each step of the running average of the model's weights; None: there is none.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Members:
         at_once: int | None = None,
         bilevel: Bilevel | None = None,
         found: Sequence[Mapping[str, Tensor]] = (),
+        average: float | None = None,
     ) -> None:
         self.model, self.loss, self.candidate = model, loss, candidate
         self._bilevel = bilevel
@@ -70,6 +73,7 @@ class Members:
             .repeat(1, count, *[1] * held[0][name].dim())
             for name in held[0]
         }
+        self.average = None if average is None else Average(self._weights, self.buffers, average)
         self.best_flat = self.flat.clone()
         self.best_buffers = {name: value.clone() for name, value in self.buffers.items()}
         self.best = torch.full((replicas, count), -torch.inf, dtype=torch.float64, device=device)
@@ -84,6 +88,11 @@ class Members:
             self._begin_with(found)
         self.best_states = self._found()
         """Of that, ``[R, ...]``, what is handed over at the end, as it was at the best epoch."""
+
+    @property
+    def _weights(self) -> Tensor:
+        """The parameters of the models, ``[R, K, P]``, without what the losses learn."""
+        return self.flat[..., : sum(self.sizes)]
 
     @property
     def states(self) -> dict[tuple[int, str], Tensor]:
@@ -195,11 +204,16 @@ class Members:
             for one, own, new in took
         ]
         self.optimiser.step(self._gradient, factor)
+        if self.average is not None:
+            self.average.step(self._weights, self.buffers)
 
     @torch.no_grad()
-    def outputs(self, features: Tensor, *, best: bool = False, rows: int = 128) -> Tensor:
-        """Outputs ``[R, K, N(, C)]`` of the present or the best parameters, computed ``rows`` at a time."""
+    def outputs(self, features: Tensor, *, best: bool = False, averaged: bool = False, rows: int = 128) -> Tensor:
+        """Outputs ``[R, K, N(, C)]`` of the present, the best or the averaged parameters, ``rows`` at a time."""
         flat, buffers = (self.best_flat, self.best_buffers) if best else (self.flat, self.buffers)
+        if averaged:
+            assert self.average is not None  # noqa: S101  (asked where there is one)
+            flat, buffers = self.average.weights, self.average.buffers
 
         def of(one: Slice) -> Tensor:
             parameters, _ = self.split(flat[:, one.members])
@@ -235,23 +249,40 @@ class Members:
         self._slices = slices(self.model, self.loss, self._at_once, self._two_levels())
         self._states = [one.loss.together(states, one.members.start or 0) for one in self._slices]
 
-    def record(self, utility: Tensor, epoch: int, patience: int, details: Tensor | None = None) -> None:
+    def record(
+        self,
+        utility: Tensor,
+        epoch: int,
+        patience: int,
+        details: Tensor | None = None,
+        averaged: tuple[Tensor, Tensor | None] | None = None,
+    ) -> None:
         """Take in the validation utilities ``[R, K]`` of an epoch, and a judge's details ``[R, K, F]``.
 
-        A stopped or diverged member stays as it is.
+        ``averaged``: the same of the averaged weights, which count where they are better. A stopped or diverged member
+        stays as it is.
         """
         running = epoch - self.best_epoch <= patience
         self.diverged |= running & ~torch.isfinite(self.flat).all(dim=-1)
         running &= ~self.diverged
+        flat, buffers = self.flat, self.buffers
+        if averaged is not None and self.average is not None:
+            other, more = averaged
+            better = other > utility
+            utility = torch.where(better, other, utility)
+            if details is not None and more is not None:
+                details = torch.where(better[..., None], more, details)
+            smooth = torch.cat([self.average.weights, flat[..., sum(self.sizes) :]], dim=-1)
+            flat = torch.where(better[..., None], smooth, flat)
+            buffers = {name: _chosen(better, self.average.buffers[name], value) for name, value in buffers.items()}
         improved = running & (utility > self.best)
         self.best = torch.where(improved, utility, self.best)
         self.best_epoch = torch.where(improved, epoch, self.best_epoch)
-        self.best_flat = torch.where(improved[..., None], self.flat, self.best_flat)
+        self.best_flat = torch.where(improved[..., None], flat, self.best_flat)
         if details is not None:
             self.details = details if self.details is None else torch.where(improved[..., None], details, self.details)
-        for name, value in self.buffers.items():
-            chosen = improved.reshape(*improved.shape, *[1] * (value.dim() - 2))
-            self.best_buffers[name] = torch.where(chosen, value, self.best_buffers[name])
+        for name, value in buffers.items():
+            self.best_buffers[name] = _chosen(improved, value, self.best_buffers[name])
         for (member, key), value in self._found().items() if self.best_states else ():
             chosen = improved[:, member].reshape(-1, *[1] * (value.dim() - 1))
             self.best_states[member, key] = torch.where(chosen, value, self.best_states[member, key])
@@ -277,9 +308,16 @@ class Members:
         self.flat = self.flat[:, members]
         self._gradient = torch.empty_like(self.flat)
         self.optimiser.keep(self.flat, members)
+        if self.average is not None:
+            self.average.keep(members)
         self.best_flat = self.best_flat[:, members]
         self.buffers = {name: value[:, members] for name, value in self.buffers.items()}
         self.best_buffers = {name: value[:, members] for name, value in self.best_buffers.items()}
         self.best, self.best_epoch = self.best[:, members], self.best_epoch[:, members]
         self.diverged = self.diverged[:, members]
         self.details = None if self.details is None else self.details[:, members]
+
+
+def _chosen(where: Tensor, value: Tensor, other: Tensor) -> Tensor:
+    """Of each member and replica ``[R, K]``, one of two values ``[R, K, ...]``."""
+    return torch.where(where.reshape(*where.shape, *[1] * (value.dim() - 2)), value, other)

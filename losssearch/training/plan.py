@@ -19,6 +19,9 @@ SLOW = 2
 
 MANY_CLASSES = 16
 
+AVERAGE = 0.98
+"""How much of the running average of a member's weights is kept at each step, where a study asks for one."""
+
 
 @dataclass(frozen=True)
 class TrainingPlan:
@@ -27,6 +30,8 @@ class TrainingPlan:
     ``rungs``: epochs after which each candidate keeps the better half of its learning rates and the
     population keeps the best ``keep`` of its candidates. ``patience``: epochs without a better validation
     value before a member stops; its best epoch counts. ``clip``: largest gradient norm of a member.
+    ``average``: how much is kept at each step of the running average of a member's weights, which is judged as well:
+    the better of the two counts. None: there is no average.
     """
 
     epochs: int
@@ -36,6 +41,7 @@ class TrainingPlan:
     patience: int = 10
     weight_decay: float = 1e-4
     clip: float | None = None
+    average: float | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or self.patience < 1:
@@ -49,6 +55,8 @@ class TrainingPlan:
             raise OptionError(f"weight_decay must be finite and at least 0, got {self.weight_decay}")
         if self.clip is not None and not self.clip > 0:
             raise OptionError(f"clip must be above 0, got {self.clip}")
+        if self.average is not None and not 0 <= self.average < 1:
+            raise OptionError(f"average must lie in [0, 1), got {self.average}")
         if any(rung < 1 for rung in self.rungs):
             raise OptionError(f"rungs are epochs, at least 1, got {self.rungs}")
 

@@ -24,6 +24,7 @@ from losssearch.losses.part import part_numbers, part_states, part_value
 from losssearch.losses.spec import LossSpec
 from losssearch.models import StackedModel
 from losssearch.option_names import option
+from losssearch.training.averaging import share_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ class Privacy:
 
 @dataclass(frozen=True)
 class PrivateFit:
-    """The parameters of the trained model, and what they cost: ``epsilon`` spent at the ``delta`` asked for."""
+    """The parameters of the trained model, and what they cost: ``epsilon`` spent at the ``delta`` asked for.
+
+    ``averaged``: their running average over the steps, which costs nothing more, where it was asked for.
+    """
 
     parameters: Mapping[str, Tensor]
     epsilon: float
@@ -53,6 +57,7 @@ class PrivateFit:
     noise_multiplier: float
     sample_rate: float
     steps: int
+    averaged: Mapping[str, Tensor] | None = None
 
 
 def check_private(privacy: Privacy) -> None:
@@ -98,12 +103,14 @@ def train_privately(
     rate: float,
     seed: int | None = None,
     offer: Offer = STANDARD,
+    average: float | None = None,
 ) -> PrivateFit:
     """Train ``model`` with the loss of ``spec`` on the rows of ``batch``: features ``[N, ...]``, target ``[N]``.
 
     Each step takes every row with probability ``batch_size / N`` (Poisson sampling, which the accountant assumes),
     clips every row's gradient and adds Gaussian noise, as much as keeps the whole training within ``privacy``.
     ``facts`` are those that the loss reads, without an axis of replicas; ``offer`` is that of the kind of task.
+    ``average``: how much is kept at each step of the running average of the parameters; None: there is none.
     ``seed`` makes a test repeatable; without it sampling and noise come from the operating system, as privacy demands.
 
     Raises `OptionError` for a loss that is no mean over samples, or where Opacus is missing.
@@ -131,6 +138,7 @@ def train_privately(
         ]
         return torch.stack(values).sum()
 
+    mean = None if average is None else {name: value.detach().clone() for name, value in parameters.items()}
     per_sample = vmap(grad(loss), in_dims=(None, 0, 0, None))
     for step in range(steps):
         taken = (torch.rand(rows, generator=generator) < sample_rate).nonzero()[:, 0]
@@ -144,8 +152,11 @@ def train_privately(
             shake = torch.randn(value.shape, generator=generator) * (noise * privacy.clip)
             value.grad = (summed[name] + shake) / (rows * sample_rate)
         optimiser.step()
+        for name, value in mean.items() if mean is not None else ():
+            value.lerp_(parameters[name].detach(), share_of(average or 0.0, step + 1))
     fitted = {name: value.detach() for name, value in parameters.items()}
-    return PrivateFit(fitted, _spent(privacy, noise, sample_rate, steps), privacy.delta, noise, sample_rate, steps)
+    spent = _spent(privacy, noise, sample_rate, steps)
+    return PrivateFit(fitted, spent, privacy.delta, noise, sample_rate, steps, mean)
 
 
 def _clipped_sum(gradients: Mapping[str, Tensor], clip: float) -> dict[str, Tensor]:

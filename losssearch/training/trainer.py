@@ -186,6 +186,7 @@ class _Training:
             weight_decay=plan.weight_decay,
             clip=plan.clip,
             device=device,
+            average=plan.average,
             at_once=members_at_once(model.shapes, len(owners), len(replicas.seeds), plan.batch_size, device, share),
             bilevel=bilevel,
             found=[known.get(own, {}) for own in owners],
@@ -201,9 +202,9 @@ class _Training:
         for epoch in range(1, plan.epochs + 1):
             self.epoch = epoch
             self._train_epoch(epoch)
-            utility, adjust = self._evaluate(members.outputs(self.replicas.validation["features"]))
-            details = adjust.details if isinstance(adjust, Detailed) else None
-            members.record(utility, epoch, plan.patience, details)
+            utility, details = self._judged()
+            averaged = None if plan.average is None else self._judged(averaged=True)
+            members.record(utility, epoch, plan.patience, details, averaged)
             self.state = summary(members, epoch, plan.patience)
             if (reached := float(self.state.scores.max())) > best:
                 yield (best := reached)
@@ -267,6 +268,12 @@ class _Training:
 
     def _note_cut(self, epoch: int) -> None:
         self.cut = f"{CUT} in epoch {epoch} of {self.plan.epochs}"
+
+    def _judged(self, *, averaged: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Utilities on validation, and what else the judge says, of the present weights or of their average."""
+        outputs = self.members.outputs(self.replicas.validation["features"], averaged=averaged)
+        utility, adjust = self._evaluate(outputs)
+        return utility, adjust.details if isinstance(adjust, Detailed) else None
 
     def _evaluate(self, outputs: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         utility, adjust = self.judge(outputs, self.replicas.validation["target"], self._tuned)

@@ -107,6 +107,7 @@ def test_a_resume_may_raise_trials_and_time() -> None:
         {"model": "linear"},
         {"plan": TrainingPlan(8, 32, (2, 5))},
         {"plan": TrainingPlan(9, 32, (2, 4))},
+        {"plan": TrainingPlan(8, 32, (2, 4), average=0.98)},
         {"rates": (1e-3,)},
         {"seed": 1},
         {"fingerprint": "ff"},
@@ -117,6 +118,10 @@ def test_a_resume_may_raise_trials_and_time() -> None:
 )
 def test_a_resume_must_find_the_rest_unchanged(changed: dict[str, Any]) -> None:
     assert settings(**changed).fixed() != settings().fixed()
+
+
+def test_without_an_average_the_plan_is_what_earlier_versions_stored() -> None:
+    assert "average" not in settings().fixed()["plan"]
 
 
 def test_what_must_be_unchanged_survives_json() -> None:

@@ -83,3 +83,12 @@ class Budget:
         panel=SEARCH,
         local_only=False,
     )
+    average: bool = asked(
+        False,
+        "Judge every model with the running average of its weights as well, and take the better of the two: losses and "
+        "baselines alike.",
+        kinds.FLAG,
+        more="Of a network; not of trees or of a training function.",
+        panel=SEARCH,
+        local_only=False,
+    )
