@@ -24,7 +24,9 @@ def evaluate(name: str, hyper: Hyper, scale: float = 1.0) -> Tensor:
         "prediction": logit,
         "target": logit + scale * torch.randn(40, generator=source, dtype=torch.float64),
         "zero": torch.tensor(-1.5, dtype=torch.float64),
+        "progress": torch.tensor(0.5, dtype=torch.float64),
     }
+    everything["plain_loss"] = torch.nn.functional.cross_entropy(everything["logits"], labels, reduction="none")
     term = terms[name]
     numbers = {k: torch.tensor(v, dtype=torch.float64) for k, v in hyper.items()}
     states = {k: s.start(Dimensions(rows=40), k).double() for k, s in term.states.items() if k not in term.learned}
@@ -47,6 +49,9 @@ EQUAL: list[tuple[str, Hyper, str, Hyper, float]] = [
     ("ldam", {"max_margin": 0.0, "sharpness": 1.0}, *PLAIN, 1),
     ("tversky", {"alpha": 0.5, "beta": 0.5}, "soft_f1", {}, 1),
     ("early_learning", {"strength": 0.0, "beta": 0.7}, *PLAIN, 1),
+    ("self_correction", {"alpha": 0.9, "begin": 0.6}, *PLAIN, 1),
+    ("temporal_ensembling", {"strength": 0.0, "beta": 0.6}, *PLAIN, 1),
+    ("learned_noise", {"level": -40.0}, *PLAIN, 1),
     ("huber", {"delta": 1e6}, "squared", {}, 0.5),
     ("huber", {"delta": 1e-9}, "absolute", {}, 1e-9),
     ("quantile", {"quantile": 0.5}, "absolute", {}, 0.5),

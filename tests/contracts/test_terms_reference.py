@@ -35,6 +35,8 @@ def read(name: str) -> dict[str, Array]:
         "prediction": random.normal(size=BATCH) * 2,
         "target": random.standard_t(2, size=BATCH),
         "zero": np.array(-0.8),
+        "progress": np.array(0.3),
+        "plain_loss": random.exponential(size=BATCH),
     }
     return {key: everything[key] for key in terms[name].reads}
 
@@ -149,6 +151,36 @@ def early_learning(logits: Array, labels: Array, strength: float, beta: float) -
     return by_torch(F.cross_entropy, logits, labels) + strength * np.log(1 - (target * p).sum(1))
 
 
+def self_correction(logits: Array, labels: Array, progress: Array, alpha: float, begin: float) -> Array:
+    """Lu and He 2022 at the first batch of an epoch that corrects."""
+    p = special.softmax(logits, 1)
+    clamped = np.clip(p, 1e-4, 1 - 1e-4)
+    target = alpha * np.eye(CLASSES)[labels] + (1 - alpha) * clamped / clamped.sum(1, keepdims=True)
+    return -(target * np.log(p)).sum(1)
+
+
+def small_loss(plain_loss: Array, progress: Array, share: float, over: float, smoothing: float) -> float:
+    """Han et al. 2018: the smallest, the last one in part."""
+    kept = len(plain_loss) * (1 - share * min(float(progress) / over, 1))
+    ordered, whole = np.sort(plain_loss), int(kept)
+    return (ordered[:whole].sum() + (kept - whole) * ordered[whole]) / kept
+
+
+def super_loss(logits: Array, labels: Array, strength: float) -> Array:
+    """Castells et al. 2020, eq. 1 to 3, with SciPy's Lambert W; the threshold is a running mean, begun at log C."""
+    losses = by_torch(F.cross_entropy, logits, labels)
+    threshold = 0.9 * np.log(CLASSES) + 0.1 * losses.mean()
+    beta = (losses - threshold) / strength
+    lambert = special.lambertw(0.5 * np.maximum(-2 / np.e, beta)).real
+    sigma = np.exp(-np.nan_to_num(lambert, nan=-1.0))  # SciPy has none where rounding leads below -1/e
+    return (losses - threshold) * sigma + strength * np.log(sigma) ** 2
+
+
+def learned_noise(logits: Array, labels: Array, level: float) -> Array:
+    rho = special.expit(level)
+    return -np.log((1 - rho) * probability(logits, labels) + rho / CLASSES)
+
+
 REFERENCE: list[tuple[str, dict[str, float | str], Callable[..., Any]]] = [
     ("cross_entropy", {"smoothing": 0.0}, lambda z, y, smoothing: by_torch(F.cross_entropy, z, y)),
     (
@@ -218,6 +250,14 @@ REFERENCE: list[tuple[str, dict[str, float | str], Callable[..., Any]]] = [
     ("relative_absolute", {"power": 0.4, "floor": 0.2}, relative),
     ("poisson", {"floor": 0.1}, quasi_poisson),
     ("early_learning", {"strength": 3.0, "beta": 0.7}, early_learning),
+    ("self_correction", {"alpha": 0.8, "begin": 0.1}, self_correction),
+    ("self_correction", {"alpha": 0.8, "begin": 0.9}, lambda z, y, done, **_: by_torch(F.cross_entropy, z, y)),
+    ("temporal_ensembling", {"strength": 3.0, "beta": 0.6}, lambda z, y, **_: by_torch(F.cross_entropy, z, y)),
+    ("small_loss", {"share": 0.5, "over": 0.8, "smoothing": 0.5}, small_loss),
+    ("super_loss", {"strength": 0.7}, super_loss),
+    ("learned_noise", {"level": -0.7}, learned_noise),
+    ("flood", {"level": 0.2}, lambda losses, level: abs(losses.mean() - level) + level),
+    ("flood", {"level": 2.0}, lambda losses, level: abs(losses.mean() - level) + level),
     ("general_robust", {"shape": 0.0, "log_scale": 0.4}, barron),
 ]
 

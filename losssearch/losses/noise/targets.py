@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from losssearch.losses.domains import Float
-from losssearch.losses.labels import expected, of_label
+from losssearch.losses.labels import class_shares, expected, of_label
 from losssearch.losses.softmax import log_softmax
 from losssearch.losses.state import Dimensions, State
 from losssearch.losses.term import loss_term
@@ -75,3 +75,66 @@ def early_learning(logits: Tensor, labels: Tensor, *, kept: Tensor, strength: Te
     p = log_p.exp()
     target = moved_target(kept, p, beta)
     return -expected(of_label(log_p, labels), labels) + strength * torch.log1p(-(target * inner(p)).sum(-1))
+
+
+def next_self_correction(
+    logits: Tensor, labels: Tensor, progress: Tensor, *, moved: Tensor, alpha: Tensor, begin: Tensor
+) -> Tensor:
+    """How far the targets of `self_correction` are from the labels after a batch."""
+    shares = class_shares(labels, logits)
+    after = moved_target(moved + shares, log_softmax(logits).exp(), alpha) - shares
+    return torch.where(progress >= begin, after, moved)
+
+
+@loss_term(
+    reference="Lu and He 2022, SELC: Self-ensemble label correction, eq. 4 and 5",
+    soft_labels=True,
+    shift_invariant=True,
+    moved=State(_per_class, moved_by="row update", update=next_self_correction),
+    alpha=Float(0.0, 0.999, default=0.9),
+    begin=Float(0.0, 1.0, default=0.1),
+)
+def self_correction(
+    logits: Tensor, labels: Tensor, progress: Tensor, *, moved: Tensor, alpha: Tensor, begin: Tensor
+) -> Tensor:
+    """Cross-entropy with a target that starts as the label and moves toward what the model predicts for the row.
+
+    ``-sum_c t_c log p_c`` with the row's target ``t ← α t + (1 - α) p`` once ``progress ≥ begin``, p kept within
+    [1e-4, 1 - 1e-4]. Shapes: logits [batch, classes], labels [batch], progress scalar → [batch]. Limits: before
+    ``begin`` it is cross-entropy.
+    """
+    log_p, shares = log_softmax(logits), class_shares(labels, logits)
+    after = moved_target(moved + shares, log_p.exp(), alpha)
+    return -(torch.where(progress >= begin, after, moved + shares) * log_p).sum(-1)
+
+
+def next_temporal_ensembling(logits: Tensor, labels: Tensor, *, kept: Tensor, strength: Tensor, beta: Tensor) -> Tensor:
+    """The predictions that `temporal_ensembling` keeps, and the share of them that is not the start, after a batch."""
+    p = log_softmax(logits).exp()
+    return beta * kept + (1 - beta) * torch.cat((p, torch.ones_like(p[:, :1])), -1)
+
+
+def _per_class_and_one(sizes: Dimensions) -> tuple[int]:
+    return (sizes.classes + 1,)
+
+
+@loss_term(
+    reference="Laine and Aila 2017, Temporal ensembling, algorithm 2, of all rows",
+    soft_labels=True,
+    shift_invariant=True,
+    kept=State(_per_class_and_one, moved_by="row update", update=next_temporal_ensembling),
+    strength=Float(0.0, 100.0, default=5.0),
+    beta=Float(0.0, 0.999, default=0.6),
+)
+def temporal_ensembling(logits: Tensor, labels: Tensor, *, kept: Tensor, strength: Tensor, beta: Tensor) -> Tensor:
+    """Cross-entropy plus the distance from the mean of what the model predicted for the row in earlier epochs.
+
+    ``-log p_y + λ sum_c (p_c - z_c)²`` with the row's mean ``Z ← β Z + (1 - β) p`` of earlier batches, from 0, and
+    ``z = Z / (1 - β^n)`` after n of them; a row that is seen for the first time has no distance. λ is ``strength``.
+    Shapes: logits [batch, classes], labels [batch] → [batch]. Limits: λ = 0 is cross-entropy.
+    """
+    log_p = log_softmax(logits)
+    seen = kept[:, -1:]
+    mean = kept[:, :-1] / torch.where(seen > 0, seen, 1.0)
+    apart = torch.where(seen > 0, log_p.exp() - mean, 0.0).square().sum(-1)
+    return -expected(of_label(log_p, labels), labels) + strength * apart

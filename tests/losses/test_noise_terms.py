@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from scipy.special import softmax
+from scipy.optimize import minimize_scalar
+from scipy.special import lambertw, softmax
 
 from losssearch.data.batch import Sizes
 from losssearch.errors import SpecError
@@ -17,6 +19,7 @@ from losssearch.export.source import loss_source
 from losssearch.losses.carried import table_bytes, table_type
 from losssearch.losses.compose import compose
 from losssearch.losses.kept import kept_states
+from losssearch.losses.noise.selection import confidence, lambert_w
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.training.boosting.objective import Objective
@@ -42,6 +45,59 @@ def early_learning(logits: Array, labels: Array, batches: list[Array], strength:
     return found
 
 
+def self_correction(logits: Array, labels: Array, batches: list[Array], alpha: float, begin: float) -> list[float]:
+    """Lu and He 2022 in plain loops: cross-entropy first, then the target moves before it is used."""
+    target, found = np.eye(CLASSES)[labels], []
+    for step, batch in enumerate(batches):
+        losses = []
+        for place, row in enumerate(batch):
+            p = softmax(logits[step, place])
+            clamped = np.clip(p, 1e-4, 1 - 1e-4)
+            if step / len(batches) >= begin:
+                target[row] = alpha * target[row] + (1 - alpha) * clamped / clamped.sum()
+            losses.append(-target[row] @ np.log(p))
+        found.append(float(np.mean(losses)))
+    return found
+
+
+def temporal_ensembling(
+    logits: Array, labels: Array, batches: list[Array], strength: float, beta: float
+) -> list[float]:
+    """Laine and Aila 2017, algorithm 2, in plain loops; the start bias is divided out."""
+    mean, times, found = np.zeros((ROWS, CLASSES)), np.zeros(ROWS), []
+    for step, batch in enumerate(batches):
+        losses = []
+        for place, row in enumerate(batch):
+            p = softmax(logits[step, place])
+            apart = p - mean[row] / (1 - beta ** times[row]) if times[row] else np.zeros(CLASSES)
+            losses.append(-np.log(p[labels[row]]) + strength * (apart**2).sum())
+            mean[row] = beta * mean[row] + (1 - beta) * p
+            times[row] += 1
+        found.append(float(np.mean(losses)))
+    return found
+
+
+def small_loss(
+    logits: Array, labels: Array, batches: list[Array], share: float, over: float, smoothing: float
+) -> list[float]:
+    """Rows by the mean of their losses so far, in plain loops; the smallest of the batch are kept."""
+    past: dict[int, list[float]] = {}
+    found = []
+    for step, batch in enumerate(batches):
+        losses = [-np.log(softmax(logits[step, place])[labels[row]]) for place, row in enumerate(batch)]
+        running = []
+        for row, loss in zip(batch, losses, strict=True):
+            past.setdefault(row, []).insert(0, loss)
+            running.append(np.average(past[row], weights=smoothing ** np.arange(len(past[row]))))
+        left = len(batch) * (1 - share * min(step / len(batches) / over, 1))
+        total, kept = 0.0, left
+        for place in np.argsort(running):
+            total += min(1.0, max(left, 0.0)) * losses[place]
+            left -= 1
+        found.append(float(total / kept))
+    return found
+
+
 CASES: list[tuple[str, dict[str, float], Looped]] = [
     (
         "early_learning",
@@ -49,6 +105,15 @@ CASES: list[tuple[str, dict[str, float], Looped]] = [
         lambda z, y, b, strength=strength, beta=beta: early_learning(z, y, b, strength, beta),
     )
     for strength, beta in ((3.0, 0.7), (12.0, 0.9))
+] + [
+    ("self_correction", {"alpha": 0.9, "begin": 0.4}, lambda z, y, b: self_correction(z, y, b, 0.9, 0.4)),
+    ("temporal_ensembling", {"strength": 4.0, "beta": 0.6}, lambda z, y, b: temporal_ensembling(z, y, b, 4.0, 0.6)),
+    ("small_loss", {"share": 0.4, "over": 0.5}, lambda z, y, b: small_loss(z, y, b, 0.4, 0.5, 0.0)),
+    (
+        "small_loss",
+        {"share": 0.4, "over": 0.5, "smoothing": 0.7},
+        lambda z, y, b: small_loss(z, y, b, 0.4, 0.5, 0.7),
+    ),
 ]
 
 
@@ -83,7 +148,7 @@ def test_and_so_is_a_population(name: str, hyper: dict[str, float], looped: Loop
     )
     states, found = population.start([0, 1]), []
     learned = population.start_learned([0, 1])
-    assert [tuple(own.shape) for own in states] == [(2, 1, ROWS, CLASSES)]
+    assert [own.shape[:3] for own in states] == [(2, 1, ROWS)]
     steps = len(drawn[0][2])
     for step in range(steps):
         outputs = torch.stack([torch.from_numpy(own[0][step]).float().expand(2, -1, -1) for own in drawn])
@@ -141,3 +206,19 @@ def test_a_table_is_smaller_where_it_would_be_large_whatever_the_population() ->
     (large,) = kept_states(spec, Sizes(10, rows=110_000))
     assert (table_type(small), table_bytes(small)) == (torch.float32, 4_000_000)
     assert (table_type(large), table_bytes(large)) == (torch.bfloat16, 2_200_000)
+
+
+def test_lambert_w_is_that_of_scipy() -> None:
+    far = torch.logspace(-12, 12, 2000, dtype=torch.float64)
+    y = torch.cat((-1 / math.e + far[far < 0.36], torch.linspace(-1 / math.e, 3, 5000).double(), far))
+    expected = torch.from_numpy(lambertw(y.numpy()).real)
+    torch.testing.assert_close(lambert_w(y), expected, rtol=1e-7, atol=2e-8)
+    torch.testing.assert_close(lambert_w(y.float()).double(), expected, rtol=1e-4, atol=2e-3)
+
+
+def test_the_weight_of_super_loss_is_the_best_one() -> None:
+    """It minimises ``(ℓ - τ) σ + λ (log σ)²``, by SciPy's minimiser over log σ; its ends are -2/e and far above."""
+    for excess in (-0.7, -0.2, 0.0, 0.5, 4.0):
+        value = minimize_scalar(lambda s, excess=excess: excess * np.exp(s) + s**2, bounds=(-3, 1), method="bounded").x
+        found = confidence(torch.tensor([excess], dtype=torch.float64), torch.tensor(1.0, dtype=torch.float64))
+        assert float(found.log()) == pytest.approx(value, abs=1e-4)
