@@ -6,7 +6,8 @@ Gains over a loss whose curve was cut short say nothing. Here nothing is dropped
 learning rate for all epochs, its best epoch on validation counts, and a split counts only where the plain loss peaked
 before the last tenth of the epochs. Validation has the same wrong labels as training, and the same correlations; the
 outer test part is right. An arm is one known loss at its default and at a few settings: the best on validation is read
-on test. Intervals are Student's t over the outer splits.
+on test. In scenarios of wrong labels, what the space `noisy` tries first are arms too. `menu` is the best of all known
+losses, `noisy` the best of these and of the space's. Intervals are Student's t over the outer splits.
 """
 
 from __future__ import annotations
@@ -33,9 +34,19 @@ TUNED = (
 AS_THEY_ARE = ("cross_entropy_tuned", "label_smoothing", "focal")
 """Arms that are tried at their default alone."""
 SETTINGS = 3
-PLAIN, MENU = "cross_entropy_tuned", "menu"
+PLAIN, MENU, NOISY = "cross_entropy_tuned", "menu", "noisy"
 LAST_TENTH = 0.9
-HEADINGS = ("scenario", "arm", "splits", "test", "over plain", "95 % interval", "best epoch")
+HEADINGS = (
+    "scenario",
+    "arm",
+    "splits",
+    "test",
+    "over plain",
+    "95 % interval",
+    "over menu",
+    "95 % interval",
+    "best epoch",
+)
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -76,6 +87,7 @@ def measure(scenario: Scenario, repeat: int, epochs: int, draws: int = 1) -> lis
     """Every loss with its utility on validation and on the outer test part, and its best epoch."""
     from benchmarks.quality import fitting
     from benchmarks.quality.problem import make_problem
+    from losssearch.space import load_space
     from losssearch.study.proposing.menu import menu_entries
     from losssearch.training import default_plan
     from losssearch.training.plan import TrainingPlan
@@ -87,12 +99,16 @@ def measure(scenario: Scenario, repeat: int, epochs: int, draws: int = 1) -> lis
     tunable = sum(bool(baseline.tunable) for baseline in problem.task.menu)
     entries = menu_entries(problem.task, 2 * (defaults + SETTINGS * tunable), seed=0)
     chosen = [entry for entry in entries if entry.name in TUNED or (entry.default and entry.name in AS_THEY_ARE)]
-    specs = fitting.scaled(problem, replicas, [entry.spec for entry in chosen])
+    tried = [(entry.name, entry.default, entry.spec) for entry in chosen]
+    if scenario.noise:
+        space = load_space(NOISY, problem.task.kind)
+        tried += [(f"{NOISY}: {spec.parts[0].name}", False, spec) for spec in space.portfolio]
+    specs = fitting.scaled(problem, replicas, [spec for *_, spec in tried])
     batch_size = default_plan(replicas.rows).batch_size
     plan = TrainingPlan(epochs=epochs, batch_size=batch_size, patience=epochs)
     outcomes = fitting.train(problem, replicas, specs, plan, hold=True, protected=True)
     lines: list[Line] = [{"type": "scenario", "scenario": scenario.name, "repeat": repeat, "epochs": epochs}]
-    for entry, spec, outcome in zip(chosen, specs, outcomes, strict=True):
+    for (name, default, _), spec, outcome in zip(tried, specs, outcomes, strict=True):
         if outcome.state != "completed":
             continue
         outputs = torch.as_tensor(outcome.held["test"])
@@ -100,8 +116,8 @@ def measure(scenario: Scenario, repeat: int, epochs: int, draws: int = 1) -> lis
         lines.append(
             {
                 "type": "loss",
-                "arm": entry.name,
-                "default": entry.default,
+                "arm": name,
+                "default": default,
                 "formula": spec.formula(),
                 "rate": outcome.rate,
                 "best_epoch": outcome.epochs,
@@ -121,7 +137,7 @@ def rows(found: Iterable[Sequence[Line]]) -> list[list[str]]:
     for scenario, splits in by_scenario.items():
         counted = [split for split in splits if peaked(split[PLAIN])]
         if not counted:
-            table.append([scenario, PLAIN, f"0 of {len(splits)}", "still rising: train longer", "", "", ""])
+            table.append([scenario, PLAIN, f"0 of {len(splits)}", "still rising: train longer", *[""] * 5])
             continue
         names = sorted(counted[0], key=lambda name: -_mean_test(counted, name))
         table += [[scenario, arm, f"{len(counted)} of {len(splits)}", *_stated(counted, arm)] for arm in names]
@@ -129,10 +145,15 @@ def rows(found: Iterable[Sequence[Line]]) -> list[list[str]]:
 
 
 def arms(lines: Sequence[Line]) -> dict[str, Line]:
-    """The loss of each arm that is best on validation, and of all of them together, with the ``epochs`` it had."""
+    """The loss of each arm that is best on validation, and of all known ones together, with the ``epochs`` it had.
+
+    Where the space `noisy` was tried, also the best of all.
+    """
     best: dict[str, Line] = {}
+    spaced = any(loss["arm"].startswith(NOISY) for loss in lines[1:])
     for loss in lines[1:]:
-        for arm in (loss["arm"], MENU):
+        known = not loss["arm"].startswith(NOISY)
+        for arm in (loss["arm"], *[MENU] * known, *[NOISY] * spaced):
             if arm not in best or statistics.fmean(loss["validation"]) > statistics.fmean(best[arm]["validation"]):
                 best[arm] = loss | {"epochs": lines[0]["epochs"]}
     return best
@@ -150,14 +171,20 @@ def _mean_test(splits: Sequence[Mapping[str, Line]], arm: str) -> float:
 def _stated(splits: Sequence[Mapping[str, Line]], arm: str) -> list[str]:
     from losssearch.evaluation.statistics import mean_interval
 
-    tests, plain = (torch.tensor([statistics.fmean(s[name]["test"]) for s in splits]) for name in (arm, PLAIN))
-    epochs = sorted(split[arm]["best_epoch"] for split in splits)
-    mean, shown = f"{float(tests.mean()):.4f}", f"{epochs[0]} to {epochs[-1]}"
-    if arm == PLAIN:
-        return [mean, "", "", shown]
-    low, high = mean_interval(tests - plain)
-    interval = f"[{low:+.4f}, {high:+.4f}]" if math.isfinite(low) else "one split"
-    return [mean, f"{float((tests - plain).mean()):+.4f}", interval, shown]
+    def values(name: str) -> torch.Tensor:
+        return torch.tensor([statistics.fmean(split[name]["test"]) for split in splits])
+
+    tests, epochs = values(arm), sorted(split[arm]["best_epoch"] for split in splits)
+    stated = [f"{float(tests.mean()):.4f}"]
+    for other in (PLAIN, MENU):
+        if other == arm:
+            stated += ["", ""]
+            continue
+        apart = tests - values(other)
+        low, high = mean_interval(apart)
+        interval = f"[{low:+.4f}, {high:+.4f}]" if math.isfinite(low) else "one split"
+        stated += [f"{float(apart.mean()):+.4f}", interval]
+    return [*stated, f"{epochs[0]} to {epochs[-1]}"]
 
 
 if __name__ == "__main__":

@@ -27,9 +27,10 @@ _SUFFIXES = (".yaml", ".yml")
 def load_space(name_or_path: str | Path, task: str | None = None, *, grouped: bool = False) -> SearchSpace:
     """Load a bundled space by name, or a space file by path.
 
-    With ``task``, the space must be for that kind of task, and have fairness terms only if the study is ``grouped``,
-    that is, names a sensitive attribute. Raises `UnknownNameError` for a name that is not bundled,
-    and `SpaceError`, beginning ``FILE:LINE:``, with the first rule that the file breaks and the number of others.
+    With ``task``, a name may be what follows the kind of task, as ``noisy`` for ``binary_noisy``; the space must be for
+    that kind of task, and have fairness terms only if the study is ``grouped``, that is, names a sensitive attribute.
+    Raises `UnknownNameError` for a name that is not bundled, and `SpaceError`, beginning ``FILE:LINE:``, with the first
+    rule that the file breaks and the number of others.
     """
     return _whole(*_load(name_or_path, task, grouped))
 
@@ -91,7 +92,7 @@ def _loaded_text(text: str, task: str | None, grouped: bool) -> tuple[SearchSpac
 
 def _load(name_or_path: str | Path, task: str | None, grouped: bool) -> tuple[SearchSpace | None, list[str]]:
     own = _of_kind(str(name_or_path))
-    path, shown = (Path(name_or_path), f"the space of task {name_or_path}") if own else _locate(name_or_path)
+    path, shown = (Path(name_or_path), f"the space of task {name_or_path}") if own else _locate(name_or_path, task)
     return _loaded(lambda: own or read_text(path), path.stem, shown, task, grouped)
 
 
@@ -131,11 +132,13 @@ def _of_kind(name: str) -> str | None:
     return next((kind.space for kind in KINDS.values() if kind.space and kind.task.space == name), None)
 
 
-def _locate(name_or_path: str | Path) -> tuple[Path, str]:
+def _locate(name_or_path: str | Path, task: str | None) -> tuple[Path, str]:
     """The file, and how messages name it."""
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or text.endswith(_SUFFIXES):
         return Path(name_or_path), text
+    if task is not None and text not in bundled_spaces() and f"{task}_{text}" in bundled_spaces():
+        text = f"{task}_{text}"
     if text not in bundled_spaces():
         raise UnknownNameError("search space", text, bundled_spaces())
     return bundled_folder() / f"{text}.yaml", f"{text}.yaml"

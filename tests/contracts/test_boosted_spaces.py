@@ -45,14 +45,15 @@ class Batch:
         self.prior = torch.bincount(self.target, minlength=self.classes) / BLOCK if self.classes else None
         self.zero = 0.0 if self.classes else -0.6
         self.facts = {"zero": torch.tensor(self.zero)} | ({} if self.prior is None else {"class_prior": self.prior})
-        self.sizes = Sizes(self.classes, sensitive(self.groups))
+        self.sizes = Sizes(self.classes, sensitive(self.groups), rows=BLOCK)
         self.rows = {"target": self.target, "group": self.group, "features": self.features}
 
     def gradient(self, spec: LossSpec, progress: float = 0.0) -> np.ndarray:
         """Of the composed loss, times the number of rows."""
         loss = ComposedLoss.of_facts(spec, each(self.facts, Tensor.double), self.sizes).double()
         leaf = self.scores.clone().requires_grad_()
-        value = loss(leaf, self.target, group=self.group, features=self.features.double(), progress=progress)
+        beside = {"group": self.group, "features": self.features.double(), "index": torch.arange(BLOCK)}
+        value = loss(leaf, self.target, progress=progress, **beside)
         (slope,) = torch.autograd.grad(BLOCK * value, leaf)
         return slope.numpy()
 

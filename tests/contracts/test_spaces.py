@@ -33,7 +33,8 @@ def test_each_task_has_its_space() -> None:
     plain = {task.space for task in TASKS.values()}
     of_all = {f"{name}{kind}" for name in plain for kind in ("", "_fair", "_attribute")}
     of_cells = {f"{task.space}_cells" for task in TASKS.values() if task.kind != "regression"}
-    assert of_all | of_cells | {"binary_front"} == set(bundled_spaces())
+    noisy = {f"{task.space}_noisy" for task in TASKS.values() if task.kind != "regression"}
+    assert of_all | of_cells | noisy | {"binary_front"} == set(bundled_spaces())
     assert {load_space(task.space).task for task in TASKS.values()} == set(TASKS)
 
 

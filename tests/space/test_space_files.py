@@ -175,3 +175,11 @@ def test_numbers_in_every_form(tmp_path: Path) -> None:
     path.write_text(GOOD.replace("[0.1, 3.0]", "[1e-1, 3]"))
     domain = load_space(path).slots[0].terms["huber"]["delta"]
     assert (domain.low, domain.high, domain.log, domain.default) == (0.1, 3.0, True, 1.0)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_a_space_may_be_named_without_its_task(task: str) -> None:
+    assert load_space("noisy", task).to_json() == load_space(f"{task}_noisy").to_json()
+    for name, kind in (("noisy", None), ("noisy", "regression"), ("noise", task)):
+        with pytest.raises(UnknownNameError, match="noisy"):
+            load_space(name, kind)
