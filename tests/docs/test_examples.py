@@ -26,6 +26,8 @@ MODULES = (
     "losssearch.losses.compose",
     "losssearch.losses.domains",
     "losssearch.losses.learned.class_balance",
+    "losssearch.losses.noise.levels",
+    "losssearch.losses.noise.selection",
     "losssearch.losses.noise.targets",
     "losssearch.losses.primitives.amounts",
     "losssearch.losses.primitives.classification",

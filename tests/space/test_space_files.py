@@ -146,7 +146,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_unknown_name_gives_the_nearest() -> None:
-    nearest = r"unknown search space 'binry'; did you mean binary, binary_fair, binary_front\?"
+    nearest = r"unknown search space 'binry'; did you mean binary, binary_fair, binary_noisy\?"
     with pytest.raises(UnknownNameError, match=nearest):
         load_space("binry")
 
