@@ -139,7 +139,10 @@ class Artifacts:
         try:
             return self.file(search, f"{EXPORT}/{MODEL}")
         except ConflictError:
-            raise MissingError("this search keeps no model: only one with differential privacy does") from None
+            raise MissingError(
+                "a trained model is kept by searches with differential privacy (private_epsilon) alone, this is none: "
+                "train a model with the loss of its bundle"
+            ) from None
 
     def bundle(self, search: str) -> bytes:
         """An archive of the bundle and the report, all in a folder ``bundle``.

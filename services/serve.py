@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 
 from services import migrations
+from services.concealed import conceal
 from services.database import open_database
 from services.settings import Settings
 
@@ -25,6 +26,7 @@ def api(settings: Settings, host: str, port: int) -> None:
 
     from services.api.app import create_app
 
+    conceal()
     with suppress(KeyboardInterrupt):
         uvicorn.run(
             create_app(settings),
@@ -49,6 +51,7 @@ def worker(settings: Settings) -> None:
     """
     from services.worker import Supervisor
 
+    conceal()
     log_to_stderr()
     # One for each search, and one for the supervisor.
     connections = settings.slots + 2

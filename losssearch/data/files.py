@@ -151,36 +151,66 @@ def _read_text_table(path: Path, room: Room) -> pd.DataFrame:
     with _open_bytes(path) as raw:
         text_size.require_room(raw, room, path)
     with _open_text(path) as file:
-        if "\0" in file.read(1 << 16):
-            raise DataError(f"{path} is not a table: it holds binary data")
-        file.seek(0)
-        first = file.readline()
-        delimiter = max(text_size.DELIMITERS, key=first.count)
-        file.seek(0)
-        header = next(csv.reader(file, delimiter=delimiter, skipinitialspace=True), [])
-        if len(header) > first.count(delimiter) + 1:  # a line break inside a quoted name
+        delimiter, header, in_first_line = _header_of(file, path)
+        if len(header) > in_first_line:  # a line break inside a quoted name
             with _open_bytes(path) as raw:
                 text_size.require_columns(len(header), raw, room, path)
         refuse_duplicate_names((name for name in header if name), str(path))
-        file.seek(0)
-        with warnings.catch_warnings():
-            # Rows longer than the header would otherwise lose their last fields.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            try:
-                # As text, so that a cell is what it is in any other file: NA may be a country, 00501 is a code.
-                frame = pd.read_csv(
-                    file,
-                    sep=delimiter,
-                    skipinitialspace=True,
-                    index_col=False,
-                    dtype="str",
-                    keep_default_na=False,
-                    na_values=list(MISSING_TEXT),
-                )
-            except pd.errors.ParserWarning as error:
-                fields = f"the {len(header)} of line 1"
-                raise DataError(f"{path} is not a table: rows have more fields than {fields}") from error
+        with _long_rows_told(path, len(header)):
+            frame = pd.read_csv(file, sep=delimiter, **_AS_TEXT)
     return pd.DataFrame({name: _typed(column) for name, column in frame.items()}, index=frame.index)
+
+
+def text_pieces(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+    """The table in a text file, ``rows`` rows at a time, all cells as text; see `numbers.Plainly` for their kinds.
+
+    Raises:
+        DataError: the file holds no table.
+    """
+    with unreadable_told(path), _open_text(path) as file:
+        delimiter, header, _ = _header_of(file, path)
+        refuse_duplicate_names((name for name in header if name), str(path))
+        with pd.read_csv(file, sep=delimiter, chunksize=rows, **_AS_TEXT) as pieces:
+            while True:
+                with _long_rows_told(path, len(header)):
+                    piece = next(pieces, None)
+                if piece is None:
+                    return
+                yield piece
+
+
+_AS_TEXT: dict[str, Any] = {
+    "skipinitialspace": True,
+    "index_col": False,
+    "dtype": "str",
+    "keep_default_na": False,
+    "na_values": list(MISSING_TEXT),
+}
+"""How text is read: a cell is what it is in any other file. NA may be a country, 00501 is a code."""
+
+
+def _header_of(file: TextIO, path: Path) -> tuple[str, list[str], int]:
+    """The delimiter, the names of the columns, and how many the first line has; ``file`` is then at its begin."""
+    if "\0" in file.read(1 << 16):
+        raise DataError(f"{path} is not a table: it holds binary data")
+    file.seek(0)
+    first = file.readline()
+    delimiter = max(text_size.DELIMITERS, key=first.count)
+    file.seek(0)
+    header = next(csv.reader(file, delimiter=delimiter, skipinitialspace=True), [])
+    file.seek(0)
+    return delimiter, header, first.count(delimiter) + 1
+
+
+@contextmanager
+def _long_rows_told(path: Path, fields: int) -> Iterator[None]:
+    """Refuse rows that are longer than the header, which would otherwise lose their last fields."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            yield
+        except pd.errors.ParserWarning as error:
+            raise DataError(f"{path} is not a table: rows have more fields than the {fields} of line 1") from error
 
 
 def _typed(column: pd.Series) -> pd.Series:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,8 +50,7 @@ def plainly_numbers(column: pd.Series, missing: Sequence[str]) -> pd.Series | No
     import pyarrow as pa
     from pyarrow import compute as pc
 
-    text = pc.utf8_trim_whitespace(pa.array(column, type=pa.large_string(), from_pandas=True))
-    text = pc.if_else(pc.is_in(text, value_set=pa.array(missing, type=pa.large_string())), None, text)
+    text = _plain_text(column, missing)
     present = len(text) - text.null_count
     if not present or pc.any(pc.match_substring_regex(text, rf"^{CODE}$")).as_py():
         return None
@@ -69,6 +69,77 @@ def plainly_numbers(column: pd.Series, missing: Sequence[str]) -> pd.Series | No
     if sizes["max"] >= _WIDE and pc.any(pc.match_substring_regex(text, r"^-?\d{16,}$")).as_py():
         return None
     return pd.Series(numbers.to_numpy(zero_copy_only=False), index=column.index)
+
+
+class Plainly:
+    """What `plainly_numbers` would make of a column that comes in pieces: first all are seen, then each is converted.
+
+    Args:
+        missing: cells that count as missing.
+    """
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        self._missing = missing
+        self._present, self._gaps = False, False
+        self._code = self._odd = self._wide = False
+        self._whole = self._numbers = True
+        self._largest = 0.0
+
+    def see(self, piece: pd.Series) -> None:
+        """Take note of the next piece of the column."""
+        import pyarrow as pa
+        from pyarrow import compute as pc
+
+        text = _plain_text(piece, self._missing)
+        self._gaps = self._gaps or text.null_count > 0
+        if text.null_count == len(text):
+            return
+        self._present = True
+        if self._code or not (self._whole or self._numbers):
+            return
+        self._code = bool(pc.any(pc.match_substring_regex(text, rf"^{CODE}$")).as_py())
+        self._whole = self._whole and not self._gaps and _casts(text, pa.int64())
+        self._numbers = self._numbers and _casts(text, pa.float64())
+        if not self._numbers:
+            return
+        numbers = pc.cast(text, pa.float64())
+        self._odd = self._odd or bool(pc.any(pc.is_nan(numbers)).as_py() or pc.any(pc.is_inf(numbers)).as_py())
+        self._largest = max(self._largest, pc.max(pc.abs(numbers)).as_py())
+        self._wide = self._wide or bool(pc.any(pc.match_substring_regex(text, r"^-?\d{16,}$")).as_py())
+
+    def convert(self, piece: pd.Series) -> pd.Series:
+        """A piece as int64 or float64, or as the text that it is."""
+        import pyarrow as pa
+        from pyarrow import compute as pc
+
+        if not self._present or self._code:
+            return piece
+        text = _plain_text(piece, self._missing)
+        if self._whole and not self._gaps:
+            return pd.Series(pc.cast(text, pa.int64()).to_numpy(), index=piece.index)
+        if not self._numbers or self._odd or (self._largest >= _WIDE and self._wide):
+            return piece
+        return pd.Series(pc.cast(text, pa.float64()).to_numpy(zero_copy_only=False), index=piece.index)
+
+
+def _plain_text(column: pd.Series, missing: Sequence[str]) -> Any:
+    """Cells without spaces around them, as Arrow has text; those in ``missing`` are null."""
+    import pyarrow as pa
+    from pyarrow import compute as pc
+
+    text = pc.utf8_trim_whitespace(pa.array(column, type=pa.large_string(), from_pandas=True))
+    return pc.if_else(pc.is_in(text, value_set=pa.array(missing, type=pa.large_string())), None, text)
+
+
+def _casts(text: Any, kind: Any) -> bool:
+    import pyarrow as pa
+    from pyarrow import compute as pc
+
+    try:
+        pc.cast(text, kind)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def parse_numbers(text: pd.Series, style: str) -> pd.Series:

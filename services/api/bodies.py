@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from losssearch.request.remote import LIMITS, remote_schema
 from services.access.passwords import LONGEST, SHORTEST
 from services.access.people import NAME
 from services.access.principal import Role, Scope
 from services.access.tokens import LONGEST_LIFE
-from services.reading.cursor import MOST
+from services.reading.cursor import FORM, MOST
 
 _ID = r"^[0-9a-f]{32}$"
 
@@ -24,8 +24,21 @@ AccountName = Annotated[str, StringConstraints(pattern=NAME)]
 Reference = Annotated[str, StringConstraints(pattern=_ID)]
 Password = Annotated[str, StringConstraints(min_length=SHORTEST, max_length=LONGEST, pattern=r"^[^\x00]+$")]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many.")]
-Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before.")]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=200, json_schema_extra={"pattern": FORM}, description="`next` of the page before."),
+]
 WHOLE = (1 << 53) - 1
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise ValueError("Input should be a number")  # noqa: TRY004  (Pydantic takes no TypeError)
+    return value
+
+
+STRICT = BeforeValidator(_number)
+"""A number as JSON has it: neither a text nor a truth value, which Pydantic would take for one."""
 
 
 class Body(BaseModel):
@@ -64,8 +77,8 @@ class NewSearch(Body):
 class Resume(Body):
     """How a search continues: with more trials or seconds than it was asked for, or as it was."""
 
-    trials: Annotated[int, Field(ge=2, le=LIMITS.trials)] | None = None
-    time_budget: Annotated[float, Field(gt=0, le=LIMITS.time_budget)] | None = None
+    trials: Annotated[int, Field(ge=2, le=LIMITS.trials), STRICT] | None = None
+    time_budget: Annotated[float, Field(gt=0, le=LIMITS.time_budget), STRICT] | None = None
 
 
 class NewToken(Body):
@@ -73,7 +86,7 @@ class NewToken(Body):
 
     name: Title
     scope: Scope = "write"
-    seconds: Annotated[float, Field(gt=0, le=LONGEST_LIFE)] | None = Field(
+    seconds: Annotated[float, Field(gt=0, le=LONGEST_LIFE), STRICT] | None = Field(
         None, description="None: until it is revoked."
     )
 
@@ -89,20 +102,20 @@ class SampleOf(Body):
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     text: Annotated[str, StringConstraints(min_length=1, max_length=LIMITS.space_bytes)] | None = None
-    count: Annotated[int, Field(ge=1, le=50)] = 10
-    seed: Annotated[int, Field(ge=0, le=WHOLE)] = 0
+    count: Annotated[int, Field(ge=1, le=50), STRICT] = 10
+    seed: Annotated[int, Field(ge=0, le=WHOLE), STRICT] = 0
 
 
 class TeamChange(Body):
     """Quotas of a team, those that change."""
 
-    max_running: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    max_queued: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    max_trials: Annotated[int, Field(ge=2, le=LIMITS.trials)] | None = None
-    max_seconds: Annotated[float, Field(gt=0, le=LIMITS.time_budget)] | None = None
-    max_bytes: Annotated[int, Field(ge=0, le=WHOLE)] | None = None
-    max_datasets: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    max_tokens: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    max_running: Annotated[int, Field(ge=0, le=10_000), STRICT] | None = None
+    max_queued: Annotated[int, Field(ge=0, le=1_000_000), STRICT] | None = None
+    max_trials: Annotated[int, Field(ge=2, le=LIMITS.trials), STRICT] | None = None
+    max_seconds: Annotated[float, Field(gt=0, le=LIMITS.time_budget), STRICT] | None = None
+    max_bytes: Annotated[int, Field(ge=0, le=WHOLE), STRICT] | None = None
+    max_datasets: Annotated[int, Field(ge=0, le=1_000_000), STRICT] | None = None
+    max_tokens: Annotated[int, Field(ge=0, le=1_000_000), STRICT] | None = None
 
 
 class NewTeam(TeamChange):

@@ -67,6 +67,7 @@ def router(max_upload: int) -> APIRouter:
             Header(
                 alias="Content-Digest",
                 max_length=500,
+                json_schema_extra={"pattern": receiving.DIGEST},
                 description="`sha-256=:BASE64:` of the content, as RFC 9530 writes it; `Repr-Digest` is as good.",
             ),
         ],

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import IntegrityError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from losssearch.errors import ConnectionLostError, InputError, LossSearchError, shown
 from losssearch.option_names import in_python, spelled
@@ -60,6 +61,8 @@ _USUAL = {
     413: "the content must be within the limits of GET /v1/limits, it has more",
 }
 """What is said in place of Starlette's words."""
+
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 _log = logging.getLogger("losssearch.service")
 
@@ -140,8 +143,7 @@ def install(app: FastAPI) -> None:
     """Make every error of ``app`` a problem document."""
 
     async def on_error(request: Request, error: Exception) -> JSONResponse:
-        del request
-        return problem_of(error)
+        return problem_of(with_methods(request, error))
 
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         del request
@@ -152,6 +154,21 @@ def install(app: FastAPI) -> None:
     for kind in (*STATUS, LossSearchError, OSError, HTTPException, Exception):
         app.add_exception_handler(kind, on_error)
     app.add_exception_handler(RequestValidationError, on_invalid)  # type: ignore[arg-type]
+
+
+def with_methods(request: Request, error: Exception) -> Exception:
+    """The same error; one that refuses a method names all that the address takes, not those of the first route."""
+    if not isinstance(error, HTTPException) or error.status_code != 405:
+        return error
+
+    def takes(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
+
+    # An address of its own, such as /v1/spaces/check, is not what others with a name in its place take.
+    own = request.app.openapi()["paths"].get(request.url.path)
+    allowed = ", ".join(sorted(method.upper() for method in own) if own else filter(takes, _METHODS))
+    return HTTPException(405, error.detail, {**(error.headers or {}), "Allow": allowed})
 
 
 def _violation(one: Mapping[str, Any]) -> dict[str, str]:

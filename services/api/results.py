@@ -83,7 +83,7 @@ def download_bundle(search: Identifier, service: Here, who: Reader) -> Response:
 
 @routes.get("/model", responses={**documented(404, 409), 200: _FILE}, response_class=FileResponse)
 def download_model(search: Identifier, service: Here, who: Reader) -> FileResponse:
-    """The trained model as safetensors, where the search trained one to keep; else 404."""
+    """The trained model as safetensors, which a search with differential privacy keeps; else 404, with the reason."""
     _require(service, who, search)
     return FileResponse(
         service.artifacts.model(search),

@@ -88,14 +88,15 @@ def resume_search(
     """Let a search that has ended continue, with more trials or more seconds where they are given.
 
     Raises:
-        OptionError: there would be fewer trials than there were asked for, or more than may be.
+        OptionError: there would be more trials or seconds than may be.
+        ConflictError: there would be fewer trials than there were asked for.
         StateError: it has not ended.
         ForbiddenError: a quota is used up.
     """
     request = dict(find_search(connection, who, search)["request"])
     if trials is not None:
         if trials < (request.get("trials") or 0):
-            raise OptionError(f"trials must be at least the {request['trials']} of the search so far, got {trials}")
+            raise ConflictError(f"trials must be at least the {request['trials']} of the search so far, got {trials}")
         request["trials"] = trials
     if time_budget is not None:
         request["time_budget"] = time_budget

@@ -166,8 +166,10 @@ def _shown(
     return page(request, "admin.html", who, status=status, **facts)
 
 
-def _quotas(form: Form) -> dict[str, str]:
-    return {name: text.replace(",", "") for name in QUOTAS if (text := text_of(form, name))}
+def _quotas(form: Form) -> dict[str, int | str]:
+    """The numbers of a form; what is none stays text, which the check of the body refuses."""
+    given = {name: text.replace(",", "") for name in QUOTAS if (text := text_of(form, name))}
+    return {name: int(text) if text.isdecimal() and len(text) < 20 else text for name, text in given.items()}
 
 
 def _read(kind: type[Body], given: dict[str, Any]) -> Body:

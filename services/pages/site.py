@@ -6,7 +6,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from services.access.principal import MissingError, TooLargeError
-from services.api.problems import problem_of
+from services.api.problems import problem_of, with_methods
 from services.pages import admin, asking, catalogue, datasets, entering, password, results, searches, tokens
 from services.pages.rendering import STATIC, static_file
 from services.pages.visiting import PageRoute, Visitor, error_page, see
@@ -57,7 +57,8 @@ def mount(app: FastAPI, max_upload: int) -> None:
 
     async def on_status(request: Request, error: Exception) -> Response:
         """An address that is no page, for a browser, is a page that says so."""
-        return error_page(request, error) if _wants_page(request) else problem_of(error)
+        told = with_methods(request, error)
+        return error_page(request, told) if _wants_page(request) else problem_of(told)
 
     app.add_exception_handler(HTTPException, on_status)
 

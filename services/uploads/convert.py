@@ -21,6 +21,11 @@ from services.parent import die_with
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000
 _LARGEST_OUTPUT = 8_000_000_000
 _OPEN_FILES = 64
+_LOOKED_UP = (
+    *("/lib", "/lib64", "/usr/lib", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime"),
+    *("/dev/null", "/dev/urandom", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu"),
+)
+"""Files and folders that libraries read."""
 
 
 def main() -> int:
@@ -28,6 +33,7 @@ def main() -> int:
     job = json.load(sys.stdin)
     die_with(job["parent"])
     _confine(int(job["limits"]["memory"]), int(job["limits"]["seconds"]))
+    confine_files(Path(job["file"]))
     from losssearch.errors import DataError, LossSearchError
 
     try:
@@ -80,6 +86,42 @@ def _confine(memory: int, seconds: int) -> None:
 def _is_full(error: BaseException | None) -> bool:
     """Whether writing found no room on the disk, which is no fault of the file."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def confine_files(received: Path) -> bool:
+    """Let this process reach its folder, ``received`` and what Python loads, and no other file.
+
+    Not what is open already. The data of others, the service's database and the memory of other processes are out of
+    reach.
+
+    Returns:
+        Whether the kernel does that; Linux 5.13 and newer do, unless Landlock is left out.
+    """
+    import landlock
+
+    ctypes.set_errno(0)  # a call that failed before would count as this one
+    reads = landlock.FSAccess.READ_FILE | landlock.FSAccess.READ_DIR
+    try:
+        rules = landlock.Ruleset()
+        rules.allow(".")
+        rules.allow(received.resolve(), rules=landlock.FSAccess.READ_FILE)
+        for path in _loaded_from():
+            rules.allow(path, rules=reads if path.is_dir() else landlock.FSAccess.READ_FILE)
+        rules.apply()
+    except landlock.LandlockError:
+        return False
+    return True
+
+
+def _loaded_from() -> list[Path]:
+    """Where Python, its libraries and ours lie, and what they look up; not the repository, which may hold data."""
+    import losssearch
+    import services
+
+    ours = {Path(package.__file__ or "").resolve().parent for package in (losssearch, services)}
+    root = Path(services.__file__).resolve().parent.parent
+    given = {Path(one).resolve() for one in (*sys.path, sys.prefix, sys.base_prefix) if one} - {root, Path.cwd()}
+    return [path for path in sorted({*given, *ours, *map(Path, _LOOKED_UP)}) if path.exists()]
 
 
 def _too_large(job: dict[str, Any]) -> str:

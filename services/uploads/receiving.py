@@ -28,6 +28,10 @@ KEPT_FREE = 500_000_000
 """Bytes of the disk that uploads leave free: studies need them to end well."""
 
 
+DIGEST = r"(?:^|, *)sha-256=:([A-Za-z0-9+/]{43}=):"
+"""What a header with a SHA-256 digest has, as RFC 9530 writes it."""
+
+
 class SlowError(LossSearchError):
     """The content comes too slowly."""
 
@@ -61,7 +65,7 @@ def read_digest(header: str) -> bytes:
         >>> read_digest("sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:").hex()[:8]
         '44136fa3'
     """
-    found = re.search(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/]{43}=):", header)
+    found = re.search(DIGEST, header)
     try:
         digest = base64.b64decode(found[1], validate=True) if found else b""
     except binascii.Error:

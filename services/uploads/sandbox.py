@@ -86,6 +86,7 @@ def _run(job: dict[str, Any], folder: str, limits: Limits) -> dict[str, Any]:
         cwd=folder,
         env=environment,
         start_new_session=True,
+        close_fds=True,
     ) as process:
         try:
             answer, _ = process.communicate(json.dumps(job).encode(), timeout=patience)

@@ -17,6 +17,7 @@ from losssearch.data import columnar_files, columnar_size, files
 from losssearch.data.arrow_batches import arrow_batches
 from losssearch.errors import DataError
 from services.uploads.limits import Limits, UploadRoom, require_shape
+from services.uploads.text_tables import pieces_of
 
 LONGEST_NAME = 200
 
@@ -39,11 +40,12 @@ def write_parquet(path: Path, suffix: str, out: Path, limits: Limits) -> tuple[i
     room = UploadRoom(limits.room)
     if suffix in columnar_files.STREAMED:
         return _columnar(path, suffix, out, limits, room)
-    if suffix in files.ARRAY_SUFFIXES:
-        frame, notes = _frame_of_arrays(files.read_arrays(path, room), path)
-    else:
-        frame, notes = files.read_table(path, suffix, room), []
-    frame = frame.rename(columns=str)
+    if suffix not in files.ARRAY_SUFFIXES:
+        with files.unreadable_told(path):
+            schema, pieces = pieces_of(path, limits)
+            return _write(schema, pieces, out, limits, [])
+    frame, notes = _frame_of_arrays(files.read_arrays(path, room), path)
+    frame.rename(columns=str)
     require_shape(len(frame), frame.shape[1], limits)
     table = pa.Table.from_pandas(frame, preserve_index=False)
     return _write(table.schema, table.to_batches(columnar_size.BATCH), out, limits, notes)

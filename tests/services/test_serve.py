@@ -117,3 +117,36 @@ def test_a_forwarded_address_is_that_of_a_proxy_which_is_named(
     keys = database.run(lambda c: c.execute(select(schema.failure.c.key)).scalars().all())
     database.close()
     assert f"login-ip:{counted}" in keys
+
+
+@pytest.mark.parametrize("program", ["api", "worker"])
+def test_a_program_is_concealed_before_anything_else(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class ConcealedError(Exception):
+        pass
+
+    def conceal() -> None:
+        raise ConcealedError
+
+    monkeypatch.setattr(serve, "conceal", conceal)
+    monkeypatch.setattr(serve, "open_database", lambda *given, **named: pytest.fail("was opened before"))
+    settings = Settings(database_url="sqlite:////nowhere/service.db", data=Path("/nowhere"))
+    with pytest.raises(ConcealedError):
+        serve.api(settings, "127.0.0.1", 1) if program == "api" else serve.worker(settings)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="takes the rights of another user, and an administrator sees all")
+def test_others_do_not_see_the_environment_of_a_concealed_process() -> None:
+    code = f"""
+import ctypes, importlib.util, os, subprocess, sys
+spec = importlib.util.spec_from_file_location("concealed", {str(ROOT / "services/concealed.py")!r})
+concealed = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(concealed)
+os.setgid(65534); os.setuid(65534); ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
+for conceal in (lambda: None, concealed.conceal):
+    conceal()
+    done = subprocess.run(["/bin/cat", f"/proc/{{os.getpid()}}/environ"], capture_output=True, text=True)
+    print(done.stdout[:6] or done.stderr.strip().rpartition(": ")[2])
+"""
+    program = [sys.executable, "-I", "-c", code]
+    done = subprocess.run(program, env={"SECRET": "x"}, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["SECRET", "Permission denied"], done.stderr

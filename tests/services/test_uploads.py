@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
+import os
 import pickle
 import socket
 import subprocess
@@ -11,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import landlock
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -23,7 +26,7 @@ from losssearch.data.room import Room
 from losssearch.errors import DataError
 from services.uploads.limits import Limits
 from services.uploads.preview import preview
-from services.uploads.sandbox import convert
+from services.uploads.sandbox import _ENVIRONMENT, convert
 from services.uploads.tables import write_parquet
 
 FRAME = pd.DataFrame(
@@ -139,11 +142,23 @@ def bomb(folder: Path, kind: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["csv.gz", "npz", "parquet"])
+@pytest.mark.parametrize("kind", ["npz", "parquet"])
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, kind: str) -> None:
     path, out = bomb(tmp_path, kind), tmp_path / "out.parquet"
     with pytest.raises(DataError, match=rf"may take .* of memory; upload\.{kind} would take .* or more"):
         convert(path, kind, out, Limits(memory=900_000_000))
+    assert not out.exists()
+
+
+def test_text_that_unpacks_without_end_is_given_up_piece_by_piece(tmp_path: Path) -> None:
+    path, out = bomb(tmp_path, "csv.gz"), tmp_path / "out.parquet"
+    with pytest.raises(DataError, match="must unpack to at most 20,000,000 bytes, it has more"):
+        convert(path, "csv.gz", out, Limits(memory=1_200_000_000, unpacked=20_000_000))
+    with gzip.open(path, "wb", compresslevel=1) as file:  # one line
+        for _ in range(8):
+            file.write(b"x" * 1_000_000)
+    with pytest.raises(DataError, match="the first line of a table names its columns"):
+        convert(path, "csv.gz", out, Limits(memory=1_200_000_000))
     assert not out.exists()
     assert sorted(tmp_path.iterdir()) == [path]
 
@@ -182,3 +197,55 @@ def test_the_process_that_converts_reaches_no_network(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
     may = subprocess.run(["unshare", "--user", "--net", "true"], capture_output=True, check=False).returncode == 0
     assert done.stdout.splitlines()[0] == ("not reached" if may else "reached"), done.stderr
+
+
+def test_the_process_that_converts_reaches_its_own_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("of another team")
+    (tmp_path / "received.part").write_text("a\n1\n")
+    (folder := tmp_path / "convert").mkdir()
+    (folder / "upload.csv").symlink_to(tmp_path / "received.part")
+    code = f"""
+import pathlib, landlock, services.uploads.convert as convert
+print(convert.confine_files(pathlib.Path("upload.csv")))
+import losssearch.data.files, pyarrow.parquet  # what is loaded later is still found
+def tried(what):
+    try: what()
+    except PermissionError: return "refused"
+    return "done"
+outside = pathlib.Path({str(tmp_path)!r})
+print(*(tried(one) for one in (
+    pathlib.Path("upload.csv").read_text, lambda: pathlib.Path("table.parquet").write_text("x"),
+    (outside / "secret").read_text, lambda: (outside / "written").write_text("x"), lambda: list(outside.iterdir()),
+    pathlib.Path("/etc/passwd").read_text, pathlib.Path("/proc/1/environ").read_bytes,
+    lambda: (outside / "received.part").write_text("x"),
+)))
+"""
+    environment = {"PYTHONPATH": str(Path.cwd()), "PATH": os.defpath}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, cwd=folder, env=environment
+    )
+    confined, found = done.stdout.splitlines()
+    assert confined == str(landlock.landlock_abi_version() > 0)
+    assert found.split() == ["done"] * 2 + ["refused" if confined == "True" else "done"] * 6
+    assert (tmp_path / "received.part").read_text() == ("a\n1\n" if confined == "True" else "x")
+
+
+def test_the_process_that_converts_is_given_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOSSSEARCH_DATABASE_URL", "postgresql://ls:secret@db/ls")
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    told = "sorted(os.environ), sorted(os.listdir('/proc/self/fd'))[:-1], os.getcwd()"
+    lines = ("import json, os, sys", "sys.stdin.read()", f"print(json.dumps({{'problem': repr(({told}))}}))")
+    (program := tmp_path / "program").write_text("\n".join((f"#!{sys.executable} -I", *lines)))
+    program.chmod(0o755)
+    monkeypatch.setattr("services.uploads.sandbox.sys.executable", str(program))
+    held = os.open(tmp_path / "in.csv", os.O_RDONLY)
+    os.set_inheritable(held, True)
+    try:
+        with pytest.raises(DataError) as problem:
+            convert(tmp_path / "in.csv", "csv", tmp_path / "out", Limits())
+    finally:
+        os.close(held)
+    environment, files, folder = ast.literal_eval(str(problem.value))
+    assert (set(environment) - {"LC_CTYPE"}, files) == ({*_ENVIRONMENT, "PYTHONPATH"}, ["0", "1", "2"])
+    assert Path(folder).parent == tmp_path
+    assert not Path(folder).exists()

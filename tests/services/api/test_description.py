@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,21 +12,26 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
+from schemathesis.generation.hypothesis.builder import HypothesisTestConfig, HypothesisTestMode, create_test
 
 from services.access import failures
 from tests.services.api.serving import Running
 from tests.services.api.test_searches import ASKED, ask, end
 
 SEMANTIC = {
-    # A body that fits the schema may still name a column or metric that is not there, or a digest of other content.
+    # Names of columns and metrics are those of the dataset; constraints and durations are small languages.
     ("POST", "/v1/searches"),
-    ("POST", "/v1/searches/{search}/resume"),
+    # The digest is to be that of the content.
     ("PUT", "/v1/datasets/{dataset}/content"),
+    # A text is to be the YAML of a space; and a name or a text is to be given, not both.
     ("POST", "/v1/spaces/sample"),
-    ("GET", "/v1/datasets"),
-    ("GET", "/v1/searches"),
 }
-"""Operations whose answer to what fits the schema may be 422 or 400."""
+"""Operations that may refuse what fits their schema, as no JSON Schema says what else must hold."""
+
+TAGS = ("datasets", "searches", "events", "results", "catalogue", "people", "session", "operations")
+
+EXAMPLES = 20
+"""Requests of each kind to each operation, in the long test."""
 
 
 @pytest.fixture(autouse=True)
@@ -42,63 +47,80 @@ def operations(running: Running) -> Iterator[Any]:
         yield found.ok()
 
 
-def ours(name: tuple[str, str]) -> bool:
-    """Whether the operation may be sent to objects that are there."""
-    return name[0] != "DELETE"
+class Examiner:
+    """Sends requests to operations, and checks each answer.
 
+    Where they are positive, requests are for a search and a dataset that are there, unless they delete. The search has
+    always ended: else its stream would have no end.
+    """
 
-def sending(
-    cases: Any, examples: int, known: dict[str, str], headers: dict[str, str], excluded: list[Any]
-) -> Callable[[], None]:
-    """A check that sends ``examples`` of ``cases``, with the identifiers that are ``known``."""
+    def __init__(self, running: Running, dataset: str) -> None:
+        self.running, self.dataset = running, dataset
+        self.search = ask(running, dataset)["id"]
+        self.headers = {"Authorization": f"Bearer {running.teams['red'].tokens['admin']}"}
 
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(case=cases)
-    def check(case: Any) -> None:
-        case.path_parameters = {key: known.get(key, value) for key, value in case.path_parameters.items()}
-        case.call_and_validate(headers=headers, excluded_checks=excluded, timeout=60)
-
-    return check
-
-
-def examine(running: Running, dataset: str, examples: int, *modes: GenerationMode) -> list[str]:
-    """Send ``examples`` requests of each of ``modes`` to each operation; what went wrong."""
-    search = ask(running, dataset)["id"]
-    end(running, search)
-    headers = {"Authorization": f"Bearer {running.teams['red'].tokens['admin']}"}
-    wrong = []
-    for operation in operations(running):
+    def examine(self, operation: Any, phase: str, examples: int) -> str | None:
+        """What went wrong with requests of one kind to one operation."""
         name = (operation.method.upper(), operation.path)
-        for mode in modes:
-            known = {"search": search, "dataset": dataset} if mode is GenerationMode.POSITIVE and ours(name) else {}
-            excluded = [schemathesis.checks.CHECKS.get_one("positive_data_acceptance")] if name in SEMANTIC else []
-            check = sending(operation.as_strategy(generation_mode=mode), examples, known, headers, excluded)
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    check()
-            except Unsatisfiable:
-                assert mode is GenerationMode.NEGATIVE, name  # it takes nothing that could be wrong
-            except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  (all are examined before the test fails)
-                wrong.append(f"{' '.join(name)}, {mode.value}: {error!s:.1500}")
-    return wrong
+        known = {}
+        if phase == "positive" and name[0] != "DELETE":
+            known = {"search": self.search, "dataset": self.dataset}
+        excluded = [schemathesis.checks.CHECKS.get_one("positive_data_acceptance")] if name in SEMANTIC else []
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._sending(operation, phase, examples, known, excluded)()
+        except Unsatisfiable:
+            assert phase != "positive", name  # it takes nothing that could be wrong
+        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  (all are examined before the test fails)
+            return f"{' '.join(name)}, {phase}: {error!s:.1500}"
+        return None
+
+    def _sending(
+        self, operation: Any, phase: str, examples: int, known: dict[str, str], excluded: list[Any]
+    ) -> Callable[[], None]:
+        def send(case: Any) -> None:
+            end(self.running, self.search)
+            case.path_parameters = {key: known.get(key, value) for key, value in case.path_parameters.items()}
+            case.call_and_validate(headers=self.headers, excluded_checks=excluded, timeout=60)
+
+        limits = settings(
+            max_examples=examples,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            phases=[Phase.explicit if phase == "coverage" else Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        if phase == "coverage":  # each part of a request in turn at, and beyond, each of its bounds
+            config = HypothesisTestConfig(
+                project=operation.schema.config, modes=[HypothesisTestMode.COVERAGE], settings=limits
+            )
+            made: Callable[[], None] = create_test(operation=operation, test_func=send, config=config)
+            return made
+        found: Callable[[], None] = limits(
+            given(case=operation.as_strategy(generation_mode=GenerationMode(phase)))(send)
+        )
+        return found
+
+
+def examine(running: Running, dataset: str, phase: str, examples: int, tags: Sequence[str] = TAGS) -> list[str]:
+    """Send requests of one kind to each operation with one of ``tags``; what went wrong."""
+    examiner = Examiner(running, dataset)
+    chosen = [one for one in operations(running) if set(one.tags or ()) & set(tags)]
+    return [wrong for one in chosen if (wrong := examiner.examine(one, phase, examples))]
 
 
 def test_requests_of_all_kinds_a_few(running: Running, ready: str) -> None:
-    assert examine(running, ready, 1, GenerationMode.NEGATIVE) == []
+    assert not (wrong := examine(running, ready, "negative", 1)), "\n\n".join(wrong)
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(3600)
-def test_requests_of_all_kinds(running: Running, ready: str) -> None:
-    assert examine(running, ready, 20, *GenerationMode) == []
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("phase", ["coverage", "positive", "negative"])
+@pytest.mark.parametrize("tag", TAGS)
+def test_requests_of_all_kinds(running: Running, ready: str, tag: str, phase: str) -> None:
+    assert not (wrong := examine(running, ready, phase, EXAMPLES, [tag])), "\n\n".join(wrong)
 
 
 def test_every_route_is_described_with_an_example_of_what_it_takes(running: Running) -> None:
@@ -107,6 +129,7 @@ def test_every_route_is_described_with_an_example_of_what_it_takes(running: Runn
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
             assert operation.get("description"), (method, path)
+            assert set(operation["tags"]) <= set(TAGS), (method, path)  # else the test above would leave it out
             assert {"400", "413", "422", "503"} <= set(operation["responses"]), (method, path)
             if "{" in path:
                 assert "404" in operation["responses"], (method, path)

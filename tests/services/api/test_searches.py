@@ -100,7 +100,7 @@ def test_a_search_is_cancelled_continued_and_deleted(running: Running, ready: st
         assert client.post(f"/v1/searches/{search}/resume", json={}).status_code == 409
         assert client.post(f"/v1/searches/{search}/cancel").json()["state"] == "cancelled"
         fewer = client.post(f"/v1/searches/{search}/resume", json={"trials": 4})
-        assert (fewer.status_code, "at least the 8" in fewer.json()["detail"]) == (422, True)
+        assert (fewer.status_code, "at least the 8" in fewer.json()["detail"]) == (409, True)
         more = client.post(f"/v1/searches/{search}/resume", json={"trials": 16}).json()
         assert (more["id"], more["state"], more["request"]["trials"]) == (search, "queued", 16)
         assert client.delete(f"/v1/datasets/{ready}").status_code == 409
@@ -168,7 +168,15 @@ def test_results_are_there_once_the_search_has_finished(running: Running, ready:
         assert report.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
         bundle = client.get(f"/v1/searches/{search}/bundle")
         assert client.get(f"/v1/searches/{search}/bundle").content == bundle.content
-        assert client.get(f"/v1/searches/{search}/model").status_code == 404
+        without = client.get(f"/v1/searches/{search}/model")
+        assert (without.status_code, "kept by searches with differential privacy" in without.json()["detail"]) == (
+            404,
+            True,
+        )
+        (folder / "export" / "private_model.safetensors").write_bytes(b"weights")
+        kept = client.get(f"/v1/searches/{search}/model")
+        assert (kept.status_code, kept.content) == (200, b"weights")
+        (folder / "export" / "private_model.safetensors").unlink()
     assert bundle.headers["Content-Disposition"] == f'attachment; filename="losssearch-{search[:8]}.zip"'
     names = zipfile.ZipFile(io.BytesIO(bundle.content)).namelist()
     assert names == ["bundle/loss.py", "bundle/loss.json", "bundle/report.html"]

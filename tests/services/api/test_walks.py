@@ -144,3 +144,29 @@ def test_identifiers_that_are_none(running: Running) -> None:
 def test_new_ids_are_what_routes_take() -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", new_id())
     assert schema.search.c.id.type.length == 32
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/datasets", "GET, POST"),
+        ("/v1/session", "DELETE, GET, POST"),
+        ("/v1/users/{user}", "PATCH"),
+        ("/v1/searches/{search}", "DELETE, GET"),
+        ("/health", "GET"),
+        ("/v1/spaces/check", "POST"),
+        ("/tokens", "GET, POST"),
+    ],
+)
+def test_a_refused_method_is_told_with_all_that_the_address_takes(running: Running, path: str, allowed: str) -> None:
+    with running.client("admin") as client:
+        answer = client.request("TRACE", filled(path))
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize("value", [True, "600", "1e3"])
+def test_a_number_is_no_truth_value_and_no_text(running: Running, value: object) -> None:
+    for field in ("max_seconds", "max_running"):
+        with running.client("admin") as client:
+            answer = client.post("/v1/teams", json={"name": f"team-{value}".lower(), field: value})
+        assert (answer.status_code, "should be a number" in answer.json()["detail"]) == (422, True), answer.text
