@@ -32,7 +32,7 @@ from typing import Any
 
 from losssearch.errors import SpecError
 from losssearch.losses.balance import SUM, Balance, balances
-from losssearch.losses.domains import Domain
+from losssearch.losses.domains import Domain, Tree
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.term import registry
 from losssearch.space.answers import Courses, choose, ranges_json, setting, settings_params
@@ -71,6 +71,11 @@ class SearchSpace:
     def constrained(self) -> bool:
         """Whether some range is that of a constraint, which `bind` fills in."""
         return any(slot.constrained for slot in self.slots)
+
+    @property
+    def has_trees(self) -> bool:
+        """Whether some hyperparameter is a tree, which is bred from others and not sampled."""
+        return any(isinstance(one, Tree) for slot in self.slots for own in slot.terms.values() for one in own.values())
 
     @property
     def terms(self) -> frozenset[str]:

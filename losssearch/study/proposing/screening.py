@@ -1,6 +1,7 @@
 """Screening of candidates before any training, on the outputs of an untrained model alone.
 
-Three questions, cheapest first: is it a duplicate (same canonical key), is it equivalent (same gradient
+A formula that the search wrote itself must first be sound (`losssearch.study.proposing.soundness`). Then three
+questions, cheapest first: is it a duplicate (same canonical key), is it equivalent (same gradient
 direction on probes, so that c·L and L are one), and does it lead anywhere (descending it on free outputs
 must improve the metric; after the rejection test of AutoLoss-Zero)? Screening also measures the scale of
 every part, so that all candidates start with gradients of one size.
@@ -31,6 +32,7 @@ from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.weighting import Weighting
 from losssearch.models import StackedModel
+from losssearch.study.proposing.soundness import spec_faults
 from losssearch.tasks import get_task
 
 ROWS = 512
@@ -117,6 +119,13 @@ class Screen:
 
     def __call__(self, specs: Sequence[LossSpec]) -> list[Screened]:
         """Measure scales and judge every spec; one answer a spec, in order."""
+        faults = spec_faults(specs, self._sizes_of_data.classes or 1)
+        answers = iter(self._judged([spec for spec, fault in zip(specs, faults, strict=True) if not fault]))
+        return [
+            Screened(spec, "", fault) if fault else next(answers) for spec, fault in zip(specs, faults, strict=True)
+        ]
+
+    def _judged(self, specs: Sequence[LossSpec]) -> list[Screened]:
         answers: list[Screened] = []
         for batch in self._batches(specs):
             measured = self._measure(batch)
