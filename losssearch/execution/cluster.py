@@ -119,8 +119,9 @@ class Pulse:
         self._raylet = "" if "://" in self.head else f"{own[0]['NodeManagerAddress']}:{own[0]['NodeManagerPort']}"
         self._heard, self._problem = time.monotonic(), ""
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="ray-pulse", daemon=True)
-        self._thread.start()
+        # In threads of their own: what is asked of a head that dies meanwhile may wait for ever.
+        for watch in (self._watch_raylet, self._watch_head):
+            threading.Thread(target=watch, name="ray-pulse", daemon=True).start()
 
     def check(self) -> None:
         """Raise `ConnectionLostError` once the cluster is lost."""
@@ -136,7 +137,7 @@ class Pulse:
         """End the watch."""
         self._stop.set()
 
-    def _watch(self) -> None:
+    def _watch_raylet(self) -> None:
         while not self._stop.wait(INTERVAL):
             try:
                 _knock(self._raylet)
@@ -145,6 +146,9 @@ class Pulse:
                 return
             except OSError:
                 continue
+
+    def _watch_head(self) -> None:
+        while not self._stop.wait(INTERVAL):
             with suppress(OSError, RuntimeError, ValueError, self._ray.exceptions.RayError):
                 _knock(self.head)  # Ray's own questions block without a head, so they are asked only after it answered
                 self._ray.nodes()

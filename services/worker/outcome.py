@@ -78,7 +78,8 @@ def outcome(
     if stopping or code in _INTERRUPTED:
         return Outcome(Then.GIVE_BACK)
     said = "\n".join(filter(None, (f"the process of the study {_ended(code)}", words or problem)))
-    if code in _MAY_PASS or _by_signal(code):
+    # A study tells each problem that it has: one that ends without a word was ended, as Ray ends who loses its cluster.
+    if code in _MAY_PASS or _by_signal(code) or not problem:
         return Outcome(Then.RETRY, message=said)
     return Outcome(Then.FINISH, FAILED, said)
 

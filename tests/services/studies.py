@@ -62,7 +62,7 @@ class Studies:
 
     def ends(self, search: str) -> dict[str, Any]:
         """The row of a search once it has ended."""
-        wait_for(lambda: self.house.row(search)["state"] in schema.TERMINAL)
+        wait_for(lambda: self.house.row(search)["state"] in schema.TERMINAL, 3 * END)
         return self.house.row(search)
 
     def cancel(self, search: str) -> float:

@@ -13,7 +13,7 @@ from services.worker.outcome import Then, outcome
         (0, Then.FINISH, "done"),
         (3, Then.FINISH, "unmet"),
         (2, Then.FINISH, "failed"),
-        (1, Then.FINISH, "failed"),
+        (1, Then.RETRY, ""),
         (130, Then.GIVE_BACK, ""),
         (-2, Then.GIVE_BACK, ""),
         (4, Then.RETRY, ""),
@@ -30,6 +30,13 @@ def test_exit_codes(code: int, then: Then, state: str) -> None:
     assert (found.then, found.state) == (then, state)
     cancelled = outcome(code, cancelled=True, stopping=False)
     assert (cancelled.then, cancelled.state) == (Then.FINISH, "cancelled")
+
+
+def test_only_a_problem_that_was_told_is_final() -> None:
+    told = outcome(1, cancelled=False, stopping=False, problem="unexpected ValueError: no", tail=("Traceback",))
+    assert (told.then, told.state) == (Then.FINISH, "failed")
+    ended = outcome(1, cancelled=False, stopping=False, tail=("a word of Ray",))
+    assert (ended.then, ended.message) == (Then.RETRY, "the process of the study ended with exit code 1\na word of Ray")
 
 
 @pytest.mark.parametrize("code", [1, 4, 130, -9])

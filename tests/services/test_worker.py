@@ -35,8 +35,8 @@ END = 300.0
 """Seconds within which anything happens, even on a busy machine."""
 
 
-def wait_for(what: Callable[[], object]) -> None:
-    until = time.monotonic() + END
+def wait_for(what: Callable[[], object], seconds: float = END) -> None:
+    until = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < until, "it did not happen"
         time.sleep(0.02)
@@ -104,7 +104,9 @@ def test_ends(works: Works) -> None:
     done = works.submit(trials=3)
     unmet = works.submit(codes=[3], problem="no candidate satisfies the constraint")
     refused = works.submit(codes=[2], problem="target must be a column")
-    fault = works.submit(codes=[1], stderr="Traceback\nValueError: https://user:pass-9-word@host/\n")
+    fault = works.submit(
+        codes=[1], problem="unexpected ValueError", stderr="Traceback\nValueError: https://user:pass-9-word@host/\n"
+    )
     passing = works.submit(codes=[4, 5, 0])
     lasting = works.submit(codes=[4], stderr="the store is gone\n")
     killed = works.submit(signal=int(signal.SIGKILL))

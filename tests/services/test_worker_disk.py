@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.queue import requeue
+from services.worker import Timing
 from tests.services.conftest import House
 from tests.services.studies import REQUEST, Studies
 from tests.services.test_worker import ON_SQLITE
@@ -44,14 +45,13 @@ def resized(studies: Studies, size: str) -> None:
 def test_a_search_on_a_full_disk_fails_and_continues_once_there_is_room(studies: Studies, size: str) -> None:
     resized(studies, size)
     search = studies.submit()
-    with studies.worker():
+    with studies.worker(timing=Timing(retries=())):
         row = studies.ends(search)
         print(row["message"])  # noqa: T201
-        assert (row["state"], row["exit_code"], row["attempt"]) == ("failed", 4, 4)
+        assert (row["state"], row["exit_code"], row["attempt"]) == ("failed", 4, 1)
         *_, line = row["message"].splitlines()
         assert "No space left on device" in line
         assert "make room" in line
-        assert "a resume" in line
         assert "=True" not in row["message"]
         assert not (studies.folder / "searches" / search / "result.json").exists()
         resized(studies, "64m")

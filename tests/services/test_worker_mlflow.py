@@ -12,14 +12,14 @@ from mlflow import MlflowClient
 from services import events
 from tests.services.conftest import House
 from tests.services.studies import Studies
-from tests.services.test_worker import ON_SQLITE, wait_for
+from tests.services.test_worker import END, ON_SQLITE, wait_for
 from tests.tracking.servers import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = {"leaderboard.json", "result.json", "report.html", "export", "figures"}
 AWAY = 60.0
 
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200), ON_SQLITE]
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(2400), ON_SQLITE]
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_server_that_was_away_has_all_in_the_end(studies: Studies, server: Ser
             assert studies.whole(search)["mlflow"]["complete"] is not True
             server.start()
         began = time.monotonic()
-        wait_for(lambda: is_complete(studies, search))
+        wait_for(lambda: is_complete(studies, search), 3 * END)
         print(f"MLflow had all {time.monotonic() - began:.0f} s later: away {when}")  # noqa: T201
     told = studies.house.database.run(lambda connection: events.read(connection, search), reads=True)
     print([one.data for one in told if one.kind in ("note", "state")])  # noqa: T201
@@ -87,6 +87,6 @@ def test_the_run_of_a_cancelled_search_is_ended(studies: Studies, server: Server
         server.kill()
         studies.cancel(search)
         server.start()
-        wait_for(lambda: is_complete(studies, search))
+        wait_for(lambda: is_complete(studies, search), 3 * END)
     status, trials, _ = tracked(server, str(studies.house.row(search)["mlflow_run"]))
     assert (status, trials) == ("KILLED", [number for number, value in studies.trials(search) if value is not None])

@@ -51,8 +51,9 @@ class Server:
         os.killpg(self._process.pid, number)
 
     def kill(self) -> None:
-        self.signal(signal.SIGKILL)
-        self._process.wait()
+        if self._process.poll() is None:
+            self.signal(signal.SIGKILL)
+            self._process.wait()
 
 
 class Proxy:

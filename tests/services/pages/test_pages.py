@@ -12,9 +12,11 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from services import schema
 from services.pages.results import mlflow_address, mlflow_table
 from services.pages.site import routers
 from services.pages.visiting import PageRoute, own_address
+from services.queue.syncing import miss
 from tests.services.api.serving import PASSWORD, Running
 from tests.services.pages.people import Page, Person, logged_in
 from tests.services.pages.results import begin, end, fail
@@ -297,3 +299,21 @@ def test_an_admin_revokes_the_tokens_of_others(running: Running, admin: Person) 
         assert "revoked" in admin.look(f"/admin/users/{user}/tokens").words
         assert "revoked" in person.look("/tokens").words
         person.look(f"/admin/users/{user}/tokens", 403)
+
+
+def test_a_page_says_what_mlflow_misses(running: Running, member: Person) -> None:
+    search = member.ask(member.upload(), name="untracked")
+    begin(running, search)
+    end(running, search)
+    path, api = f"/searches/{search}", f"/v1/searches/{search}"
+    assert "MLflow does not have all" not in member.look(path).words
+    assert member.client.get(api).json()["tracking"] == {"complete": True, "problem": "", "tries": 0, "next": None}
+    running.database.run(lambda connection: miss(connection, search, "<b>503</b>"))
+    words = member.look(path).words
+    for said in ("MLflow does not have all of this search (", "<b>503</b>", "nothing is lost; the next try"):
+        assert said in words
+    given_up = {"due": None, "tries": 9}
+    running.database.run(lambda connection: connection.execute(schema.sync.update().values(given_up)))
+    assert "told again 9 times in vain" in member.look(path).words
+    told = member.client.get(api).json()["tracking"]
+    assert told == {"complete": False, "problem": "<b>503</b>", "tries": 9, "next": None}
