@@ -29,7 +29,6 @@ from losssearch.losses.reduction import Reduction, reductions
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.term import LossTerm, registry
 from losssearch.losses.weighting import Weighting, weightings
-from losssearch.option_names import option
 from losssearch.space import SearchSpace
 from losssearch.tasks import Task
 
@@ -43,12 +42,10 @@ def try_own(dataset: Dataset, parts: Partition, task: Task, metric: Metric, spac
     """Try what is the user's own.
 
     Raises:
-        OptionError: the metric raised, or gave no finite number for any outputs; or a term keeps a state for each
-            training row where these lie on disk.
+        OptionError: the metric raised, or gave no finite number for any outputs.
         ModelError: a term raised, or gave a tensor of another shape than it declares.
         SpecError: a term, weighting, reduction or balance raised, or gave no finite number at any of its settings.
     """
-    _refuse_states_of_rows(dataset, task, space)
     tried = list(_tried(task, space))
     if not (metric.source or tried):
         return
@@ -59,18 +56,6 @@ def try_own(dataset: Dataset, parts: Partition, task: Task, metric: Metric, spac
         _try_metric(metric, task, replicas, widths, generator)
     for what, specs in tried:
         _try_losses(what, specs, task, replicas, widths, generator)
-
-
-def _refuse_states_of_rows(dataset: Dataset, task: Task, space: SearchSpace) -> None:
-    if dataset.stored is None:
-        return
-    for term in _terms(task, space):
-        if rows := [name for name, state in term.states.items() if state.by_row]:
-            raise OptionError(
-                f"the term {term.name} keeps {rows[0]} for each training row, which rows on disk have no numbers for: "
-                f"leave the term out of {option('space')}, or give more {option('data_memory')}, or fewer rows with "
-                f"{option('max_rows')}"
-            )
 
 
 def _terms(task: Task, space: SearchSpace) -> list[LossTerm]:

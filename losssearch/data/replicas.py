@@ -74,7 +74,8 @@ class Replicas:
     @property
     def sizes(self) -> Sizes:
         """The sizes that shapes of losses depend on."""
-        return Sizes(self.classes, self.sensitive, rows=self.rows, features=self.width)
+        numbered = self.rows if self.stream is None else self.stream.file.rows  # rows on disk: by their places there
+        return Sizes(self.classes, self.sensitive, rows=numbered, features=self.width)
 
     def take(self, indices: Sequence[int]) -> Replicas:
         """The replicas at these indices, in this order."""

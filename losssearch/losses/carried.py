@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from losssearch.errors import SpecError
-from losssearch.losses.kept import Kept
+from losssearch.losses.kept import Kept, kept_states
 from losssearch.losses.population_kinds import Entry, carried_states
 from losssearch.losses.population_step import States, with_moments
 
 if TYPE_CHECKING:
-    from losssearch.data.batch import Batch
+    from losssearch.data.batch import Batch, Sizes
+    from losssearch.losses.spec import LossSpec
 
 PLAIN = 256 << 20
 """Bytes up to which the tables of `MEMBERS` members are float32; larger ones are bfloat16."""
@@ -116,6 +117,11 @@ def table_bytes(kept: Kept) -> int:
     if not kept.state.by_row:
         return 0
     return _numbers(kept) * (_FLOAT if table_type(kept) == torch.float32 else _HALF)
+
+
+def tables_bytes(spec: LossSpec, sizes: Sizes) -> int:
+    """Bytes of all tables of a member with this loss in one replica."""
+    return sum(table_bytes(kept) for kept in kept_states(spec, sizes))
 
 
 def table_of(members: Sequence[Kept], seeds: Sequence[int], rows: int = 0) -> Tensor:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from losssearch.data.batch import Sizes, sensitive
+from losssearch.data.room import in_units, memory
 from losssearch.errors import SpecError
 from losssearch.losses.arriving import class_labels, row_numbers
 from losssearch.losses.balancing import balance_numbers, balanced, next_balance, output_norms
-from losssearch.losses.domains import CLASSES, GROUPS, MOST_MEMORY
+from losssearch.losses.domains import CLASSES, GROUPS, MOST_MEMORY, TABLES
 from losssearch.losses.inputs import offer_of, require_two_classes
 from losssearch.losses.kept import Kept, kept_states
 from losssearch.losses.offer import Offer
@@ -94,7 +95,13 @@ class ComposedLoss(nn.Module):
         self._kept = {place: [own for own in kept if own.place == place] for place in places}
         self._buffers_of = {own.key: own.buffer for own in kept if own.state.handed_over}
         carried = [own for own in kept if own.state.update is not None]
-        total = sum(torch.Size(own.shape).numel() * (self._sizes.rows if own.state.by_row else 1) for own in carried)
+        by_row = sum(4 * self._sizes.rows * torch.Size(own.shape).numel() for own in carried if own.state.by_row)
+        if by_row > TABLES * memory():
+            raise SpecError(
+                f"what a loss keeps for each training row may take a quarter of the memory, {in_units(memory())} "
+                f"in all; this one would take {in_units(by_row)} for rows={self._sizes.rows}"
+            )
+        total = sum(torch.Size(own.shape).numel() for own in carried if not own.state.by_row)
         if total > MOST_MEMORY:
             raise SpecError(
                 f"a loss may carry {MOST_MEMORY} numbers from batch to batch; this one needs {total} for "

@@ -194,6 +194,9 @@ GROUPS = Int(0, 10_000, default=0)
 MOST_MEMORY = 10_000_000
 """Numbers that a loss may carry from mini-batch to mini-batch: 40 MB."""
 
+TABLES = 0.25
+"""Share of the memory that what is kept for each training row may take."""
+
 LEARNED = Float(-1e30, 1e30, default=0.0)
 """A learned scalar."""
 

@@ -25,16 +25,18 @@ def members_at_once(
     rows: int,
     device: torch.device,
     share: float = 1.0,
+    kept: int = 0,
 ) -> int:
     """How many of ``members`` one step takes: all, where their activations fit.
 
     ``shapes`` are those of a member's parameters; each is taken for a layer as wide as its last dimension, over
     ``rows`` rows. That is a guess for a user's model: what does not fit after all is halved as it is found.
-    ``share``: the part of the device, or of this machine, that this worker has.
+    ``share``: the part of the device, or of this machine, that this worker has. ``kept``: bytes that the losses of all
+    keep for training rows.
     """
     widths = sum(shape[-1] for shape in shapes.values() if len(shape) > 1) or 1
     member = 4 * HELD * replicas * rows * widths
-    return max(1, min(members, step_memory(device, share) // member))
+    return max(1, min(members, (step_memory(device, share) - kept) // member))
 
 
 def step_memory(device: torch.device, share: float = 1.0) -> int:

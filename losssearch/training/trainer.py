@@ -16,6 +16,7 @@ from torch import Tensor
 from losssearch import stopping
 from losssearch.data.batch import Batch
 from losssearch.errors import SpecError
+from losssearch.losses.carried import tables_bytes
 from losssearch.losses.inputs import STANDARD
 from losssearch.losses.kept import by_validation
 from losssearch.losses.offer import Offer
@@ -143,6 +144,12 @@ def population_course(
     return train(candidates)
 
 
+def _tables(members: Sequence[Candidate], replicas: Replicas) -> int:
+    """Bytes of what the losses of all members keep for training rows."""
+    sizes = replicas.sizes
+    return replicas.count * sum(tables_bytes(member.spec, sizes) for member in members)
+
+
 def _also(reason: str, more: str) -> str:
     return reason if more in reason else f"{reason}; {more}" if reason else more
 
@@ -187,7 +194,15 @@ class _Training:
             clip=plan.clip,
             device=device,
             average=plan.average,
-            at_once=members_at_once(model.shapes, len(owners), len(replicas.seeds), plan.batch_size, device, share),
+            at_once=members_at_once(
+                model.shapes,
+                len(owners),
+                len(replicas.seeds),
+                plan.batch_size,
+                device,
+                share,
+                kept=_tables([candidates[c] for c, _ in owners], replicas),
+            ),
             bilevel=bilevel,
             found=[known.get(own, {}) for own in owners],
         )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import losssearch as ls
-from losssearch.errors import InputError, OptionError
+from losssearch.errors import InputError
 from losssearch.losses import balance, reduction, term, weighting
 
 REGISTRIES = (term._registry, weighting._registry, reduction._registry, balance._registry)
@@ -202,25 +202,3 @@ def test_a_rejection_says_which_term_was_not_finite(tmp_path: Path, capsys: pyte
 
     assert main(["leaderboard", str(tmp_path / "study")]) == 0
     assert f": {reason}" in capsys.readouterr().out
-
-
-def test_a_state_of_each_row_is_refused_for_rows_on_disk(tmp_path: Path) -> None:
-    @ls.loss_term(
-        reference="made up",
-        seen=ls.State((), 0.0, "row update", lambda logit, labels, *, seen: seen + 1),
-    )
-    def row_wise(logit: Tensor, labels: Tensor, *, seen: Tensor) -> Tensor:
-        """One value per sample."""
-        return (logit - labels).square() * (1 + seen)
-
-    draws = np.random.default_rng(0)
-    large = pd.DataFrame(draws.normal(size=(60_000, 12)), columns=list("abcdefghijkl"))
-    large["y"] = (large["a"] > 0).astype(int)
-    large.to_parquet(tmp_path / "large.parquet")
-    made = space(tmp_path, "{row_wise: }")
-    with pytest.raises(OptionError, match="the term row_wise keeps seen for each training row, which rows on disk"):
-        ls.search(
-            tmp_path / "large.parquet", target="y", data_memory="4M", space=made, trials=2, workers=0, verbose=0,
-            out=tmp_path / "study",
-        )  # fmt: skip
-    assert not (tmp_path / "study").exists()

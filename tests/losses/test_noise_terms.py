@@ -13,6 +13,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import lambertw, softmax
 
 from losssearch.data.batch import Sizes
+from losssearch.data.replicas import Replicas
 from losssearch.errors import SpecError
 from losssearch.export.facts import LossFacts
 from losssearch.export.source import loss_source
@@ -22,6 +23,8 @@ from losssearch.losses.kept import kept_states
 from losssearch.losses.noise.selection import confidence, lambert_w
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
+from losssearch.models import build_model
+from losssearch.study.proposing.screening import Screen
 from losssearch.training.boosting.objective import Objective
 from losssearch.training.boosting.pieces import pieces_of
 
@@ -222,3 +225,28 @@ def test_the_weight_of_super_loss_is_the_best_one() -> None:
         value = minimize_scalar(lambda s, excess=excess: excess * np.exp(s) + s**2, bounds=(-3, 1), method="bounded").x
         found = confidence(torch.tensor([excess], dtype=torch.float64), torch.tensor(1.0, dtype=torch.float64))
         assert float(found.log()) == pytest.approx(value, abs=1e-4)
+
+
+def test_what_would_not_fit_is_told_and_not_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("losssearch.losses.compose.memory", lambda: 1_000_000)
+    spec = {"parts": [{"term": "early_learning"}]}
+    compose(spec, rows=31_250)
+    with pytest.raises(
+        SpecError, match=r"quarter of the memory, 1 MB in all; this one would take 8 GB for rows=10{9}$"
+    ):
+        compose(spec, rows=1_000_000_000)
+
+
+def test_a_candidate_whose_memory_would_not_fit_is_screened_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = torch.Generator().manual_seed(0)
+    features = torch.randn(1, 400, 3, generator=draw)
+    target = (features[..., 0] > 0).long()
+    part = {"features": features, "target": target}
+    replicas = Replicas(part, part, facts={"class_prior": torch.full((1, 2), 0.5)}, seeds=(0,), classes=2)
+    screen = Screen(build_model("linear", 3, 1), replicas, "accuracy", "binary")
+    specs = [LossSpec.from_json({"parts": [{"term": name}]}) for name in ("early_learning", "focal")]
+    assert [found.reason for found in screen(specs)] == ["", ""]
+    monkeypatch.setattr("losssearch.study.proposing.screening.memory", lambda: 40_000)
+    kept, plain = screen(specs)
+    assert kept.reason.startswith("what it keeps for each of 400 training rows would take 12.8 kB, more than a quarter")
+    assert not plain.reason

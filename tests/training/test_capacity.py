@@ -69,7 +69,7 @@ def test_halves_until_it_fits_and_gives_the_same(
     replicas: Replicas, model: Any, refusal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rungs included; oracle: the population that was never divided."""
-    whole, evaluate, asked = train(replicas, model), PopulationLoss.__call__, []
+    whole, evaluate, asked = train(replicas, model), PopulationLoss._losses, []
 
     def limited(self: PopulationLoss, outputs: Tensor, *others: Any, **named: Any) -> Tensor:
         asked.append(outputs.shape[1])
@@ -78,7 +78,7 @@ def test_halves_until_it_fits_and_gives_the_same(
             raise error
         return evaluate(self, outputs, *others, **named)
 
-    monkeypatch.setattr(PopulationLoss, "__call__", limited)
+    monkeypatch.setattr(PopulationLoss, "_losses", limited)
     check_same(train(replicas, model), whole)
     assert asked[:5] == [6, 3, 2, 2, 2]
     assert max(asked[2:]) == 2
@@ -88,7 +88,7 @@ def test_what_does_not_fit_one_by_one_is_an_error(replicas: Replicas, monkeypatc
     def refuse(self: PopulationLoss, *others: Any, **named: Any) -> Tensor:
         raise MemoryError
 
-    monkeypatch.setattr(PopulationLoss, "__call__", refuse)
+    monkeypatch.setattr(PopulationLoss, "_losses", refuse)
     with pytest.raises(MemoryError):
         train(replicas, "mlp")
 
@@ -182,7 +182,7 @@ def test_what_a_refused_step_held_is_gone_before_memory_is_given_back(
         raise error
 
     module, owner, name = (
-        (members, PopulationLoss, "__call__") if place == "step" else (trainer, StackedAdam, "__init__")
+        (members, PopulationLoss, "_losses") if place == "step" else (trainer, StackedAdam, "__init__")
     )
     work = getattr(owner, name)
 

@@ -102,9 +102,16 @@ class RowFile:
                 f"{option('max_rows')} for a sample"
             ) from error
 
+    def places(self, blocks: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where the rows of these blocks lie among all rows, in this order."""
+        return np.concatenate([int(b) * self.block_rows + np.arange(self._rows_of(b)) for b in blocks])
+
+    def _rows_of(self, block: int | np.int64) -> int:
+        return min(self.block_rows, self.rows - int(block) * self.block_rows)
+
     def read(self, descriptor: int, blocks: Sequence[int] | NDArray[np.int64]) -> Records:
         """The records of these blocks, in this order."""
-        sizes = [min(self.block_rows, self.rows - int(block) * self.block_rows) for block in blocks]
+        sizes = [self._rows_of(block) for block in blocks]
         records = np.empty(sum(sizes), dtype=self.layout.record)
         view, item, begin = _bytes_of(records), self.layout.record.itemsize, 0
         for block, size in zip(blocks, sizes, strict=True):

@@ -58,7 +58,7 @@ class Stream:
         return replace(self, device=str(device))
 
     def batches(self, epoch: int, size: int) -> Iterator[Batch]:
-        """Batches of features ``[R, size, D]``, target and group ids ``[R, size]``.
+        """Batches of features ``[R, size, D]``, target, group ids and ``index``, places in the file, ``[R, size]``.
 
         Every row comes once, but for a rest below ``size``. A row of no known group has the id -1; without a sensitive
         attribute there are no ids.
@@ -73,10 +73,12 @@ class Stream:
             replicas = range(len(self.seeds))
             records = [self._records(descriptor, replica, epoch, size) for replica in replicas]
             for _ in range(self.rows // size):
-                chunks = [next(own) for own in records]
+                found = [next(own) for own in records]
+                chunks = [chunk for chunk, _ in found]
                 features = torch.from_numpy(np.stack([self.file.layout.features(chunk) for chunk in chunks]))
                 target = torch.from_numpy(np.stack([self._target(chunks[replica], replica) for replica in replicas]))
                 batch = {"features": self._sent(features), "target": self._sent(target)}
+                batch["index"] = self._sent(torch.from_numpy(np.stack([places for _, places in found])))
                 if self.file.layout.grouped:
                     ids = np.stack([chunk["group"] for chunk in chunks]).astype(np.int64)
                     batch["group"] = self._sent(torch.from_numpy(ids))
@@ -90,19 +92,24 @@ class Stream:
             return batch.pin_memory().to(self.device, non_blocking=True)
         return batch.to(self.device)
 
-    def _records(self, descriptor: int, replica: int, epoch: int, size: int) -> Iterator[Records]:
+    def _records(
+        self, descriptor: int, replica: int, epoch: int, size: int
+    ) -> Iterator[tuple[Records, NDArray[np.int64]]]:
+        """Records of ``size`` rows, and where in the file these lie."""
         serves = self.serves[replica].numpy()
-        rest = np.empty(0, dtype=self.file.layout.record)
+        rest, places_left = np.empty(0, dtype=self.file.layout.record), np.empty(0, dtype=np.int64)
         for blocks, random in windows(self.file.blocks, self.seeds[replica], epoch):
-            window = self.file.read(descriptor, blocks)
+            window, places = self.file.read(descriptor, blocks), self.file.places(blocks)
             chosen = np.flatnonzero(serves[window["place"]])
-            shuffled = window[chosen[_permutation(random, len(chosen))]]
+            order = chosen[_permutation(random, len(chosen))]
+            shuffled, places = window[order], places[order]
             del window
             pool = np.concatenate((rest, shuffled)) if len(rest) else shuffled
+            places = np.concatenate((places_left, places))
             end = len(pool) - len(pool) % size
             for begin in range(0, end, size):
-                yield pool[begin : begin + size]
-            rest = pool[end:].copy()
+                yield pool[begin : begin + size], places[begin : begin + size]
+            rest, places_left = pool[end:].copy(), places[end:].copy()
 
     def _target(self, records: Records, replica: int) -> NDArray[np.int64] | NDArray[np.float32]:
         target = records["target"]

@@ -25,8 +25,11 @@ from losssearch import stopping
 from losssearch.data.batch import at_rows
 from losssearch.data.probing import banded, joint, probe_order, representative
 from losssearch.data.replicas import Replicas
+from losssearch.data.room import in_units, memory
 from losssearch.evaluation import Metric
 from losssearch.judging.metric import MetricJudge
+from losssearch.losses.carried import tables_bytes
+from losssearch.losses.domains import TABLES
 from losssearch.losses.part import part_states
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec, Part
@@ -34,6 +37,7 @@ from losssearch.losses.weighting import Weighting
 from losssearch.models import StackedModel
 from losssearch.study.proposing.soundness import spec_faults
 from losssearch.tasks import get_task
+from losssearch.training import RATES
 
 ROWS = 512
 """Rows that scales are measured on; a signature needs `SIGNED` of them, a descent `FREE`."""
@@ -79,10 +83,11 @@ class Screen:
         self, model: StackedModel, replicas: Replicas, metric: str | Metric | None, task: str, device: str = "cpu"
     ) -> None:
         """The untrained ``model`` runs on ``device``, where it will be trained."""
+        self._members = len(RATES) * replicas.count
         probe, self._weights = _representatives(replicas.take([0]))
         features, self._free = probe.train["features"], probe.train["target"][:, :FREE]
         self._batch = {name: value for name, value in probe.train.items() if name != "weight"}
-        self._facts, self._sizes_of_data, self._offer = probe.facts, probe.sizes, get_task(task).offer
+        self._facts, self._sizes_of_data, self._offer = probe.facts, replicas.sizes, get_task(task).offer
         seed = probe.seeds[0]
         parameters = {name: value.to(device)[None, None] for name, value in model.initial(seed).items()}
         buffers = {name: value.to(device)[None, None].clone() for name, value in model.buffers(seed).items()}
@@ -169,10 +174,21 @@ class Screen:
             ]
             if faulty:
                 reason = f"{NO_GRADIENT} ({', '.join(faulty)})"
+            reason = self._too_large(draft) or reason
             factor = total if _usable(total) else 1.0
             spec = replace(draft, parts=tuple(replace(p, scale=p.scale * factor) for p in draft.parts))
             answers.append(Screened(spec, signature, reason))
         return answers
+
+    def _too_large(self, spec: LossSpec) -> str:
+        """Why what a candidate keeps of the training rows does not fit; empty where it does."""
+        taken = self._members * tables_bytes(spec, self._sizes_of_data)
+        if taken <= TABLES * memory():
+            return ""
+        return (
+            f"what it keeps for each of {self._sizes_of_data.rows:,} training rows would take {in_units(taken)}, more "
+            f"than a quarter of the memory, {in_units(memory())}"
+        )
 
     def _along_progress(self, specs: Sequence[LossSpec], outputs: Tensor) -> Tensor:
         """Gradients at each of `PROGRESS`, [probes, specs, progress, rows, classes or 1]."""

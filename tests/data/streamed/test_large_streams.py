@@ -76,6 +76,7 @@ def test_features_and_targets_stay_together_to_the_bit(file: RowFile) -> None:
         assert features.dtype == torch.float32
         assert torch.equal(features[..., 0], (target.double() / 7).float())
         assert torch.equal(features[..., 1], (target % 2).float())
+        assert torch.equal(batch["index"].double(), target.double())  # which is the row's place in the file
 
 
 def test_a_rest_below_the_batch_is_left_for_other_epochs(file: RowFile) -> None:
@@ -135,7 +136,7 @@ def test_a_file_that_is_cut_short_is_told(file: RowFile, tmp_path: Path) -> None
 def test_batches_for_a_cuda_device_are_page_locked_and_not_waited_for(
     file: RowFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No device is needed: what the batches are told is written down, features and targets alike."""
+    """No device is needed: what the batches are told is written down, features, targets and places alike."""
     locked: list[int] = []
     sent: list[tuple[int, str, bool]] = []
 
@@ -150,9 +151,9 @@ def test_batches_for_a_cuda_device_are_page_locked_and_not_waited_for(
     monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
     monkeypatch.setattr(torch.Tensor, "to", to)
     next(iter(stream(file).to("cuda:0").batches(1, 64)))
-    assert len(locked) == 2
+    assert len(locked) == 3
     assert sent == [(own, "cuda:0", True) for own in locked]
     locked.clear(), sent.clear()
     next(iter(stream(file).batches(1, 64)))
     assert not locked
-    assert [device for _, device, _ in sent] == ["cpu", "cpu"]
+    assert [device for _, device, _ in sent] == ["cpu"] * 3
