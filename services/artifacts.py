@@ -14,6 +14,7 @@ from typing import Any, Literal
 from losssearch.errors import DataError, UnknownNameError
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.storage.sql import SqlStore
+from losssearch.storage.viewed import Viewed
 from services.access.principal import ConflictError, MissingError
 from services.catalogue.client import Catalogue
 from services.settings import Settings
@@ -28,6 +29,7 @@ BUNDLED = (
 """Files of ``export/`` that a bundle may have; nothing else leaves the folder."""
 
 _LARGEST_JSON = 64 << 20
+_MOST_KNOWN = 10_000
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every entry of an archive, so that equal files give equal archives."""
 
@@ -46,6 +48,8 @@ class Artifacts:
         self._settings, self._catalogue = settings, catalogue
         self._store: SqlStore | None = None
         self._lock = threading.Lock()
+        self._viewed = Viewed(self._shown)
+        self._maximizes: dict[str, bool] = {}
 
     def trials(
         self, search: str, *, sort: Literal["number", "value"] = "number", after: int = -1, limit: int = 50
@@ -65,22 +69,36 @@ class Artifacts:
         store = self._opened()
         if store is None:
             return nothing
+        ranked = sort == "value"
         try:
-            counts = {str(state.value): count for state, count in store.counts(search).items()}
-            following = None
-            if sort == "value":
-                config = store.study(search).config
-                maximize = self._catalogue.maximizes(str(config["metric"]), str(config["task"]))
-                records = store.top(search, limit, maximize=maximize)
-            else:
-                records = store.trials(search, after=after, limit=limit + 1)
-                following = records[limit - 1].number if len(records) > limit else None
-                records = records[:limit]
+            items, counts = store.page(
+                search,
+                self._viewed,
+                after=after,
+                limit=limit if ranked else limit + 1,
+                maximize=self._direction(store, search) if ranked else None,
+            )
         except UnknownNameError:  # no worker has begun yet
             return nothing
-        formulas = self._catalogue.formulas([one.spec for one in records])
-        items = [_trial(one, formula) for one, formula in zip(records, formulas, strict=True)]
-        return {"items": items, "counts": counts, "next": following}
+        following = items[limit - 1]["number"] if len(items) > limit else None
+        return {
+            "items": items[:limit],
+            "counts": {str(state.value): count for state, count in counts.items()},
+            "next": following,
+        }
+
+    def _direction(self, store: SqlStore, search: str) -> bool:
+        """Whether more of a study's metric is better, which never changes."""
+        if search not in self._maximizes:
+            config = store.study(search).config
+            if len(self._maximizes) > _MOST_KNOWN:
+                self._maximizes = {}
+            self._maximizes[search] = self._catalogue.maximizes(str(config["metric"]), str(config["task"]))
+        return self._maximizes[search]
+
+    def _shown(self, trials: list[TrialRecord]) -> list[dict[str, Any]]:
+        formulas = self._catalogue.formulas([one.spec for one in trials])
+        return [_trial(one, formula) for one, formula in zip(trials, formulas, strict=True)]
 
     def metric(self, search: str) -> dict[str, str] | None:
         """``name``, ``direction`` and ``task`` of the metric of a study; None before it began."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from losssearch.redaction import redacted
@@ -19,6 +19,13 @@ KEPT = 30 * 86400.0
 NO_TRIAL = -1
 
 _A_TIME = 500
+
+_FOLLOWING = (
+    select(event.c.kind, event.c.data, event.c.trial, event.c.key, event.c.id, event.c.at)
+    .where((event.c.search_id == bindparam("search")) & (event.c.id > bindparam("after")))
+    .order_by(event.c.id)
+    .limit(bindparam("limit"))
+)
 
 
 @dataclass(frozen=True)
@@ -58,11 +65,8 @@ def write(connection: Connection, search: str, events: Sequence[Event]) -> int:
 
 def read(connection: Connection, search: str, after: int = 0, limit: int = _A_TIME) -> list[Event]:
     """At most ``limit`` events of a search whose number is above ``after``, in their order."""
-    found = select(event).where((event.c.search_id == search) & (event.c.id > after)).order_by(event.c.id).limit(limit)
-    return [
-        Event(row["kind"], row["data"], row["trial"], row["key"], row["id"], row["at"])
-        for row in connection.execute(found).mappings().all()
-    ]
+    found = connection.execute(_FOLLOWING, {"search": search, "after": after, "limit": limit})
+    return [Event(kind, data, trial, key, number, at) for kind, data, trial, key, number, at in found.all()]
 
 
 def prune(connection: Connection) -> int:

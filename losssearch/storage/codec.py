@@ -14,7 +14,8 @@ from typing import Any
 
 from losssearch.storage.records import TrialRecord, TrialState
 
-_MARK = "$float"
+MARK = "$float"
+"""The one key of an object that stands for a number that is not finite."""
 
 
 def dumps(value: Any) -> str:
@@ -48,7 +49,7 @@ def trial_from_json(data: Mapping[str, Any]) -> TrialRecord:
 
 def _mark(value: Any) -> Any:
     if isinstance(value, float):
-        return value if math.isfinite(value) else {_MARK: repr(float(value))}
+        return value if math.isfinite(value) else {MARK: repr(float(value))}
     if isinstance(value, Mapping):
         return {key: _mark(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -57,4 +58,4 @@ def _mark(value: Any) -> Any:
 
 
 def _unmark(found: dict[str, Any]) -> Any:
-    return float(found[_MARK]) if found.keys() == {_MARK} else found
+    return float(found[MARK]) if found.keys() == {MARK} else found

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, Text, bindparam, cast, func, select
 
 from losssearch.storage import schema
 from losssearch.storage.records import TrialRecord, TrialState
+from losssearch.storage.viewed import Unread, Viewed
+
+V = TypeVar("V")
 
 _NUMBERS_A_CALL = 500
+
+# What the service asks all the time is made once; a body is text there, since most rows need not be read again.
+_OF_STUDY = schema.trial.c.study == bindparam("study")
+_ROWS = (
+    select(*(cast(one, Text).label(one.name) if one.name == "body" else one for one in schema.trial.columns))
+    .where(_OF_STUDY)
+    .limit(bindparam("limit"))
+)
+_FOLLOWING = _ROWS.where(schema.trial.c.number > bindparam("after")).order_by(schema.trial.c.number)
+_RANKED = _ROWS.where((schema.trial.c.state == TrialState.COMPLETED.value) & schema.trial.c.value.is_not(None))
+_BEST = _RANKED.order_by(schema.trial.c.value.desc(), schema.trial.c.number)
+_LEAST = _RANKED.order_by(schema.trial.c.value, schema.trial.c.number)
+_COUNTS = select(schema.trial.c.state, func.count()).where(_OF_STUDY).group_by(schema.trial.c.state)
 
 
 def read(
@@ -50,11 +67,22 @@ def top(connection: Connection, version: int, study: str, n: int, *, maximize: b
     return _records(connection, ordered.limit(n), must)
 
 
+def page(
+    connection: Connection, study: str, viewed: Viewed[V], *, after: int, limit: int, maximize: bool | None, must: bool
+) -> list[V | Unread]:
+    """The trials that `read` gives after a number, or `top` where ``maximize`` is not None, as views."""
+    asked = {"study": study, "limit": limit}
+    if maximize is None:
+        rows = connection.execute(_FOLLOWING, asked | {"after": after})
+    else:
+        rows = connection.execute(_BEST if maximize else _LEAST, asked)
+    return viewed.read(rows.mappings().all(), must=must)
+
+
 def counts(connection: Connection, study: str) -> dict[TrialState, int]:
     """How many trials of a study are in each state."""
-    state = schema.trial.c.state
-    found = select(state, func.count()).where(schema.trial.c.study == study).group_by(state)
-    return dict.fromkeys(TrialState, 0) | {TrialState(name): count for name, count in connection.execute(found)}
+    found = connection.execute(_COUNTS, {"study": study})
+    return dict.fromkeys(TrialState, 0) | {TrialState(name): count for name, count in found}
 
 
 def _of(study: str, version: int) -> Select[tuple[object, ...]]:

@@ -137,7 +137,7 @@ def ranked(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def trial_record(row: RowMapping, *, must: bool = False) -> TrialRecord:
+def trial_record(row: Mapping[str, Any] | RowMapping, *, must: bool = False) -> TrialRecord:
     """The inverse of `trial_row`; raise a built-in error where the row is not one. ``must``: it must have a seal."""
     columns = {column: row[column] for column in _TRIAL_COLUMNS}
     body = unsealed(row["body"], "trial", row["number"], row["study"], columns, must=must)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, case, delete, func, select, update
+from sqlalchemy import Connection, Table, bindparam, case, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -18,8 +18,12 @@ from losssearch.storage.engine import Database
 from losssearch.storage.records import StudyRecord, TrialRecord, TrialState
 from losssearch.storage.seal import is_sealed
 from losssearch.storage.soundness import missing_from
+from losssearch.storage.viewed import Unread, Viewed
 
 T = TypeVar("T")
+V = TypeVar("V")
+
+_CONFIG = select(schema.study.c.config).where(schema.study.c.name == bindparam("study"))
 
 
 class SqlStore:
@@ -125,6 +129,35 @@ class SqlStore:
             return ranking.top(connection, self._version, study, n, maximize=maximize, must=must)
 
         return self._database.run(read, reads=True)
+
+    def page(
+        self, study: str, viewed: Viewed[V], *, after: int = -1, limit: int, maximize: bool | None = None
+    ) -> tuple[list[V], dict[TrialState, int]]:
+        """A page of a study as views, and its `counts`: for programs that show the same trials again and again.
+
+        Args:
+            study: its name.
+            viewed: makes the views, and keeps them.
+            after: the number after which the page begins.
+            limit: how many trials.
+            maximize: None for trials by number; otherwise the best ones, as `top` gives them.
+        """
+        if self._version == 1:  # a store that no driver of today has written to
+            by_number = maximize is None
+            trials = (
+                self.trials(study, after=after, limit=limit)
+                if by_number
+                else self.top(study, limit, maximize=bool(maximize))
+            )
+            return viewed.make(trials), self.counts(study)
+
+        def read(connection: Connection) -> tuple[list[V | Unread], dict[TrialState, int]]:
+            must = self._seals(connection, study)
+            found = ranking.page(connection, study, viewed, after=after, limit=limit, maximize=maximize, must=must)
+            return found, ranking.counts(connection, study)
+
+        found, counts = self._database.run(read, reads=True)
+        return viewed.complete(found), counts
 
     def counts(self, study: str) -> dict[TrialState, int]:
         """How many trials of a study are in each state."""
@@ -269,7 +302,7 @@ class SqlStore:
 
     def _seals(self, connection: Connection, study: str) -> bool:
         """Whether the rows of a study must have seals: those of one that an older version began have none."""
-        row = connection.execute(select(schema.study.c.config).where(schema.study.c.name == study)).first()
+        row = connection.execute(_CONFIG, {"study": study}).first()
         if row is None:
             raise self._unknown(connection, study)
         return is_sealed(row[0])

@@ -6,7 +6,7 @@ import hmac
 import secrets
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from losssearch.redaction import learn
 from services import schema
@@ -24,6 +24,13 @@ LINK_LIFE = 600.0
 
 _LINK = "link"
 """Stands in place of a CSRF token where the row is a login link, which opens a session and is none."""
+
+# Made once: every request asks it.
+_PRESENTED = (
+    select(schema.session, schema.user.c.name, schema.user.c.team_id, schema.user.c.role)
+    .join(schema.user, schema.user.c.id == schema.session.c.user_id)
+    .where((schema.session.c.digest == bindparam("digest")) & ~schema.user.c.disabled)
+)
 
 
 @dataclass(frozen=True)
@@ -131,12 +138,7 @@ def principal_of(connection: Connection, secret: str) -> Principal:
     Raises:
         DeniedError: there is no such session any more, or its user is disabled.
     """
-    chosen = (
-        select(schema.session, schema.user.c.name, schema.user.c.team_id, schema.user.c.role)
-        .join(schema.user, schema.user.c.id == schema.session.c.user_id)
-        .where((schema.session.c.digest == digest_of(secret)) & ~schema.user.c.disabled)
-    )
-    row = connection.execute(chosen).mappings().first()
+    row = connection.execute(_PRESENTED, {"digest": digest_of(secret)}).mappings().first()
     if row is None or row["csrf"] == _LINK or row["expires"] <= now(connection):
         raise DeniedError("this session has ended: log in again")
     scope: Scope = "admin" if row["role"] == "admin" else "write"

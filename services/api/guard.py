@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated
 
@@ -12,8 +13,10 @@ from sqlalchemy import Connection
 from services.access import failures, sessions, tokens
 from services.access.principal import DeniedError, ForbiddenError, Principal, Scope
 from services.api.service import Here, Service
+from services.reading.searches import require_search
 from services.settings import Settings
 
+ID = re.compile(r"[0-9a-f]{32}")
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 CSRF = "X-CSRF-Token"
 
@@ -40,8 +43,16 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def identify(request: Request, service: Service) -> Principal:
+Further = Callable[[Connection, Principal], object]
+
+
+def identify(request: Request, service: Service, further: Further | None = None) -> Principal:
     """Who asks, by token or session.
+
+    Args:
+        request: what they sent.
+        service: the service.
+        further: what else is to be read in the same transaction, once they are known; it may raise.
 
     Raises:
         DeniedError: nobody who may ask.
@@ -49,9 +60,9 @@ def identify(request: Request, service: Service) -> Principal:
     """
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and text:
-        return _by_token(service, text.strip(), address_of(request))
+        return _by_token(service, text.strip(), address_of(request), further)
     if secret := request.cookies.get(cookie_name(service.settings)):
-        return service.read(lambda connection: sessions.principal_of(connection, secret))
+        return service.read(lambda c: _and(c, sessions.principal_of(c, secret), further))
     raise DeniedError("a request must have a token or a session: see `losssearch remote login`")
 
 
@@ -63,9 +74,15 @@ def require_genuine(request: Request, who: Principal, presented: str | None = No
         raise ForbiddenError(f"a change by a session must come with its CSRF token as {CSRF}: load the page again")
 
 
-def _by_token(service: Service, text: str, address: str) -> Principal:
+def _and(connection: Connection, who: Principal, further: Further | None) -> Principal:
+    if further is not None:
+        further(connection, who)
+    return who
+
+
+def _by_token(service: Service, text: str, address: str, further: Further | None) -> Principal:
     try:
-        who = service.read(lambda connection: tokens.principal_of(connection, text))
+        who = service.read(lambda c: _and(c, tokens.principal_of(c, text), further))
     except DeniedError:
         key = (f"token-ip:{failures.place_of(address)}",)
 
@@ -79,6 +96,18 @@ def _by_token(service: Service, text: str, address: str) -> Principal:
         token = who.token
         service.write(lambda connection: tokens.note_use(connection, token))
     return who
+
+
+def _sees(
+    request: Request,
+    service: Here,
+    _token: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    _session: Annotated[str | None, Security(_cookie)],
+) -> Principal:
+    search = request.path_params["search"]
+    if ID.fullmatch(search) is None:  # which the route's own parameter refuses, once it is known who asks
+        return identify(request, service)
+    return identify(request, service, lambda connection, who: require_search(connection, who, search))
 
 
 def _requires(scope: Scope) -> Callable[..., Principal]:
@@ -100,3 +129,8 @@ def _requires(scope: Scope) -> Callable[..., Principal]:
 Reader = Annotated[Principal, Depends(_requires("read"))]
 Writer = Annotated[Principal, Depends(_requires("write"))]
 Admin = Annotated[Principal, Depends(_requires("admin"))]
+Sees = Annotated[Principal, Depends(_sees)]
+"""A reader who may see the ``search`` that the path names; for routes that change nothing."""
+
+VISIBLE = Depends(_sees)
+"""The same for routes that need not know who it is."""

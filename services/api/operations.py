@@ -30,8 +30,9 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 
 
 @routes.get("/health")
-def health() -> answers.Health:
+async def health() -> answers.Health:
     """Whether the process answers."""
+    # In no thread: all of them may wait for the database.
     return answers.Health(ok=True)
 
 

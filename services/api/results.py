@@ -7,16 +7,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
-from services.access.principal import Principal
 from services.api import answers
 from services.api.bodies import WHOLE, Identifier, Limit
-from services.api.guard import Reader
+from services.api.guard import VISIBLE
 from services.api.headers import FRAMED
 from services.api.problems import documented
-from services.api.service import Here, Service
-from services.reading import searches as reading
+from services.api.service import Here
 
-routes = APIRouter(prefix="/v1/searches/{search}", tags=["results"])
+routes = APIRouter(prefix="/v1/searches/{search}", tags=["results"], dependencies=[VISIBLE])
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILE = {"description": "The file.", "content": {"application/octet-stream": _BINARY}}
@@ -27,7 +25,6 @@ _ZIP = {"description": "The archive.", "content": {"application/zip": _BINARY}}
 def list_trials(
     search: Identifier,
     service: Here,
-    who: Reader,
     sort: Annotated[
         Literal["number", "value"], Query(description="`value`: the best completed ones first.")
     ] = "number",
@@ -35,35 +32,30 @@ def list_trials(
     limit: Limit = 50,
 ) -> answers.Trials:
     """Trials, and how many are in each state."""
-    _require(service, who, search)
     return answers.Trials.model_validate(service.artifacts.trials(search, sort=sort, after=after, limit=limit))
 
 
 @routes.get("/leaderboard", responses=documented(404, 409))
-def show_leaderboard(search: Identifier, service: Here, who: Reader) -> list[dict[str, Any]]:
+def show_leaderboard(search: Identifier, service: Here) -> list[dict[str, Any]]:
     """The searched loss and every baseline in one order, on test rows; once the search has its result."""
-    _require(service, who, search)
     return service.artifacts.leaderboard(search)
 
 
 @routes.get("/verdict", responses=documented(404, 409))
-def show_verdict(search: Identifier, service: Here, who: Reader) -> answers.Verdict:
+def show_verdict(search: Identifier, service: Here) -> answers.Verdict:
     """What the search says in the end: the verdict, the formula, constraints, and what each part is worth."""
-    _require(service, who, search)
     return answers.Verdict.model_validate(service.artifacts.verdict(search))
 
 
 @routes.get("/result", responses=documented(404, 409))
-def show_result(search: Identifier, service: Here, who: Reader) -> dict[str, Any]:
+def show_result(search: Identifier, service: Here) -> dict[str, Any]:
     """The whole `result.json`."""
-    _require(service, who, search)
     return service.artifacts.result(search)
 
 
 @routes.get("/report", response_class=HTMLResponse, responses=documented(404, 409))
-def show_report(search: Identifier, service: Here, who: Reader) -> FileResponse:
+def show_report(search: Identifier, service: Here) -> FileResponse:
     """The report as a page that may only be shown in a sandbox."""
-    _require(service, who, search)
     return FileResponse(
         service.artifacts.file(search, "report.html"),
         media_type="text/html; charset=utf-8",
@@ -72,9 +64,8 @@ def show_report(search: Identifier, service: Here, who: Reader) -> FileResponse:
 
 
 @routes.get("/bundle", response_class=Response, responses={**documented(404, 409), 200: _ZIP})
-def download_bundle(search: Identifier, service: Here, who: Reader) -> Response:
+def download_bundle(search: Identifier, service: Here) -> Response:
     """The loss as a zip archive: `loss.py`, its weights, the report, and what is needed to use them."""
-    _require(service, who, search)
     name = f'attachment; filename="losssearch-{search[:8]}.zip"'
     return Response(
         service.artifacts.bundle(search), media_type="application/zip", headers={"Content-Disposition": name}
@@ -82,15 +73,10 @@ def download_bundle(search: Identifier, service: Here, who: Reader) -> Response:
 
 
 @routes.get("/model", responses={**documented(404, 409), 200: _FILE}, response_class=FileResponse)
-def download_model(search: Identifier, service: Here, who: Reader) -> FileResponse:
+def download_model(search: Identifier, service: Here) -> FileResponse:
     """The trained model as safetensors, which a search with differential privacy keeps; else 404, with the reason."""
-    _require(service, who, search)
     return FileResponse(
         service.artifacts.model(search),
         media_type="application/octet-stream",
         filename=f"model-{search[:8]}.safetensors",
     )
-
-
-def _require(service: Service, who: Principal, search: str) -> None:
-    service.read(lambda c: reading.find_search(c, who, search))

@@ -16,6 +16,7 @@ from services.api.streams import Streams
 from services.api.telemetry import Telemetry
 from services.artifacts import Artifacts
 from services.catalogue.client import Catalogue
+from services.reading.progress import Values
 from services.settings import Settings
 from services.uploads.limits import Limits
 
@@ -38,6 +39,7 @@ class Service:
         limits: of uploads.
         streams: the open event streams.
         uses: when tokens were used.
+        values: of trials, for charts.
         converting: holds back uploads that are to be converted, whoever sent them.
     """
 
@@ -49,6 +51,7 @@ class Service:
     limits: Limits = field(default_factory=Limits)
     streams: Streams = field(default_factory=Streams)
     uses: Uses = field(default_factory=Uses)
+    values: Values = field(default_factory=Values)
     converting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS))
 
     def read(self, work: Callable[[Connection], T]) -> T:
@@ -60,7 +63,7 @@ class Service:
         return self.database.run(work, patient=False)
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """The service of the app that answers."""
     found: Service = request.app.state.service
     return found

@@ -126,7 +126,7 @@ def watched(service: Service, search: dict[str, Any]) -> dict[str, Any]:
         "leaders": leaders["items"],
         "counts": leaders["counts"],
         "notes": service.read(lambda c: progress.list_notes(c, identifier)),
-        "chart": chart(service.read(lambda c: progress.list_values(c, identifier))),
+        "chart": chart(service.read(lambda c: service.values.of(c, identifier))),
         "metric": metrics.metric_of(service, search),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, bindparam, select
 
 from services import schema
 from services.access.principal import Principal
@@ -14,6 +14,18 @@ NOTES = 30
 """The newest notes that are shown."""
 
 _ENDED = (schema.DONE, schema.UNMET)
+
+_VALUES = (
+    select(
+        schema.event.c.id,
+        schema.event.c.trial,
+        schema.event.c.data["value"].as_float(),
+        schema.event.c.data["best"].as_float(),
+    )
+    .where((schema.event.c.search_id == bindparam("search")) & (schema.event.c.kind == "trial"))
+    .where(schema.event.c.id > bindparam("after"))
+    .order_by(schema.event.c.id)
+)
 
 
 def list_stages(connection: Connection, search: str) -> list[dict[str, Any]]:
@@ -28,15 +40,33 @@ def list_notes(connection: Connection, search: str) -> list[dict[str, Any]]:
     return [{"text": str(row["data"].get("text", "")), "at": row["at"]} for row in reversed(rows)]
 
 
-def list_values(connection: Connection, search: str) -> list[tuple[int, float | None, float | None]]:
-    """Of each trial that has ended, in that order: its number, its value, and the best value so far."""
-    event = schema.event
-    chosen = (
-        select(event.c.trial, event.c.data["value"].as_float(), event.c.data["best"].as_float())
-        .where((event.c.search_id == search) & (event.c.kind == "trial"))
-        .order_by(event.c.id)
-    )
-    return [(int(number), value, best) for number, value, best in connection.execute(chosen)]
+Value = tuple[int, float | None, float | None]
+"""Of a trial that has ended: its number, its value, and the best value so far."""
+
+
+class Values:
+    """The values of trials in the order in which they ended; of a search that was asked for before, only new ones are
+    read. Safe to use from several threads.
+
+    Args:
+        most: searches whose values are kept.
+    """
+
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
+        self._known: dict[str, tuple[int, tuple[Value, ...]]] = {}
+
+    def of(self, connection: Connection, search: str) -> tuple[Value, ...]:
+        """The values of a search."""
+        last, known = self._known.get(search, (0, ()))
+        rows = connection.execute(_VALUES, {"search": search, "after": last}).all()
+        if not rows:
+            return known
+        if len(self._known) >= self._most:
+            self._known = {}
+        found = (*known, *((int(number), value, best) for _, number, value, best in rows))
+        self._known[search] = rows[-1][0], found
+        return found
 
 
 def pace(connection: Connection, who: Principal, dataset: str) -> dict[str, Any] | None:

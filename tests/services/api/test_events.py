@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from services import events
 from services.api import streams
+from services.reading import searches as reading
 from tests.services.api.serving import Running
 from tests.services.api.test_searches import ask, end
 
@@ -42,6 +44,24 @@ def test_events_come_in_pages_of_json(running: Running, ready: str) -> None:
         assert [one["trial"] for one in rest["items"]] == [1, 2]
         last = client.get(f"/v1/searches/{search}/events", params={"after": rest["next"]}).json()
     assert last == {"items": [], "next": rest["next"]}
+
+
+def test_a_page_of_events_says_what_the_events_say(running: Running, ready: str) -> None:
+    search = ask(running, ready)["id"]
+    odd = {
+        "text": 'a "quoted" \u00fc \\ $float',
+        "number": math.nan,
+        "rows": [1, {"deep": -math.inf}, 2.5],
+        "none": None,
+    }
+    running.database.run(lambda c: events.write(c, search, [events.Event("note", odd, key="odd")]))
+    with running.client("reader") as client:
+        state, note = client.get(f"/v1/searches/{search}/events").json()["items"]
+        assert client.get(f"/v1/searches/{search}/events", params={"after": note["id"]}).json()["next"] == note["id"]
+    plain = running.database.run(lambda c: reading.list_events(c, search, 0, 10), reads=True)
+    assert state == plain[0]
+    assert {**note, "data": None} == {**plain[1], "data": None}
+    assert note["data"] == {**odd, "number": None, "rows": [1, {"deep": None}, 2.5]}
 
 
 def test_a_stream_tells_what_happens_and_continues_after_the_last_event(running: Running, ready: str) -> None:
