@@ -77,7 +77,8 @@ def outcome(
         return Outcome(Then.FINISH, FAILED, problem or words)
     if stopping or code in _INTERRUPTED:
         return Outcome(Then.GIVE_BACK)
-    said = "\n".join(filter(None, (f"the process of the study {_ended(code)}", words or problem)))
+    silent = "" if words or problem or _by_signal(code) else ", without a word: was its cluster lost?"
+    said = "\n".join(filter(None, (f"the process of the study {_ended(code)}{silent}", words or problem)))
     # A study tells each problem that it has: one that ends without a word was ended, as Ray ends who loses its cluster.
     if code in _MAY_PASS or _by_signal(code) or not problem:
         return Outcome(Then.RETRY, message=said)

@@ -55,4 +55,5 @@ def test_messages() -> None:
         outcome(2, cancelled=False, stopping=False, problem="target must be …", tail=lines).message
         == "target must be …"
     )
-    assert outcome(1, cancelled=False, stopping=False).message == "the process of the study ended with exit code 1"
+    silent = outcome(1, cancelled=False, stopping=False).message
+    assert silent == "the process of the study ended with exit code 1, without a word: was its cluster lost?"
