@@ -97,16 +97,18 @@ class Bilevel:
             own = {name: value.clone() for name, value in at.buffers.items()}
             return passage.forward(_named(flat, at.names), own, features, training=True, seed=at.seed)
 
-        ahead = forward(at.parameters - at.rates[:, None] * at.gradient, upper["features"])
+        # in one piece of memory after the other: fresh memory of this size costs as much as the arithmetic on it
+        moved = torch.addcmul(at.parameters, at.rates[:, None], at.gradient, value=-1)
+        ahead = forward(moved, upper["features"])
         none = ahead.new_zeros(*ahead.shape[:2], 0)
         slope, _, _ = self._upper_loss(ahead.shape[1]).slopes(ahead, upper, at.facts, none, 0.0)
         by_name = passage.backward(slope)
-        v = torch.cat([by_name[name].flatten(2) for name in at.names], dim=-1)
+        v = torch.cat([by_name[name].flatten(2) for name in at.names], dim=-1, out=moved)
         size, exact = v.norm(dim=-1, keepdim=True), torch.finfo(v.dtype)
         reach = exact.eps ** (1 / 3)
-        step = v * (reach / size.clamp_min(exact.tiny))
-        more = forward(at.parameters + step, lower).clone()  # the pass reuses their memory
-        apart = more - forward(at.parameters - step, lower)
+        step = v.mul_(reach / size.clamp_min(exact.tiny)).add_(at.parameters)
+        more = forward(step, lower).clone()  # the pass reuses their memory
+        apart = more.sub_(forward(torch.sub(at.parameters * 2, step, out=step), lower))
         scale = size / (2 * reach)
         along: Tensor = apart * (scale if apart.dim() == 3 else scale[..., None])
         return along

@@ -31,6 +31,9 @@ START = 0.2
 EVERY = 4
 """Steps of the model for one of what the hypergradient moves."""
 
+UPPER = 2
+"""An upper batch has the rows of a lower one over this: its units are balanced, and it is drawn anew each time."""
+
 Units: TypeAlias = Literal["", "class", "group", "cell"]
 """What an upper batch holds equally often: nothing in particular, each class, each group, or each class of a group."""
 
@@ -79,7 +82,7 @@ class Levels:
         self._count = (ids[..., None] == torch.arange(self.units, device=device)).sum(1)
         self._read_as_group = "group" in objective.spec.reads
         self._size = min(batch_size, self.lower.shape[1])
-        self._upper_size = min(batch_size, self.upper.shape[1])
+        self._upper_size = min(max(batch_size // UPPER, 1), self.upper.shape[1])
 
     def turns(self, epoch: int, steps: int, epochs: int) -> Iterator[Turn]:
         """The ``steps`` turns of an epoch, counted from 1, of ``epochs``."""

@@ -15,7 +15,8 @@ from losssearch.export.boosting import objective_source
 from losssearch.export.facts import LossFacts
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.inputs import memberships
-from losssearch.losses.spec import LossSpec
+from losssearch.losses.kept import by_validation
+from losssearch.losses.spec import LossSpec, Part
 from losssearch.space import RandomTrial, SearchSpace, bundled_spaces, load_space
 from losssearch.training.boosting.objective import BLOCK, Objective
 from losssearch.training.boosting.pieces import pieces_of
@@ -75,7 +76,13 @@ def close(found: np.ndarray, expected: np.ndarray, pairs: bool) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=(1e-3 if pairs else 1e-7) * max(size, 1e-9))
 
 
-@pytest.fixture(scope="module", params=bundled_spaces())
+LEARNED = [
+    name for name in bundled_spaces() if any(by_validation(LossSpec((Part(term),))) for term in load_space(name).terms)
+]
+"""Spaces that are not offered for trees; `tests/assembly/test_learned_by_validation.py`."""
+
+
+@pytest.fixture(scope="module", params=sorted({*bundled_spaces()} - {*LEARNED}))
 def space(request: pytest.FixtureRequest) -> SearchSpace:
     return load_space(request.param)
 
