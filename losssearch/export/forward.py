@@ -230,7 +230,7 @@ def _part(part: Part, name: str, held: Held, each: bool) -> list[str]:
         value = reduced if fixed == 1.0 else f"{fixed!r} * {reduced}"
         return lines if value == name else [*lines, f"{name} = {value}"]
     record = part.weighting.record
-    read = {"value": reduced, "progress": "progress"}
+    read = {"value": reduced, "scale": repr(part.scale), "progress": "progress"}
     given = [*(read[key] for key in record.reads), *_settings(part.weighting.values, record)]
     given += held.arguments(record.states)
     return [*lines, *_call(name, record.name, given), *held.follow(record.states, given)]

@@ -200,5 +200,5 @@ def weighting_arguments(
     """What the weighting's function takes by position and by keyword."""
     own = part.weighting
     given = {name: number_at(f"weight.{name}", number, numbers, progress) for name, number in own.numbers}
-    read = {"value": value / numbers["scale"], "progress": progress}
+    read = {"value": value / numbers["scale"], "scale": numbers["scale"], "progress": progress}
     return [read[name] for name in own.record.reads], given | received(own.record.states, states)

@@ -226,4 +226,4 @@ def number_at(name: str, number: Number, numbers: Mapping[str, Any], progress: A
 def within(progress: Tensor, first: Any, last: Any) -> Tensor:
     """The share that is done of what lies between ``first`` and ``last``, shares of the training."""
     share: Tensor = (progress - first) / (last - first)
-    return share.clamp(0, 1)
+    return share.clamp_min(0).clamp_max(1)  # `clamp` of both cannot be recorded

@@ -34,7 +34,7 @@ class WeightingRecord(Record):
 
 
 _registry: dict[str, WeightingRecord] = {}
-FAMILY = Family("weighting", ("value", "progress"), WeightingRecord, not_by_row, _registry)
+FAMILY = Family("weighting", ("value", "scale", "progress"), WeightingRecord, not_by_row, _registry)
 weightings: Mapping[str, WeightingRecord] = FAMILY.records
 """Every weighting by name."""
 
@@ -55,7 +55,8 @@ def weighting(
 ) -> Callable[[Callable[..., Tensor]], WeightingRecord]:
     """Declare a weighting: a function of ``value``, the reduced and scaled value of a part, and of ``declared``.
 
-    It may read ``progress`` as well, and has numbers and states as keyword-only parameters.
+    It may read ``scale``, by which the value was divided, and ``progress`` as well, and has numbers and states as
+    keyword-only parameters.
 
     Args:
         formula: How it is printed, with ``{part}`` for the part and ``{NAME}`` for a number.

@@ -64,8 +64,8 @@ def test_one_term_as_json_is_one_record(run: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["focall"], "unknown term 'focall'; did you mean focal?"),
-        (["--family", "margins"], "unknown family 'margins'; did you mean margin?"),
+        (["focall"], "unknown term 'focall'; did you mean focal, class_focal?"),
+        (["--family", "margins"], "unknown family 'margins'; did you mean margin, targets?"),
         (["--task", "binry"], "unknown task 'binry'; did you mean binary?"),
         (["--plot", "a.png"], "--plot draws one term, so it needs a NAME"),
         (["focal", "--task", "binary"], "a NAME shows one term"),
@@ -95,12 +95,18 @@ def test_a_picture_that_cannot_be_written_is_one_line(run: Callable[..., Any], t
     assert done.err.endswith("cannot: Is a directory\n")
 
 
+DETACHED = {"early_learning", "seesaw", "super_loss"}
+"""Terms that hold something of the output constant, so that the gradient is not the slope."""
+
+
 @every_term
 def test_curves_are_finite_and_the_gradient_is_the_slope(term: LossTerm) -> None:
     drawn = curves(term)
     for name, value in drawn.values.items():
         gradient = drawn.gradients[name]
         assert torch.isfinite(value).all()
+        if term.name in DETACHED:
+            continue
         slope = torch.gradient(value, spacing=(drawn.points,))[0][1:-1]
         # Central differences over one step of the grid; at a corner they give the mean of the two slopes.
         off = (slope - gradient[1:-1]).abs() > 0.02 * (1 + gradient.abs().max())

@@ -52,6 +52,8 @@ EQUAL: list[tuple[str, Hyper, str, Hyper, float]] = [
     ("self_correction", {"alpha": 0.9, "begin": 0.6}, *PLAIN, 1),
     ("temporal_ensembling", {"strength": 0.0, "beta": 0.6}, *PLAIN, 1),
     ("learned_noise", {"level": -40.0}, *PLAIN, 1),
+    ("recall_weighted", {"decay": 0.9}, *PLAIN, 1),
+    ("seesaw", {"p": 0.0, "q": 0.0}, *PLAIN, 1),
     ("huber", {"delta": 1e6}, "squared", {}, 0.5),
     ("huber", {"delta": 1e-9}, "absolute", {}, 1e-9),
     ("quantile", {"quantile": 0.5}, "absolute", {}, 0.5),

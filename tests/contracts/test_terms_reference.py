@@ -181,6 +181,29 @@ def learned_noise(logits: Array, labels: Array, level: float) -> Array:
     return -np.log((1 - rho) * probability(logits, labels) + rho / CLASSES)
 
 
+def seesaw(logits: Array, labels: Array, p: float, q: float) -> Array:
+    """Wang et al. 2021 at the first batch, as in the authors' code, in loops."""
+    found, scores, counts = [], special.softmax(logits, 1), np.bincount(labels, minlength=CLASSES)
+    for z, s, y in zip(logits, scores, labels, strict=True):
+        total = 1.0
+        for j in range(CLASSES):
+            if j != y:
+                mitigation = min(1.0, max(counts[j], 1) / max(counts[y], 1)) ** p
+                total += mitigation * max(1.0, s[j] / max(s[y], 0.01)) ** q * np.exp(z[j] - z[y])
+        found.append(np.log(total))
+    return np.array(found)
+
+
+def auc_margin(
+    logit: Array, labels: Array, prior: Array, margin: float, positive: float, negative: float, level: float
+) -> Array:
+    """Yuan et al. 2021, of each sample, as the loss of LibAUC 1.4 (version 1) averages them."""
+    p, h, alpha = prior[1], special.expit(logit), max(level, 0.0)
+    of_positives = (1 - p) * (h - positive) ** 2 * (labels == 1) + p * (h - negative) ** 2 * (labels == 0)
+    pull = 2 * alpha * (p * (1 - p) * margin + p * h * (labels == 0) - (1 - p) * h * (labels == 1))
+    return of_positives + pull - p * (1 - p) * alpha**2
+
+
 REFERENCE: list[tuple[str, dict[str, float | str], Callable[..., Any]]] = [
     ("cross_entropy", {"smoothing": 0.0}, lambda z, y, smoothing: by_torch(F.cross_entropy, z, y)),
     (
@@ -259,6 +282,11 @@ REFERENCE: list[tuple[str, dict[str, float | str], Callable[..., Any]]] = [
     ("flood", {"level": 0.2}, lambda losses, level: abs(losses.mean() - level) + level),
     ("flood", {"level": 2.0}, lambda losses, level: abs(losses.mean() - level) + level),
     ("general_robust", {"shape": 0.0, "log_scale": 0.4}, barron),
+    ("recall_weighted", {"decay": 0.9}, lambda z, y, decay: by_torch(F.cross_entropy, z, y)),
+    ("seesaw", {"p": 0.8, "q": 2.0}, seesaw),
+    ("auc_margin", {"margin": 0.7, "positive": 0.6, "negative": 0.3, "level": 0.4}, auc_margin),
+    ("auc_margin", {"margin": 1.0, "positive": 0.6, "negative": 0.3, "level": -0.4}, auc_margin),
+    ("point_attention", {"rate": 0.1}, lambda losses, rate: losses),
 ]
 
 

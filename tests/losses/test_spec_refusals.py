@@ -63,7 +63,10 @@ BAD: list[tuple[object, str]] = [
     (one(weight=UNPRINTABLE), "weight must"),
     (one(weight=True), "weight must"),
     (one(weight=[1]), "weight must"),
-    (one(weight={"learned": "loss"}), rf"a weight is a number, or {LINEAR}, or a weighting \(constant, uncertainty"),
+    (
+        one(weight={"learned": "loss"}),
+        rf"a weight is a number, or {LINEAR}, or a weighting \(constant, multiplier, uncertainty",
+    ),
     (one(weight={"zigzag": 1}), rf"a weight is a number, or {LINEAR}, or a weighting \(.*; got {{'zigzag': 1}}"),
     (one(gamma={"zigzag": 1}), rf"focal.gamma is a number in \[0, 5\], or {LINEAR}; got {{'zigzag': 1}}"),
     (one(gamma={"start": 0, "end": 1}), rf"focal.gamma is a number in \[0, 5\], or {LINEAR}; got {{'start'"),

@@ -1,12 +1,15 @@
-"""Terms that change during training: they have parameters that are learned together with the model.
+"""Terms that change during training: they learn together with the model, or keep what they have seen.
 
-======  ==================  ======================================
-family  reads               learns
-======  ==================  ======================================
-robust  prediction, target  the shape and scale of the residuals
-======  ==================  ======================================
+=========  =================================  ==================================================
+family     reads                              learns or keeps
+=========  =================================  ==================================================
+robust     prediction, target                 the shape and scale of the residuals
+online     logits, labels                     counts of each class
+min_max    logit, labels, class_prior         the variables of a min-max problem
+attention  plain_loss                         a weight for each training row
+=========  =================================  ==================================================
 """
 
-from losssearch.losses.adaptive import robust
+from losssearch.losses.adaptive import attention, min_max, online, robust
 
-__all__ = ["robust"]
+__all__ = ["attention", "min_max", "online", "robust"]

@@ -1,5 +1,5 @@
 """How much a part of a loss counts, one weighting per file."""
 
-from losssearch.losses.weightings import constant, uncertainty
+from losssearch.losses.weightings import constant, multiplier, uncertainty
 
-__all__ = ["constant", "uncertainty"]
+__all__ = ["constant", "multiplier", "uncertainty"]

@@ -14,7 +14,7 @@ from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.inputs import offer_of
 from losssearch.losses.kept import kept_states
 from losssearch.losses.offer import Offer
-from losssearch.losses.part import part_states
+from losssearch.losses.part import part_states, updated
 from losssearch.losses.spec import LossSpec
 from losssearch.training.boosting.objective import Piece, diagonal
 
@@ -78,7 +78,7 @@ def kind_of(single: LossSpec, facts: Batch, sizes: Sizes, offer: Offer | None = 
         value = loss(leaf, target, **context)
     if not (term.per_sample and single.parts[0].weighting.record.affine):
         return "pairs" if any(size and size % PROBE_ROWS**2 == 0 for size in saved) else "batch"
-    if term.learned or by_row:
+    if updated(single.parts[0].weighting.record.states) or term.learned or by_row:
         return "bent"  # its shape changes while it is trained
     if _bends(value, leaf, sizes):
         return "bent"
