@@ -61,7 +61,7 @@ def undisturbed(studies: Studies) -> tuple[dict[str, Any], Trials]:
     return studies.result(search), studies.trials(search)
 
 
-@pytest.mark.parametrize("victim", ["ray::", "raylet", "gcs_server"])
+@pytest.mark.parametrize("victim", ["ray::Worker", "raylet", "gcs_server"])
 def test_a_search_whose_cluster_loses_a_process_comes_to_the_same_result(
     studies: Studies, cluster: RayCluster, undisturbed: tuple[dict[str, Any], Trials], victim: str
 ) -> None:
@@ -71,7 +71,7 @@ def test_a_search_whose_cluster_loses_a_process_comes_to_the_same_result(
         began = time.monotonic()
         chosen = [pid for pid in cluster.named(victim) if pid not in children()]
         os.kill(chosen[0], signal.SIGKILL)
-        if victim != "ray::":
+        if victim != "ray::Worker":
             wait_for(lambda: studies.house.row(search)["state"] in ("queued", *schema.TERMINAL))
             row = studies.house.row(search)
             print(f"{victim}: {row['state']} after {time.monotonic() - began:.1f} s: {row['message']}")  # noqa: T201
@@ -81,7 +81,7 @@ def test_a_search_whose_cluster_loses_a_process_comes_to_the_same_result(
     told = studies.house.database.run(lambda connection: events.read(connection, search), reads=True)
     print([one.data for one in told if one.kind in ("note", "state")])  # noqa: T201
     assert (row["state"], row["exit_code"]) == ("done", 0)
-    assert row["attempt"] == (1 if victim == "ray::" else row["attempt"])
+    assert row["attempt"] == (1 if victim == "ray::Worker" else row["attempt"])
     assert (studies.result(search), studies.trials(search)) == undisturbed
     assert len(undisturbed[1]) == ASKED["trials"]
 
@@ -92,7 +92,7 @@ def test_a_search_on_a_cluster_is_cancelled_soon_and_leaves_nothing(studies: Stu
         wait_for(lambda: studies.house.row(search)["done"] > 0)
         actors = working(cluster)
         took = studies.cancel(search)
-        wait_for(lambda: not set(actors) & set(cluster.named("ray::")))
+        wait_for(lambda: not set(actors) & set(cluster.named("ray::Worker")))
         print(f"cancelled on Ray after {took:.1f} s; {len(actors)} actors")  # noqa: T201
         assert actors
         assert studies.house.row(search)["state"] == "cancelled"
@@ -103,5 +103,5 @@ def test_a_search_on_a_cluster_is_cancelled_soon_and_leaves_nothing(studies: Stu
 
 
 def working(cluster: RayCluster) -> list[int]:
-    """The actors of the cluster: not the processes that it keeps idle."""
-    return [pid for pid in cluster.named("ray::") if pid not in cluster.named("ray::IDLE")]
+    """The actors of the cluster: not its agents, nor the processes that it keeps idle."""
+    return cluster.named("ray::Worker")
