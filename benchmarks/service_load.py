@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -203,11 +203,17 @@ async def _load(
     newest = select(func.max(schema.event.c.id))
     after = database.run(lambda connection: connection.execute(newest).scalar_one(), reads=True)
     end = time.monotonic() + seconds
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits) as client:
-        tasks = [_read(client, keys[n % USERS], searches, end, reads, errors, n) for n in range(READERS)]
+    async with AsyncExitStack() as stack:
+        # A client each, as they would be programs of their own: a pool of 200 connections looks at all of them for each
+        # request, which takes longer than the service's answer.
+        clients = [
+            await stack.enter_async_context(httpx.AsyncClient(base_url=address, timeout=60, verify=False))
+            for _ in range(READERS + WATCHERS)
+        ]
+        tasks = [_read(clients[n], keys[n % USERS], searches, end, reads, errors, n) for n in range(READERS)]
         tasks += [
-            _watch(client, keys[n % USERS], stored[n % STORED], after, end, lags, errors) for n in range(WATCHERS)
+            _watch(clients[READERS + n], keys[n % USERS], stored[n % STORED], after, end, lags, errors)
+            for n in range(WATCHERS)
         ]
         tasks.append(_happen(database, stored, end))
         await asyncio.gather(*tasks)
