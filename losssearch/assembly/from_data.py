@@ -12,12 +12,13 @@ from losssearch.assembly.fairness import Fairness, bound_space, read_fairness, w
 from losssearch.assembly.library import likeness_of, warm_started
 from losssearch.assembly.place import Place
 from losssearch.assembly.preflight import try_own
-from losssearch.assembly.spaces import refuse_validation, space_of
+from losssearch.assembly.spaces import NOISY, fitted_space, refuse_validation, space_of
 from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
 from losssearch.data import Dataset, load, partition
 from losssearch.data.given_splits import Given
 from losssearch.data.leaks import leaks
+from losssearch.data.quality.looking import Seen, look
 from losssearch.data.sources import Data
 from losssearch.data.splits import SMALL, trained_share
 from losssearch.data.weights import effective_rows
@@ -101,11 +102,13 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     parts = partition(dataset, options.seed)
     try_own(dataset, parts, question.task, question.metric, question.space)
     few = list(warn_of_cells(question.metric, dataset, parts))
-    dataset = replace(dataset, notes=(*dataset.notes, *map(str, leaks(dataset, parts.search))))
+    seen = look(dataset, parts.search)
+    dataset = replace(dataset, notes=(*dataset.notes, *map(str, leaks(dataset, parts.search)), *seen.lines))
     # Trees are grown on the CPU, whatever else the machine has.
     device = device_of("cpu" if is_boosted(options.model) and options.device == "auto" else options.device)
     place.settle(f"{dataset.name}-{question.metric.name}")
     options = place.options
+    question = replace(question, space=_fitted(question, seen, dataset, place, told))
     if options.warm_start is not None:
         here = likeness_of(question.task.kind, question.metric.name, dataset, parts)
         question = replace(question, space=warm_started(question.space, place, here, told))
@@ -155,8 +158,19 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
         device=device,
         started=time.monotonic() if options.started is None else options.started,
         references=options.references,
+        seen=seen,
     )
     return Assembled(context, place.folder, opened.entered, privacy)
+
+
+def _fitted(question: Question, seen: Seen, dataset: Dataset, place: Place, observer: Observer) -> SearchSpace:
+    found = fitted_space(question.space, seen, dataset, question.task, place)
+    if found is not question.space:
+        own = option("space", question.task.space)
+        observer.note(
+            f"losses against wrong labels, those of the space {NOISY}, are searched too; {own} leaves them out"
+        )
+    return found
 
 
 def _load(options: Request, data: Data) -> Dataset:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from losssearch.assembly.place import RUNS, Place
+from losssearch.assembly.spaces import kept_space
 from losssearch.data import Dataset
 from losssearch.data.splits import Partition
 from losssearch.errors import DataError, InputError, OptionError
@@ -107,16 +108,8 @@ def likeness_of(task: str, metric: str, dataset: Dataset, parts: Partition) -> L
 
 def _started_with(place: Place) -> tuple[LossSpec, ...] | None:
     """The portfolio of the study in its store, where it was entered before."""
-    if not place.options.resume or place.out is None:
-        return None
-    own = place.out / "study.db"
-    if place.options.storage is None and not own.exists():
-        return None
-    with closing(SqlStore(place.options.storage or f"sqlite:///{own}", create=False)) as store:
-        if place.study not in store.studies():
-            return None
-        kept = store.study(place.study).config["space"]["portfolio"]
-    return tuple(LossSpec.from_json(loss) for loss in kept)
+    kept = kept_space(place)
+    return None if kept is None else tuple(LossSpec.from_json(loss) for loss in kept["portfolio"])
 
 
 def _library(place: Place) -> tuple[list[Confirmed], int]:

@@ -1,14 +1,28 @@
-"""The search space of a study: a bundled one, a file, or text."""
+"""The search space of a study: a bundled one, a file, text, or the one that fits task and data."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+from losssearch.assembly.place import Place
+from losssearch.data import Dataset
+from losssearch.data.quality.looking import Seen
 from losssearch.errors import OptionError
 from losssearch.losses.kept import by_validation
 from losssearch.losses.spec import LossSpec, Part
+from losssearch.models import is_boosted
 from losssearch.option_names import option
 from losssearch.request import Request
+from losssearch.request.bundled import AUTO, bundled_spaces
 from losssearch.space import SearchSpace, load_space, load_space_text
-from losssearch.tasks import Task
+from losssearch.space.joining import join
+from losssearch.storage.sql import SqlStore
+from losssearch.tasks import Task, get_task
+
+NOISY = "{}_noisy"
+"""The space, for a kind of task, whose terms join where labels look wrong in one direction."""
 
 
 def space_of(options: Request, task: Task, *, grouped: bool = False) -> SearchSpace:
@@ -20,7 +34,8 @@ def space_of(options: Request, task: Task, *, grouped: bool = False) -> SearchSp
         UnknownNameError: there is none of this name.
     """
     if options.space_text is None:
-        return load_space(options.space or task.space, task.kind, grouped=grouped)
+        named = None if options.space == AUTO else options.space
+        return load_space(named or task.space, task.kind, grouped=grouped)
     if options.space is not None:
         raise OptionError(f"a study has one search space: give {option('space')} or {option('space_text')}, not both")
     return load_space_text(options.space_text, task.kind, grouped=grouped)
@@ -34,3 +49,40 @@ def refuse_validation(space: SearchSpace, why: str) -> None:
             f"{moved[0].parts[0].name} of the space {space.name} is learned by the validation loss, and {why}: give "
             f"another {option('space')}"
         )
+
+
+def fitted_space(space: SearchSpace, seen: Seen, dataset: Dataset, task: Task, place: Place) -> SearchSpace:
+    """The task's space, with the terms of `NOISY`, where labels look wrong in one direction; others stay as they are.
+
+    A study that is resumed keeps the space that it was started with: an estimate near its threshold may come out
+    otherwise on another machine. Rows on disk have no numbers that a term could remember them by, and trees are grown
+    on all rows at once.
+    """
+    options = place.options
+    asked = options.space not in (None, AUTO) or options.space_text is not None
+    name = NOISY.format(task.kind)
+    own = task.space == get_task(task.kind).space and name in bundled_spaces()
+    if asked or not own or seen.labels is None or dataset.stored is not None or is_boosted(options.model):
+        return space
+    more = load_space(name, task.kind)
+    kept = kept_space(place)
+    joins = seen.labels.pairwise if kept is None else bool((more.terms - space.terms) & _terms(kept))
+    return join(space, more) if joins else space
+
+
+def _terms(space: Mapping[str, Any]) -> set[str]:
+    return {term for slot in space["slots"].values() for term in slot["terms"]}
+
+
+def kept_space(place: Place) -> Mapping[str, Any] | None:
+    """The space, as JSON, of the study in its store, where it was entered before."""
+    if not place.options.resume or place.out is None:
+        return None
+    own = place.out / "study.db"
+    if place.options.storage is None and not own.exists():
+        return None
+    with closing(SqlStore(place.options.storage or f"sqlite:///{own}", create=False)) as store:
+        if place.study not in store.studies():
+            return None
+        space: Mapping[str, Any] = store.study(place.study).config["space"]
+    return space

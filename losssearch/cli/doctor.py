@@ -1,4 +1,4 @@
-"""``losssearch doctor``: installed packages, available devices, and stores that respond."""
+"""``losssearch doctor``: installed packages, available devices, stores that respond; or what a dataset shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import typer
 
 from losssearch import __version__
 from losssearch.cli.output import console, write_json
-from losssearch.errors import ConnectionLostError, LossSearchError, SpaceError
+from losssearch.errors import ConnectionLostError, LossSearchError, OptionError, SpaceError
 from losssearch.redaction import redact
 
 PACKAGES = ("torch", "ray", "mlflow", "optuna", "sqlalchemy", "scikit-learn", "pandas", "pyarrow", "numpy", "scipy")
@@ -35,15 +35,33 @@ class Check:
 
 
 def doctor(
+    data: Annotated[
+        str | None, typer.Argument(metavar="[DATA]", help="Say what this dataset shows instead, as a search would.")
+    ] = None,
+    target: Annotated[str | None, typer.Option("--target", metavar="COL", help="Column to predict, of DATA.")] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="KIND", help="Kind of task, of DATA.")] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option("--drop", metavar="COL", help="Column of DATA that is no feature; may be given again."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the split of DATA.")] = 0,
     storage: Annotated[
         str | None, typer.Option("--storage", metavar="URL", help="Also try this store, as in `search --storage`.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:
-    """Say what is installed, which devices there are and which stores answer.
+    """Say what is installed, which devices there are and which stores answer; with DATA, what its rows show.
+
+    Of DATA, only the rows that a search with the same seed would search on are looked at: for wrong labels, rare
+    classes, heavy tails, and features that give the target away.
 
     Exits with 1 where something is broken, and with 4 where all that is broken is a store that does not answer.
     """
+    if data is not None:
+        _look(data, target, task, tuple(drop or ()), seed, as_json)
+        return
+    if target is not None:
+        raise OptionError("--target is a column of DATA: give a file, builtin:NAME or openml:ID")
     checks = [_checked(f"import {name}", partial(_import, name)) for name in IMPORTED]
     checks.append(_checked("devices", _devices))
     checks.append(_checked("store sqlite", _sqlite))
@@ -64,6 +82,31 @@ def doctor(
         _show(report, checks)
     if broken := {check.exit_code for check in checks if not check.ok}:
         raise typer.Exit(min(broken))
+
+
+def _look(data: str, target: str | None, task: str | None, drop: tuple[str, ...], seed: int, as_json: bool) -> None:
+    from losssearch.data import load, partition
+    from losssearch.data.leaks import leaks
+    from losssearch.data.quality.looking import look
+
+    dataset = load(data, target=target, task=task, drop=drop)
+    rows = partition(dataset, seed).search
+    seen, told = look(dataset, rows), list(map(str, leaks(dataset, rows)))
+    found = seen.described(dataset.classes)
+    if as_json:
+        facts = {"name": dataset.name, "task": dataset.task, "rows": dataset.all_rows, "searched": len(rows)}
+        write_json({"data": facts | {"notes": [*dataset.notes, *told, *seen.lines]} | found})
+        return
+    screen = console()
+    for line in (*dataset.notes, *told, *seen.lines):
+        screen.print(line, soft_wrap=True, markup=False)
+    if seen.labels is not None and seen.labels.pairwise:
+        from rich.table import Table
+
+        table = Table("class", "labelled as", "of its surest rows")
+        for one in found["wrong_labels"]["mistaken"]:
+            table.add_row(one["class"], one["labelled"], f"{one['rate']:.0%}")
+        screen.print(table)
 
 
 def _show(report: Mapping[str, object], checks: list[Check]) -> None:

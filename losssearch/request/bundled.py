@@ -12,6 +12,9 @@ MODEL_NAMES = ("linear", "mlp", "residual_mlp", "lightgbm", "xgboost")
 TASK_NAMES = ("binary", "multiclass", "regression")
 """The kinds of task that come with losssearch; a test compares them with `losssearch.tasks`."""
 
+AUTO = "auto"
+"""The name for the space of the task, and what the data show to be of use."""
+
 
 def bundled_spaces() -> tuple[str, ...]:
     """The names of the search spaces that come with losssearch."""

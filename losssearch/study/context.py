@@ -14,6 +14,7 @@ import torch
 
 from losssearch.data import Dataset, Partition, draws, make_replicas
 from losssearch.data.batch import Batch
+from losssearch.data.quality.looking import Seen
 from losssearch.data.replicas import Replicas
 from losssearch.data.splits import Draw
 from losssearch.data.units import bootstrap_groups
@@ -53,6 +54,8 @@ class Context(StudyContext):
     model: str | ModelFactory
     references: bool = True
     """Whether other libraries' mitigations are computed for comparison in a study of groups."""
+    seen: Seen | None = None
+    """What the rows that are searched on show of the data."""
     rows: dict[str, int] = field(default_factory=dict)
     """Rows of a draw, by part; known once the search has its draws."""
     validated: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
@@ -192,6 +195,7 @@ class Context(StudyContext):
                 "notes": list(dataset.notes),
                 "split": dict(RANDOM if dataset.given is None else dataset.given.facts),
             }
+            | ({} if self.seen is None else self.seen.described(dataset.classes))
             | self._described_weights()
             | self._described_groups()
         )

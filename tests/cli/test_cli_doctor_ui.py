@@ -132,3 +132,28 @@ def test_ui_without_a_tracked_study_is_one_line_and_exit_2(
     assert done.err == (
         f"losssearch: DIR must be the folder of a study that was tracked, but {tmp_path} holds no mlflow.db\n"
     )
+
+
+def test_doctor_says_what_a_dataset_shows_as_a_search_does(run: Callable[..., Any], tmp_path: Path) -> None:
+    import numpy as np
+    import pandas as pd
+
+    draw = np.random.default_rng(0)
+    true = draw.integers(0, 4, 800)
+    labels = np.where(draw.random(800) < 0.4, (true + 1) % 4, true)
+    frame = pd.DataFrame({"a": 4.0 * (true % 2), "b": 4.0 * (true // 2)}) + 0.8 * draw.normal(size=(800, 2))
+    frame.assign(y=[f"c{label}" for label in labels]).to_csv(tmp_path / "t.csv", index=False)
+    done = run("doctor", str(tmp_path / "t.csv"), "--target", "y")
+    assert (done.code, done.err) == (0, "")
+    assert "of the labels look wrong, most in one direction, such as 'c" in done.out
+    told = json.loads(run("doctor", str(tmp_path / "t.csv"), "--target", "y", "--json").out)["data"]
+    assert told["wrong_labels"]["pairwise"]
+    assert told["searched"] == told["wrong_labels"]["rows"] == 480
+    assert told["notes"][-1] in done.out
+
+
+def test_doctor_needs_data_for_a_target_and_names_what_it_lacks(run: Callable[..., Any], tmp_path: Path) -> None:
+    assert (alone := run("doctor", "--target", "y")).code == 2
+    assert alone.err == "losssearch: --target is a column of DATA: give a file, builtin:NAME or openml:ID\n"
+    assert (missing := run("doctor", str(tmp_path / "none.csv"), "--target", "y")).code == 2
+    assert missing.err.count("\n") == 1

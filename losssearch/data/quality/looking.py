@@ -30,6 +30,9 @@ HEAVY = 0.005
 RARE = 20
 """A class is called rare where the largest has this many times its rows."""
 
+MOST_MISTAKES = 10
+"""Pairs of classes that are named in a result."""
+
 _SEED = 53
 
 
@@ -45,6 +48,32 @@ class Seen:
     labels: WrongLabels | None = None
     sizes: tuple[int, int] | None = None
     far: float | None = None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The line, if there is anything to say."""
+        return (self.line,) if self.line else ()
+
+    def described(self, classes: tuple[str, ...]) -> dict[str, Any]:
+        """As JSON: ``wrong_labels`` of classes with these names, or the share of ``far`` numbers."""
+        if self.labels is None:
+            return {} if self.far is None else {"far_numbers": {"rows": self.rows, "share": self.far}}
+        found = self.labels
+        most = [
+            {"class": classes[one.true], "labelled": classes[one.label], "rate": one.rate}
+            for one in found.mistaken[:MOST_MISTAKES]
+        ]
+        return {
+            "wrong_labels": {
+                "rows": self.rows,
+                "share": found.share,
+                "error": found.error,
+                "one_way": found.one_way,
+                "one_way_error": found.one_way_error,
+                "pairwise": found.pairwise,
+                "mistaken": most,
+            }
+        }
 
 
 def look(dataset: Dataset, rows: NDArray[np.int64]) -> Seen:
@@ -100,7 +129,8 @@ def _said(found: WrongLabels, classes: tuple[str, ...]) -> str:
     if found.pairwise:
         worst = found.mistaken[0]
         example = f"{shown(classes[worst.true])} as {shown(classes[worst.label])} in {worst.rate:.0%}"
-        return f"{share} of the labels look wrong, most in one direction, such as {example}"
+        alike = " (or classes that no feature tells apart)" if found.hidden > found.one_way / 2 else ""
+        return f"{share} of the labels look wrong, most in one direction, such as {example}{alike}"
     if found.unsure:
         rule = "" if found.classes == 2 else ", in no one direction"
         return f"{share} of the labels differ from the surest predictions{rule}: wrong labels, or classes that overlap"

@@ -33,6 +33,9 @@ OTHERS = 0.3
 Labels that no feature predicts go to one class too, the most frequent; but then all other classes occur as well.
 """
 
+ONLY = 0.15
+"""The same for the rows predicted as one class, where that class may hide another: less is allowed."""
+
 UNSURE = 0.2
 """Share of labels that differ, less `MARGIN` standard errors, from which a study mentions them."""
 
@@ -51,7 +54,8 @@ class WrongLabels:
     """What the surest predictions say of labels.
 
     ``share``: of wrong labels; where classes overlap everywhere, that is in it too. ``one_way``: of all rows, those
-    labelled as another class that does not give as many back. ``others``: how often a third class is the label, over
+    labelled as another class that does not give as many back; ``hidden``: those of them whose class leads the labels
+    nowhere. ``others``: how often a third class is the label, over
     chance. Errors are standard errors of the rows counted. ``mistaken``: the most frequent mistakes first.
     """
 
@@ -59,6 +63,7 @@ class WrongLabels:
     error: float
     one_way: float
     one_way_error: float
+    hidden: float
     others: float
     mistaken: tuple[Mistaken, ...]
     classes: int
@@ -101,7 +106,7 @@ def wrong_labels(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) 
     looked = counts.sum(axis=1)
     weight = np.bincount(guess, minlength=classes) * (looked > 0)
     if not weight.any():
-        return WrongLabels(0.0, 0.0, 0.0, 0.0, 1.0, (), classes)
+        return WrongLabels(0.0, 0.0, 0.0, 0.0, 0.0, 1.0, (), classes)
     weight = weight / weight.sum()
     rates = counts / np.maximum(looked, 1)[:, None]
     each = np.arange(classes)
@@ -109,18 +114,22 @@ def wrong_labels(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) 
     mostly = np.where(np.eye(classes, dtype=bool), -1.0, rates).argmax(axis=1)
     away = rates[each, mostly]
     moved, error = weight[:, None] * rates, _errors(counts, weight)
-    # The other class must be right where it is predicted itself: of two that no feature tells apart, one would give.
-    guessed = np.bincount(guess * classes + labels, minlength=classes**2).reshape(classes, classes)
-    known = (looked > 0) & (guessed.argmax(axis=1) == each)
-    gone = (looked > 0) & known[mostly] & (moved[each, mostly] > moved[mostly, each])
     prior = np.bincount(labels, minlength=classes) / rows
+    # The other class is right where it is predicted itself, or, where too many wrong labels hide its own rows, is the
+    # only other one there. Two classes that no feature tells apart, one of them rarer, look like the latter.
+    guessed = np.bincount(guess * classes + labels, minlength=classes**2).reshape(classes, classes)
+    known = ((looked > 0) & (guessed.argmax(axis=1) == each))[mostly]
+    only = 1 - right - away <= ONLY * (1 - prior - prior[mostly])
+    gone = (looked > 0) & (known | only) & (moved[each, mostly] > moved[mostly, each])
+    flow = (moved[each, mostly] - moved[mostly, each]) * gone
     third = float(weight @ (1 - right - away)) / max(float(weight @ (1 - prior - prior[mostly])), 1e-9)
     ranked = sorted(each[(looked > 0) & (away > 0)], key=lambda one: (-moved[one, mostly[one]], one))
     return WrongLabels(
         share=float(weight @ (1 - right)),
         error=float(np.sqrt(np.square(error[each, each]).sum())),
-        one_way=float((moved[each, mostly] - moved[mostly, each])[gone].sum()),
+        one_way=float(flow.sum()),
         one_way_error=float(np.sqrt((error[each, mostly] ** 2 + error[mostly, each] ** 2)[gone].sum())),
+        hidden=float(flow[~known].sum()),
         others=max(third, 0.0),
         mistaken=tuple(Mistaken(int(one), int(mostly[one]), float(away[one])) for one in ranked),
         classes=classes,

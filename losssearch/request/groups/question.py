@@ -157,7 +157,8 @@ class Question:
     )
     space: str | Path | None = asked(
         None,
-        "Search space: a bundled one or a YAML file. Default: the task's own.",
+        "Search space: a bundled one or a YAML file. Default: auto, the task's own, with losses against wrong labels "
+        "where the labels look wrong.",
         kinds.SPACE,
         metavar="NAME|FILE",
         panel=SEARCH,
