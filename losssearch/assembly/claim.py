@@ -26,7 +26,16 @@ from losssearch.storage.lease import Job, new_holder
 
 CLAIM = "study.json"
 
-FILES = (CLAIM, "result.json", "leaderboard.json", "report.html", "study.db", "mlflow.db", "mlflow-spool.jsonl")
+FILES = (
+    CLAIM,
+    "result.json",
+    "leaderboard.json",
+    "report.html",
+    "label_quality.parquet",
+    "study.db",
+    "mlflow.db",
+    "mlflow-spool.jsonl",
+)
 FOLDERS = ("export", "figures", "mlartifacts")
 
 _LARGEST = 1 << 20

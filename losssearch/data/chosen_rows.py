@@ -17,6 +17,9 @@ from losssearch.data.weights import weighed
 from losssearch.errors import DataError
 from losssearch.option_names import option
 
+PLACE = "place"
+"""The role of the number that a row has in the data as given."""
+
 
 def chosen_rows(
     source: Source,
@@ -28,7 +31,7 @@ def chosen_rows(
     memory: int | None,
 ) -> tuple[Source, tuple[str, ...], int]:
     """The rows in use, with the values given for each; rows of a test file come last, and their number is returned."""
-    asked = given.described()
+    asked, source = given.described(), _numbered(source)
     if asked and source.large is not None:
         raise DataError(
             f"{option(next(iter(asked)))} needs all rows in memory, and the {source.large.rows:,} rows of "
@@ -40,6 +43,7 @@ def chosen_rows(
         source, notes = _without_missing_target(_thinned(attached, max_rows), drop_missing_target)
         return source, (*said, *notes), 0
     held = read_source(given.test, target or [str(column.name) for column in source.targets], drop, memory=memory)
+    held = _numbered(held)
     rows = len(source.target)
     split_arrays(given.roles, rows, len(held.target))
     source, said = weighed(attach(source, given.roles, slice(0, rows)))
@@ -61,11 +65,20 @@ def check_classes(goal: Target, held: int, where: str) -> None:
         raise DataError(unseen_class(goal.classes[int(goal.values[-held:][row])], f"row {row + 1} of {where}"))
 
 
+def _numbered(source: Source) -> Source:
+    """The source with the number of each row in the data as given, from 0; a sample of a file has them as its index."""
+    found = source.target.index.to_numpy() if _sampled(source) else np.arange(len(source.target))
+    return replace(source, extra={**source.extra, PLACE: pd.Series(found.astype(np.int64), name=PLACE)})
+
+
+def _sampled(source: Source) -> bool:
+    return source.large is not None or any(" rows are used, " in note for note in source.notes)
+
+
 def _thinned(source: Source, most: int | None) -> Source:
     """A source of at most ``most`` rows; files that can be read in pieces are already sampled."""
     rows = len(source.target)
-    sampled = any(" rows are used, " in note for note in source.notes)
-    if most is None or rows <= most or sampled:
+    if most is None or rows <= most or _sampled(source):
         return source
     strata = pd.factorize(source.target, use_na_sentinel=False)[0].astype(np.int64)
     chosen = columnar_files.draw(lambda: iter([strata]), most)

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data import columnar_files
-from losssearch.data.chosen_rows import check_classes, chosen_rows
+from losssearch.data.chosen_rows import PLACE, check_classes, chosen_rows
 from losssearch.data.columns import read_columns
 from losssearch.data.given_splits import Given, GivenSplit, read_given
 from losssearch.data.groups import (
@@ -70,6 +70,8 @@ class Dataset:
     given: GivenSplit | None = None
     """How the user wants the rows split; None if that is left to chance."""
     cells: NDArray[np.int64] | None = None
+    places: NDArray[np.int64] | None = None
+    """The number of each row [rows] in the data as given, from 0; of a test file, in that. None of a table on disk."""
 
     @property
     def judged(self) -> NDArray[Any]:
@@ -159,6 +161,7 @@ def load(
     source, notes, held = chosen_rows(source, given, target, unnamed, max_rows, drop_missing_target, memory)
     source, grouping, reader = _read_groups(source, sensitive)
     weight = source.extra["weight"].to_numpy(dtype=np.float64) if given.weight is not None else None
+    places = source.extra[PLACE].to_numpy(dtype=np.int64)
     hidden = [name for name in named if name in dropped or not sensitive_as_feature]
     unseen = list(dict.fromkeys((*hidden, *given.hidden, *(name for name in needed if name in dropped))))
     source = without_columns(source, unseen)
@@ -189,6 +192,7 @@ def load(
         attribute=None if grouping is None else grouping.attribute,
         notes=(*goal.notes, *notes, *source.notes, *read_notes, *_said(grouping, hidden)),
         given=split,
+        places=places,
     )
 
 

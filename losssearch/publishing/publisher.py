@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from losssearch.losses.spec import LossSpec
+from losssearch.publishing.label_quality import LABEL_QUALITY, judges_labels, write_label_quality
 from losssearch.publishing.publication import (
     EXPORT,
     LEADERBOARD,
@@ -93,6 +94,7 @@ class Publishing:
         else:
             context.observer.note("the search is finished already: its result is published")
             self._publish(entered.publication, anew=True)
+        write_label_quality(context, out)
         publication = entered.publication or self._publication
         assert publication is not None  # noqa: S101  (one or the other)
         return publication.result
@@ -114,6 +116,8 @@ class Publishing:
         result, private = finished.result, b""
         if self._privacy is not None and isinstance(context, Context):
             result["private"], private = self._train_private(context, result, self._privacy)
+        if judges_labels(context):
+            result["label_quality"] = LABEL_QUALITY
         tracking = context.store.study(study).tracking
         where = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "experiment_id", "run_id")}
         result["mlflow"] = where | {"complete": None, "problems": []}  # known at the very end, by `mark`

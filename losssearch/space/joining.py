@@ -54,10 +54,10 @@ def join(space: SearchSpace, other: SearchSpace) -> SearchSpace:
 def _joined(slot: Slot, other: Slot | None) -> Slot:
     if other is None:
         return slot
-    terms = {**slot.terms, **{name: ranges for name, ranges in other.terms.items() if name not in slot.terms}}
+    new = other.terms.keys() - slot.terms.keys()
     return replace(
         slot,
-        terms=terms,
-        constrained={**other.constrained, **slot.constrained},
-        schedules={**other.schedules, **slot.schedules},
+        terms={**slot.terms, **{name: ranges for name, ranges in other.terms.items() if name in new}},
+        constrained={**slot.constrained, **{name: own for name, own in other.constrained.items() if name in new}},
+        courses={**slot.courses, **{key: own for key, own in other.courses.items() if key.partition(".")[0] in new}},
     )

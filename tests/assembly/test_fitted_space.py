@@ -76,10 +76,16 @@ def test_terms_join_where_labels_look_wrong_and_a_resume_keeps_them(
         "those of the space multiclass_noisy, are searched too; space='multiclass' leaves" in one
         for one in found["notes"]
     )
+    assert found["label_quality"] == "label_quality.parquet"
+    judged = pd.read_parquet(out / "label_quality.parquet")
+    assert list(judged) == ["row", "label", "suggested", "wrong", "loss"]
+    assert (table(0.4)["y"].iloc[judged["row"]].to_numpy() == judged["label"]).all()
+    (out / "label_quality.parquet").unlink()
     # Another machine may estimate otherwise near the threshold.
     monkeypatch.setattr("losssearch.data.quality.wrong_labels.ONE_WAY", 0.9)
     ls.search(table(0.4), out=out, resume=True, **{**SMALL, "trials": 5})
     assert result(out)["trials"]["total"] == 5
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "label_quality.parquet"), judged)
 
 
 def fitted(frame: pd.DataFrame, **asked: Any) -> SearchSpace:

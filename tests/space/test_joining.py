@@ -15,7 +15,7 @@ max_parts: 3
 slots:
   base:
     terms:
-      early_learning: {strength: [1.0, 10.0]}
+      early_learning: {strength: {low: 1.0, high: 10.0, schedule: [constant, linear]}}
       focal: {gamma: [0.1, 0.2]}
   quiet:
     terms: {generalised_cross_entropy: {q: [0.3, 0.9]}}
@@ -34,6 +34,7 @@ def test_a_joined_space_has_what_either_allows_and_keeps_the_ranges_of_the_first
     assert both.terms == first.terms | second.terms
     assert [slot.name for slot in both.slots] == [*(slot.name for slot in first.slots), "quiet"]
     assert both.slots[0].terms["focal"] == first.slots[0].terms["focal"]
+    assert both.slots[0].courses.keys() == {"early_learning.strength"}
     assert both.never_together == first.never_together | second.never_together
     assert both.max_parts == 3
     assert both.hash not in (first.hash, second.hash)

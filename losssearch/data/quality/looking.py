@@ -86,7 +86,7 @@ def look(dataset: Dataset, rows: NDArray[np.int64]) -> Seen:
     chosen = _sample(dataset, rows)
     if dataset.classes:
         labels = np.asarray(dataset.target[chosen], dtype=np.int64)
-        found = wrong_labels(cross_fitted(_encoded(dataset, chosen), labels, len(dataset.classes)), labels)
+        found = wrong_labels(cross_fitted(encoded(dataset, chosen), labels, len(dataset.classes)), labels)
         counts = np.bincount(np.asarray(dataset.target[rows], dtype=np.int64), minlength=len(dataset.classes))
         least, most = int(counts.min()), int(counts.max())
         rare = f"; the rarest class {shown(dataset.classes[int(counts.argmin())])} has {least} of {len(rows)} rows"
@@ -94,7 +94,7 @@ def look(dataset: Dataset, rows: NDArray[np.int64]) -> Seen:
         return Seen(len(chosen), said, labels=found, sizes=(least, most))
     if dataset.target.ndim > 1:
         return Seen(len(chosen), "")
-    left = residuals(_encoded(dataset, chosen), np.asarray(dataset.target[chosen], dtype=np.float64))
+    left = residuals(encoded(dataset, chosen), np.asarray(dataset.target[chosen], dtype=np.float64))
     far = far_share(left)
     how = "heavy tails" if far >= HEAVY else "no heavy tails"
     said = f"{how}: {far:.1%} of the rows are more than {FAR:g} robust deviations from what a forest predicts of them"
@@ -108,17 +108,28 @@ def far_share(left: NDArray[np.float64]) -> float:
     return float((off > FAR * unit).mean()) if unit > 0 else 0.0
 
 
+def distinct(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places among ``rows`` of one row of each set of copies, in order, and for each row the set that it is in."""
+    if dataset.coarse:
+        return np.arange(len(rows)), np.arange(len(rows))
+    _, first, copy_of = np.unique(dataset.row_keys[rows], return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[copy_of]
+
+
 def _sample(dataset: Dataset, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """At most `MOST_ROWS` rows in their order; of copies one, because a copy gives a label away."""
-    if not dataset.coarse:
-        rows = rows[np.sort(np.unique(dataset.row_keys[rows], return_index=True)[1])]
+    rows = rows[distinct(dataset, rows)[0]]
     most = min(MOST_ROWS, max(1000, MOST_CELLS // max(1, len(dataset.schema.columns))))
     if len(rows) <= most:
         return rows
     return np.sort(np.random.default_rng(_SEED).choice(rows, most, replace=False))
 
 
-def _encoded(dataset: Dataset, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def encoded(dataset: Dataset, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The rows as numbers ``[rows, columns]``, by what these rows tell alone."""
     features: Any = dataset.features
     own = features.iloc[rows] if isinstance(features, pd.DataFrame) else features[rows]
     return Encoder(dataset.schema).fit(own).transform(own)

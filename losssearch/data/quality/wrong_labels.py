@@ -96,13 +96,8 @@ def wrong_labels(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) 
         (0.4, 0.4, True)
     """
     rows, classes = probabilities.shape
-    guess, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    counts = np.zeros((classes, classes), dtype=np.int64)
-    for one in range(classes):
-        own = np.flatnonzero(guess == one)
-        if len(own) >= FEWEST:
-            surest = own[np.argsort(-sureness[own], kind="stable")[: max(FEWEST, round(SUREST * len(own)))]]
-            counts[one] = np.bincount(labels[surest], minlength=classes)
+    guess = probabilities.argmax(axis=1)
+    counts = surest_labels(probabilities, labels)
     looked = counts.sum(axis=1)
     weight = np.bincount(guess, minlength=classes) * (looked > 0)
     if not weight.any():
@@ -134,6 +129,22 @@ def wrong_labels(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) 
         mistaken=tuple(Mistaken(int(one), int(mostly[one]), float(away[one])) for one in ranked),
         classes=classes,
     )
+
+
+def surest_labels(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often each class is the label ``[classes, classes]`` (second) of the surest rows predicted as each (first).
+
+    Zeros where fewer than `FEWEST` rows are predicted as a class. Arguments as for `wrong_labels`.
+    """
+    classes = probabilities.shape[1]
+    guess, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    counts = np.zeros((classes, classes), dtype=np.int64)
+    for one in range(classes):
+        own = np.flatnonzero(guess == one)
+        if len(own) >= FEWEST:
+            surest = own[np.argsort(-sureness[own], kind="stable")[: max(FEWEST, round(SUREST * len(own)))]]
+            counts[one] = np.bincount(labels[surest], minlength=classes)
+    return counts
 
 
 def _errors(counts: NDArray[np.int64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
