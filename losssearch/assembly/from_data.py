@@ -166,9 +166,9 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
 def _fitted(question: Question, seen: Seen, dataset: Dataset, place: Place, observer: Observer) -> SearchSpace:
     found = fitted_space(question.space, seen, dataset, question.task, place)
     if found is not question.space:
-        own = option("space", question.task.space)
+        more, own = NOISY.format(question.task.kind), option("space", question.task.space)
         observer.note(
-            f"losses against wrong labels, those of the space {NOISY}, are searched too; {own} leaves them out"
+            f"losses against wrong labels, those of the space {more}, are searched too; {own} leaves them out"
         )
     return found
 

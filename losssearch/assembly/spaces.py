@@ -55,11 +55,11 @@ def fitted_space(space: SearchSpace, seen: Seen, dataset: Dataset, task: Task, p
     """The task's space, with the terms of `NOISY`, where labels look wrong in one direction; others stay as they are.
 
     A study that is resumed keeps the space that it was started with: an estimate near its threshold may come out
-    otherwise on another machine. Rows on disk have no numbers that a term could remember them by, and trees are grown
-    on all rows at once.
+    otherwise on another machine. Rows on disk have no numbers that a term could remember them by, trees are grown on
+    all rows at once, and a private model must remember no row.
     """
     options = place.options
-    asked = options.space not in (None, AUTO) or options.space_text is not None
+    asked = options.space not in (None, AUTO) or options.space_text is not None or options.private_epsilon is not None
     name = NOISY.format(task.kind)
     own = task.space == get_task(task.kind).space and name in bundled_spaces()
     if asked or not own or seen.labels is None or dataset.stored is not None or is_boosted(options.model):

@@ -94,7 +94,8 @@ class Publishing:
         else:
             context.observer.note("the search is finished already: its result is published")
             self._publish(entered.publication, anew=True)
-        write_label_quality(context, out)
+        if self._privacy is None:
+            write_label_quality(context, out)
         publication = entered.publication or self._publication
         assert publication is not None  # noqa: S101  (one or the other)
         return publication.result
@@ -116,7 +117,7 @@ class Publishing:
         result, private = finished.result, b""
         if self._privacy is not None and isinstance(context, Context):
             result["private"], private = self._train_private(context, result, self._privacy)
-        if judges_labels(context):
+        if self._privacy is None and judges_labels(context):
             result["label_quality"] = LABEL_QUALITY
         tracking = context.store.study(study).tracking
         where = {name: tracking.get(name) for name in ("tracking_uri", "experiment", "experiment_id", "run_id")}
