@@ -21,6 +21,7 @@ from losssearch.losses.inputs import OF_GROUPS
 from losssearch.losses.state import Dimensions
 
 Array = np.ndarray
+Hyper = dict[str, float | str | list[float]]
 CLASSES, BATCH = 4, 50
 
 
@@ -38,14 +39,15 @@ def read(name: str) -> dict[str, Array]:
         "progress": np.array(0.3),
         "plain_loss": random.exponential(size=BATCH),
     }
+    everything["scores"], everything["goal"] = logits, np.eye(CLASSES)[labels]
     return {key: everything[key] for key in terms[name].reads}
 
 
-def evaluate(name: str, given: dict[str, Array], hyper: dict[str, float | str]) -> Array:
+def evaluate(name: str, given: dict[str, Array], hyper: Hyper) -> Array:
     numbers = {k: v if isinstance(v, str) else torch.tensor(v, dtype=torch.float64) for k, v in hyper.items()}
     term, classes = terms[name], CLASSES if "logits" in given else 2
     sizes = Dimensions(classes, rows=BATCH)
-    states = {k: s.start(sizes, k).double() for k, s in term.states.items() if k not in term.learned}
+    states = {k: s.start(sizes, k).double() for k, s in term.states.items() if k not in hyper}
     return term(*(torch.from_numpy(value) for value in given.values()), **numbers, **states).numpy()
 
 
@@ -204,7 +206,7 @@ def auc_margin(
     return of_positives + pull - p * (1 - p) * alpha**2
 
 
-REFERENCE: list[tuple[str, dict[str, float | str], Callable[..., Any]]] = [
+REFERENCE: list[tuple[str, Hyper, Callable[..., Any]]] = [
     ("cross_entropy", {"smoothing": 0.0}, lambda z, y, smoothing: by_torch(F.cross_entropy, z, y)),
     (
         "cross_entropy",
@@ -287,11 +289,31 @@ REFERENCE: list[tuple[str, dict[str, float | str], Callable[..., Any]]] = [
     ("auc_margin", {"margin": 0.7, "positive": 0.6, "negative": 0.3, "level": 0.4}, auc_margin),
     ("auc_margin", {"margin": 1.0, "positive": 0.6, "negative": 0.3, "level": -0.4}, auc_margin),
     ("point_attention", {"rate": 0.1}, lambda losses, rate: losses),
+    (
+        "auto_balance",
+        {"shift": [0.5, -1.0, 2.0, 0.0], "stretch": [0.3, 1.0, 2.0, 4.0]},
+        lambda z, y, shift, stretch: by_torch(F.cross_entropy, z * np.array(stretch) + np.array(shift), y),
+    ),
+    (
+        "class_temperature",
+        {"log_temperature": [-1.0, 0.0, 0.5, 1.5]},
+        lambda z, y, log_temperature: by_torch(F.cross_entropy, z / np.exp(log_temperature), y),
+    ),
+    (
+        "class_focal",
+        {"gamma": [0.0, 0.5, 2.0, 5.0]},
+        lambda z, y, gamma: -((1 - probability(z, y)) ** np.array(gamma)[y]) * np.log(probability(z, y)),
+    ),
+    (
+        "symbolic",
+        {"tree": "log(add(1, square(sub(output, target))))"},
+        lambda z, goal, tree: np.log(1e-7 + 1 + (probability(z, goal.argmax(1)) - 1) ** 2),
+    ),
 ]
 
 
 @pytest.mark.parametrize(("name", "hyper", "oracle"), REFERENCE, ids=[row[0] for row in REFERENCE])
-def test_equals_the_reference(name: str, hyper: dict[str, float | str], oracle: Callable[..., Any]) -> None:
+def test_equals_the_reference(name: str, hyper: Hyper, oracle: Callable[..., Any]) -> None:
     given = read(name)
     # the partition function of general_robust is a sum over 65 nodes, good to 1e-6
     tolerance = 1e-6 if name == "general_robust" else 1e-9
@@ -328,7 +350,7 @@ def test_binary_hinge_equals_sklearn() -> None:
     ],
 )
 def test_saturated_outputs_give_the_metric_of_sklearn(
-    name: str, hyper: dict[str, float | str], score: Callable[[Array, Array], float]
+    name: str, hyper: Hyper, score: Callable[[Array, Array], float]
 ) -> None:
     given = read(name)
     output = next(iter(given))
