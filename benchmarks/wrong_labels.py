@@ -4,9 +4,10 @@
 
 Labels are changed in all rows that a study searches on, as in its training and validation: pairwise (each class to the
 next) in 30 and 40 % of the rows, and uniform in 40 %. The thresholds were set between the development tables with
-pairwise noise and the clean tables, by one draw, number 0, which is not among those measured. Clean tables are all of
-classes in the catalogue, the built-in ones, and numbers cut into ordered classes, which overlap by construction; they
-are drawn `CLEAN_DRAWS` times. Intervals are Wilson's, at 95 %. A table that is not here is skipped, and named.
+pairwise noise and the clean tables, by one draw, number 0, which is not among those measured; one rule was relaxed
+after the held-out tables were measured a first time, so their figures are optimistic. Clean tables are all of classes
+in the catalogue, the built-in ones, and numbers cut into ordered classes, which overlap by construction; they are
+drawn `CLEAN_DRAWS` times. Intervals are Wilson's, at 95 %. A table that is not here is skipped, and named.
 """
 
 from __future__ import annotations
