@@ -150,7 +150,7 @@ def term_tensors(name: str, reads: tuple[str, ...], tensors: tuple[Tensor, ...],
     elif "logit" in named:
         output = output[:, 1] - output[:, 0]
     named.update({kind: output for kind in ("logits", "logit", "prediction") if kind in named})
-    classes = output.shape[-1] if output.dim() else 0
+    classes = 2 if "logit" in named else output.shape[-1] if output.dim() else 0
     shapes = {"class_prior": (classes,), "group": (batch, -1), "distance": (batch, batch), "target": (batch,)}
     for kind, shape in shapes.items():
         found = named[kind].shape if kind in named else shape

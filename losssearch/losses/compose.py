@@ -87,6 +87,8 @@ class ComposedLoss(nn.Module):
         self._sizes = offer.sized(known)
         kept = list(kept_states(spec, self._sizes))
         self._by_row = any(own.state.by_row for own in kept)
+        more = kept_states(spec, offer.sized(replace(known, classes=classes + 1)))
+        self._by_class = [own.shape for own in kept] != [own.shape for own in more]
         self._keep(kept, seed)
 
     def _keep(self, kept: list[Kept], seed: int) -> None:
@@ -193,6 +195,11 @@ class ComposedLoss(nn.Module):
         fields = {"target": target, "weight": weight, "group": group, "features": features, **more}
         batch = {name: value for name, value in fields.items() if value is not None}
         named = reading.named(output, reading.shared(batch, self._sizes, row_axis=0), facts)
+        if self._by_class and "logits" in named and named["logits"].shape[-1] != self._sizes.classes:
+            raise SpecError(
+                f"this loss keeps something of each of {self._sizes.classes} classes, got outputs of "
+                f"{named['logits'].shape[-1]}: give classes= where the loss is made"
+            )
         named["progress"] = done
         numbers = iter(self._numbers_like(output))
         values = []

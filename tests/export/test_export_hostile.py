@@ -83,7 +83,10 @@ def test_a_falsified_bundle_gives_a_loss_that_works_or_one_error(
             assert all(bool(value.isfinite().all()) for value in loss.state_dict().values())
             if classes is not None and loss.groups in (0, 3):
                 beside = {"group": rows, "features": output.reshape(8, -1), "index": torch.arange(8)}
-                assert loss(classes, rows, progress=0.5, **beside).dim() == 0
+                try:
+                    assert loss(classes, rows, progress=0.5, **beside).dim() == 0
+                except SpecError as error:  # it remembers other classes than the outputs have
+                    refused.append(str(error))
             compile(source, "loss.py", "exec")
             assert not {"inf", "nan", "-inf"} & set(source.replace("(", " ").replace(")", " ").split())
     assert loaded > 50

@@ -168,9 +168,11 @@ READ_PRIOR = [name for name, term in terms.items() if "class_prior" in term.read
 
 @pytest.mark.parametrize("term", READ_PRIOR)
 def test_class_prior_is_asked_for(source: torch.Generator, term: str) -> None:
-    logits = torch.randn(BATCH, CLASSES, generator=source)
-    labels = torch.randint(CLASSES, (BATCH,), generator=source)
-    prior = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    classes = 2 if "logit" in terms[term].reads else CLASSES
+    logits = torch.randn(BATCH, classes, generator=source)
+    labels = torch.randint(classes, (BATCH,), generator=source)
+    prior = torch.arange(1.0, classes + 1)
+    prior /= prior.sum()
     with pytest.raises(SpecError, match="give the share of each class"):
         loss(term)(logits, labels)
     given = loss(term)(logits, labels, class_prior=prior)
