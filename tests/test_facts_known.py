@@ -27,6 +27,7 @@ KNOWN = {
         "losses/compose.py",
         "losses/arriving.py",
         "losses/primitives/*",
+        "losses/adaptive/min_max.py",
         "evaluation/adjustment.py",
         "evaluation/decision_tuning.py",
         "evaluation/grid.py",
