@@ -36,7 +36,7 @@ class Check:
 
 def doctor(
     data: Annotated[
-        str | None, typer.Argument(metavar="[DATA]", help="Say what this dataset shows instead, as a search would.")
+        str | None, typer.Argument(metavar="DATA", help="Say what this dataset shows instead, as a search would.")
     ] = None,
     target: Annotated[str | None, typer.Option("--target", metavar="COL", help="Column to predict, of DATA.")] = None,
     task: Annotated[str | None, typer.Option("--task", metavar="KIND", help="Kind of task, of DATA.")] = None,
