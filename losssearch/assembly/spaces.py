@@ -9,7 +9,7 @@ from typing import Any
 from losssearch.assembly.place import Place
 from losssearch.data import Dataset
 from losssearch.data.quality.looking import Seen
-from losssearch.errors import OptionError
+from losssearch.errors import DataError, OptionError
 from losssearch.losses.kept import by_validation
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.models import is_boosted
@@ -81,8 +81,13 @@ def kept_space(place: Place) -> Mapping[str, Any] | None:
     own = place.out / "study.db"
     if place.options.storage is None and not own.exists():
         return None
-    with closing(SqlStore(place.options.storage or f"sqlite:///{own}", create=False)) as store:
-        if place.study not in store.studies():
+    try:
+        with closing(SqlStore(place.options.storage or f"sqlite:///{own}", create=False)) as store:
+            if place.study not in store.studies():
+                return None
+            space: Mapping[str, Any] = store.study(place.study).config["space"]
+    except DataError:
+        if place.may_be_new:  # its store was never finished, as on a full disk: it is made next, or said to be damaged
             return None
-        space: Mapping[str, Any] = store.study(place.study).config["space"]
+        raise
     return space

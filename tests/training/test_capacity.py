@@ -128,7 +128,7 @@ def test_a_state_of_one_candidate_that_does_not_fit_is_an_error(
 
 def test_parts_chosen_beforehand_give_the_same(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = train(replicas, "mlp")
-    monkeypatch.setattr(trainer, "members_at_once", lambda *given: 4)
+    monkeypatch.setattr(trainer, "members_at_once", lambda *given, **more: 4)
     check_same(train(replicas, "mlp"), whole)
 
 

@@ -19,6 +19,7 @@ from losssearch.errors import SpecError
 from losssearch.judging.metric import MetricJudge
 from losssearch.losses import terms
 from losssearch.losses.compose import ComposedLoss
+from losssearch.losses.kept import by_validation
 from losssearch.losses.reduction import Reduction
 from losssearch.losses.schedule import Scheduled
 from losssearch.losses.spec import LossSpec, Part
@@ -68,7 +69,7 @@ def fitting(task: str) -> list[str]:
 
 def candidates(task: str, *, weighed: bool) -> list[Candidate]:
     """Every term that the task may use, and each kind of weighting and of reduction."""
-    specs = [LossSpec((Part(name),)) for name in fitting(task)]
+    specs = [spec for name in fitting(task) if not by_validation(spec := LossSpec((Part(name),)))]
     plain = TASKS[task].plain.term
     specs += [
         LossSpec((Part(plain, {}, Weighting(weight=Scheduled.of("linear", start=1.0, end=0.5))),)),
@@ -111,11 +112,11 @@ def counted(waits: Counter[str], act: Callable[[], object]) -> Counter[str]:
     [*((task, "mlp", weighed) for task in DATA for weighed in (False, True)), ("regression", Net, False)],
 )
 def test_a_step_waits_for_nothing(task: str, model: Any, weighed: bool) -> None:
-    """But the first, which brings the losses' numbers to the device, whatever their number."""
+    """But the first, which brings the losses' numbers to the device, whatever their number; and those of formulas."""
     with Pretended() as device:
         made = training(task, model, weighed=weighed)
         batches = list(made._batches(1, 2))
-        assert counted(device.waits, lambda: take_step(made, batches[0], 0)) == {"to the device": 2}
+        assert counted(device.waits, lambda: take_step(made, batches[0], 0)) == {"to the device": 4}
         assert not counted(device.waits, lambda: take_step(made, batches[1], 1))
         assert not counted(device.waits, lambda: made.members.outputs(made.replicas.validation["features"]))
 
@@ -154,8 +155,9 @@ def test_a_composed_loss_waits_for_nothing(task: str, name: str) -> None:
         width = TASKS[task].width(given.classes)
         output = torch.zeros((32, width) if width > 1 else 32, device=DEVICE).requires_grad_()
         batch = [given.train[name][0, :32].to(DEVICE) for name in ("target", "group", "features")]
+        index = torch.arange(32).to(DEVICE) if loss._by_row else None
 
         def call() -> None:
-            loss(output, batch[0], group=batch[1], features=batch[2], progress=0.25).backward()
+            loss(output, batch[0], group=batch[1], features=batch[2], progress=0.25, index=index).backward()
 
         assert not counted(device.waits, call)

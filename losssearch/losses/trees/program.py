@@ -30,6 +30,15 @@ class _Instruction:
     """Places of the first (and second) arguments among all nodes so far."""
 
 
+@dataclass(frozen=True)
+class _Placed:
+    """Constants, the nodes that are the trees, and the instructions of each level, on one device."""
+
+    constants: Tensor
+    tops: Tensor
+    levels: list[list[_Instruction]]
+
+
 class Program:
     """The trees of a population.
 
@@ -49,6 +58,7 @@ class Program:
         placed, self._levels = found.levels()
         self._tops = torch.tensor([placed[top] for top in tops])
         self.nodes = len(placed)
+        self._elsewhere: dict[tuple[torch.device, torch.dtype], _Placed] = {}
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The values ``[trees, batch]``."""
@@ -58,19 +68,31 @@ class Program:
 
     def with_slopes(self, output: Tensor, target: Tensor) -> Dual:
         """Values and their derivatives by the output, both ``[trees, batch]``."""
-        values, slopes = self._all(output, target)
-        tops = self._tops.to(output.device)
-        return values.index_select(0, tops), slopes.index_select(0, tops)
-
-    def _all(self, output: Tensor, target: Tensor) -> Dual:
-        constants = self._constants.to(output)[:, None].expand(-1, output.shape[1])
+        there = self._there(output)
+        constants = there.constants[:, None].expand(-1, output.shape[1])
         values = torch.cat((output, target.expand_as(output), constants))
         slopes = torch.cat((torch.ones_like(output), torch.zeros_like(values[len(output) :])))
-        for level in self._levels:
+        for level in there.levels:
             found = [_evaluated(one, values, slopes) for one in level]
             values = torch.cat((values, *(value for value, _ in found)))
             slopes = torch.cat((slopes, *(slope for _, slope in found)))
-        return values, slopes
+        return values.index_select(0, there.tops), slopes.index_select(0, there.tops)
+
+    def _there(self, output: Tensor) -> _Placed:
+        """What the program computes with, on the device of the outputs; one that is waited for gets it once."""
+        if output.device.type == "cpu":
+            return _Placed(self._constants.to(output), self._tops, self._levels)
+        key = (output.device, output.dtype)
+        if key not in self._elsewhere:
+            places = [self._tops, *(own for level in self._levels for one in level for own in one.arguments)]
+            own = iter(torch.cat(places).to(output.device).split([len(one) for one in places]))
+            tops = next(own)
+            levels = [
+                [_Instruction(one.operator, tuple(next(own) for _ in one.arguments)) for one in level]
+                for level in self._levels
+            ]
+            self._elsewhere[key] = _Placed(self._constants.to(output), tops, levels)
+        return self._elsewhere[key]
 
 
 class _Values(torch.autograd.Function):
@@ -140,8 +162,7 @@ class _Nodes:
 
 
 def _evaluated(one: _Instruction, values: Tensor, slopes: Tensor) -> Dual:
-    places = [place.to(values.device) for place in one.arguments]
-    given = [(values.index_select(0, place), slopes.index_select(0, place)) for place in places]
+    given = [(values.index_select(0, place), slopes.index_select(0, place)) for place in one.arguments]
     return _DUALS[one.operator](*(tensor for pair in given for tensor in pair))
 
 

@@ -11,7 +11,8 @@ import torch
 from losssearch.data.batch import Sizes
 from losssearch.losses import terms
 from losssearch.losses.compose import ComposedLoss
-from losssearch.losses.spec import LossSpec
+from losssearch.losses.kept import by_validation
+from losssearch.losses.spec import LossSpec, Part
 from losssearch.tasks import TASKS
 from losssearch.training.boosting.objective import BLOCK, Objective, initial_score
 from losssearch.training.boosting.pieces import pieces_of
@@ -23,8 +24,9 @@ EVERY = [
     (kind, name)
     for kind, task in TASKS.items()
     for name, term in terms.items()
-    if term.fits(task.offers) and not FAIRNESS & set(term.reads)
+    if term.fits(task.offers) and not FAIRNESS & set(term.reads) and not by_validation(LossSpec((Part(name),)))
 ]
+"""Losses that the validation loss moves are refused: tests/assembly/test_learned_by_validation.py."""
 
 
 def data(kind: str, rows: int = 300) -> tuple[torch.Tensor, np.ndarray]:
@@ -38,7 +40,8 @@ def objective(kind: str, target: torch.Tensor, *parts: dict[str, Any], rounds: i
     facts = {"zero": torch.tensor(ZERO)}
     if classes:
         facts["class_prior"] = torch.bincount(target, minlength=classes) / len(target)
-    pieces = pieces_of(LossSpec.from_json({"parts": list(parts)}), facts, Sizes(classes))
+    sizes = Sizes(classes, rows=len(target))
+    pieces = pieces_of(LossSpec.from_json({"parts": list(parts)}), facts, sizes, TASKS[kind].offer)
     return Objective(pieces, {"target": target}, classes=classes, rounds=rounds)
 
 
@@ -93,7 +96,9 @@ def test_gradient_is_that_of_the_sum_over_rows(kind: str, name: str) -> None:
     classes = CLASSES[kind]
     prior = torch.bincount(target, minlength=classes) / len(target) if classes else None
     leaf = torch.from_numpy(scores).requires_grad_()
-    value = ComposedLoss(LossSpec.from_json({"parts": [{"term": name}]}), prior, zero=ZERO).double()(leaf, target)
+    spec = LossSpec.from_json({"parts": [{"term": name}]})
+    loss = ComposedLoss(spec, prior, zero=ZERO, rows=BLOCK, offer=TASKS[kind].offer).double()
+    value = loss(leaf, target, **({"index": torch.arange(BLOCK)} if loss._by_row else {}))
     (expected,) = torch.autograd.grad(len(target) * value, leaf)
     tolerance = 1e-3 if made.pieces[0].kind == "pairs" else 1e-7  # blocks are in single precision
     np.testing.assert_allclose(made.unit * slope, expected.numpy(), rtol=tolerance, atol=tolerance)
