@@ -114,6 +114,8 @@ class MetricCatalogue(SphinxDirective):
 def _domain(domain: object) -> str:
     if hasattr(domain, "options"):
         return f"one of {', '.join(f'``{option}``' for option in domain.options)}; default ``{domain.default}``"
+    if hasattr(domain, "nodes"):
+        return f"a formula of at most {domain.nodes} nodes; default ``{domain.default}``"
     scale = ", sampled on a log scale" if getattr(domain, "log", False) else ""
     return f"from {domain.low:g} to {domain.high:g}{scale}; default {domain.default:g}"
 
