@@ -201,9 +201,8 @@ class PopulationLoss:
         progress: Tensor,
         *given: Tensor,
     ) -> tuple[Tensor, ...]:
-        outputs, states, read = outputs.detach().requires_grad_(), list(given[:carried]), given[carried:]
-        batch = dict(zip(fields, read, strict=False))
-        facts = dict(zip(known, read[len(fields) :], strict=True))
+        outputs, states = outputs.detach().requires_grad_(), list(given[:carried])
+        batch, facts = _named(fields, known, given[carried:])
         moved = {place: states[place].detach().requires_grad_() for place in self.moved_by_validation}
         for place, leaf in moved.items():
             states[place] = leaf
@@ -226,9 +225,8 @@ class PopulationLoss:
         *given: Tensor,
     ) -> tuple[Tensor, ...]:
         outputs, learned = outputs.detach().requires_grad_(), learned.detach().requires_grad_()
-        states, read = given[:carried], given[carried:]
-        batch = dict(zip(fields, read, strict=False))
-        facts = dict(zip(known, read[len(fields) :], strict=True))
+        states = given[:carried]
+        batch, facts = _named(fields, known, given[carried:])
         with torch.enable_grad():
             total = self._losses(outputs, batch, facts, learned, progress, states).sum()
         after = self._after(outputs, batch, facts, learned, progress, states)
@@ -395,3 +393,8 @@ def _columns(learned: Sequence[Kept]) -> dict[str, int]:
 def _entry(member: int, spec: LossSpec, place: int | None, kept: Sequence[Kept], columns: Mapping[str, int]) -> Entry:
     own = tuple(one for one in kept if one.place == place)
     return Entry(member, spec, place, own, {one.name: columns[one.key] for one in own if one.key in columns})
+
+
+def _named(fields: Sequence[str], known: Sequence[str], read: Sequence[Tensor]) -> tuple[Batch, Batch]:
+    """Batch and facts, from their tensors in the order of their names."""
+    return dict(zip(fields, read, strict=False)), dict(zip(known, read[len(fields) :], strict=True))

@@ -85,7 +85,7 @@ def test_the_population_is_each_loss_alone_and_a_checkpoint_continues_it() -> No
 
 
 def test_members_keep_their_states_where_others_leave() -> None:
-    """To the bit: what a smaller population goes on with is what it had in the larger one."""
+    """To the bit: a smaller population continues with what it had in the larger one."""
     loss, source = population(), torch.Generator().manual_seed(1)
     states, learned = loss.start([0, 1]), loss.start_learned([0, 1])
     for _ in range(3):

@@ -54,8 +54,8 @@ class Batch:
         """Of the composed loss, times the number of rows."""
         loss = ComposedLoss.of_facts(spec, each(self.facts, Tensor.double), self.sizes, self.offer).double()
         leaf = self.scores.clone().requires_grad_()
-        beside = {"group": self.group, "features": self.features.double(), "index": torch.arange(BLOCK)}
-        value = loss(leaf, self.target, progress=progress, **beside)
+        extra = {"group": self.group, "features": self.features.double(), "index": torch.arange(BLOCK)}
+        value = loss(leaf, self.target, progress=progress, **extra)
         (slope,) = torch.autograd.grad(BLOCK * value, leaf)
         return slope.numpy()
 

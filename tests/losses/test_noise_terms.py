@@ -143,7 +143,7 @@ def test_the_composed_loss_is_the_formula_in_plain_loops(name: str, hyper: dict[
 
 @pytest.mark.parametrize(("name", "hyper", "looped"), CASES, ids=[case[0] for case in CASES])
 def test_and_so_is_a_population(name: str, hyper: dict[str, float], looped: Looped) -> None:
-    """Two replicas with rows of their own, beside a member that keeps nothing."""
+    """Two replicas with rows of their own, in a population with a member that keeps nothing."""
     drawn = [epochs(seed) for seed in range(2)]
     specs = [{"term": "focal"}, {"term": name, **hyper}]
     population = PopulationLoss(
