@@ -110,7 +110,7 @@ def test_curves_are_finite_and_the_gradient_is_the_slope(term: LossTerm) -> None
         slope = torch.gradient(value, spacing=(drawn.points,))[0][1:-1]
         # Central differences over one step of the grid; at a corner they give the mean of the two slopes.
         off = (slope - gradient[1:-1]).abs() > 0.02 * (1 + gradient.abs().max())
-        assert off.sum() <= 4
+        assert off.sum() <= (13 if term.family == "curve" else 4)  # a curve has as many corners as it has knots
 
 
 @pytest.mark.parametrize("name", ["binary_cross_entropy", "cross_entropy"])

@@ -35,7 +35,8 @@ def test_each_task_has_its_space() -> None:
     of_cells = {f"{task.space}_cells" for task in TASKS.values() if task.kind != "regression"}
     noisy = {f"{task.space}_noisy" for task in TASKS.values() if task.kind != "regression"}
     formulas = {f"{name}_symbolic" for name in plain}
-    assert of_all | of_cells | noisy | formulas | {"binary_front", "long_tail"} == set(bundled_spaces())
+    learned = {f"{name}_learned" for name in plain if name in ("binary", "multiclass", "regression")}
+    assert of_all | of_cells | noisy | formulas | learned | {"binary_front", "long_tail"} == set(bundled_spaces())
     assert {load_space(task.space).task for task in TASKS.values()} == set(TASKS)
 
 

@@ -93,6 +93,25 @@ def one_vs_rest_pairs(logits: Array, labels: Array) -> float:
     return float(np.mean([np.mean((1 - gap) ** 2) for gap in gaps]))
 
 
+def falling(logits: Array, labels: Array, rises: list[float]) -> Array:
+    """Interpolated between its knots, and as steep as its first segment to the left of them."""
+    slopes = np.log1p(np.exp(rises)) / np.mean(np.log1p(np.exp(rises)))
+    knots = np.linspace(-4, 4, len(rises) + 1)
+    heights = 8 - np.concatenate([[0.0], np.cumsum(slopes) * 8 / len(rises)])
+    margin = special.logit(probability(logits, labels))
+    return np.interp(margin, knots, heights) + slopes[0] * np.maximum(-4 - margin, 0)
+
+
+def rising(prediction: Array, target: Array, rises: list[float]) -> Array:
+    slopes = np.log1p(np.exp(rises)) / np.mean(np.log1p(np.exp(rises)))
+    error = np.abs(prediction - target)
+    heights = np.concatenate([[0.0], np.cumsum(slopes) * 3 / len(rises)])
+    return np.interp(error, np.linspace(0, 3, len(rises) + 1), heights) + slopes[-1] * np.maximum(error - 3, 0)
+
+
+RISES = [0.5, -2.0, 3.0, 0.0, -1.0, 1.5]
+
+
 def soft_counts(p: Array, truth: Array) -> tuple[float, float, float]:
     return (p * truth).sum(), (p * (1 - truth)).sum(), ((1 - p) * truth).sum()
 
@@ -304,6 +323,18 @@ REFERENCE: list[tuple[str, Hyper, Callable[..., Any]]] = [
         {"gamma": [0.0, 0.5, 2.0, 5.0]},
         lambda z, y, gamma: -((1 - probability(z, y)) ** np.array(gamma)[y]) * np.log(probability(z, y)),
     ),
+    (
+        "curve",
+        {f"rise_{place}": rise for place, rise in enumerate(RISES, 1)},
+        lambda z, y, **rises: falling(z, y, list(rises.values())),
+    ),
+    ("learned_curve", {"segments": "6", "rises": RISES}, lambda z, y, segments, rises: falling(z, y, rises)),
+    (
+        "residual_curve",
+        {f"rise_{place}": rise for place, rise in enumerate(RISES, 1)},
+        lambda p, t, **rises: rising(p, t, list(rises.values())),
+    ),
+    ("learned_residual_curve", {"segments": "6", "rises": RISES}, lambda p, t, segments, rises: rising(p, t, rises)),
     (
         "symbolic",
         {"tree": "log(add(1, square(sub(output, target))))"},

@@ -26,6 +26,7 @@ MODULES = (
     "losssearch.losses.compose",
     "losssearch.losses.domains",
     "losssearch.losses.learned.class_balance",
+    "losssearch.losses.learned.curve",
     "losssearch.losses.noise.levels",
     "losssearch.losses.noise.selection",
     "losssearch.losses.noise.targets",

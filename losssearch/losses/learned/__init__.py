@@ -4,9 +4,10 @@
 family          reads             learns
 ==============  ================  ================================================
 class_balance   logits, labels    a shift, a factor or a focus for classes
+curve           margin, residual  a monotone curve; the search may also set it
 ==============  ================  ================================================
 """
 
-from losssearch.losses.learned import class_balance
+from losssearch.losses.learned import class_balance, curve
 
-__all__ = ["class_balance"]
+__all__ = ["class_balance", "curve"]
