@@ -125,8 +125,7 @@ def _trained(specs: Sequence[LossSpec], replicas: Replicas, epochs: int) -> list
     from losssearch.judging.metric import MetricJudge
     from losssearch.models import build_model
     from losssearch.tasks import get_task
-    from losssearch.training import TrainingPlan
-    from losssearch.training.trainer import Candidate, train_population
+    from losssearch.training import Candidate, TrainingPlan, train_population
 
     model = build_model("mlp", replicas.train["features"].shape[-1], 1)
     judge = MetricJudge("rmse", "regression", replicas)

@@ -2,7 +2,8 @@
 
 from losssearch.training.outcome import Course, Detailed, Judge, Outcome, ended
 from losssearch.training.plan import RATES, TrainingPlan, default_plan, without_rungs
-from losssearch.training.trainer import Candidate, population_course, train_population
+from losssearch.training.population_training import Candidate
+from losssearch.training.trainer import population_course, train_population
 
 __all__ = [
     "RATES",

@@ -24,7 +24,7 @@ from losssearch.losses.spec import LossSpec
 from losssearch.models import LoopedModule, build_model
 from losssearch.tasks import get_task
 from losssearch.training import Candidate, Outcome, TrainingPlan, train_population
-from losssearch.training.trainer import _permutation
+from losssearch.training.population_training import _permutation
 
 DATA = {"binary": "breast_cancer", "multiclass": "wine", "regression": "diabetes"}
 METRIC = {"binary": "f1", "multiclass": "balanced_accuracy", "regression": "mae"}

@@ -19,7 +19,7 @@ from losssearch.models import build_model
 from losssearch.models.allocation import is_out_of_memory
 from losssearch.tasks import TASKS
 from losssearch.training import Candidate, TrainingPlan
-from losssearch.training.trainer import _Training
+from losssearch.training.population_training import PopulationTraining
 from tests.regrouped import regrouped
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device; none was found")
@@ -75,7 +75,7 @@ def test_pytorch_itself_sees_no_wait_in_a_step(task: str) -> None:
     model = build_model("mlp", given.width, TASKS[task].width(given.classes), "cuda")
     judge, device = MetricJudge(METRIC[task], task, given, "cuda"), torch.device("cuda")
     losses = [Candidate(spec, (1e-3,)) for spec in specs(task)]
-    made = _Training(model, losses, given, PLAN, judge, device, None, 1.0, TASKS[task].offer)
+    made = PopulationTraining(model, losses, given, PLAN, judge, device, None, 1.0, TASKS[task].offer)
     batches = list(made._batches(1, 4))
 
     def step(number: int) -> None:

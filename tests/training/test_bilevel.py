@@ -21,8 +21,8 @@ from losssearch.training import Candidate, TrainingPlan, train_population
 from losssearch.training.bilevel import Bilevel, Point, descended
 from losssearch.training.levels import Levels, Objective, Turn
 from losssearch.training.members import Members
+from losssearch.training.population_training import PopulationTraining
 from losssearch.training.slices import slices
-from losssearch.training.trainer import _Training
 
 CLASSES, REPLICAS, MEMBERS, FEATURES, ROWS = 3, 2, 2, 5, 12
 PLAIN = LossSpec((Part("cross_entropy"),))
@@ -233,7 +233,7 @@ def test_the_final_training_keeps_what_was_found_and_takes_all_rows(digits: Repl
 
 
 def searched(replicas: Replicas, candidates: list[Candidate], plan: TrainingPlan) -> Members:
-    training = _Training(
+    training = PopulationTraining(
         build_model("mlp", replicas.width, replicas.classes),
         candidates,
         replicas,

@@ -18,7 +18,16 @@ from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
 from losssearch.models.allocation import is_out_of_memory
-from losssearch.training import Candidate, Outcome, TrainingPlan, capacity, members, train_population, trainer
+from losssearch.training import (
+    Candidate,
+    Outcome,
+    TrainingPlan,
+    capacity,
+    members,
+    population_training,
+    train_population,
+    trainer,
+)
 from losssearch.training.adam import StackedAdam
 from losssearch.training.capacity import free_memory, members_at_once
 from losssearch.training.outcome import HALVED
@@ -128,7 +137,7 @@ def test_a_state_of_one_candidate_that_does_not_fit_is_an_error(
 
 def test_parts_chosen_beforehand_give_the_same(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = train(replicas, "mlp")
-    monkeypatch.setattr(trainer, "members_at_once", lambda *given, **more: 4)
+    monkeypatch.setattr(population_training, "members_at_once", lambda *given, **more: 4)
     check_same(train(replicas, "mlp"), whole)
 
 
@@ -208,7 +217,8 @@ def test_the_whole_population_is_gone_while_its_halves_are_trained(
     """Where memory runs out in the middle of a training, whose state is then large."""
     alive: list[weakref.ref[Any]] = []
     seen: list[int] = []
-    make, note = trainer._Training.__init__, trainer._Training._train_epoch
+    training = population_training.PopulationTraining
+    make, note = training.__init__, training._train_epoch
 
     def made(self: Any, *given: Any) -> None:
         alive.append(weakref.ref(self))
@@ -221,8 +231,8 @@ def test_the_whole_population_is_gone_while_its_halves_are_trained(
             refused = torch.OutOfMemoryError("CUDA out of memory")
             raise refused
 
-    monkeypatch.setattr(trainer._Training, "__init__", made)
-    monkeypatch.setattr(trainer._Training, "_train_epoch", epoch)
+    monkeypatch.setattr(training, "__init__", made)
+    monkeypatch.setattr(training, "_train_epoch", epoch)
     gc.disable()
     try:
         found = train(replicas, "mlp")

@@ -28,8 +28,8 @@ from losssearch.losses.weighting import Weighting
 from losssearch.models import build_model
 from losssearch.tasks import TASKS
 from losssearch.training import Candidate, TrainingPlan
+from losssearch.training.population_training import PopulationTraining
 from losssearch.training.summary import summary
-from losssearch.training.trainer import _Training
 from tests.pretended import DEVICE, Pretended
 from tests.regrouped import regrouped, unweighted
 
@@ -89,15 +89,15 @@ def can_weigh(part: Part) -> bool:
     return True
 
 
-def training(task: str, model: Any = "mlp", *, weighed: bool = False) -> _Training:
+def training(task: str, model: Any = "mlp", *, weighed: bool = False) -> PopulationTraining:
     given = grouped(task) if weighed else unweighted(grouped(task))
     built = build_model(model, given.width, TASKS[task].width(given.classes))
     judge = MetricJudge(METRIC[task], task, given, str(DEVICE))
     offer = TASKS[task].offer
-    return _Training(built, candidates(task, weighed=weighed), given, PLAN, judge, DEVICE, None, 1.0, offer)
+    return PopulationTraining(built, candidates(task, weighed=weighed), given, PLAN, judge, DEVICE, None, 1.0, offer)
 
 
-def take_step(made: _Training, batch: Batch, number: int) -> None:
+def take_step(made: PopulationTraining, batch: Batch, number: int) -> None:
     made.members.step(batch, made.replicas.facts, progress=number / 10, factor=1.0, seed=number)
 
 

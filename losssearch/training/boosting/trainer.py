@@ -23,7 +23,7 @@ from losssearch.training.boosting.pieces import pieces_of
 from losssearch.training.boosting.plan import ROUNDS
 from losssearch.training.outcome import CUT, NEVER_FINITE, Detailed, Judge, Outcome, kept
 from losssearch.training.plan import TrainingPlan
-from losssearch.training.trainer import Candidate
+from losssearch.training.population_training import Candidate
 
 if TYPE_CHECKING:
     from losssearch.data.replicas import Replicas
