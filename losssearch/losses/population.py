@@ -1,13 +1,12 @@
 """Many loss specs as one vectorised loss.
 
-The parts of all members are grouped by kind. Each kind is evaluated once, under one ``vmap`` over the members
-that use it in all replicas; what need not be under ``vmap``, where each operation costs more, is outside.
+The parts of all members are grouped by kind, and each kind is evaluated once
+(`losssearch.losses.population_values`). What a training step needs of that is recorded once and then repeated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,15 +21,9 @@ from losssearch.losses.inputs import STANDARD
 from losssearch.losses.kept import Kept, kept_states
 from losssearch.losses.offer import Offer
 from losssearch.losses.part import part_kind
-from losssearch.losses.population_kinds import (
-    Balancing,
-    Entry,
-    Kind,
-    balancing_of,
-    kind_of,
-    moved,
-)
-from losssearch.losses.population_step import States, Step, scalar
+from losssearch.losses.population_kinds import Entry
+from losssearch.losses.population_step import States, scalar
+from losssearch.losses.population_values import PopulationValues
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.state import State
 from losssearch.losses.tape import Tape
@@ -79,11 +72,10 @@ class PopulationLoss:
             if not spec.balance.is_sum:
                 key = balance_kind(spec.balance, len(spec.parts))
                 balances.setdefault(key, []).append(_entry(member, spec, None, kept, columns))
-        self._parts, self._balances = list(parts.values()), list(balances.values())
-        self._carried = Carried([*self._parts, *self._balances], self.device)
-        self._reads_norms = any(own[0].spec.balance.record.reads_norms for own in self._balances)
+        own_parts, own_balances = list(parts.values()), list(balances.values())
+        self._carried = Carried([*own_parts, *own_balances], self.device)
+        self._values = PopulationValues(own_parts, own_balances, len(specs), self._reading, sizes, offer, self.device)
         self.initial = self.start_learned([0])[0]
-        self._groups: dict[int, tuple[list[Kind], list[Balancing]]] = {}
         self._tapes: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Tape] = {}
 
     def like(self, specs: Sequence[LossSpec]) -> PopulationLoss:
@@ -207,7 +199,7 @@ class PopulationLoss:
         for place, leaf in moved.items():
             states[place] = leaf
         with torch.enable_grad():
-            total = self._losses(outputs, batch, facts, learned, progress, tuple(states)).sum()
+            total = self._values.losses(outputs, batch, facts, learned, progress, tuple(states)).sum()
             (slope,) = torch.autograd.grad(total, outputs, create_graph=True)
             # a graph of its own, because autograd adds in place without one, which no tape repeats
             leaves = tuple(moved.values())
@@ -228,8 +220,8 @@ class PopulationLoss:
         states = given[:carried]
         batch, facts = _named(fields, known, given[carried:])
         with torch.enable_grad():
-            total = self._losses(outputs, batch, facts, learned, progress, states).sum()
-        after = self._after(outputs, batch, facts, learned, progress, states)
+            total = self._values.losses(outputs, batch, facts, learned, progress, states).sum()
+        after = self._values.after(outputs, batch, facts, learned, progress, states)
         # The gradient of the sum with respect to each loss is one, so a member that is not finite spoils no other.
         slope, by_learned = torch.autograd.grad(total, (outputs, learned), materialize_grads=True)
         return slope, by_learned, *after
@@ -254,29 +246,7 @@ class PopulationLoss:
         mean is ``Σ w ℓ / Σ w``, and a batch-level term weighs its sums. A batch of weights 0 has loss 0.
         """
         seen = self._carried.seen(outputs, batch, states)
-        return self._losses(outputs, batch, facts, learned, progress, seen)
-
-    def _losses(
-        self,
-        outputs: Tensor,
-        batch: Batch,
-        facts: Batch,
-        learned: Tensor,
-        progress: float | Tensor,
-        states: States,
-    ) -> Tensor:
-        shape = outputs.shape[:2]
-        step = self._step(outputs, batch, facts, learned, progress, states)
-        kinds, balances = self._of(shape[0])
-        total, table = step.outputs.new_zeros(len(step.outputs)), self._table(step)
-        for kind in kinds:
-            if kind.summed:
-                total = total.index_add(0, kind.members.rows, step.values(kind))
-            else:
-                table = self._filled(table, step, kind)
-        for own in balances:
-            total = total.index_add(0, own.members.rows, own.evaluate(*step.balanced(own, *table)))
-        return total.view(shape)
+        return self._values.losses(outputs, batch, facts, learned, progress, seen)
 
     def next_states(
         self,
@@ -289,7 +259,7 @@ class PopulationLoss:
     ) -> States:
         """What the losses carry after this mini-batch; takes what the call takes."""
         seen = self._carried.seen(outputs, batch, states)
-        after = self._after(outputs, batch, facts, learned, progress, seen)
+        after = self._values.after(outputs, batch, facts, learned, progress, seen)
         return self._carried.after(self._carried.copied(states), after, batch)
 
     def carried(self, states: States, after: States, batch: Batch) -> States:
@@ -299,89 +269,9 @@ class PopulationLoss:
         """
         return self._carried.after(states, after, batch)
 
-    @torch.no_grad()
-    def _after(
-        self,
-        outputs: Tensor,
-        batch: Batch,
-        facts: Batch,
-        learned: Tensor,
-        progress: float | Tensor,
-        states: States,
-    ) -> States:
-        if not states:
-            return states
-        step, after = self._step(outputs, batch, facts, learned, progress, states), list(states)
-        kinds, balances = self._of(outputs.shape[0])
-        table = self._table(step)
-        for kind in kinds:
-            if kind.members.follows:
-                kind.members.kept(kind.follow(*step.given(kind)), after)
-            if not kind.summed:
-                table = self._filled(table, step, kind)
-        for own in balances:
-            if own.members.follows:
-                own.members.kept(own.follow(*step.balanced(own, *table)), after)
-        return tuple(after)
-
-    def _step(
-        self,
-        outputs: Tensor,
-        batch: Batch,
-        facts: Batch,
-        learned: Tensor,
-        progress: float | Tensor,
-        states: States,
-    ) -> Step:
-        if "weight" in batch:
-            self.check_weights()
-        shared = self._reading.shared(batch, self.sizes, row_axis=1)
-        return Step(
-            outputs.flatten(0, 1),
-            shared,
-            facts,
-            learned.flatten(0, 1),
-            scalar(progress, outputs),
-            states,
-        )
-
-    def _table(self, step: Step) -> tuple[Tensor, Tensor]:
-        """Room for the values of the parts [R·K, parts] where a balance reads them, and for their gradients' norms."""
-        most = max((len(own[0].spec.parts) for own in self._balances), default=0)
-        empty = step.outputs.new_zeros(len(step.outputs), most)
-        return empty, empty
-
-    def _filled(self, table: tuple[Tensor, Tensor], step: Step, kind: Kind) -> tuple[Tensor, Tensor]:
-        """The table with the values of one kind, and their norms where a balance of these losses reads them."""
-        (values, norms), places = table, (kind.members.rows, kind.members.places)
-        if not self._reads_norms:
-            return values.index_put(places, step.values(kind)), norms
-        own, size = step.values_and_norms(kind)
-        return values.index_put(places, own), norms.index_put(places, size)
-
     def check_weights(self) -> None:
         """Raise `SpecError` where a term of these losses cannot weigh its samples."""
-        for entries in self._parts:
-            entries[0].part.term.require_weights()
-
-    def _of(self, replicas: int) -> tuple[list[Kind], list[Balancing]]:
-        """The groups for a number of replicas, created on first use."""
-        if replicas not in self._groups:
-            count, first = len(self.specs), 0
-            kinds, balances = list[Kind](), list[Balancing]()
-            for entries in self._parts:
-                kinds.append(kind_of(entries, first, replicas, count, self.offer))
-                first += len(kinds[-1].members.carried)
-            for entries in self._balances:
-                balances.append(balancing_of(entries, first, replicas, count))
-                first += len(balances[-1].members.carried)
-            every = [*(kind.members for kind in kinds), *(own.members for own in balances)]
-            placed = iter(moved(every, self.device))
-            self._groups[replicas] = (
-                [replace(kind, members=next(placed)) for kind in kinds],
-                [replace(own, members=next(placed)) for own in balances],
-            )
-        return self._groups[replicas]
+        self._values.check_weights()
 
 
 def _columns(learned: Sequence[Kept]) -> dict[str, int]:

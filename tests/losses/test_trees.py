@@ -245,7 +245,7 @@ def test_trees_of_a_population_are_one_kind_and_the_step_is_recorded() -> None:
     batch = {"target": torch.randn(1, 8)}
     for _ in range(2):
         every.slopes(torch.randn(1, 12, 8), batch, {}, torch.zeros(1, 12, 0), 0.0)
-    assert len(every._parts) == 1
+    assert len(every._values.parts) == 1
     (tape,) = every._tapes.values()
     assert list(map(callable, tape._known.values())) == [True]
 

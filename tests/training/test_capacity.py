@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from losssearch.data.replicas import Replicas
 from losssearch.judging.metric import MetricJudge
 from losssearch.losses.population import PopulationLoss
+from losssearch.losses.population_values import PopulationValues
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
 from losssearch.models.allocation import is_out_of_memory
@@ -78,26 +79,26 @@ def test_halves_until_it_fits_and_gives_the_same(
     replicas: Replicas, model: Any, refusal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rungs included; oracle: the population that was never divided."""
-    whole, evaluate, asked = train(replicas, model), PopulationLoss._losses, []
+    whole, evaluate, asked = train(replicas, model), PopulationValues.losses, []
 
-    def limited(self: PopulationLoss, outputs: Tensor, *others: Any, **named: Any) -> Tensor:
+    def limited(self: PopulationValues, outputs: Tensor, *others: Any, **named: Any) -> Tensor:
         asked.append(outputs.shape[1])
         if outputs.shape[1] > 2:
             error = REFUSALS[refusal]()
             raise error
         return evaluate(self, outputs, *others, **named)
 
-    monkeypatch.setattr(PopulationLoss, "_losses", limited)
+    monkeypatch.setattr(PopulationValues, "losses", limited)
     check_same(train(replicas, model), whole)
     assert asked[:5] == [6, 3, 2, 2, 2]
     assert max(asked[2:]) == 2
 
 
 def test_what_does_not_fit_one_by_one_is_an_error(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: PopulationLoss, *others: Any, **named: Any) -> Tensor:
+    def refuse(self: PopulationValues, *others: Any, **named: Any) -> Tensor:
         raise MemoryError
 
-    monkeypatch.setattr(PopulationLoss, "_losses", refuse)
+    monkeypatch.setattr(PopulationValues, "losses", refuse)
     with pytest.raises(MemoryError):
         train(replicas, "mlp")
 
@@ -191,7 +192,7 @@ def test_what_a_refused_step_held_is_gone_before_memory_is_given_back(
         raise error
 
     module, owner, name = (
-        (members, PopulationLoss, "_losses") if place == "step" else (trainer, StackedAdam, "__init__")
+        (members, PopulationValues, "losses") if place == "step" else (trainer, StackedAdam, "__init__")
     )
     work = getattr(owner, name)
 
