@@ -10,19 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from losssearch.data.batch import Sizes, sensitive
-from losssearch.data.room import in_units, memory
 from losssearch.errors import SpecError
-from losssearch.losses.arriving import class_labels, row_numbers
 from losssearch.losses.balancing import balance_numbers, balanced, next_balance, output_norms
-from losssearch.losses.domains import CLASSES, GROUPS, MOST_MEMORY, TABLES
-from losssearch.losses.inputs import offer_of, require_two_classes
+from losssearch.losses.composed_inputs import arrived, numbers_of_rows, reduction_of
+from losssearch.losses.composed_states import read_states, require_room, write_states
+from losssearch.losses.domains import CLASSES, GROUPS
+from losssearch.losses.inputs import offer_of
 from losssearch.losses.kept import Kept, kept_states
 from losssearch.losses.offer import Offer
 from losssearch.losses.part import next_states, updated
 from losssearch.losses.prepared import Prepared
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import TermReduction
-from losssearch.losses.weights import checked_reduction, sample_weights
 
 if TYPE_CHECKING:
     from losssearch.data.batch import Batch
@@ -65,7 +64,7 @@ class ComposedLoss(nn.Module):
         offer = offer or offer_of(spec)
         groups = GROUPS.check("groups", groups)
         self.spec, self.groups = spec, groups
-        self.reduction = self._checked(reduction)
+        self.reduction = reduction_of(spec, reduction)
         self._ids_for = spec.needs_ids
         self._reads = spec.reads
         self._reads_norms = spec.balance.record.reads_norms
@@ -96,19 +95,7 @@ class ComposedLoss(nn.Module):
         places = [*range(len(self.spec.parts)), None]
         self._kept = {place: [own for own in kept if own.place == place] for place in places}
         self._buffers_of = {own.key: own.buffer for own in kept if own.state.handed_over}
-        carried = [own for own in kept if own.state.update is not None]
-        by_row = sum(4 * self._sizes.rows * torch.Size(own.shape).numel() for own in carried if own.state.by_row)
-        if by_row > TABLES * memory():
-            raise SpecError(
-                f"what a loss keeps for each training row may take a quarter of the memory, {in_units(memory())} "
-                f"in all; this one would take {in_units(by_row)} for rows={self._sizes.rows}"
-            )
-        total = sum(torch.Size(own.shape).numel() for own in carried if not own.state.by_row)
-        if total > MOST_MEMORY:
-            raise SpecError(
-                f"a loss may carry {MOST_MEMORY} numbers from batch to batch; this one needs {total} for "
-                f"{self._sizes.classes} classes and {self.groups} groups"
-            )
+        require_room(kept, self._sizes, self.groups)
         learned = [own for own in kept if own.state.optimised]
         self.learned = nn.ParameterDict({own.key: nn.Parameter(own.start(seed)) for own in learned})
         for own in kept:
@@ -179,10 +166,10 @@ class ComposedLoss(nn.Module):
             with torch.enable_grad():  # gradients at the outputs are asked for in evaluation too
                 evaluated: Tensor = self(output, target, **given)
             return evaluated.detach()
-        reduced = self.reduction if reduction is None else self._checked(reduction)
-        output, target, weight = self._arrived(output, target, weight)
+        reduced = self.reduction if reduction is None else reduction_of(self.spec, reduction)
+        output, target, weight = arrived(self._reads, self._reading, self._ids_for, output, target, weight)
         if self._by_row:
-            index = self._row_numbers(index, output)
+            index = numbers_of_rows(index, self._sizes.rows, output)
         if self._reads_norms and not output.requires_grad:
             output = output.detach().requires_grad_()
         done = _UNREAD
@@ -205,11 +192,11 @@ class ComposedLoss(nn.Module):
         values = []
         for place, part in enumerate(self._parts):
             own = part.own_numbers(numbers)
-            states = self._states(place, output, index) if part.states else {}
+            states = read_states(self, self.learned, self._kept[place], output, index) if part.states else {}
             values.append(part.value(named, own, states, reduced != "mean"))
             if part.follows and self.training:
                 with torch.no_grad():
-                    self._follow(place, next_states(part.part, named, own, states), index)
+                    write_states(self, self._kept[place], next_states(part.part, named, own, states), index)
         if not self.spec.balance.is_sum:
             return self._balanced(values, output, done, numbers)
         total = values[0]
@@ -233,36 +220,11 @@ class ComposedLoss(nn.Module):
         balance, values = self.spec.balance, torch.stack(list(parts))
         norms = output_norms(parts, output) if self._reads_norms else None
         own = {name: next(numbers) for name in balance_numbers(balance)}
-        states = self._states(None, values, None)
+        states = read_states(self, self.learned, self._kept[None], values, None)
         if self.training and updated(balance.record.states):
             with torch.no_grad():
-                self._follow(None, next_balance(balance, values, norms, progress, own, states), None)
+                write_states(self, self._kept[None], next_balance(balance, values, norms, progress, own, states), None)
         return balanced(balance, values, norms, progress, own, states)
-
-    def _states(self, place: int | None, like: Tensor, index: Tensor | None) -> dict[str, Tensor]:
-        """What a part or the balance keeps, by name, of the type of ``like``."""
-        found: dict[str, Tensor] = {}
-        for own in self._kept[place]:
-            if own.state.optimised:
-                found[own.name] = self.learned[own.key]
-                continue
-            value = self.get_buffer(own.buffer)
-            if own.state.by_row:
-                assert index is not None  # noqa: S101  (checked where the batch arrives)
-                value = value.index_select(0, index)
-            found[own.name] = value.to(like.dtype)
-        return found
-
-    def _follow(self, place: int | None, after: Mapping[str, Tensor], index: Tensor | None) -> None:
-        for own in self._kept[place]:
-            if own.name in after:
-                old = self.get_buffer(own.buffer)
-                value = after[own.name].detach().to(old.dtype)
-                if own.state.by_row:  # the backward pass reads a copy of the rows
-                    assert index is not None  # noqa: S101  (checked where the batch arrives)
-                    old.index_copy_(0, index, value)
-                else:  # in place it would change what the backward pass still reads
-                    setattr(self, own.buffer, value)
 
     def _numbers_like(self, output: Tensor) -> Sequence[Tensor]:
         """What the terms compute with, of the type of ``output``."""
@@ -270,31 +232,6 @@ class ComposedLoss(nn.Module):
             return self._numbers.to(output.dtype).unbind()
         # Filled on the device: a copy from the host would make every step wait for the device.
         return [output.new_full((), number) for number in self._numbers.tolist()]
-
-    def _checked(self, reduction: str) -> str:
-        try:
-            return checked_reduction(reduction, self.spec.batch_level)
-        except ValueError as error:
-            raise SpecError(str(error)) from None
-
-    def _row_numbers(self, index: Tensor | None, output: Tensor) -> Tensor:
-        try:
-            return row_numbers(index, self._sizes.rows, output)
-        except ValueError as error:
-            raise SpecError(str(error)) from None
-
-    def _arrived(self, output: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Outputs, targets and weights once they are checked."""
-        if "logit" in self._reads and output.dim() == 2:
-            require_two_classes(output)  # before targets are checked against this number of classes
-        try:
-            if weight is not None:
-                weight = sample_weights(weight, output)
-            if "labels" in self._reading.names and output.dim() in (1, 2):
-                target, output = class_labels(target, output, self._ids_for)
-        except ValueError as error:
-            raise SpecError(str(error)) from None
-        return output, target, weight
 
     def extra_repr(self) -> str:
         """The formula."""

@@ -228,7 +228,7 @@ def test_the_weight_of_super_loss_is_the_best_one() -> None:
 
 
 def test_what_would_not_fit_is_told_and_not_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("losssearch.losses.compose.memory", lambda: 1_000_000)
+    monkeypatch.setattr("losssearch.losses.composed_states.memory", lambda: 1_000_000)
     spec = {"parts": [{"term": "early_learning"}]}
     compose(spec, rows=31_250)
     with pytest.raises(
