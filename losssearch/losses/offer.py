@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from torch import Tensor
 
 from losssearch.errors import SpecError
-from losssearch.losses.term import SAMPLE_WEIGHT
+from losssearch.losses.term_rules import SAMPLE_WEIGHT
 
 if TYPE_CHECKING:
     from losssearch.data.batch import Batch, Sizes

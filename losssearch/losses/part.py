@@ -16,8 +16,9 @@ from losssearch.errors import InputError, ModelError, stops
 from losssearch.losses.schedule import Number, Scheduled, flat_numbers, number_at
 from losssearch.losses.spec import Part
 from losssearch.losses.state import State, ascending
-from losssearch.losses.term import SAMPLE_WEIGHT, LossTerm
+from losssearch.losses.term import LossTerm
 from losssearch.losses.term_module import weighed_inputs
+from losssearch.losses.term_rules import SAMPLE_WEIGHT
 
 EVALUATED = "losses of samples"
 """The name of a term's values where they were computed for all members together; no term reads it."""

@@ -20,7 +20,7 @@ from losssearch.losses.part import (
 )
 from losssearch.losses.schedule import Scheduled
 from losssearch.losses.spec import Part
-from losssearch.losses.term import SAMPLE_WEIGHT
+from losssearch.losses.term_rules import SAMPLE_WEIGHT
 from losssearch.losses.weights import weighted_mean
 
 

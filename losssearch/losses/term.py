@@ -15,7 +15,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
@@ -24,18 +24,12 @@ from torch import Tensor
 
 from losssearch.arguments import declaration
 from losssearch.errors import SpecError, UnknownNameError
+from losssearch.losses.catalogue import Catalogue
 from losssearch.losses.domains import Choice, Domain, Float, Int, Tree
-from losssearch.losses.readable import check_spelling
-from losssearch.losses.record import signature_of
 from losssearch.losses.schedule import Number, Scheduled, read_number
-from losssearch.losses.state import State, check_updates
+from losssearch.losses.state import State
 from losssearch.losses.term_module import TermModule
-
-SAMPLE_WEIGHT = "sample_weight"
-"""One weight per sample [batch], or None: what a batch-level term that can weigh samples takes after what it reads."""
-
-RESERVED = frozenset({"term", "weight", "reduction", "scale"})
-"""Keys of a part in a spec's JSON, so no hyperparameter may have these names."""
+from losssearch.losses.term_rules import SAMPLE_WEIGHT, declared_signature, require_rules
 
 TermReduction = Literal["mean", "sum", "none"]
 
@@ -207,23 +201,7 @@ _former: dict[str, LossTerm] = {}
 _adopted: set[str] = set()
 
 
-class _Catalogue(Mapping[str, LossTerm]):
-    """The terms by name. One that is looked up by a former name is found; the name is not listed."""
-
-    def __getitem__(self, name: str) -> LossTerm:
-        return _registry[name] if name in _registry else _former[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in _registry or name in _former
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_registry)
-
-    def __len__(self) -> int:
-        return len(_registry)
-
-
-registry: Mapping[str, LossTerm] = _Catalogue()
+registry: Mapping[str, LossTerm] = Catalogue(_registry, _former)
 """Every term by name; complete once ``losssearch.losses`` is imported."""
 
 
@@ -290,22 +268,11 @@ def loss_term(
 
     def register(function: Callable[..., Tensor]) -> LossTerm:
         name = function.__name__
-        positional, keywords = signature_of(function, declared)
-        reads = positional[:-1] if positional[-1:] == (SAMPLE_WEIGHT,) else positional
+        reads, reads_weight = declared_signature(function, declared)
         for taken in (name, for_numbers):
             if taken in registry and name not in _adopted:
                 raise SpecError(f"term names must be unique, got a second {taken!r}")
-        if reserved := RESERVED & set(declared):
-            raise SpecError(f"{name} may not name a hyperparameter {', '.join(sorted(reserved))}")
-        if wrong := [k for k, v in declared.items() if not isinstance(v, Float | Int | Choice | Tree | State)]:
-            raise SpecError(f"{name} must declare each of {', '.join(wrong)} as Float, Int, Choice or State")
-        if not (function.__doc__ and reference):
-            raise SpecError(f"{name} needs a docstring and a reference")
-        if weighs_group and ("group" not in reads or positional != reads):
-            raise SpecError(f"{name} may weigh the group only where it reads group, and no {SAMPLE_WEIGHT}")
-        check_updates(name, declared, [*positional, *keywords])
-        if function.__module__.partition(".")[0] != "losssearch":
-            check_spelling(name, reads)
+        require_rules(function, declared, reference, weighs_group=weighs_group)
         term = LossTerm(
             name=name,
             function=function,
@@ -320,12 +287,12 @@ def loss_term(
             scaled=scaled,
             weighs_group=weighs_group,
             soft_labels=soft_labels,
-            reads_weight=positional != reads,
+            reads_weight=reads_weight,
             for_numbers=for_numbers,
             fixed_for_numbers=dict(fixed_for_numbers),
             together=together,
             written=written,
-            summary=function.__doc__.strip().splitlines()[0],
+            summary=str(function.__doc__).strip().splitlines()[0],
         )
         _registry[name] = term
         if for_numbers:

@@ -14,7 +14,7 @@ from losssearch.data.batch import Batch, field_of
 from losssearch.data.target_kind import Numbers, TargetKind, Unit, Units
 from losssearch.errors import DataError, SpecError
 from losssearch.losses.offer import Provider
-from losssearch.losses.term import SAMPLE_WEIGHT
+from losssearch.losses.term_rules import SAMPLE_WEIGHT
 from losssearch.tasks.export_text import of_heads
 from losssearch.tasks.heads import Head, ranges
 from losssearch.tasks.kind import OwnUnit, TaskKind, affine, enter
