@@ -192,7 +192,8 @@ def directions(problem: Any, specs: Sequence[Any]) -> list[list[float]]:
 
     from benchmarks.quality.fitting import MODEL
     from losssearch.models import build_model
-    from losssearch.study.proposing.screening import SIGNED, Screen
+    from losssearch.study.proposing.probe import SIGNED
+    from losssearch.study.proposing.screening import Screen
 
     class Probes(Screen):
         def gradients(self) -> torch.Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from losssearch.data import columnar_files
 from losssearch.data.chosen_rows import PLACE, check_classes, chosen_rows
 from losssearch.data.columns import read_columns
+from losssearch.data.fingerprint import fingerprint_of
 from losssearch.data.given_splits import Given, GivenSplit, read_given
 from losssearch.data.groups import (
     SMALLEST,
@@ -185,7 +185,7 @@ def load(
         classes=goal.classes,
         task=goal.task,
         schema=schema,
-        fingerprint=_fingerprint(features, schema, goal, grouping, split, weight),
+        fingerprint=fingerprint_of(features, schema, goal, grouping, split, weight),
         weight=weight,
         group=None if grouping is None else grouping.ids,
         groups=() if grouping is None else grouping.names,
@@ -291,31 +291,3 @@ def _read_features(source: Source) -> tuple[pd.DataFrame | NDArray[np.float32], 
     missing = np.isnan(values).sum(axis=0)
     columns = tuple(Column(f"x{i}", "numeric", int(count)) for i, count in enumerate(missing))
     return values, Schema(columns, source.shape), notes
-
-
-def _fingerprint(
-    features: pd.DataFrame | NDArray[np.float32],
-    schema: Schema,
-    goal: Target,
-    grouping: Grouping | None,
-    split: GivenSplit | None,
-    weight: NDArray[np.float64] | None,
-) -> str:
-    header = [[column.name, column.kind] for column in schema.columns], schema.shape, goal.classes, goal.task
-    digest = hashlib.sha256(json.dumps(header).encode())
-    if isinstance(features, pd.DataFrame):
-        for name in features.columns:
-            hashes = pd.util.hash_pandas_object(features[name], index=False).to_numpy()
-            digest.update(hashes.astype("<u8").tobytes())
-    else:
-        digest.update(np.ascontiguousarray(features).astype("<f4").tobytes())
-    digest.update(goal.values.astype("<f8").tobytes())
-    if grouping is not None:
-        digest.update(json.dumps(grouping.names).encode() + grouping.ids.astype("<i8").tobytes())
-        if grouping.attribute is not None:
-            digest.update(grouping.attribute.values.astype("<f4").tobytes())
-    if split is not None:
-        digest.update(split.digest())
-    if weight is not None:
-        digest.update(b"weight" + weight.astype("<f8").tobytes())
-    return digest.hexdigest()[:16]

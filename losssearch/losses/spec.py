@@ -43,21 +43,15 @@ from losssearch.losses import (  # noqa: F401  (fills the registries)
     weightings,
 )
 from losssearch.losses.balance import SUM, Balance, require_sum
-from losssearch.losses.domains import SCALE, Tree
+from losssearch.losses.domains import SCALE
 from losssearch.losses.record import Record
 from losssearch.losses.reduction import Reduction
-from losssearch.losses.schedule import Scheduled, number_json, number_text
+from losssearch.losses.schedule import Scheduled, number_json
+from losssearch.losses.spec_formula import part_formula
 from losssearch.losses.term import LossTerm, Setting, registry
-from losssearch.losses.trees.display import shown_formula
 from losssearch.losses.weighting import Weighting
 
 DecisionKind = Literal["tuned", "fixed"]
-
-FEW = 3
-"""Hyperparameters that a formula shows all of; of more, those that are not at their defaults."""
-
-_TELLING = frozenset({"statistic", "violation"})
-"""Shown always."""
 
 
 def _canonical(value: object) -> object:
@@ -282,7 +276,7 @@ class LossSpec:
 
     def formula(self, *, latex: bool = False) -> str:
         """The loss as a sum, for people: plain text, or LaTeX."""
-        total = " + ".join(_part_formula(part, len(self.parts) == 1, latex) for part in self.parts)
+        total = " + ".join(part_formula(part, len(self.parts) == 1, latex) for part in self.parts)
         return self.balance.formula(total, latex=latex)
 
 
@@ -304,27 +298,3 @@ def _level(part: Part) -> str:
     if part.reduction.is_mean:
         return f"{part.name} with the weighting {part.weighting.kind}"
     return f"{part.reduction.record.meaning or f'the {part.reduction.kind}'} of {part.name}"
-
-
-def _part_formula(part: Part, alone: bool, latex: bool) -> str:
-    if trees := [part.hyperparameters[name] for name, domain in part.term.domains.items() if isinstance(domain, Tree)]:
-        body = f"[{', '.join(shown_formula(str(tree), latex=latex) for tree in trees)}]"
-        return _weighed_formula(part, body, alone, latex)
-    defaults = part.term.defaults if len(part.hyperparameters) > FEW else {}
-    values = [
-        f"{name}={value}" if isinstance(value, str) else f"{name}={number_text(value, latex=latex)}"
-        for name, value in part.hyperparameters.items()
-        if defaults.get(name) != value or name in _TELLING
-    ]
-    if latex:
-        name = rf"\mathrm{{{part.name}}}".replace("_", r"\_")
-        body = name + (rf"_{{{', '.join(values)}}}".replace("_", r"\_").replace(r"\_{", "_{", 1) if values else "")
-    else:
-        body = part.name + (f"({', '.join(values)})" if values else "")
-    return _weighed_formula(part, body, alone, latex)
-
-
-def _weighed_formula(part: Part, body: str, alone: bool, latex: bool) -> str:
-    body = part.reduction.formula(body, latex=latex)
-    single = alone and part.weighting.fixed is not None
-    return body if single else part.weighting.formula(body, latex=latex)

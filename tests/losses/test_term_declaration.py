@@ -13,6 +13,7 @@ from torch import Tensor
 from losssearch.errors import SpecError, UnknownNameError
 from losssearch.losses import term as term_module
 from losssearch.losses import terms
+from losssearch.losses.catalogue import Catalogue
 from losssearch.losses.domains import Choice, Float
 from losssearch.losses.inputs import PROVIDERS
 from losssearch.losses.readable import STANDARD
@@ -24,6 +25,7 @@ from losssearch.losses.term import loss_term
 def scratch_registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     scratch = {"squared": terms["squared"]}
     monkeypatch.setattr(term_module, "_registry", scratch)
+    monkeypatch.setattr(term_module, "registry", Catalogue(scratch, term_module._former))
     return scratch
 
 

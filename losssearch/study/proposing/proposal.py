@@ -20,32 +20,20 @@ then repeats. Nothing is kept between calls, so a study that was killed continue
 
 from __future__ import annotations
 
-import json
 import math
-import warnings
 from bisect import insort
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
-import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-    distribution_to_json,
-    json_to_distribution,
-)
 
 from losssearch.errors import SpecError
-from losssearch.losses.domains import Choice, Domain, Int, Tree
 from losssearch.losses.spec import LossSpec
 from losssearch.space import Replay, SearchSpace, Step, Trial
 from losssearch.study.proposing.evolution import bred
+from losssearch.study.proposing.optuna_study import STARTUP, distribution_text, quiet, study_of
 
 REFINED = 0.5
 """Share of a batch, less its portfolio, that steps from the best losses."""
@@ -53,8 +41,6 @@ PARENTS = 3
 """How many of the best losses are refined at least: more than one, because a measured value is noisy."""
 STEPS = 8
 """Steps from one of the best losses in a batch so large that it refines more than `PARENTS` of them."""
-STARTUP = 12
-"""Trials before TPE and refinement start; until then, what the portfolio does not fill is drawn at random."""
 FITTED = 300
 """Observations that are fitted at most, half of them the best and half the latest: a proposal's time stays flat."""
 ASKED = 16
@@ -139,8 +125,8 @@ def propose(
             Observation(first + index, proposal.params, proposal.distributions, None, "running")
             for index, proposal in enumerate(batch.proposals)
         ]
-        with _quiet():
-            study = _study([*_bounded(told, ranked), *waiting], int(entropy.generate_state(1)[0]), maximize)
+        with quiet():
+            study = study_of([*_bounded(told, ranked), *waiting], int(entropy.generate_state(1)[0]), maximize)
             for _ in range(min(ASKED, batch.left)):
                 batch.draw(study.ask)
         batch.refine([proposal.params for proposal in batch.proposals[-ASKED:]], batch.left, random)
@@ -195,6 +181,12 @@ class _Batch:
         self.proposals.append(Proposal(params, _distributions(self.space, params), self.space.spec(params)))
 
 
+def _distributions(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, str]:
+    replay = Replay(params)
+    space.sample(replay)
+    return {name: distribution_text(domain) for name, domain in replay.asked.items()}
+
+
 def _ranked(told: Sequence[Observation], maximize: bool) -> list[Observation]:
     """The trials that ran to their end, best first, earlier ones first among equals."""
     sign = -1.0 if maximize else 1.0
@@ -207,82 +199,6 @@ def _bounded(told: Sequence[Observation], ranked: Sequence[Observation]) -> list
     latest = [trial.number for trial in told if trial.number not in best][-(FITTED - len(best)) :]
     kept = best.union(latest)
     return [trial for trial in told if trial.number in kept]
-
-
-def _study(trials: Sequence[Observation], seed: int, maximize: bool) -> optuna.Study:
-    """A study in memory that was told ``trials``."""
-    # Joint models of the parameters that occur together; trials that still run push others away from where they are.
-    sampler = optuna.samplers.TPESampler(
-        multivariate=True,
-        group=True,
-        constant_liar=True,
-        seed=seed,
-        n_startup_trials=STARTUP,
-    )
-    study = optuna.create_study(sampler=sampler, direction="maximize" if maximize else "minimize")
-    study.add_trials([_frozen(trial) for trial in trials])
-    return study
-
-
-def _frozen(trial: Observation) -> optuna.trial.FrozenTrial:
-    states = optuna.trial.TrialState
-    if trial.score is not None:
-        state = states.COMPLETE
-    elif trial.state == "running":
-        state = states.RUNNING
-    else:
-        # TPE skips failed trials and would propose their like again; pruned without a rung is the worst that it knows.
-        state = states.PRUNED
-    rungs = trial.rungs if trial.state == "pruned" else ()
-    return optuna.trial.create_trial(
-        state=state,
-        value=trial.score,
-        params=dict(trial.params),
-        distributions={name: _read(text) for name, text in trial.distributions.items()},
-        intermediate_values={epoch: value for epoch, value in rungs if math.isfinite(value)},
-        constraints={"excess": trial.excess} if trial.excess and math.isfinite(trial.excess) else None,
-    )
-
-
-@cache
-def _read(distribution: str) -> BaseDistribution:
-    return json_to_distribution(distribution)
-
-
-@cache
-def _written(domain: Domain) -> str:
-    if isinstance(domain, Tree):
-        return json.dumps({"name": "Tree", "attributes": {"nodes": domain.nodes}})
-    return distribution_to_json(_distribution(domain))
-
-
-def _distributions(space: SearchSpace, params: Mapping[str, Any]) -> dict[str, str]:
-    replay = Replay(params)
-    space.sample(replay)
-    return {name: _written(domain) for name, domain in replay.asked.items()}
-
-
-def _distribution(domain: Domain) -> BaseDistribution:
-    if isinstance(domain, Choice):
-        return CategoricalDistribution(domain.options)
-    if isinstance(domain, Tree):
-        raise SpecError("Optuna samples no trees")
-    if isinstance(domain, Int):
-        return IntDistribution(domain.low, domain.high)
-    return FloatDistribution(domain.low, domain.high, log=domain.log)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna says that a study was created and that grouping is experimental; neither is news to a user."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
 
 
 class History:

@@ -16,14 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from losssearch import stopping
-from losssearch.data.batch import at_rows
-from losssearch.data.probing import banded, joint, probe_order, representative
 from losssearch.data.replicas import Replicas
 from losssearch.data.room import in_units, memory
 from losssearch.evaluation import Metric
@@ -35,14 +31,11 @@ from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.weighting import Weighting
 from losssearch.models import StackedModel
+from losssearch.study.proposing.probe import FREE, SIGNED, representatives
 from losssearch.study.proposing.soundness import spec_faults
 from losssearch.tasks import get_task
 from losssearch.training import RATES
 
-ROWS = 512
-"""Rows that scales are measured on; a signature needs `SIGNED` of them, a descent `FREE`."""
-SIGNED = 128
-FREE = 256
 BATCH = 128
 """Candidates that are measured at once, and fewer where there are many classes: more would cost memory for no speed."""
 
@@ -84,7 +77,7 @@ class Screen:
     ) -> None:
         """The untrained ``model`` runs on ``device``, where it will be trained."""
         self._members = len(RATES) * replicas.count
-        probe, self._weights = _representatives(replicas.take([0]))
+        probe, self._weights = representatives(replicas.take([0]))
         features, self._free = probe.train["features"], probe.train["target"][:, :FREE]
         self._batch = {name: value for name, value in probe.train.items() if name != "weight"}
         self._facts, self._sizes_of_data, self._offer = probe.facts, replicas.sizes, get_task(task).offer
@@ -274,32 +267,6 @@ class Screen:
 
 def _repeated(value: Tensor, probes: int) -> Tensor:
     return value.expand(probes, *value.shape[1:])
-
-
-def _representatives(probe: Replicas) -> tuple[Replicas, Tensor]:
-    """`ROWS` training rows of the only replica with every stratum among them, and a weight for each.
-
-    The weights show every stratum as often as the training rows have it; they are 1 where the first rows could stay.
-    """
-    rows = probe.train["target"].shape[1]
-    target = probe.train["target"][0].cpu().numpy()
-    labels: NDArray[np.int64] = target if probe.classes else banded(target if target.ndim == 1 else target[:, 0])
-    strata, finest = [labels], labels
-    if "group" in probe.train:
-        group = probe.train["group"][0].cpu().numpy()
-        members = group if group.ndim == 1 else banded(group[:, 0])
-        finest = joint(labels, members)
-        strata += [members, finest]
-    chosen = probe_order(strata, (SIGNED, FREE, ROWS))
-    weights = np.ones(len(chosen))
-    if not np.array_equal(chosen, np.arange(len(chosen))):
-        weights = representative(finest, chosen)
-        if probe.classes:  # of rows on disk, those in memory may hold rare classes more often than all do
-            seen = np.bincount(labels, minlength=probe.classes) / rows
-            weights = weights * (probe.facts["class_prior"][0].cpu().numpy() / np.maximum(seen, 1e-12))[labels[chosen]]
-            weights = weights / weights.mean()
-    order = torch.from_numpy(chosen)
-    return replace(probe, train=at_rows(probe.train, order)), torch.from_numpy(weights).float()
 
 
 def _learning(spec: LossSpec) -> list[object]:

@@ -7,7 +7,8 @@ import pytest
 
 from losssearch.space import SearchSpace, load_space
 from losssearch.space.trials import RandomTrial
-from losssearch.study.proposing.proposal import FITTED, STARTUP, History, Observation, encode_observation, propose
+from losssearch.study.proposing.optuna_study import STARTUP
+from losssearch.study.proposing.proposal import FITTED, History, Observation, encode_observation, propose
 
 
 @pytest.fixture(scope="module")

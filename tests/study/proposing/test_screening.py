@@ -17,7 +17,8 @@ from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.weighting import Weighting
 from losssearch.models import build_model
-from losssearch.study.proposing.screening import PROGRESS, ROWS, Screen
+from losssearch.study.proposing.probe import ROWS
+from losssearch.study.proposing.screening import PROGRESS, Screen
 from losssearch.tasks import TASKS, get_task
 
 DATA = {"binary": "breast_cancer", "multiclass": "digits_longtail", "regression": "diabetes"}

@@ -13,7 +13,8 @@ from losssearch.data.replicas import Replicas
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
-from losssearch.study.proposing.screening import ROWS, Screen
+from losssearch.study.proposing.probe import ROWS
+from losssearch.study.proposing.screening import Screen
 from tests.regrouped import regrouped
 
 BASE = {"term": "binary_cross_entropy"}

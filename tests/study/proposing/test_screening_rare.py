@@ -16,7 +16,8 @@ from losssearch.data.replicas import Replicas
 from losssearch.losses import loss_term, term
 from losssearch.losses.spec import LossSpec
 from losssearch.models import build_model
-from losssearch.study.proposing.screening import NOWHERE, ROWS, Screen
+from losssearch.study.proposing.probe import ROWS
+from losssearch.study.proposing.screening import NOWHERE, Screen
 from losssearch.tasks import get_task
 from tests.regrouped import regrouped
 
