@@ -4,43 +4,36 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from losssearch.assembly.cells import check_cells, warn_of_cells, with_cells
-from losssearch.assembly.fairness import Fairness, bound_space, read_fairness, warn
+from losssearch.assembly.cells import warn_of_cells, with_cells
+from losssearch.assembly.fairness import warn
 from losssearch.assembly.library import likeness_of, warm_started
 from losssearch.assembly.place import Place
 from losssearch.assembly.preflight import try_own
-from losssearch.assembly.spaces import NOISY, fitted_space, refuse_validation, space_of
+from losssearch.assembly.question import Question, question_of, refuse_heads
+from losssearch.assembly.settings import given_split, settings_of
+from losssearch.assembly.spaces import NOISY, fitted_space, refuse_validation
 from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
 from losssearch.data import Dataset, load, partition
-from losssearch.data.given_splits import Given
 from losssearch.data.leaks import leaks
 from losssearch.data.quality.looking import Seen, look
 from losssearch.data.sources import Data
-from losssearch.data.splits import SMALL, trained_share
 from losssearch.data.weights import effective_rows
 from losssearch.errors import OptionError
-from losssearch.evaluation import Metric
-from losssearch.evaluation.fairness import decision_quality
-from losssearch.evaluation.record import MetricFunction
-from losssearch.evaluation.registry import asked_metric, kinds_of
+from losssearch.evaluation.registry import kinds_of
 from losssearch.execution.resources import parse_memory
-from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted, resolve_model
+from losssearch.models import LoopedModule, build_model, is_boosted, resolve_model
 from losssearch.option_names import option
 from losssearch.request import DEFAULTS, Request
-from losssearch.space import SearchSpace, aim
-from losssearch.study.budget import TRIALS, trials_of
+from losssearch.space import SearchSpace
+from losssearch.study.budget import TRIALS
 from losssearch.study.context import Context
 from losssearch.study.observer import Observer, Recorder
 from losssearch.study.settings import StudySettings
-from losssearch.tasks import Task, attribute_task, fair_task, get_kind, get_task, worst_cell_task
 from losssearch.tracking.tracker import DatasetInfo
-from losssearch.training import RATES, default_plan
-from losssearch.training.boosting import BOOSTED_RATES, boosted_plan
-from losssearch.training.plan import AVERAGE
 from losssearch.training.private import Privacy, check_private
 
 SMALL_JOB = 6e11
@@ -48,30 +41,6 @@ SMALL_JOB = 6e11
 
 FUNCTION_ONLY = ("direction", "classes", "class_prior")
 """Options that say of a training function what a dataset, or the name of a metric, says itself."""
-
-FRONT_RATES = (2e-3, 6e-3)
-"""Learning rates of a front: its models differ by strength of penalty, and hardly gain from more rates."""
-
-
-def _rates(trees: bool, *, front: bool) -> tuple[float, ...]:
-    if trees:
-        return BOOSTED_RATES
-    return FRONT_RATES if front else RATES
-
-
-def replicas_for(rows: int) -> int:
-    """On how many draws a search judges each candidate: few rows need many."""
-    return next(count for limit, count in ((SMALL, 5), (20_000, 3), (100_000, 2), (1 << 62, 1)) if rows < limit)
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of a dataset: which losses, judged by which metric, under which demands."""
-
-    task: Task
-    metric: Metric
-    space: SearchSpace
-    fairness: Fairness
 
 
 def assemble_data(place: Place, observer: Observer) -> Assembled:
@@ -88,7 +57,7 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     told = Recorder(said)  # of the study alone
     dataset = _load(options, data)
     privacy = _privacy(options)
-    question = _question(options, dataset)
+    question = question_of(options, dataset)
     if is_boosted(options.model):
         refuse_heads(str(options.model), question.task, len(dataset.classes))
         refuse_validation(question.space, f"{options.model} grows trees from losses that stay as they are")
@@ -112,7 +81,7 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     if options.warm_start is not None:
         here = likeness_of(question.task.kind, question.metric.name, dataset, parts)
         question = replace(question, space=warm_started(question.space, place, here, told))
-    settings = _settings(options, dataset, question, place.study, len(parts.search))
+    settings = settings_of(options, dataset, question, place.study, len(parts.search))
     factory = resolve_model(options.model)
     model = build_model(factory, len(dataset.schema.columns), question.task.widths(len(dataset.classes)), device)
     if isinstance(model, LoopedModule):
@@ -186,7 +155,7 @@ def _load(options: Request, data: Data) -> Dataset:
         stream=not is_boosted(options.model),
         sensitive=options.sensitive,
         sensitive_as_feature=options.sensitive_as_feature or options.group_thresholds,
-        given=_given(options),
+        given=given_split(options),
         kinds=_kinds(options),
     )
     return dataset if options.data_name is None else replace(dataset, name=options.data_name)
@@ -198,112 +167,12 @@ def _kinds(options: Request) -> tuple[str, ...]:
     return next((kinds for name in named if name and (kinds := kinds_of(name))), ())
 
 
-def _given(options: Request) -> Given:
-    """The user's own splits and weights; raises `OptionError` for those that contradict each other."""
-    if options.weight is not None and options.sample_weight is not None:
-        raise OptionError("weight and sample_weight are one and the same: give one of them")
-    weight = options.sample_weight if options.weight is None else options.weight
-    return Given(options.test, options.group, options.time, options.split, options.time_as_feature, weight)
-
-
-def _question(options: Request, dataset: Dataset) -> Question:
-    task = get_task(dataset.task)
-    fairness = read_fairness(options, task, dataset.attribute)
-    metric = _metric(options.metric or fairness.metric or task.metric, task.kind, options.direction)
-    check_cells(metric, fairness, dataset)
-    if metric.view.thresholded and (fairness.demanded or options.group_thresholds):
-        decision_quality(metric)  # raises where no threshold can be found for it within limits
-    if fairness.demanded and dataset.attribute is not None:
-        task = attribute_task(task)
-    elif fairness.demanded:
-        task = fair_task(task, fairness.statistics(task.kind), front=bool(fairness.front))
-    elif metric.cells:
-        task = worst_cell_task(task)
-    metric.check_target(dataset.target)
-    if dataset.weight is not None:
-        metric.check_weights()
-        _refuse_weights(options, fairness)
-    space = space_of(options, task, grouped=bool(fairness.sensitive))
-    numbers = dict(metric.aims)
-    return Question(task.aimed(numbers), metric, aim(bound_space(space, fairness, task), numbers), fairness)
-
-
 def _source(data: Data) -> str:
     """What a tracker may know of where the data come from: no folder of this machine."""
     if not isinstance(data, str | Path):
         return ""
     named = str(data)
     return named if named.startswith(("builtin:", "openml:")) else Path(named).name
-
-
-def _metric(name: str | MetricFunction, task: str, direction: str | None) -> Metric:
-    try:
-        return asked_metric(name, task, direction)
-    except OptionError as error:
-        if isinstance(name, str) and (fitting := kinds_of(name)):
-            raise OptionError(f"{error}; or read the target as {' or '.join(fitting)}, by {option('task')}") from None
-        raise
-
-
-def refuse_heads(model: str, task: Task, classes: int) -> None:
-    """Raise `OptionError` where trees cannot put out what the task's losses read."""
-    if task.width(classes) not in (1, classes) or get_kind(task.kind).target.columns > 1:
-        heads = ", ".join(f"{name} ({width})" for name, width in task.widths(classes).items())
-        raise OptionError(
-            f"{model} puts out one score per sample, or one per class; task {task.kind} has {heads}: give a network, "
-            f"such as {option('model', 'mlp')}"
-        )
-
-
-def _refuse_weights(options: Request, fairness: Fairness) -> None:
-    """Raise `OptionError` for what promises something of each row, whatever it weighs."""
-    asked = option("private_epsilon") if options.private_epsilon is not None else ""
-    if fairness.demanded:
-        asked = option("objectives") if fairness.front else option("constraints")
-    if asked:
-        raise OptionError(
-            f"{option('weight')} and {asked} do not go together: what is promised of rows is promised of each, "
-            f"not by weight; "
-            "leave out one of them"
-        )
-
-
-def _settings(options: Request, dataset: Dataset, question: Question, study: str, searched: int) -> StudySettings:
-    """What is stored of the study; ``searched`` counts the rows of the search part."""
-    trees, front = is_boosted(options.model), question.fairness.front
-    trained = round(trained_share(dataset) * searched)
-    trained += dataset.all_rows - dataset.rows
-    settings = StudySettings(
-        study=study,
-        task=question.task.kind,
-        metric=question.metric.name,
-        metric_source=question.metric.source,
-        space=question.space.to_json(),
-        model=_model_name(options.model),
-        plan=boosted_plan(trained, options.epochs)
-        if trees
-        else replace(
-            default_plan(trained, options.epochs, len(dataset.classes)), average=AVERAGE if options.average else None
-        ),
-        rates=_rates(trees, front=bool(front)) if options.rates is None else tuple(options.rates),
-        seed=options.seed,
-        trials=trials_of(options.trials, options.seconds),
-        fingerprint=dataset.fingerprint,
-        confirm_seeds=options.confirm_seeds,
-        prefer_known=options.prefer_known,
-        time_budget=options.seconds,
-        replicas=replicas_for(dataset.all_rows) if options.draws is None else options.draws,
-        sensitive=question.fairness.sensitive,
-        sensitive_as_feature=options.sensitive_as_feature or options.group_thresholds,
-        constraints=question.fairness.constraints,
-        front=front,
-        confidence=options.confidence,
-        group_thresholds=options.group_thresholds,
-        splits=_given(options).described(),
-    )
-    if not settings.rates:
-        raise OptionError(f"{option('rates')} must hold at least one learning rate")
-    return settings
 
 
 def _privacy(options: Request) -> Privacy | None:
@@ -319,10 +188,6 @@ def _privacy(options: Request) -> Privacy | None:
     privacy = Privacy(options.private_epsilon, options.private_delta)
     check_private(privacy)
     return privacy
-
-
-def _model_name(model: str | ModelFactory) -> str:
-    return model if isinstance(model, str) else f"{model.__module__}:{getattr(model, '__qualname__', repr(model))}"
 
 
 def _workers(options: Request, settings: StudySettings, dataset: Dataset, device: str, observer: Observer) -> int:

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, bindparam, case, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from losssearch.errors import LossSearchError, OptionError, UnknownNameError
@@ -16,14 +15,12 @@ from losssearch.option_names import option
 from losssearch.storage import codec, lease, ranking, schema, versions
 from losssearch.storage.engine import Database
 from losssearch.storage.records import StudyRecord, TrialRecord, TrialState
-from losssearch.storage.seal import is_sealed
+from losssearch.storage.rows import check_name, found_study, is_there, seals, study_names, upsert
 from losssearch.storage.soundness import missing_from
 from losssearch.storage.viewed import Unread, Viewed
 
 T = TypeVar("T")
 V = TypeVar("V")
-
-_CONFIG = select(schema.study.c.config).where(schema.study.c.name == bindparam("study"))
 
 
 class SqlStore:
@@ -68,7 +65,7 @@ class SqlStore:
 
     def create_study(self, study: StudyRecord) -> None:
         """Enter a new study; raise `OptionError` if the name is taken or no name."""
-        _check_name(study.name)
+        check_name(study.name)
         row = schema.study_row(study)
         ours = schema.study_record(codec.loads(codec.dumps(row)))
         tries = 0
@@ -77,7 +74,7 @@ class SqlStore:
             nonlocal tries
             tries += 1
             # The answer to the commit of an earlier try may have been lost: then the study is there, and it is ours.
-            if tries == 1 or _found(connection, study.name) != ours:
+            if tries == 1 or found_study(connection, study.name) != ours:
                 connection.execute(schema.study.insert().values(row))
 
         self._upgrade()
@@ -93,7 +90,7 @@ class SqlStore:
         """Look a study up."""
 
         def read(connection: Connection) -> StudyRecord:
-            found = _found(connection, name)
+            found = found_study(connection, name)
             if found is None:
                 raise self._unknown(connection, name)
             return found
@@ -102,13 +99,13 @@ class SqlStore:
 
     def studies(self) -> list[str]:
         """The names of all studies, the oldest first."""
-        return self._database.run(_names, reads=True)
+        return self._database.run(study_names, reads=True)
 
     def save_trials(self, study: str, trials: Sequence[TrialRecord]) -> None:
         """Write trials; one whose number is there already is replaced."""
         rows = [schema.trial_row(study, record) for record in {record.number: record for record in trials}.values()]
         if rows:
-            self._write(study, lambda connection: self._upsert(connection, schema.trial, rows))
+            self._write(study, lambda connection: upsert(self._database.kind, connection, schema.trial, rows))
 
     def trials(
         self, study: str, numbers: Sequence[int] | None = None, *, after: int | None = None, limit: int | None = None
@@ -189,7 +186,7 @@ class SqlStore:
     def save_stage(self, study: str, stage: str, payload: Mapping[str, Any]) -> None:
         """Write what one stage of the selection found, in place of what it found before."""
         row = schema.stage_row(study, stage, payload)
-        self._write(study, lambda connection: self._upsert(connection, schema.stage, [row]))
+        self._write(study, lambda connection: upsert(self._database.kind, connection, schema.stage, [row]))
 
     def stage(self, study: str, stage: str) -> dict[str, Any] | None:
         """What a stage found; None if it has not ended yet."""
@@ -272,14 +269,6 @@ class SqlStore:
         except IntegrityError as error:
             self._database.refuse(str(error.orig))
 
-    def _upsert(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        insert = (postgresql if self._database.kind == "postgresql" else sqlite).insert(table)
-        keys = [column.name for column in table.primary_key]
-        changed = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
-        if table is schema.trial:
-            changed |= _times(insert.excluded)
-        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
-
     def _upgrade(self) -> None:
         if self._version < schema.VERSION:
             where = self._database.where
@@ -296,40 +285,15 @@ class SqlStore:
                     self._write(study, lambda connection: None, patient=False)
 
     def _require(self, connection: Connection, study: str, *, lock: bool = False) -> None:
-        found = select(schema.study.c.name).where(schema.study.c.name == study)
-        if connection.execute(found.with_for_update() if lock else found).first() is None:
+        if not is_there(connection, study, lock=lock):
             raise self._unknown(connection, study)
 
     def _seals(self, connection: Connection, study: str) -> bool:
         """Whether the rows of a study must have seals: those of one that an older version began have none."""
-        row = connection.execute(_CONFIG, {"study": study}).first()
-        if row is None:
+        sealed = seals(connection, study)
+        if sealed is None:
             raise self._unknown(connection, study)
-        return is_sealed(row[0])
+        return sealed
 
     def _unknown(self, connection: Connection, study: str) -> UnknownNameError:
-        return UnknownNameError(f"study in {self._database.where}:", study, _names(connection))
-
-
-def _check_name(name: str) -> None:
-    if not (name.strip() and name.isprintable() and len(name) <= 200):
-        raise OptionError(f"{option('study')} must be 1 to 200 printable characters, got {name[:40]!r}")
-
-
-def _times(new: Any) -> dict[str, Any]:
-    """When a trial that is written again started and ended: the first time that it did, and never while it runs."""
-    old, running = schema.trial.c, TrialState.RUNNING.value
-    return {
-        "started": case((old.state == running, func.coalesce(old.started, new.started)), else_=old.started),
-        "ended": case((new.state == running, None), (old.state == running, new.ended), else_=old.ended),
-    }
-
-
-def _names(connection: Connection) -> list[str]:
-    ordered = select(schema.study.c.name).order_by(schema.study.c.created, schema.study.c.name)
-    return [str(name) for name in connection.execute(ordered).scalars()]
-
-
-def _found(connection: Connection, name: str) -> StudyRecord | None:
-    row = connection.execute(select(schema.study).where(schema.study.c.name == name)).mappings().first()
-    return None if row is None else schema.study_record(row)
+        return UnknownNameError(f"study in {self._database.where}:", study, study_names(connection))

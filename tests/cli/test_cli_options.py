@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import losssearch as ls
-from losssearch.assembly.from_data import FRONT_RATES, replicas_for
+from losssearch.assembly.settings import FRONT_RATES, replicas_for
 from losssearch.cli.search_options import complete
 from losssearch.errors import DataError
 from losssearch.request import GROUPS, OPTIONS, Request, flag

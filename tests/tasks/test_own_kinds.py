@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from losssearch.assembly.from_data import _metric, refuse_heads
+from losssearch.assembly.question import _metric, refuse_heads
 from losssearch.data import draws, load, make_replicas, partition
 from losssearch.data.target_kind import Numbers, _entries
 from losssearch.errors import DataError, OptionError, SpecError
