@@ -35,7 +35,7 @@ def require_room(kept: Sequence[Kept], sizes: Sizes, groups: int) -> None:
 
 
 def read_states(
-    module: nn.Module, learned: Mapping[str, Tensor], kept: Sequence[Kept], like: Tensor, index: Tensor | None
+    module: nn.Module, learned: nn.ParameterDict, kept: Sequence[Kept], like: Tensor, index: Tensor | None
 ) -> dict[str, Tensor]:
     """What a part or the balance keeps, by name, of the type of ``like``; of the rows ``index`` [batch] alone."""
     found: dict[str, Tensor] = {}
