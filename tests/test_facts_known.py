@@ -35,7 +35,7 @@ KNOWN = {
         "evaluation/worst_cell.py",
         "report/shape.py",
         "cli/term_plot.py",
-        "study/proposing/screening.py",
+        "study/proposing/probe.py",
     ),
     "zero": (
         *(*MADE, *OPTION, *TEXT),

@@ -15,6 +15,7 @@ from losssearch.data.batch import Sizes
 from losssearch.export.facts import LossFacts
 from losssearch.export.source import loss_source
 from losssearch.losses.compose import ComposedLoss, compose
+from losssearch.losses.composed_states import read_states, write_states
 from losssearch.losses.part import next_states
 from losssearch.losses.spec import LossSpec
 
@@ -172,7 +173,7 @@ def test_a_multiplier_keeps_its_part_at_the_limit() -> None:
         total = torch.zeros(())
         for place, own in enumerate(prepared):
             numbers = own.own_numbers(iter([torch.tensor(v) for v in own.tensors.values()]))
-            states = loss._states(place, point, None) if own.states else {}
+            states = read_states(loss, loss.learned, loss._kept[place], point, None) if own.states else {}
             named = {
                 "prediction": point,
                 "target": targets[1 if place == part else 0],
@@ -181,7 +182,7 @@ def test_a_multiplier_keeps_its_part_at_the_limit() -> None:
             total = total + own.value(named, numbers, states)
             if own.follows:
                 with torch.no_grad():
-                    loss._follow(place, next_states(own.part, named, numbers, states), None)
+                    write_states(loss, loss._kept[place], next_states(own.part, named, numbers, states), None)
         (slope,) = torch.autograd.grad(total, point)
         with torch.no_grad():
             point -= 0.05 * slope
