@@ -23,6 +23,12 @@ _ROOMY = 100
 """Console width from which the list has room for hyperparameters in addition to the summary."""
 
 
+_NAMED = "imbalance, outliers, label-noise, miscalibration, costs, censoring or ties"
+"""The problems; their own module is not read for the help, because it brings PyTorch."""
+
+_PLAIN = frozenset({"logits", "logit", "labels", "prediction", "target", "scores", "goal", "predicted", "plain_loss"})
+"""What every task of its kind has: outputs and targets."""
+
 _KEPT = {
     "validation": "learned by the validation loss",
     "update": "carried from batch to batch",
@@ -38,6 +44,10 @@ def terms(
     task: Annotated[
         str | None, typer.Option("--task", metavar="NAME", help="Only terms that fit this kind of task.")
     ] = None,
+    problem: Annotated[
+        str | None,
+        typer.Option("--problem", metavar="NAME", help=f"Only terms made for it: {_NAMED}."),
+    ] = None,
     imported: Import = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
     plot: Annotated[
@@ -51,9 +61,9 @@ def terms(
     if name is None:
         if plot is not None:
             raise OptionError("--plot draws one term, so it needs a NAME: losssearch terms NAME --plot FILE.png")
-        _list(_select(catalogue.values(), family, task), as_json)
+        _list(_select(catalogue.values(), family, task, problem), as_json, shapes=problem is not None)
         return
-    if family is not None or task is not None:
+    if not (family is task is problem is None):
         raise OptionError("a NAME shows one term, so it cannot be combined with --family or --task")
     if name not in catalogue:
         raise UnknownNameError("term", name, catalogue)
@@ -65,7 +75,7 @@ def terms(
         _show(catalogue[name])
 
 
-def _select(every: Any, family: str | None, task: str | None) -> list[LossTerm]:
+def _select(every: Any, family: str | None, task: str | None, problem: str | None) -> list[LossTerm]:
     chosen = sorted(every, key=lambda term: (term.family, term.name))
     if family is not None:
         families = {term.family for term in chosen}
@@ -77,10 +87,19 @@ def _select(every: Any, family: str | None, task: str | None) -> list[LossTerm]:
 
         offers = get_task(task).with_groups().offers
         chosen = [term for term in chosen if term.fits(offers)]
+    if problem is not None:
+        from losssearch.losses.traits import PROBLEMS
+
+        if problem not in PROBLEMS:
+            raise UnknownNameError("problem", problem, PROBLEMS)
+        chosen = [term for term in chosen if problem in term.traits.problems]
+        if not chosen:
+            where = f" of the task {task}" if task else ""
+            raise OptionError(f"--problem {problem}: no term{where} is made for {PROBLEMS[problem]}")
     return chosen
 
 
-def _list(chosen: Sequence[LossTerm], as_json: bool) -> None:
+def _list(chosen: Sequence[LossTerm], as_json: bool, *, shapes: bool) -> None:
     if as_json:
         write_json([record(term) for term in chosen])
         return
@@ -88,24 +107,47 @@ def _list(chosen: Sequence[LossTerm], as_json: bool) -> None:
 
     screen = console()
     roomy = screen.width >= _ROOMY
-    table = Table(Column("term", no_wrap=True), *(["tunes"] if roomy else []), "what it is for")
+    more = ["shape", "needs"] if shapes else ["tunes"] if roomy else []
+    table = Table(Column("term", no_wrap=True), *more, "what it is for")
     for family, members in itertools.groupby(chosen, key=lambda term: term.family):
         table.add_section()
         table.add_row(family, style="bold")
         for term in members:
             tunes = ", ".join([*term.domains, *(f"{name} (learned)" for name in term.learned)])
-            table.add_row(f"  {term.name}", *([tunes] if roomy else []), _plain(term.summary))
+            told = [_shape(term), ", ".join(needs(term)) or "-"] if shapes else [tunes] if roomy else []
+            table.add_row(f"  {term.name}", *told, _plain(term.summary))
     screen.print(table)
+
+
+def _shape(term: LossTerm) -> str:
+    return ", ".join(name for name, holds in term.traits.shape.items() if holds) or "-"
+
+
+def needs(term: LossTerm) -> list[str]:
+    """What it takes in addition to outputs and targets."""
+    found = [name for name in term.reads if name not in _PLAIN]
+    found += ["mini-batches"] * (not term.per_sample)
+    found += ["numbers of training rows"] * any(state.by_row for state in term.states.values())
+    found += ["a second split"] * any(state.by_validation for state in term.states.values())
+    return found
 
 
 def _show(term: LossTerm) -> None:
     from rich.table import Table
+
+    from losssearch.losses.traits import ENDS, PROBLEMS
 
     facts = Table.grid(padding=(0, 2))
     facts.add_row("family", term.family)
     facts.add_row("reads", ", ".join(term.reads))
     facts.add_row("returns", "one value per sample" if term.per_sample else "one value per batch")
     facts.add_row("sign", "never below zero" if term.nonnegative else "any")
+    if term.traits.argmin:
+        facts.add_row("descends to", ENDS[term.traits.argmin])
+    if term.traits.argmin or any(term.traits.shape.values()):
+        facts.add_row("shape", _shape(term))
+    if term.traits.problems:
+        facts.add_row("made for", "\n".join(f"{name}: {PROBLEMS[name]}" for name in term.traits.problems))
     facts.add_row(
         "tunes", "\n".join(f"{key}: {range_text(domain)}" for key, domain in term.domains.items()) or "nothing"
     )
@@ -113,6 +155,10 @@ def _show(term: LossTerm) -> None:
     if kept := [f"{name}: {_KEPT[s.moved_by]}" for name, s in term.states.items() if not s.optimised]:
         facts.add_row("keeps", "\n".join(kept))
     facts.add_row("source", term.reference)
+    if term.traits.oracle:
+        facts.add_row("compared with", term.traits.oracle)
+    if term.aliases:
+        facts.add_row("also known as", ", ".join(term.aliases))
     screen = console()
     screen.print(term.name, style="bold")
     screen.print(_plain(inspect.cleandoc(term.function.__doc__ or "")), soft_wrap=True)
@@ -169,4 +215,10 @@ def record(term: LossTerm) -> dict[str, Any]:
         "nonnegative": term.nonnegative,
         "memory": any(state.update is not None for state in term.states.values()),
         "reference": term.reference,
+        "aliases": list(term.aliases),
+        "argmin": term.traits.argmin,
+        "problems": list(term.traits.problems),
+        "shape": {name.replace(" ", "_"): holds for name, holds in term.traits.shape.items()},
+        "needs": needs(term),
+        "oracle": term.traits.oracle,
     }

@@ -74,6 +74,7 @@ class Part:
     def __post_init__(self) -> None:
         if self.name not in registry:
             raise UnknownNameError("term", self.name, registry)
+        object.__setattr__(self, "name", registry[self.name].name)  # an alias becomes the term's own name
         checked = registry[self.name].check_settings(self.hyperparameters)
         object.__setattr__(self, "hyperparameters", MappingProxyType(checked))
         object.__setattr__(self, "scale", SCALE.check("scale", self.scale))

@@ -30,6 +30,7 @@ from losssearch.losses.schedule import Number, Scheduled, read_number
 from losssearch.losses.state import State
 from losssearch.losses.term_module import TermModule
 from losssearch.losses.term_rules import SAMPLE_WEIGHT, declared_signature, require_rules
+from losssearch.losses.traits import UNKNOWN, Traits
 
 TermReduction = Literal["mean", "sum", "none"]
 
@@ -70,6 +71,8 @@ class LossTerm:
             population then need not share choices. Its results are those of the function, for first derivatives.
         written: ``written(choices, result)`` are statements that compute the term from what it reads into the variable
             ``result``, and the functions that they call, for an exported loss in place of the term's function.
+        traits: what is known of its shape, of where its descent ends and of its oracle.
+        aliases: further names that it is found under.
         summary: the first line of its docstring.
 
     Sample weights count as repeated rows. For a per-sample term, the mean of its values is weighted. A term that
@@ -97,6 +100,8 @@ class LossTerm:
     fixed_for_numbers: Mapping[str, str] = field(default_factory=dict)
     together: Together | None = field(default=None, compare=False)
     written: Written | None = field(default=None, compare=False)
+    traits: Traits = UNKNOWN
+    aliases: tuple[str, ...] = ()
     summary: str = field(default="", compare=False)
 
     def __call__(self, *tensors: Tensor | None, **hyperparameters: Tensor | str) -> Tensor:
@@ -225,6 +230,8 @@ def loss_term(
     fixed_for_numbers: Mapping[str, str] = MappingProxyType({}),
     together: Together | None = None,
     written: Written | None = None,
+    traits: Traits = UNKNOWN,
+    aliases: tuple[str, ...] = (),
     **declared: Float | Int | Choice | Tree | State,
 ) -> Callable[[Callable[..., Tensor]], LossTerm]:
     """Declare a function as a loss term: it reads its positional parameters; the keyword-only ones are ``declared``.
@@ -246,6 +253,8 @@ def loss_term(
         fixed_for_numbers: choices that it does not have under that name, and what they are.
         together: see `LossTerm`; so is the next one.
         written: how it stands in an exported loss.
+        traits: what is known of its shape; see `losssearch.losses.traits.Traits`.
+        aliases: further names that it is found under; losses are stored under its own.
         **declared: the range of each hyperparameter (`Float`, `Int`, `Choice`), and the states (`State`).
 
     Returns:
@@ -269,7 +278,7 @@ def loss_term(
     def register(function: Callable[..., Tensor]) -> LossTerm:
         name = function.__name__
         reads, reads_weight = declared_signature(function, declared)
-        for taken in (name, for_numbers):
+        for taken in (name, for_numbers, *aliases):
             if taken in registry and name not in _adopted:
                 raise SpecError(f"term names must be unique, got a second {taken!r}")
         require_rules(function, declared, reference, weighs_group=weighs_group)
@@ -292,9 +301,12 @@ def loss_term(
             fixed_for_numbers=dict(fixed_for_numbers),
             together=together,
             written=written,
+            traits=traits,
+            aliases=aliases,
             summary=str(function.__doc__).strip().splitlines()[0],
         )
         _registry[name] = term
+        _former.update(dict.fromkeys(aliases, term))
         if for_numbers:
             own = MappingProxyType({k: v for k, v in term.domains.items() if k not in fixed_for_numbers})
             former = replace(term, name=for_numbers, for_numbers="", of_numbers=True, domains=own)

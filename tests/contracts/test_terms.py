@@ -295,7 +295,13 @@ def test_is_shift_invariant_where_declared(term: LossTerm) -> None:
     torch.testing.assert_close(evaluate(term, moved, hyper), evaluate(term, tensors, hyper))
 
 
-@pytest.mark.parametrize("term", [t for t in terms.values() if t.scaled], ids=lambda t: t.name)
+TEMPERED = {"beyond the target", "smoothed probabilities"}
+"""Where descent ends if outputs that are right already may become too sure, or must go further than the target."""
+
+
+@pytest.mark.parametrize(
+    "term", [t for t in terms.values() if t.scaled and t.traits.argmin not in TEMPERED], ids=lambda t: t.name
+)
 def test_a_better_output_never_costs_more(term: LossTerm) -> None:
     """At the defaults, more score for the label, or a prediction closer to the target, lowers the loss."""
     tensors = inputs(term, generator(), batch=200)

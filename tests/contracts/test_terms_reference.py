@@ -19,6 +19,7 @@ from sklearn import metrics
 from losssearch.losses import terms
 from losssearch.losses.inputs import OF_GROUPS
 from losssearch.losses.state import Dimensions
+from tests.contracts.classic_references import CLASSIC
 
 Array = np.ndarray
 Hyper = dict[str, float | str | list[float]]
@@ -340,6 +341,7 @@ REFERENCE: list[tuple[str, Hyper, Callable[..., Any]]] = [
         {"tree": "log(add(1, square(sub(output, target))))"},
         lambda z, goal, tree: np.log(1e-7 + 1 + (probability(z, goal.argmax(1)) - 1) ** 2),
     ),
+    *CLASSIC,
 ]
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from losssearch.losses.domains import Float
 from losssearch.losses.state import State
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 from losssearch.losses.weights import weighted_mean
 
 _MOST = 100.0
@@ -31,6 +32,7 @@ def next_multiplier(plain_loss: Tensor, sample_weight: Tensor | None, *, rate: T
     reference="McClenny and Braga-Neto 2023, Self-adaptive physics-informed neural networks, eq. 11 to 14",
     rate=Float(1e-4, 1.0, default=0.01, log=True),
     multiplier=State((), 1.0, "row update", next_multiplier),
+    traits=Traits(oracle="McClenny and Braga-Neto 2023, eq. 11, in NumPy"),
 )
 def point_attention(plain_loss: Tensor, sample_weight: Tensor | None, *, rate: Tensor, multiplier: Tensor) -> Tensor:
     """The plain loss with a weight for each training row that climbs as long as the row costs something.

@@ -19,6 +19,7 @@ from losssearch.losses.domains import Float
 from losssearch.losses.labels import positive_share
 from losssearch.losses.state import State
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 
 @loss_term(
@@ -28,6 +29,7 @@ from losssearch.losses.term import loss_term
     positive=State((), 1.0, "loss"),
     negative=State((), 0.0, "loss"),
     level=State((), 0.0, "ascent"),
+    traits=Traits(problems=("imbalance",), oracle="libauc.losses.AUCMLoss 1.4, version 1, in NumPy"),
 )
 def auc_margin(
     logit: Tensor,

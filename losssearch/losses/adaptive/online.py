@@ -21,6 +21,7 @@ from losssearch.losses.labels import class_shares
 from losssearch.losses.softmax import log_softmax
 from losssearch.losses.state import Dimensions, State
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 _LEAST_SCORE = -4.605170185988091
 """The logarithm of 1 %: below it, the score of the label no longer makes others count more, as in the authors' code."""
@@ -57,6 +58,7 @@ def next_seen(
     decay=Float(0.0, 0.999, default=0.9),
     hits=State(_per_class, 0.0, "update", next_hits, restarts=True),
     seen=State(_per_class, 0.0, "update", next_seen, restarts=True),
+    traits=Traits(problems=("imbalance",), oracle="torch.nn.functional.cross_entropy"),
 )
 def recall_weighted(
     logits: Tensor, labels: Tensor, sample_weight: Tensor | None, *, decay: Tensor, hits: Tensor, seen: Tensor
@@ -85,6 +87,7 @@ def next_counts(
     p=Float(0.0, 2.0, default=0.8),
     q=Float(0.0, 4.0, default=2.0),
     counts=State(_per_class, 0.0, "update", next_counts, restarts=True),
+    traits=Traits(problems=("imbalance",), oracle="Wang et al. 2021, the authors' code, in loops"),
 )
 def seesaw(
     logits: Tensor, labels: Tensor, sample_weight: Tensor | None, *, p: Tensor, q: Tensor, counts: Tensor

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from losssearch.losses.state import Learned
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 _SHAPE_LOW, _SHAPE_HIGH = 0.01, 1.99
 """The open range of the shape: at 0 and 2 the formula has removable singularities."""
@@ -49,6 +50,15 @@ def _log_partition(shape: Tensor) -> Tensor:
     nonnegative=False,
     shape=Learned(0.0),
     log_scale=Learned(0.0),
+    traits=Traits(
+        argmin="centre",
+        problems=("outliers",),
+        convex=True,
+        smooth=True,
+        bounded=True,
+        probabilistic=True,
+        oracle="Barron 2019 with scipy.special.k1",
+    ),
 )
 def general_robust(prediction: Tensor, target: Tensor, *, shape: Tensor, log_scale: Tensor) -> Tensor:
     """Negative log-likelihood of a family from near-Cauchy to near-Gaussian residuals, both shape and scale learned.

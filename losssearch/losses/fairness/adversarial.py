@@ -13,6 +13,7 @@ from torch import Tensor
 from losssearch.losses.domains import Choice, Float
 from losssearch.losses.state import Dimensions, State
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 _RATE = Float(0.001, 5.0, default=0.5, log=True)
 
@@ -85,6 +86,7 @@ def next_adversarial(
     memory=State(_rows, moved_by="update", update=next_adversarial, restarts=True),
     sees=Choice("output", "output_and_label", default="output"),
     rate=_RATE,
+    traits=Traits(oracle="Zhang et al. 2018, its gradient steps written out"),
 )
 def adversarial(
     predicted: Tensor,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from losssearch.losses.domains import Float
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 _TINY = 1e-8
 """Of a variance or a distance: below it a column says nothing."""
@@ -106,6 +107,7 @@ def boundary_covariance(distance: Tensor, group: Tensor, sample_weight: Tensor |
     per_sample=False,
     scaled=False,
     for_numbers="attribute_correlation_regression",
+    traits=Traits(oracle="numpy.corrcoef"),
 )
 def attribute_correlation(predicted: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
     """Squared linear correlation of class probabilities, or of predictions, with the sensitive attribute.
@@ -122,6 +124,7 @@ def attribute_correlation(predicted: Tensor, group: Tensor, sample_weight: Tenso
     scaled=False,
     for_numbers="hsic_regression",
     width=_KERNEL,
+    traits=Traits(oracle="Gretton et al. 2005 with scipy.spatial.distance.cdist"),
 )
 def hsic(predicted: Tensor, group: Tensor, sample_weight: Tensor | None, *, width: Tensor) -> Tensor:
     """Dependence of any shape between class probabilities, or predictions, and the sensitive attribute, by kernels.
@@ -137,6 +140,7 @@ def hsic(predicted: Tensor, group: Tensor, sample_weight: Tensor | None, *, widt
     per_sample=False,
     scaled=False,
     for_numbers="distance_covariance_regression",
+    traits=Traits(oracle="Székely et al. 2007 with scipy.spatial.distance.cdist"),
 )
 def distance_covariance(predicted: Tensor, group: Tensor, sample_weight: Tensor | None) -> Tensor:
     """Dependence of any shape between class probabilities, or predictions, and the sensitive attribute, by distances.
@@ -153,6 +157,7 @@ def distance_covariance(predicted: Tensor, group: Tensor, sample_weight: Tensor 
     scaled=False,
     for_numbers="zafar_covariance_regression",
     limit=_LIMIT,
+    traits=Traits(oracle="Zafar et al. 2017 in NumPy"),
 )
 def zafar_covariance(scores: Tensor, group: Tensor, sample_weight: Tensor | None, *, limit: Tensor) -> Tensor:
     """Covariance of the attribute with the distance to the decision boundary, or the prediction, beyond a limit.

@@ -23,6 +23,7 @@ from losssearch.losses.fairness.violations import VIOLATIONS, violation_value
 from losssearch.losses.fairness.window import group_rates, next_window, window_rows, window_sums
 from losssearch.losses.state import Dimensions, State
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 _REFERENCE = (
     "statistics and norms: Buyl et al. 2024, fairret; multipliers: Cotter et al. 2019, proxy-Lagrangian; "
@@ -152,6 +153,7 @@ def next_group_disparity(
     decay=_DECAY,
     shrinkage=_SHRINKAGE,
     rate=_RATE,
+    traits=Traits(oracle="fairlearn.metrics; fairret.loss.NormLoss"),
 )
 def group_disparity(
     logit: Tensor,
@@ -225,6 +227,7 @@ def next_group_disparity_multiclass(
     decay=_DECAY,
     shrinkage=_SHRINKAGE,
     rate=_RATE,
+    traits=Traits(oracle="fairlearn.metrics"),
 )
 def group_disparity_multiclass(
     logits: Tensor,
@@ -284,6 +287,7 @@ def next_group_disparity_regression(
     decay=_SHORT_DECAY,
     shrinkage=_SHRINKAGE,
     rate=_RATE,
+    traits=Traits(oracle="fairlearn.metrics"),
 )
 def group_disparity_regression(
     prediction: Tensor,

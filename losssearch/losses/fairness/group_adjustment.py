@@ -11,6 +11,7 @@ from losssearch.losses.labels import expected, of_label
 from losssearch.losses.softmax import log_softmax
 from losssearch.losses.state import Dimensions, State
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 _OVERALL = 1e-3
 """Weight of a label's share among all rows in its share within a group, so that a cell without rows has some."""
@@ -48,6 +49,7 @@ def next_group_logit_adjustment(
     memory=State(_rows, moved_by="update", update=next_group_logit_adjustment, restarts=True),
     weighs_group=True,
     tau=Float(0.0, 3.0, default=1.0),
+    traits=Traits(oracle="torch.nn.functional.cross_entropy of shifted logits"),
 )
 def group_logit_adjustment(logits: Tensor, labels: Tensor, group: Tensor, *, memory: Tensor, tau: Tensor) -> Tensor:
     """Cross-entropy of logits shifted by how usual each label is in the sample's group.

@@ -8,6 +8,7 @@ from torch import Tensor
 from losssearch.losses.domains import Float
 from losssearch.losses.fairness.dependence import pair_mean
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 _LIPSCHITZ = Float(0.01, 10.0, default=0.5, log=True)
 _WIDTH = Float(0.05, 5.0, default=0.5, log=True)
@@ -40,6 +41,7 @@ def change_by_group(
     scaled=False,
     for_numbers="individual_fairness_regression",
     lipschitz=_LIPSCHITZ,
+    traits=Traits(oracle="Dwork et al. 2012 with scipy.spatial.distance.cdist"),
 )
 def individual_fairness(
     predicted: Tensor, distance: Tensor, sample_weight: Tensor | None, *, lipschitz: Tensor
@@ -60,6 +62,7 @@ def individual_fairness(
     scaled=False,
     for_numbers="flip_consistency_regression",
     width=_WIDTH,
+    traits=Traits(oracle="Zemel et al. 2013 with scipy.spatial.distance.cdist"),
 )
 def flip_consistency(
     predicted: Tensor, group: Tensor, distance: Tensor, sample_weight: Tensor | None, *, width: Tensor

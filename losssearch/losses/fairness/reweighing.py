@@ -10,6 +10,7 @@ from losssearch.losses.labels import class_shares, expected, of_label
 from losssearch.losses.softmax import log_softmax
 from losssearch.losses.state import Dimensions, State
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 
 def label_counts(labels: Tensor, group: Tensor, memory: Tensor) -> Tensor:
@@ -35,6 +36,7 @@ def next_reweighed_cross_entropy(
     memory=State(_rows, moved_by="update", update=next_reweighed_cross_entropy, restarts=True),
     weighs_group=True,
     power=Float(0.0, 2.0, default=1.0),
+    traits=Traits(oracle="Kamiran and Calders 2012 in NumPy"),
 )
 def reweighed_cross_entropy(logits: Tensor, labels: Tensor, group: Tensor, *, memory: Tensor, power: Tensor) -> Tensor:
     """Cross-entropy with weights under which group and label would be independent.

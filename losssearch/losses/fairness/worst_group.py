@@ -9,6 +9,7 @@ from losssearch.losses.domains import Float
 from losssearch.losses.fairness.window import group_rates, next_window, window_rows, window_sums
 from losssearch.losses.state import Dimensions, State
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 _STEP = Float(1e-4, 1.0, default=0.01, log=True)
 _LIMIT = Float(0.0, 10.0, default=0.3)
@@ -66,6 +67,7 @@ def next_group_dro(plain_loss: Tensor, group: Tensor, *, memory: Tensor, step: T
     memory=State(_one_row, moved_by="update", update=next_group_dro, restarts=True),
     weighs_group=True,
     step=_STEP,
+    traits=Traits(oracle="Sagawa et al. 2020 in NumPy"),
 )
 def group_dro(plain_loss: Tensor, group: Tensor, *, memory: Tensor, step: Tensor) -> Tensor:
     """Cross-entropy, or squared error, of the groups under weights that grow where it is large.
@@ -93,6 +95,7 @@ def next_bounded_group_loss(
     weighs_group=True,
     limit=_LIMIT,
     decay=_DECAY,
+    traits=Traits(oracle="fairlearn.reductions.BoundedGroupLoss, its constraint, in NumPy"),
 )
 def bounded_group_loss(plain_loss: Tensor, group: Tensor, *, memory: Tensor, limit: Tensor, decay: Tensor) -> Tensor:
     """Cross-entropy, or squared error, of the worst group, beyond a limit.

@@ -18,6 +18,7 @@ from losssearch.losses.labels import expected, of_label
 from losssearch.losses.softmax import log_softmax
 from losssearch.losses.state import Dimensions, State
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 
 def _classes(sizes: Dimensions) -> tuple[int, ...]:
@@ -29,6 +30,7 @@ def _classes(sizes: Dimensions) -> tuple[int, ...]:
     soft_labels=True,
     shift=State(_classes, 0.0, "validation", within=(-12.0, 12.0), rate=0.1),
     stretch=State(_classes, 1.0, "validation", within=(0.2, 5.0), rate=0.02),
+    traits=Traits(problems=("imbalance",), oracle="torch.nn.functional.cross_entropy of scaled and shifted logits"),
 )
 def auto_balance(logits: Tensor, labels: Tensor, *, shift: Tensor, stretch: Tensor) -> Tensor:
     """Cross-entropy of logits with a shift and a factor per class, both learned by the validation loss.
@@ -45,6 +47,7 @@ def auto_balance(logits: Tensor, labels: Tensor, *, shift: Tensor, stretch: Tens
     reference="Ye et al. 2020, class-dependent temperatures, eq. 4; learned as by Li et al. 2021",
     soft_labels=True,
     log_temperature=State(_classes, 0.0, "validation", within=(-1.5, 1.5), rate=0.02),
+    traits=Traits(problems=("imbalance",), oracle="torch.nn.functional.cross_entropy of tempered logits"),
 )
 def class_temperature(logits: Tensor, labels: Tensor, *, log_temperature: Tensor) -> Tensor:
     """Cross-entropy of logits with a temperature per class, learned by the validation loss.
@@ -62,6 +65,7 @@ def class_temperature(logits: Tensor, labels: Tensor, *, log_temperature: Tensor
     soft_labels=True,
     shift_invariant=True,
     gamma=State(_classes, 0.0, "validation", within=(0.0, 5.0), rate=0.05),
+    traits=Traits(problems=("imbalance",), oracle="Lin et al. 2017, eq. 4, in NumPy"),
 )
 def class_focal(logits: Tensor, labels: Tensor, *, gamma: Tensor) -> Tensor:
     """Focal loss whose focus on hard samples is learned by the validation loss, for each class its own.

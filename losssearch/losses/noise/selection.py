@@ -23,6 +23,7 @@ from losssearch.losses.labels import of_label
 from losssearch.losses.softmax import log_softmax
 from losssearch.losses.state import State
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 _WINDOW = 0.9
 """The share of the running mean of `super_loss` that stays, as in the authors' code."""
@@ -53,6 +54,7 @@ def next_small_loss(
     share=Float(0.0, 0.8, default=0.2),
     over=Float(0.01, 1.0, default=0.3),
     smoothing=Float(0.0, 0.95, default=0.0),
+    traits=Traits(problems=("label-noise",), oracle="Han et al. 2018 in NumPy"),
 )
 def small_loss(
     plain_loss: Tensor,
@@ -129,6 +131,7 @@ def next_super_loss(
     shift_invariant=True,
     shift=State((), 0.0, "update", next_super_loss, restarts=True),
     strength=Float(0.05, 10.0, default=1.0, log=True),
+    traits=Traits(problems=("label-noise",), oracle="Castells et al. 2020 with scipy.special.lambertw"),
 )
 def super_loss(
     logits: Tensor, labels: Tensor, sample_weight: Tensor | None, *, shift: Tensor, strength: Tensor

@@ -27,6 +27,7 @@ from losssearch.losses.labels import class_shares, expected, of_label
 from losssearch.losses.softmax import log_softmax
 from losssearch.losses.state import Dimensions, State
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 _LEAST = 1e-4
 """Probabilities are kept this far from 0 and 1, as in the authors' code."""
@@ -63,6 +64,7 @@ def next_early_learning(logits: Tensor, labels: Tensor, *, kept: Tensor, strengt
     kept=State(_per_class, moved_by="row update", update=next_early_learning),
     strength=Float(0.0, 30.0, default=3.0),
     beta=_MEMORY,
+    traits=Traits(problems=("label-noise",), oracle="Liu et al. 2020, the authors' code, in NumPy"),
 )
 def early_learning(logits: Tensor, labels: Tensor, *, kept: Tensor, strength: Tensor, beta: Tensor) -> Tensor:
     """Cross-entropy plus a pull toward what the model predicted for the row before, against memorising wrong labels.
@@ -93,6 +95,7 @@ def next_self_correction(
     moved=State(_per_class, moved_by="row update", update=next_self_correction),
     alpha=Float(0.0, 0.999, default=0.9),
     begin=Float(0.0, 1.0, default=0.1),
+    traits=Traits(problems=("label-noise",), oracle="Lu and He 2022 in NumPy"),
 )
 def self_correction(
     logits: Tensor, labels: Tensor, progress: Tensor, *, moved: Tensor, alpha: Tensor, begin: Tensor
@@ -125,6 +128,7 @@ def _per_class_and_one(sizes: Dimensions) -> tuple[int]:
     kept=State(_per_class_and_one, moved_by="row update", update=next_temporal_ensembling),
     strength=Float(0.0, 100.0, default=5.0),
     beta=Float(0.0, 0.999, default=0.6),
+    traits=Traits(problems=("label-noise",), oracle="torch.nn.functional.cross_entropy"),
 )
 def temporal_ensembling(logits: Tensor, labels: Tensor, *, kept: Tensor, strength: Tensor, beta: Tensor) -> Tensor:
     """Cross-entropy plus the distance from the mean of what the model predicted for the row in earlier epochs.

@@ -4,25 +4,46 @@
 family             reads                                             aims at
 =================  ================================================  =========================================
 classification     logits or logit, labels                           probabilities of single samples
+calibration        logits, labels                                    confidence that means what it says
 margin             logits, labels                                    a margin between classes
 imbalance          logits, labels, class_prior                       classes of unequal size
 overlap            logits or logit, labels; one value per batch      counts such as F1
 ranking            logits or logit, labels; one value per batch      the order of samples
 regression         prediction, target                                single predictions
+redescending       prediction, target                                forgetting outliers
+skewed             prediction, target; one value per batch           ranges of the target that are rare
 amounts            prediction, target, zero                          errors relative to the target's size
+penalties          logits or scores                                  what is put out, whatever the target is
 symbolic           scores, goal                                      whatever its formula says
 =================  ================================================  =========================================
 """
 
 from losssearch.losses.primitives import (
     amounts,
+    calibration,
     classification,
     imbalance,
     margin,
     overlap,
+    penalties,
     ranking,
+    redescending,
     regression,
+    skewed,
     symbolic,
 )
 
-__all__ = ["amounts", "classification", "imbalance", "margin", "overlap", "ranking", "regression", "symbolic"]
+__all__ = [
+    "amounts",
+    "calibration",
+    "classification",
+    "imbalance",
+    "margin",
+    "overlap",
+    "penalties",
+    "ranking",
+    "redescending",
+    "regression",
+    "skewed",
+    "symbolic",
+]

@@ -22,6 +22,7 @@ from losssearch.losses.domains import Float
 from losssearch.losses.labels import expected, of_label, positive_share
 from losssearch.losses.softmax import log_softmax, softmax
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 _LOG_ZERO = 4.0
 """Minus the number that stands for log 0 in reverse cross-entropy (Wang et al. 2019 choose -4)."""
@@ -32,6 +33,15 @@ _LOG_ZERO = 4.0
     soft_labels=True,
     shift_invariant=True,
     smoothing=Float(0.0, 0.4, default=0.0),
+    traits=Traits(
+        argmin="probabilities",
+        problems=("miscalibration",),
+        convex=True,
+        smooth=True,
+        bounded=True,
+        probabilistic=True,
+        oracle="torch.nn.functional.cross_entropy",
+    ),
 )
 def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: Tensor) -> Tensor:
     """Minus the log-probability of the label, mixed with the mean over all classes.
@@ -48,6 +58,15 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: Tensor) -> Tenso
     reference="maximum likelihood; smoothing of Szegedy et al. 2016, section 7",
     soft_labels=True,
     smoothing=Float(0.0, 0.4, default=0.0),
+    traits=Traits(
+        argmin="probabilities",
+        problems=("miscalibration",),
+        convex=True,
+        smooth=True,
+        bounded=True,
+        probabilistic=True,
+        oracle="torch.nn.functional.binary_cross_entropy_with_logits",
+    ),
 )
 def binary_cross_entropy(logit: Tensor, labels: Tensor, *, smoothing: Tensor) -> Tensor:
     """Cross-entropy of one logit z for two classes.
@@ -63,6 +82,14 @@ def binary_cross_entropy(logit: Tensor, labels: Tensor, *, smoothing: Tensor) ->
     reference="Elkan 2001, The foundations of cost-sensitive learning",
     soft_labels=True,
     ratio=Float(0.05, 20.0, default=1.0, log=True),
+    traits=Traits(
+        argmin="cost-weighted probabilities",
+        problems=("costs",),
+        convex=True,
+        smooth=True,
+        bounded=True,
+        oracle="torch.nn.functional.binary_cross_entropy_with_logits, pos_weight",
+    ),
 )
 def cost_sensitive_cross_entropy(logit: Tensor, labels: Tensor, *, ratio: Tensor) -> Tensor:
     """Binary cross-entropy in which a missed positive costs ``ratio`` times a false alarm.
@@ -75,7 +102,17 @@ def cost_sensitive_cross_entropy(logit: Tensor, labels: Tensor, *, ratio: Tensor
 
 
 @loss_term(
-    reference="Lin et al. 2017, eq. 4", soft_labels=True, shift_invariant=True, gamma=Float(0.0, 5.0, default=2.0)
+    reference="Lin et al. 2017, eq. 4",
+    soft_labels=True,
+    shift_invariant=True,
+    gamma=Float(0.0, 5.0, default=2.0),
+    traits=Traits(
+        argmin="smoothed probabilities",
+        problems=("imbalance", "miscalibration"),
+        smooth=True,
+        bounded=True,
+        oracle="Lin et al. 2017, eq. 4, in NumPy",
+    ),
 )
 def focal(logits: Tensor, labels: Tensor, *, gamma: Tensor) -> Tensor:
     """Cross-entropy with easy samples down-weighted.
@@ -90,7 +127,17 @@ def focal(logits: Tensor, labels: Tensor, *, gamma: Tensor) -> Tensor:
 
 
 @loss_term(
-    reference="Leng et al. 2022, Poly-1", soft_labels=True, shift_invariant=True, epsilon=Float(-1.0, 6.0, default=1.0)
+    reference="Leng et al. 2022, Poly-1",
+    soft_labels=True,
+    shift_invariant=True,
+    epsilon=Float(-1.0, 6.0, default=1.0),
+    traits=Traits(
+        argmin="sharpened probabilities",
+        convex=True,
+        smooth=True,
+        bounded=True,
+        oracle="Leng et al. 2022, Poly-1, in NumPy",
+    ),
 )
 def poly1(logits: Tensor, labels: Tensor, *, epsilon: Tensor) -> Tensor:
     """Cross-entropy with the weight of its leading polynomial term changed.
@@ -102,7 +149,19 @@ def poly1(logits: Tensor, labels: Tensor, *, epsilon: Tensor) -> Tensor:
     return expected(-log_p - epsilon * torch.expm1(log_p), labels)
 
 
-@loss_term(reference="Brier 1950, eq. 2", soft_labels=True, shift_invariant=True)
+@loss_term(
+    reference="Brier 1950, eq. 2",
+    soft_labels=True,
+    shift_invariant=True,
+    traits=Traits(
+        argmin="probabilities",
+        problems=("miscalibration", "label-noise"),
+        smooth=True,
+        bounded=True,
+        probabilistic=True,
+        oracle="Brier 1950, eq. 2, in NumPy",
+    ),
+)
 def brier(logits: Tensor, labels: Tensor) -> Tensor:
     """The squared error of the probabilities: rewards calibration, and limits the effect of one wrong label.
 
@@ -113,7 +172,19 @@ def brier(logits: Tensor, labels: Tensor) -> Tensor:
     return p.square().sum(-1) - 2 * expected(of_label(p, labels), labels) + 1
 
 
-@loss_term(reference="Zhang and Sabuncu 2018", soft_labels=True, shift_invariant=True, q=Float(0.01, 1.0, default=0.7))
+@loss_term(
+    reference="Zhang and Sabuncu 2018",
+    soft_labels=True,
+    shift_invariant=True,
+    q=Float(0.01, 1.0, default=0.7),
+    traits=Traits(
+        argmin="sharpened probabilities",
+        problems=("label-noise",),
+        smooth=True,
+        bounded=True,
+        oracle="Zhang and Sabuncu 2018 in NumPy",
+    ),
+)
 def generalised_cross_entropy(logits: Tensor, labels: Tensor, *, q: Tensor) -> Tensor:
     """Between cross-entropy and absolute error: robust to wrong labels.
 
@@ -129,6 +200,13 @@ def generalised_cross_entropy(logits: Tensor, labels: Tensor, *, q: Tensor) -> T
     shift_invariant=True,
     alpha=Float(0.01, 10.0, default=0.1, log=True),
     beta=Float(0.01, 10.0, default=1.0, log=True),
+    traits=Traits(
+        argmin="sharpened probabilities",
+        problems=("label-noise",),
+        smooth=True,
+        bounded=True,
+        oracle="Wang et al. 2019, forward and reverse entropy in NumPy",
+    ),
 )
 def symmetric_cross_entropy(logits: Tensor, labels: Tensor, *, alpha: Tensor, beta: Tensor) -> Tensor:
     """Cross-entropy plus reverse cross-entropy, which limits the effect of one wrong label.
@@ -146,6 +224,13 @@ def symmetric_cross_entropy(logits: Tensor, labels: Tensor, *, alpha: Tensor, be
     shift_invariant=True,
     alpha=Float(0.01, 100.0, default=1.0, log=True),
     beta=Float(0.01, 100.0, default=1.0, log=True),
+    traits=Traits(
+        argmin="sharpened probabilities",
+        problems=("label-noise",),
+        smooth=True,
+        bounded=True,
+        oracle="Ma et al. 2020, eq. 6, in NumPy",
+    ),
 )
 def active_passive(logits: Tensor, labels: Tensor, *, alpha: Tensor, beta: Tensor) -> Tensor:
     """Normalised cross-entropy plus absolute error (NCE+MAE): both bounded, so robust to wrong labels.
@@ -161,3 +246,34 @@ def active_passive(logits: Tensor, labels: Tensor, *, alpha: Tensor, beta: Tenso
     total = log_p.sum(-1)
     ratio = chosen / (total.unsqueeze(-1) if labels.is_floating_point() else total)
     return expected(alpha * ratio - beta * torch.expm1(chosen), labels)
+
+
+@loss_term(
+    reference="Ridnik et al. 2021, Asymmetric loss for multi-label classification, eq. 7",
+    soft_labels=True,
+    gamma_positive=Float(0.0, 4.0, default=0.0),
+    gamma_negative=Float(0.0, 8.0, default=4.0),
+    margin=Float(0.0, 0.5, default=0.05),
+    traits=Traits(
+        argmin="sharpened probabilities",
+        problems=("imbalance", "costs"),
+        smooth=True,
+        bounded=True,
+        oracle="timm.loss.AsymmetricLossMultiLabel",
+    ),
+)
+def asymmetric(
+    logit: Tensor, labels: Tensor, *, gamma_positive: Tensor, gamma_negative: Tensor, margin: Tensor
+) -> Tensor:
+    """Focal loss with a focus of its own for each class, which leaves out the easiest negatives (ASL).
+
+    ``-y (1 - p)^γ₊ log p - (1 - y) p_m^γ₋ log(1 - p_m)`` with ``p = σ(z)`` and ``p_m = max(0, p - m)``: for few
+    positives among many negatives. Shapes: logit [batch], labels [batch] in {0, 1} → [batch]. Limits: γ₊ = γ₋ = m = 0
+    is `binary_cross_entropy`; γ₊ = γ₋ and m = 0 is `focal`.
+    """
+    log_p, log_rest, positive = F.logsigmoid(logit), F.logsigmoid(-logit), positive_share(labels, logit)
+    least = torch.finfo(logit.dtype).eps  # a power below one has an infinite gradient at zero
+    of_positive = -((-torch.expm1(log_p)).clamp_min(least) ** gamma_positive) * log_p
+    shown = (log_p.exp() - margin).clamp_min(least)
+    cost = (-torch.logaddexp(log_rest, torch.log(margin).to(logit.dtype))).clamp_min(0)  # -log(1 - p + m), or 0
+    return positive * of_positive + (1 - positive) * shown**gamma_negative * cost

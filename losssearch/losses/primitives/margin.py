@@ -17,6 +17,7 @@ from torch import Tensor
 
 from losssearch.losses.labels import each_label, expected
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 
 def _violations(logits: Tensor, labels: Tensor) -> Tensor:
@@ -26,7 +27,17 @@ def _violations(logits: Tensor, labels: Tensor) -> Tensor:
     return (1 - gap).clamp_min(0).masked_fill(is_label, 0)
 
 
-@loss_term(reference="Weston and Watkins 1999; Doğan et al. 2016", soft_labels=True, shift_invariant=True)
+@loss_term(
+    reference="Weston and Watkins 1999; Doğan et al. 2016",
+    soft_labels=True,
+    shift_invariant=True,
+    traits=Traits(
+        argmin="sharpened probabilities",
+        convex=True,
+        bounded=True,
+        oracle="torch.nn.functional.multi_margin_loss; sklearn.metrics.hinge_loss",
+    ),
+)
 def hinge(logits: Tensor, labels: Tensor) -> Tensor:
     """Linear in the missing margin; zero for samples beyond the margin.
 
@@ -36,7 +47,14 @@ def hinge(logits: Tensor, labels: Tensor) -> Tensor:
     return expected(_violations(*each_label(logits, labels)).sum(-1), labels)
 
 
-@loss_term(reference="Weston and Watkins 1999; Doğan et al. 2016", soft_labels=True, shift_invariant=True)
+@loss_term(
+    reference="Weston and Watkins 1999; Doğan et al. 2016",
+    soft_labels=True,
+    shift_invariant=True,
+    traits=Traits(
+        argmin="smoothed probabilities", convex=True, smooth=True, oracle="torch.nn.functional.multi_margin_loss, p=2"
+    ),
+)
 def squared_hinge(logits: Tensor, labels: Tensor) -> Tensor:
     """Quadratic in the missing margin: smooth, and larger than `hinge` for large errors.
 

@@ -18,6 +18,7 @@ from losssearch.losses.domains import Float
 from losssearch.losses.labels import class_shares, positive_share
 from losssearch.losses.softmax import softmax
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 
 def _soft_tversky(
@@ -36,7 +37,17 @@ def _soft_tversky(
 
 
 @loss_term(
-    reference="macro F1 with softmax probabilities as counts", soft_labels=True, per_sample=False, shift_invariant=True
+    reference="macro F1 with softmax probabilities as counts",
+    soft_labels=True,
+    per_sample=False,
+    shift_invariant=True,
+    traits=Traits(
+        argmin="separation",
+        problems=("imbalance",),
+        smooth=True,
+        bounded=True,
+        oracle="sklearn.metrics.f1_score of saturated outputs",
+    ),
 )
 def soft_f1(logits: Tensor, labels: Tensor, sample_weight: Tensor | None) -> Tensor:
     """One minus the macro F1 of the batch, counted softly: for metrics in which all classes count equally.
@@ -54,6 +65,13 @@ def soft_f1(logits: Tensor, labels: Tensor, sample_weight: Tensor | None) -> Ten
     shift_invariant=True,
     alpha=Float(0.05, 1.0, default=0.3),
     beta=Float(0.05, 1.0, default=0.7),
+    traits=Traits(
+        argmin="separation",
+        problems=("imbalance",),
+        smooth=True,
+        bounded=True,
+        oracle="sklearn.metrics.jaccard_score of saturated outputs",
+    ),
 )
 def tversky(logits: Tensor, labels: Tensor, sample_weight: Tensor | None, *, alpha: Tensor, beta: Tensor) -> Tensor:
     """Soft overlap with separate costs for false positives and false negatives.
@@ -70,6 +88,13 @@ def tversky(logits: Tensor, labels: Tensor, sample_weight: Tensor | None, *, alp
     soft_labels=True,
     per_sample=False,
     beta=Float(0.25, 4.0, default=1.0, log=True),
+    traits=Traits(
+        argmin="separation",
+        problems=("imbalance", "costs"),
+        smooth=True,
+        bounded=True,
+        oracle="sklearn.metrics.fbeta_score of saturated outputs",
+    ),
 )
 def soft_f_beta(logit: Tensor, labels: Tensor, sample_weight: Tensor | None, *, beta: Tensor) -> Tensor:
     """One minus the F-beta of the positive class, counted softly; β > 1 favours recall.

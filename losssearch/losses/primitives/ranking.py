@@ -19,12 +19,21 @@ from torch import Tensor
 from losssearch.losses.domains import Choice, Float
 from losssearch.losses.softmax import softmax
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 
 @loss_term(
     reference="Yan et al. 2003; Gao and Zhou 2015",
     per_sample=False,
     surrogate=Choice("logistic", "squared_hinge", default="logistic"),
+    traits=Traits(
+        argmin="separation",
+        problems=("imbalance",),
+        convex=True,
+        smooth=True,
+        bounded=True,
+        oracle="Yan et al. 2003 over all pairs in NumPy",
+    ),
 )
 def pairwise_auc(logit: Tensor, labels: Tensor, sample_weight: Tensor | None, *, surrogate: str) -> Tensor:
     """Every positive should score above every negative: a surrogate of one minus ROC AUC.
@@ -43,7 +52,18 @@ def pairwise_auc(logit: Tensor, labels: Tensor, sample_weight: Tensor | None, *,
     return torch.einsum("i,ij,j->", positive, cost, negative) / pairs.clamp_min(tiny)
 
 
-@loss_term(reference="Ying et al. 2016; one against the rest", per_sample=False, shift_invariant=True)
+@loss_term(
+    reference="Ying et al. 2016; one against the rest",
+    per_sample=False,
+    shift_invariant=True,
+    traits=Traits(
+        argmin="separation",
+        problems=("imbalance",),
+        smooth=True,
+        bounded=True,
+        oracle="Ying et al. 2016 over all pairs in NumPy",
+    ),
+)
 def one_vs_rest_auc(logits: Tensor, labels: Tensor, sample_weight: Tensor | None) -> Tensor:
     """Each class's samples should have more of its probability than all others: macro AUC, squared.
 
@@ -71,6 +91,13 @@ def one_vs_rest_auc(logits: Tensor, labels: Tensor, sample_weight: Tensor | None
     reference="Brown et al. 2020, Smooth-AP",
     per_sample=False,
     temperature=Float(0.05, 5.0, default=1.0, log=True),
+    traits=Traits(
+        argmin="separation",
+        problems=("imbalance",),
+        smooth=True,
+        bounded=True,
+        oracle="sklearn.metrics.average_precision_score of saturated outputs",
+    ),
 )
 def smooth_average_precision(
     logit: Tensor, labels: Tensor, sample_weight: Tensor | None, *, temperature: Tensor

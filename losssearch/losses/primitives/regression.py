@@ -20,9 +20,13 @@ from torch import Tensor
 
 from losssearch.losses.domains import Float
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 
-@loss_term(reference="Legendre 1805")
+@loss_term(
+    reference="Legendre 1805",
+    traits=Traits(argmin="mean", convex=True, smooth=True, probabilistic=True, oracle="torch.nn.functional.mse_loss"),
+)
 def squared(prediction: Tensor, target: Tensor) -> Tensor:
     """The squared residual: its best constant is the mean.
 
@@ -31,7 +35,17 @@ def squared(prediction: Tensor, target: Tensor) -> Tensor:
     return (target - prediction).square()
 
 
-@loss_term(reference="Laplace 1774")
+@loss_term(
+    reference="Laplace 1774",
+    traits=Traits(
+        argmin="median",
+        problems=("outliers",),
+        convex=True,
+        bounded=True,
+        probabilistic=True,
+        oracle="torch.nn.functional.l1_loss",
+    ),
+)
 def absolute(prediction: Tensor, target: Tensor) -> Tensor:
     """The absolute residual: its best constant is the median.
 
@@ -40,7 +54,19 @@ def absolute(prediction: Tensor, target: Tensor) -> Tensor:
     return (target - prediction).abs()
 
 
-@loss_term(reference="Huber 1964", delta=Float(0.05, 5.0, default=1.0, log=True))
+@loss_term(
+    reference="Huber 1964",
+    delta=Float(0.05, 5.0, default=1.0, log=True),
+    traits=Traits(
+        argmin="centre",
+        problems=("outliers",),
+        convex=True,
+        smooth=True,
+        bounded=True,
+        probabilistic=True,
+        oracle="scipy.special.huber",
+    ),
+)
 def huber(prediction: Tensor, target: Tensor, *, delta: Tensor) -> Tensor:
     """Quadratic for residuals within δ, linear beyond: efficient and robust.
 
@@ -52,7 +78,18 @@ def huber(prediction: Tensor, target: Tensor, *, delta: Tensor) -> Tensor:
     return bounded * (residual - bounded / 2)
 
 
-@loss_term(reference="Green 1990; logistic-like M-estimator")
+@loss_term(
+    reference="Green 1990; logistic-like M-estimator",
+    traits=Traits(
+        argmin="centre",
+        problems=("outliers",),
+        convex=True,
+        smooth=True,
+        bounded=True,
+        probabilistic=True,
+        oracle="numpy.log, numpy.cosh",
+    ),
+)
 def log_cosh(prediction: Tensor, target: Tensor) -> Tensor:
     """A smooth `huber`: quadratic near 0, linear far away, with no corner to tune.
 
@@ -63,7 +100,18 @@ def log_cosh(prediction: Tensor, target: Tensor) -> Tensor:
     return residual - F.logsigmoid(2 * residual) - math.log(2)
 
 
-@loss_term(reference="Koenker and Bassett 1978", quantile=Float(0.01, 0.99, default=0.5))
+@loss_term(
+    reference="Koenker and Bassett 1978",
+    quantile=Float(0.01, 0.99, default=0.5),
+    traits=Traits(
+        argmin="quantile",
+        problems=("outliers", "costs"),
+        convex=True,
+        bounded=True,
+        probabilistic=True,
+        oracle="sklearn.metrics.mean_pinball_loss",
+    ),
+)
 def quantile(prediction: Tensor, target: Tensor, *, quantile: Tensor) -> Tensor:
     """The pinball loss: its best constant is the quantile τ.
 
@@ -74,7 +122,19 @@ def quantile(prediction: Tensor, target: Tensor, *, quantile: Tensor) -> Tensor:
     return torch.maximum(quantile * residual, (quantile - 1) * residual)
 
 
-@loss_term(reference="Newey and Powell 1987", asymmetry=Float(0.01, 0.99, default=0.5))
+@loss_term(
+    reference="Newey and Powell 1987",
+    aliases=("expectile",),
+    asymmetry=Float(0.01, 0.99, default=0.5),
+    traits=Traits(
+        argmin="expectile",
+        problems=("costs",),
+        convex=True,
+        smooth=True,
+        probabilistic=True,
+        oracle="scipy.stats.expectile",
+    ),
+)
 def asymmetric_squared(prediction: Tensor, target: Tensor, *, asymmetry: Tensor) -> Tensor:
     """Squared residuals with a separate weight for each sign: its best constant is an expectile.
 
@@ -86,7 +146,13 @@ def asymmetric_squared(prediction: Tensor, target: Tensor, *, asymmetry: Tensor)
     return torch.where(residual >= 0, asymmetry * cost, (1 - asymmetry) * cost)
 
 
-@loss_term(reference="Beaton and Tukey 1974", cutoff=Float(0.3, 10.0, default=4.685, log=True))
+@loss_term(
+    reference="Beaton and Tukey 1974",
+    cutoff=Float(0.3, 10.0, default=4.685, log=True),
+    traits=Traits(
+        argmin="centre", problems=("outliers",), smooth=True, bounded=True, oracle="Beaton and Tukey 1974 in NumPy"
+    ),
+)
 def tukey_biweight(prediction: Tensor, target: Tensor, *, cutoff: Tensor) -> Tensor:
     """Quadratic near 0 and constant beyond the cutoff, so that gross outliers have no influence.
 
@@ -96,3 +162,23 @@ def tukey_biweight(prediction: Tensor, target: Tensor, *, cutoff: Tensor) -> Ten
     """
     share = ((target - prediction) / cutoff).square().clamp_max(1)
     return cutoff.square() / 6 * share * (3 - 3 * share + share.square())
+
+
+@loss_term(
+    reference="Vapnik 1995, chapter 6: support vector regression",
+    epsilon=Float(0.0, 2.0, default=0.1),
+    traits=Traits(
+        argmin="centre",
+        problems=("outliers",),
+        convex=True,
+        bounded=True,
+        probabilistic=True,
+        oracle="sklearn.svm.LinearSVR, its objective",
+    ),
+)
+def epsilon_insensitive(prediction: Tensor, target: Tensor, *, epsilon: Tensor) -> Tensor:
+    """The absolute residual beyond a tube of width ε, within which nothing costs: errors that small do not matter.
+
+    ``max(0, |t - p| - ε)``. Shapes: prediction [batch], target [batch] → [batch]. Limits: ε = 0 is `absolute`.
+    """
+    return ((target - prediction).abs() - epsilon).clamp_min(0)

@@ -10,6 +10,7 @@ from torch.func import vmap
 
 from losssearch.losses.domains import Tree
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 from losssearch.losses.trees.operators import evaluated, source_lines
 from losssearch.losses.trees.program import Program
 from losssearch.losses.trees.tree import read
@@ -50,6 +51,7 @@ def _written(choices: Mapping[str, str], result: str) -> tuple[list[str], list[C
     together=_together,
     written=_written,
     tree=Tree(default="square(sub(output, target))"),
+    traits=Traits(oracle="NumPy"),
 )
 def symbolic(scores: Tensor, goal: Tensor, *, tree: str) -> Tensor:
     """A formula that the search writes itself, such as ``log(add(1, square(sub(output, target))))``.

@@ -104,8 +104,9 @@ def test_gradient_is_that_of_the_sum_over_rows(kind: str, name: str) -> None:
     np.testing.assert_allclose(made.unit * slope, expected.numpy(), rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize(("kind", "name"), EVERY)
+@pytest.mark.parametrize(("kind", "name"), [one for one in EVERY if one[1] != "decorrelation"])
 def test_a_factor_changes_nothing(kind: str, name: str) -> None:
+    """Decorrelation has no gradient where trees begin, with equal outputs, so nothing tells its unit."""
     target, scores = data(kind, 120)
     one, other = (objective(kind, target, {"term": name, "scale": scale})(scores) for scale in (1.0, 1e-3))
     for found, expected in zip(other, one, strict=True):

@@ -1,0 +1,1 @@
+"""Scripts that compute, with other libraries, the numbers that tests compare losses and metrics with."""
