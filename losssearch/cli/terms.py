@@ -63,8 +63,8 @@ def terms(
             raise OptionError("--plot draws one term, so it needs a NAME: losssearch terms NAME --plot FILE.png")
         _list(_select(catalogue.values(), family, task, problem), as_json, shapes=problem is not None)
         return
-    if not (family is task is problem is None):
-        raise OptionError("a NAME shows one term, so it cannot be combined with --family or --task")
+    if any(option is not None for option in (family, task, problem)):
+        raise OptionError("a NAME shows one term, so it cannot be combined with --family, --task or --problem")
     if name not in catalogue:
         raise UnknownNameError("term", name, catalogue)
     if plot is not None:

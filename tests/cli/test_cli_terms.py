@@ -13,6 +13,7 @@ import torch
 
 from losssearch.cli.term_plot import curves
 from losssearch.losses import LossTerm, terms
+from losssearch.losses.traits import PROBLEMS
 from losssearch.tasks import get_task
 
 every_term = pytest.mark.parametrize("term", terms.values(), ids=list(terms))
@@ -57,6 +58,45 @@ def test_one_term_shows_its_facts(run: Callable[..., Any], term: LossTerm) -> No
     assert all(name in done.out for name in (*term.reads, *term.domains, *term.learned))
 
 
+@pytest.mark.parametrize(
+    ("kind", "problem", "some"),
+    [
+        ("multiclass", "label-noise", {"bi_tempered", "early_learning", "normalised_active_passive"}),
+        ("multiclass", "imbalance", {"vector_scaling", "class_balanced", "logit_adjustment"}),
+        ("binary", "costs", {"cost_sensitive_cross_entropy", "asymmetric"}),
+        ("binary", "miscalibration", {"mmce", "soft_ece", "binary_cross_entropy"}),
+        ("regression", "outliers", {"cauchy", "huber", "tukey_biweight"}),
+    ],
+)
+def test_a_problem_keeps_the_terms_made_for_it(
+    run: Callable[..., Any], kind: str, problem: str, some: set[str]
+) -> None:
+    shown = json.loads(run("terms", "--task", kind, "--problem", problem, "--json").out)
+    assert {record["name"] for record in shown} >= some
+    assert all(problem in record["problems"] for record in shown)
+
+
+def test_a_problem_shows_shape_and_needs(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    lines = run("terms", "--problem", "imbalance").out.splitlines()
+    (line,) = (line for line in lines if " weighted_cross_entropy " in line)
+    assert "convex, smooth, bounded gradient" in line
+    assert " class_prior " in line
+    assert "numbers of training rows" in next(
+        o for o in run("terms", "--problem", "label-noise").out.splitlines() if " early_learning " in o
+    )
+
+
+def test_an_alias_shows_the_term(run: Callable[..., Any]) -> None:
+    assert "also known as" in run("terms", "asymmetric_squared").out
+    assert json.loads(run("terms", "expectile", "--json").out)["name"] == "asymmetric_squared"
+
+
+def test_the_help_names_every_problem(run: Callable[..., Any]) -> None:
+    shown = run("terms", "--help").out
+    assert all(problem in shown for problem in PROBLEMS)
+
+
 def test_one_term_as_json_is_one_record(run: Callable[..., Any]) -> None:
     assert json.loads(run("terms", "huber", "--json").out)["name"] == "huber"
 
@@ -69,6 +109,9 @@ def test_one_term_as_json_is_one_record(run: Callable[..., Any]) -> None:
         (["--task", "binry"], "unknown task 'binry'; did you mean binary?"),
         (["--plot", "a.png"], "--plot draws one term, so it needs a NAME"),
         (["focal", "--task", "binary"], "a NAME shows one term"),
+        (["focal", "--problem", "costs"], "a NAME shows one term"),
+        (["--problem", "label-nois"], "unknown problem 'label-nois'; did you mean label-noise?"),
+        (["--task", "regression", "--problem", "ties"], "--problem ties: no term of the task regression is made for"),
         (["focal", "--plot", "a.gif"], "--plot must name a .png, .svg or .pdf file, got a.gif"),
         (["focal", "--plot", "no/such/a.png"], "--plot: the folder no/such does not exist"),
     ],

@@ -25,6 +25,7 @@ from losssearch.losses.domains import Choice, Float
 from losssearch.losses.labels import each_label, expected
 from losssearch.losses.state import Dimensions, State
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 KNOTS = ("6", "12", "24")
 """How many segments a curve that the validation loss moves may have."""
@@ -90,6 +91,7 @@ def _like_squared(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     rise_4=Float(-4.0, 4.0, default=-0.9),
     rise_5=Float(-4.0, 4.0, default=-2.0),
     rise_6=Float(-4.0, 4.0, default=-3.3),
+    traits=Traits(argmin="smoothed probabilities", convex=True, bounded=True, oracle="numpy.interp"),
 )
 def curve(
     logits: Tensor,
@@ -118,6 +120,7 @@ def curve(
     shift_invariant=True,
     segments=Choice(*KNOTS, default="12"),
     rises=State(_segments, _like_cross_entropy, "validation", within=(-6.0, 6.0), rate=0.05),
+    traits=Traits(oracle="numpy.interp"),
 )
 def learned_curve(logits: Tensor, labels: Tensor, *, segments: str, rises: Tensor) -> Tensor:
     """A falling curve of the margin, as `curve`, whose segments are learned by the validation loss.
@@ -136,6 +139,7 @@ def learned_curve(logits: Tensor, labels: Tensor, *, segments: str, rises: Tenso
     rise_4=Float(-4.0, 4.0, default=1.6),
     rise_5=Float(-4.0, 4.0, default=2.1),
     rise_6=Float(-4.0, 4.0, default=2.7),
+    traits=Traits(argmin="centre", convex=True, bounded=True, probabilistic=True, oracle="numpy.interp"),
 )
 def residual_curve(
     prediction: Tensor,
@@ -162,6 +166,7 @@ def residual_curve(
     reference="piecewise-linear, after Li et al. 2019 (AM-LFS); learned as by Li et al. 2021",
     segments=Choice(*KNOTS, default="12"),
     rises=State(_segments, _like_squared, "validation", within=(-6.0, 6.0), rate=0.05),
+    traits=Traits(oracle="numpy.interp"),
 )
 def learned_residual_curve(prediction: Tensor, target: Tensor, *, segments: str, rises: Tensor) -> Tensor:
     """A rising curve of the absolute error, as `residual_curve`, whose segments are learned by the validation loss.
