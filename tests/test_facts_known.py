@@ -34,6 +34,7 @@ KNOWN = {
         "evaluation/prior_shift.py",
         "evaluation/worst_cell.py",
         "report/shape.py",
+        "report/stages.py",
         "cli/term_plot.py",
         "study/proposing/probe.py",
     ),

@@ -13,6 +13,7 @@ from losssearch.assembly.library import likeness_of, warm_started
 from losssearch.assembly.place import Place
 from losssearch.assembly.preflight import try_own
 from losssearch.assembly.question import Question, question_of, refuse_heads
+from losssearch.assembly.repeating import command_again
 from losssearch.assembly.settings import given_split, settings_of
 from losssearch.assembly.spaces import NOISY, fitted_space, refuse_validation
 from losssearch.assembly.surroundings import Assembled, open_surroundings
@@ -128,6 +129,7 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
         started=time.monotonic() if options.started is None else options.started,
         references=options.references,
         seen=seen,
+        command=command_again(options),
     )
     return Assembled(context, place.folder, opened.entered, privacy)
 

@@ -107,6 +107,11 @@ class ComposedLoss(nn.Module):
         """Whether it carries something from batch to batch."""
         return any(own.state.update is not None for kept in self._kept.values() for own in kept)
 
+    @property
+    def remembers_rows(self) -> bool:
+        """Whether it keeps something for each training row, so that a call needs their numbers, ``index``."""
+        return self._by_row
+
     def found(self) -> dict[str, Tensor]:
         """A copy of what the loss hands over to a new training, by name: ``0_alpha``."""
         return {key: self._handed(key).detach().cpu().clone() for key in self._buffers_of}

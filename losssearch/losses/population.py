@@ -248,6 +248,23 @@ class PopulationLoss:
         seen = self._carried.seen(outputs, batch, states)
         return self._values.losses(outputs, batch, facts, learned, progress, seen)
 
+    def part_weights(
+        self,
+        outputs: Tensor,
+        batch: Batch,
+        facts: Batch,
+        learned: Tensor,
+        progress: float | Tensor,
+        *,
+        states: States,
+    ) -> Tensor:
+        """How much each part counts now by the balance of its loss, ``[R, K, parts]``: 0 for losses that are sums.
+
+        The change of each loss by that of its parts' values. Takes what the call takes.
+        """
+        seen = self._carried.seen(outputs, batch, states)
+        return self._values.part_weights(outputs, batch, facts, learned, progress, seen)
+
     def next_states(
         self,
         outputs: Tensor,

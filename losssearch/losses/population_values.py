@@ -115,6 +115,31 @@ class PopulationValues:
         empty = step.outputs.new_zeros(len(step.outputs), most)
         return empty, empty
 
+    def part_weights(
+        self,
+        outputs: Tensor,
+        batch: Batch,
+        facts: Batch,
+        learned: Tensor,
+        progress: float | Tensor,
+        states: States,
+    ) -> Tensor:
+        """The change of each loss by that of its parts' values, ``[R, K, parts]``; 0 for losses that are sums."""
+        step = self._step(outputs, batch, facts, learned, progress, states)
+        kinds, balances = self._of(outputs.shape[0])
+        table = self._table(step)
+        for kind in kinds:
+            if not kind.summed:
+                table = self._filled(table, step, kind)
+        values = table[0].detach().requires_grad_()
+        with torch.enable_grad():
+            total = values.sum() * 0
+            for own in balances:
+                total = total + own.evaluate(*step.balanced(own, values, table[1])).sum()
+        (slope,) = torch.autograd.grad(total, values)
+        found: Tensor = slope.view(*outputs.shape[:2], -1)
+        return found
+
     def _filled(self, table: tuple[Tensor, Tensor], step: Step, kind: Kind) -> tuple[Tensor, Tensor]:
         """The table with the values of one kind, and their norms where a balance of these losses reads them."""
         (values, norms), places = table, (kind.members.rows, kind.members.places)

@@ -25,6 +25,9 @@ MOVERS: tuple[str, ...] = get_args(Mover)
 OPTIMISED = frozenset({"loss", "ascent"})
 """Movers of what the optimiser moves together with the model."""
 
+TOLD = frozenset({"target", "loss"})
+"""What a state that is kept for each training row may say of a row."""
+
 RATE = 0.02
 """Rate at which Adam moves a state by the validation loss, unless the state has another."""
 
@@ -90,6 +93,9 @@ class State:
             weights count, as of what the optimiser moves. States that are frozen, or per training row, always restart.
         within: The range that it is projected to after each step, where the validation loss moves it.
         rate: The rate of these steps, which fall to a tenth over a training as those of the model do.
+        tells: What one per training row says of its row, by name: ``"target"`` ``[rows, classes]``, the target that is
+            kept, or ``"loss"`` ``[rows]``, a running loss; each a function of what is kept ``[rows, *shape]`` and of
+            the labels as shares of classes ``[rows, classes]``.
 
     Raises:
         SpecError: the mover is unknown, ``update`` is missing or not needed, or a range or rate is none.
@@ -108,6 +114,7 @@ class State:
     restarts: bool = False
     within: tuple[float, float] = (-math.inf, math.inf)
     rate: float = RATE
+    tells: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.moved_by not in MOVERS:
@@ -118,6 +125,9 @@ class State:
             raise SpecError(f"a state lies within (low, high), where low < high, got {shown(self.within)}")
         if not 0 < self.rate < math.inf:
             raise SpecError(f"the rate of a state must be finite and above 0, got {shown(self.rate)}")
+        if self.tells and (self.moved_by != "row update" or not set(self.tells) <= TOLD):
+            known = ", ".join(sorted(map(repr, TOLD)))
+            raise SpecError(f"a state with one per training row may tell {known}, got {shown(list(self.tells))}")
         if isinstance(self.init, Tensor):
             object.__setattr__(self, "init", _Array.of(self.init))
         elif not callable(self.init) and not isinstance(self.init, _Array):

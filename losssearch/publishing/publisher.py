@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -31,6 +32,7 @@ from losssearch.storage.store import Store
 from losssearch.study.context import Context
 from losssearch.study.private_model import train_private_model
 from losssearch.study.result import Finished
+from losssearch.study.selecting.row_memory import RowMemory, remembered_again
 from losssearch.study.study_context import StudyContext
 from losssearch.tracking.tracker import Tracker
 from losssearch.training.private import Privacy
@@ -77,6 +79,7 @@ class Publishing:
         self._context, self._out, self._entered, self._privacy = context, out, entered, privacy
         self._digests: dict[str, str] | None = None
         self._publication: Publication | None = None
+        self._finish: Finished | None = None
 
     def run(self, finish: Finish) -> dict[str, Any]:
         """The result of the study, which ``finish`` brings to its end where it is not finished."""
@@ -94,10 +97,10 @@ class Publishing:
         else:
             context.observer.note("the search is finished already: its result is published")
             self._publish(entered.publication, anew=True)
-        if self._privacy is None:
-            write_label_quality(context, out)
         publication = entered.publication or self._publication
         assert publication is not None  # noqa: S101  (one or the other)
+        if self._privacy is None:
+            write_label_quality(context, out, publication.result, partial(self._row_memory, publication.result))
         return publication.result
 
     def mark(self, problems: Sequence[str] = ()) -> None:
@@ -110,9 +113,17 @@ class Publishing:
             study = self._context.settings.study
             mark(self._context.store, study, self._publication, self._out, self._digests, problems)
 
+    def _row_memory(self, result: Mapping[str, Any]) -> RowMemory | None:
+        """What the recommended loss keeps for each row: as this process has seen it, or else trained again."""
+        if self._finish is not None:
+            return self._finish.rows
+        assert isinstance(self._context, Context)  # noqa: S101  (labels are judged)
+        return remembered_again(self._context, result)
+
     def _finished(self, finish: Finish) -> Publication:
         context = self._context
         study, finished = context.settings.study, finish(context)
+        self._finish = finished
         finished = replace(finished, result=redacted(finished.result))
         result, private = finished.result, b""
         if self._privacy is not None and isinstance(context, Context):

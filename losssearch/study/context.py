@@ -40,6 +40,9 @@ WHOLE = "front"
 RANDOM = {"how": "random", "text": "split 60 : 20 : 20 into search, confirmation and test, classes in their shares"}
 """What result.json says of the split where the user gave none."""
 
+MOST_COLUMNS = 200
+"""Features that result.json describes one by one."""
+
 STEP_SIZE = 60_000_000
 """Weights × rows that one step of a population should hold: enough to keep a core busy, few enough to share out."""
 
@@ -60,6 +63,8 @@ class Context(StudyContext):
     """Rows of a draw, by part; known once the search has its draws."""
     validated: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     """By purpose, the rows ``[R, V]`` that each draw does not train on."""
+    trained: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    """By purpose, the rows ``[R, N]`` that each draw trains on; without those of a table on disk."""
 
     @cached_property
     def constraints(self) -> tuple[Constraint, ...]:
@@ -150,6 +155,9 @@ class Context(StudyContext):
             )
         rows = min(len(draw.validation) for draw in drawn)
         self.validated[purpose] = np.stack([draw.validation[:rows] for draw in drawn])
+        if self.dataset.stored is None:
+            trained = min(len(draw.train) for draw in drawn)
+            self.trained[purpose] = np.stack([draw.train[:trained] for draw in drawn])
         made = make_replicas(self.dataset, drawn, held=held or {})
         if self.keeper:
             self.keeper.encoding = (time.monotonic() - begun) / count
@@ -193,6 +201,10 @@ class Context(StudyContext):
                 "fingerprint": dataset.fingerprint,
                 "classes": list(dataset.classes),
                 "notes": list(dataset.notes),
+                "columns": [
+                    {"name": one.name, "kind": one.kind, "missing": one.missing}
+                    for one in dataset.schema.columns[:MOST_COLUMNS]
+                ],
                 "split": dict(RANDOM if dataset.given is None else dataset.given.facts),
             }
             | ({} if self.seen is None else self.seen.described(dataset.classes))

@@ -16,6 +16,7 @@ from losssearch.models import is_boosted
 from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.study.ledger import reasons_of
 from losssearch.study.selecting.curves import epochs_of
+from losssearch.study.selecting.row_memory import RowMemory
 from losssearch.study.selecting.selection import Contender
 from losssearch.study.selecting.verdict import Verdict
 from losssearch.study.study_context import StudyContext
@@ -33,6 +34,8 @@ class Finished:
     spec: LossSpec
     learned: dict[str, Tensor]
     trials: list[TrialRecord]
+    rows: RowMemory | None = None
+    """What the recommended loss has kept for each row, where it does."""
 
 
 def result_of(
@@ -56,6 +59,7 @@ def result_of(
         "data": context.described(),
         "seed": settings.seed,
         "version": __version__,
+        "command": context.command,
         "model": settings.model,
         "plan": {
             "epochs": settings.plan.epochs,

@@ -17,9 +17,12 @@ from losssearch.study.loop import Loop
 from losssearch.study.result import Finished, entry_of, result_of
 from losssearch.study.selecting.ablation import ablate
 from losssearch.study.selecting.claim import untrained
+from losssearch.study.selecting.course import course_of, moves
 from losssearch.study.selecting.curves import train_longer
+from losssearch.study.selecting.diagnosis import diagnosis_of
 from losssearch.study.selecting.placing import placed, searching
 from losssearch.study.selecting.referee import MetricReferee
+from losssearch.study.selecting.row_memory import row_memory
 from losssearch.study.selecting.selection import Contender, incumbent_name, reevaluate
 from losssearch.study.selecting.verdict import Reading, Referee, learned_state
 from losssearch.study.settings import BASELINES, SEARCHED
@@ -78,7 +81,7 @@ def judged_study(context: StudyContext, referee: Referee, *, searched: int = 1, 
     longer = train_longer([entry for _, entry in table])
     context.remark(longer)
     more = (placed(context, referee, winner, table), searching(context, trials), longer)
-    verdict = replace(verdict, text=" ".join((verdict.text, *filter(None, more))))
+    verdict = replace(verdict, text=" ".join((verdict.text, *filter(None, more))), placing=more[0])
     ablation = ablate(referee, winner, plain)
     if keeper:
         for line in keeper.notes():
@@ -93,7 +96,13 @@ def judged_study(context: StudyContext, referee: Referee, *, searched: int = 1, 
         verdict=verdict,
     ) | {"ablation": ablation}
     spec = winner.contender.spec
-    return Finished(result, spec, learned_state(winner.outcome), trials)
+    rows = None
+    if isinstance(context, Context):
+        shown = winner if not candidates or moves(spec) else candidates[0]
+        result["course"] = course_of(context, [reading for reading, _ in table], shown)
+        result["diagnosis"] = diagnosis_of(context, winner, known[0], plain)
+        rows = row_memory(context, spec, winner.outcome.trace)
+    return Finished(result, spec, learned_state(winner.outcome), trials, rows)
 
 
 def _finalists(field: dict[str, list[Contender]], most: int) -> dict[str, list[Contender]]:

@@ -75,6 +75,8 @@ class StudyContext(ABC):
     """Rounds of the re-evaluation, where no time budget decides."""
     notes: list[str] = field(default_factory=list)
     """What was said of the study and how it went, for its result: the same whenever it is run."""
+    command: str = ""
+    """What does the study again, for its report."""
     run_notes: list[str] = field(default_factory=list)
     """All that was said in this run, of workers and devices too."""
     _jobs: int = 0

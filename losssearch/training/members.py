@@ -231,6 +231,17 @@ class Members:
                 self._halve(error)
             self._make_room()
 
+    def part_weights(self, batch: Batch, facts: Batch, progress: float) -> Tensor:
+        """How much the balance of each loss lets its parts count on a mini-batch, ``[R, K, parts]``; 0 for sums."""
+        outputs = self.outputs(batch["features"])
+        found = []
+        for one, own in zip(self._slices, self._states, strict=True):
+            _, learned = self.split(self.flat[:, one.members])
+            given = (outputs[:, one.members], batch, facts, learned, progress)
+            found.append(one.loss.part_weights(*given, states=own))
+        most = max(own.shape[-1] for own in found)
+        return joined([torch.nn.functional.pad(own, (0, most - own.shape[-1])) for own in found])
+
     def _halve(self, error: Exception) -> None:
         """Take half as many members at once from here on; raises ``error`` where that would not help."""
         if self._at_once == 1 or not is_out_of_memory(error):

@@ -10,8 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from losssearch.training.trace import Trace
+
 CUT = "cut by the time budget"
 """How the reason of an outcome begins whose training was ended by a deadline."""
+
+UNTUNED = " untuned"
+"""What is added to the name of a held-out part for the outputs as they are before anything is tuned on validation."""
 
 NEVER_FINITE = "the metric was never finite"
 """The reason of an outcome whose metric gave no finite number on validation, after any epoch."""
@@ -74,6 +79,8 @@ class Outcome:
     trained: int = 0
     most: int = 0
     reason: str = ""
+    trace: Trace | None = field(default=None, compare=False)
+    """What the training went through, where its outputs are held; None for trees and a user's function."""
     seconds: float = field(default=0.0, compare=False)
     """How long its whole population took the worker; 0 where nobody measured."""
 
@@ -91,6 +98,11 @@ def kept(outputs: Tensor, classes: int) -> Tensor:
     Predictions are in the target's own unit, where a mean of 1.7e9 would leave float32 steps of 128.
     """
     return outputs.float() if classes else outputs.double()
+
+
+def held_of(held: Mapping[str, Tensor], place: int, tuned: bool) -> dict[str, npt.NDArray[Any]]:
+    """What one member's outcome carries of outputs ``[R, K, ...]``; untuned ones too where its own are ``tuned``."""
+    return {name: own[:, place].numpy() for name, own in held.items() if tuned or not name.endswith(UNTUNED)}
 
 
 def ended(course: Course, heard: Callable[[float], None] = lambda utility: None) -> list[Outcome]:

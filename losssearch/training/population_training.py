@@ -27,9 +27,10 @@ from losssearch.training.bilevel import Bilevel
 from losssearch.training.capacity import members_at_once
 from losssearch.training.levels import Levels, Objective
 from losssearch.training.members import Members
-from losssearch.training.outcome import CUT, NEVER_FINITE, Course, Detailed, Judge, Outcome, kept
+from losssearch.training.outcome import CUT, NEVER_FINITE, UNTUNED, Course, Detailed, Judge, Outcome, held_of, kept
 from losssearch.training.plan import TrainingPlan
 from losssearch.training.summary import Summary, summary
+from losssearch.training.trace import Recorder, Trace, with_rows
 
 if TYPE_CHECKING:
     from losssearch.data.replicas import Replicas
@@ -107,16 +108,24 @@ class PopulationTraining:
         self.outcomes: dict[int, Outcome] = {}
         self.epoch = 0
         self.state: Summary
+        self._recorder: Recorder | None = None
+        self._last: tuple[Batch, Batch, float] | None = None
 
-    def run(self, hold: bool) -> Course:
-        """Train to the end; yield each new best score. With ``hold``, outcomes carry what is held out."""
+    def run(self, hold: bool, *, record: bool = False) -> Course:
+        """Train to the end; yield each new best score. With ``hold``, outcomes carry what is held out.
+
+        With ``record``, they carry what the training went through, unless there are rungs.
+        """
         plan, members, best = self.plan, self.members, -math.inf
+        self._recorder = Recorder(members, moves=self._levels is not None) if record and not plan.rungs else None
         for epoch in range(1, plan.epochs + 1):
             self.epoch = epoch
             self._train_epoch(epoch)
             utility, details = self._judged()
             averaged = None if plan.average is None else self._judged(averaged=True)
             members.record(utility, epoch, plan.patience, details, averaged)
+            if self._recorder is not None:
+                self._recorder.epoch(utility if averaged is None else utility.maximum(averaged[0]), self._last)
             self.state = summary(members, epoch, plan.patience)
             if (reached := float(self.state.scores.max())) > best:
                 yield (best := reached)
@@ -151,6 +160,8 @@ class PopulationTraining:
                 seed=replicas.seeds[0] + epoch * steps + step,
                 turn=turn,
             )
+            if self._recorder is not None and self._recorder.balanced:
+                self._last = (batch, self._facts, done)
 
     def found(self) -> Found:
         """What the hypergradient has moved, as it was at the best epoch of each replica, by candidate and rate."""
@@ -221,10 +232,12 @@ class PopulationTraining:
             own = (owner == candidate).nonzero()[:, 0]
             chosen[candidate] = int(own[scores[own].argmax()])
         held: dict[str, Tensor] = {}
+        traces = self._traces(chosen)
         if hold and chosen:
             self._keep(list(chosen.values()))
             chosen = {candidate: place for place, candidate in enumerate(chosen)}
             held = {name: outputs.cpu() for name, outputs in self._held().items()}
+            traces = with_rows(traces, chosen, self.members, self.replicas)
         reached = self.state
         for place, (candidate, member) in enumerate(chosen.items()):
             best_epochs = tuple(reached.best_epoch[:, member].tolist())
@@ -244,9 +257,17 @@ class PopulationTraining:
                 rungs=tuple(self.rungs[candidate]),
                 learned=self.members.learned(member, reached.learned[best, member], best),
                 details=() if reached.details is None else _rows(reached.details[:, member]),
-                held={name: outputs[:, place].numpy() for name, outputs in held.items()},
+                held=held_of(held, place, self.candidates[candidate].spec.decision == "tuned"),
+                trace=traces.get(candidate),
                 reason=self.cut,
             )
+
+    def _traces(self, chosen: Mapping[int, int]) -> dict[int, Trace]:
+        """What each candidate's member went through, where it was noted."""
+        if self._recorder is None:
+            return {}
+        best = self.state.best
+        return {c: self._recorder.trace(member, int(best[:, member].argmax())) for c, member in chosen.items()}
 
     def _held(self) -> dict[str, Tensor]:
         validated = self.members.outputs(self.replicas.validation["features"], best=True)
@@ -257,6 +278,9 @@ class PopulationTraining:
         for name, batch in self.replicas.held.items():
             outputs = self.members.outputs(batch["features"], best=True)
             held |= {f"{name}{suffix}": kept(view(outputs), self.replicas.classes) for suffix, view in views.items()}
+            if name == "test" and not more and bool(self._tuned.any()):
+                _, untuned = self.judge(validated, self.replicas.validation["target"], torch.zeros_like(self._tuned))
+                held[f"{name}{UNTUNED}"] = kept(untuned(outputs), self.replicas.classes)
         return held
 
 

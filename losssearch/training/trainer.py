@@ -20,6 +20,7 @@ from losssearch.training.plan import TrainingPlan, without_rungs
 from losssearch.training.population_training import Candidate, Found, PopulationTraining
 from losssearch.training.products import quick_products
 from losssearch.training.repeatable import repeatable
+from losssearch.training.trace import Trace, with_moves
 
 if TYPE_CHECKING:
     from losssearch.data.replicas import Replicas
@@ -98,16 +99,19 @@ def population_course(
             # Without a name, so that nothing holds the state of all while the halves are trained.
             place = torch.device(device)
             known: Found | None = None
+            moves: dict[int, Trace] = {}
             if refit and (numbers := [c for c, one in enumerate(some) if by_validation(one.spec)]):
                 moved, whole = [some[c] for c in numbers], without_rungs(plan)
                 first = PopulationTraining(
                     model, moved, replicas, whole, judge, place, deadline, share, offer, objective
                 )
-                yield from first.run(hold=False)
+                firsts = yield from first.run(hold=False, record=hold)
+                moves = {numbers[c]: one.trace for c, one in enumerate(firsts) if one.trace is not None}
                 known = {(numbers[c], rate): own for (c, rate), own in first.found().items()}
                 del first
             made = (model, some, replicas, plan, judge, place, deadline, share, offer, objective, known)
-            return (yield from PopulationTraining(*made).run(hold))
+            outcomes = yield from PopulationTraining(*made).run(hold, record=hold)
+            return [replace(one, trace=with_moves(one.trace, moves.get(c))) for c, one in enumerate(outcomes)]
         except (RuntimeError, MemoryError) as error:
             if len(some) == 1 or not is_out_of_memory(error):
                 raise

@@ -78,14 +78,44 @@ def test_terms_join_where_labels_look_wrong_and_a_resume_keeps_them(
     )
     assert found["label_quality"] == "label_quality.parquet"
     judged = pd.read_parquet(out / "label_quality.parquet")
-    assert list(judged) == ["row", "label", "suggested", "wrong", "loss"]
+    assert list(judged) == ["row", "label", "suggested", "wrong", "loss", "kept", "running_loss"]
     assert (table(0.4)["y"].iloc[judged["row"]].to_numpy() == judged["label"]).all()
     (out / "label_quality.parquet").unlink()
     # Another machine may estimate otherwise near the threshold.
     monkeypatch.setattr("losssearch.data.quality.wrong_labels.ONE_WAY", 0.9)
     ls.search(table(0.4), out=out, resume=True, **{**SMALL, "trials": 5})
     assert result(out)["trials"]["total"] == 5
+    again = pd.read_parquet(out / "label_quality.parquet")
+    pd.testing.assert_frame_equal(again[list(judged)[:5]], judged[list(judged)[:5]])
+
+
+def test_the_recommended_loss_says_what_it_has_kept_of_each_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The searched loss is recommended here whatever it reaches; a file that was lost is made again, to the digit."""
+    monkeypatch.setattr("losssearch.study.selecting.claim.EVEN", -1.0)
+    monkeypatch.setattr("losssearch.study.selecting.claim.graded", lambda test, probability: "better")
+    monkeypatch.setattr("losssearch.study.selecting.evidence.Evidence.likely", property(lambda evidence: True))
+    out = tmp_path / "study"
+    asked = {**SMALL, "epochs": 3, "trials": 8}
+    ls.search(table(0.2), out=out, space="multiclass_noisy", **asked)
+    assert result(out)["best"]["formula"].startswith("early_learning")
+    judged = pd.read_parquet(out / "label_quality.parquet")
+    known = judged[judged["kept"].notna()]
+    assert len(known) > 0.9 * len(judged), "nearly every row was trained on with one of two seeds"
+    kept_target = np.stack(known["kept"])
+    assert kept_target.shape[1] == 4
+    np.testing.assert_allclose(kept_target.sum(1), 1, rtol=1e-5)
+    assert (known["running_loss"] >= 0).all()
+    other = np.array([f"c{place}" for place in kept_target.argmax(1)]) != known["label"].to_numpy()
+    wrong = known["wrong"].to_numpy() > 0.5
+    assert (other == wrong).mean() > 0.8, "both mostly find the same labels"
+    (out / "label_quality.parquet").unlink()
+    ls.search(table(0.2), out=out, resume=True, **asked)
     pd.testing.assert_frame_equal(pd.read_parquet(out / "label_quality.parquet"), judged)
+    loss = result(out)["course"]["loss"]
+    assert loss["name"] == "searched"
+    assert sum(loss["rows"]["kept"]) + sum(loss["rows"]["changed"]) + loss["rows"]["learned"] > 300
 
 
 def fitted(frame: pd.DataFrame, **asked: Any) -> SearchSpace:

@@ -46,11 +46,16 @@ def next_small_loss(
     return smoothing * past + (1 - smoothing) * torch.stack((plain_loss, torch.ones_like(plain_loss)), -1).detach()
 
 
+def running_loss(past: Tensor, shares: Tensor) -> Tensor:
+    """The mean losses over epochs of `small_loss`; not a number for a row that was never seen."""
+    return past[..., 0] / past[..., 1]
+
+
 @loss_term(
     reference="Han et al. 2018, Co-teaching, section 2: small-loss selection, of one network",
     per_sample=False,
     soft_labels=True,
-    past=State((2,), moved_by="row update", update=next_small_loss),
+    past=State((2,), moved_by="row update", update=next_small_loss, tells={"loss": running_loss}),
     share=Float(0.0, 0.8, default=0.2),
     over=Float(0.01, 1.0, default=0.3),
     smoothing=Float(0.0, 0.95, default=0.0),

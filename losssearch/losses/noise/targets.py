@@ -56,12 +56,17 @@ def next_early_learning(logits: Tensor, labels: Tensor, *, kept: Tensor, strengt
     return moved_target(kept, log_softmax(logits).exp(), beta)
 
 
+def kept_target(kept: Tensor, shares: Tensor) -> Tensor:
+    """The targets of `early_learning` as shares of classes; not a number for a row that was never seen."""
+    return kept / kept.sum(-1, keepdim=True)
+
+
 @loss_term(
     reference="Liu et al. 2020, Early-learning regularization, eq. 6 and 9",
     soft_labels=True,
     nonnegative=False,
     shift_invariant=True,
-    kept=State(_per_class, moved_by="row update", update=next_early_learning),
+    kept=State(_per_class, moved_by="row update", update=next_early_learning, tells={"target": kept_target}),
     strength=Float(0.0, 30.0, default=3.0),
     beta=_MEMORY,
     traits=Traits(problems=("label-noise",), oracle="Liu et al. 2020, the authors' code, in NumPy"),
@@ -88,11 +93,16 @@ def next_self_correction(
     return torch.where(progress >= begin, after, moved)
 
 
+def corrected_target(moved: Tensor, shares: Tensor) -> Tensor:
+    """The targets of `self_correction`."""
+    return moved + shares
+
+
 @loss_term(
     reference="Lu and He 2022, SELC: Self-ensemble label correction, eq. 4 and 5",
     soft_labels=True,
     shift_invariant=True,
-    moved=State(_per_class, moved_by="row update", update=next_self_correction),
+    moved=State(_per_class, moved_by="row update", update=next_self_correction, tells={"target": corrected_target}),
     alpha=Float(0.0, 0.999, default=0.9),
     begin=Float(0.0, 1.0, default=0.1),
     traits=Traits(problems=("label-noise",), oracle="Lu and He 2022 in NumPy"),
@@ -117,6 +127,11 @@ def next_temporal_ensembling(logits: Tensor, labels: Tensor, *, kept: Tensor, st
     return beta * kept + (1 - beta) * torch.cat((p, torch.ones_like(p[:, :1])), -1)
 
 
+def mean_prediction(kept: Tensor, shares: Tensor) -> Tensor:
+    """The means of earlier predictions of `temporal_ensembling`; not a number for a row that was never seen."""
+    return kept[..., :-1] / kept[..., -1:]
+
+
 def _per_class_and_one(sizes: Dimensions) -> tuple[int]:
     return (sizes.classes + 1,)
 
@@ -125,7 +140,9 @@ def _per_class_and_one(sizes: Dimensions) -> tuple[int]:
     reference="Laine and Aila 2017, Temporal ensembling, algorithm 2, of all rows",
     soft_labels=True,
     shift_invariant=True,
-    kept=State(_per_class_and_one, moved_by="row update", update=next_temporal_ensembling),
+    kept=State(
+        _per_class_and_one, moved_by="row update", update=next_temporal_ensembling, tells={"target": mean_prediction}
+    ),
     strength=Float(0.0, 100.0, default=5.0),
     beta=Float(0.0, 0.999, default=0.6),
     traits=Traits(problems=("label-noise",), oracle="torch.nn.functional.cross_entropy"),

@@ -53,6 +53,8 @@ class Verdict:
     """That the searched loss is better than the best baseline, by all evidence; None without a searched loss."""
     belief: Evidence | None = None
     """What all evidence, test among it, lets us believe of the difference; the probability follows it."""
+    placing: str = ""
+    """Why the recommended loss is not the first of the table; empty where it is."""
     unmet: str = ""
     """Which constraint even the recommended loss does not satisfy, and by how much."""
 
@@ -79,6 +81,7 @@ class Verdict:
                 "difference": self.plain_test.difference,
                 "interval": list(self.plain_test.interval),
             },
+            "placing": self.placing or None,
             "unmet": self.unmet or None,
             "text": self.text,
         }

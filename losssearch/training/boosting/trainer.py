@@ -21,7 +21,7 @@ from losssearch.training.boosting.member import Member, Tree, stacked
 from losssearch.training.boosting.objective import Objective, initial_score
 from losssearch.training.boosting.pieces import pieces_of
 from losssearch.training.boosting.plan import ROUNDS
-from losssearch.training.outcome import CUT, NEVER_FINITE, Detailed, Judge, Outcome, kept
+from losssearch.training.outcome import CUT, NEVER_FINITE, UNTUNED, Detailed, Judge, Outcome, held_of, kept
 from losssearch.training.plan import TrainingPlan
 from losssearch.training.population_training import Candidate
 
@@ -168,7 +168,7 @@ class _Growing:
                 rungs=tuple(self.rungs[number]),
                 learned=member.learned(),
                 details=tuple(tree.details for tree in member.trees if tree.details),
-                held={name: outputs[:, place].numpy() for name, outputs in held.items()},
+                held=held_of(held, place, self.candidates[number].spec.decision == "tuned"),
                 reason=self.cut,
             )
 
@@ -187,6 +187,11 @@ class _Growing:
         for name, batch in self.replicas.held.items():
             scores = outputs(batch["features"])
             held |= {f"{name}{suffix}": kept(view(scores), self.replicas.classes) for suffix, view in views.items()}
+            tuned = any(self.candidates[member.number].spec.decision == "tuned" for member in members)
+            if name == "test" and not more and tuned:
+                nothing = torch.zeros(len(members), dtype=torch.bool)
+                _, untuned = self.judge(validated, self.replicas.validation["target"], nothing)
+                held[f"{name}{UNTUNED}"] = kept(untuned(scores), self.replicas.classes)
         return held
 
 
