@@ -3,7 +3,9 @@
 A classification term is drawn against the score z of class 1, one curve per class, class 1 being the rarer one;
 a regression term against the error. A term that returns one value per batch is drawn on a batch of one sample of
 each class, both at the same margin; if it compares groups, each sample is its own group, and a regression gets a second
-sample without error. What a term carries from batch to batch is empty.
+sample without error. A term of times is drawn for a row with the event and one without, against the hazard in both of
+two bins or the error of the log time; a term of grades against its score, one curve per grade. What a term carries from
+batch to batch is empty.
 """
 
 from __future__ import annotations
@@ -25,6 +27,10 @@ ZERO = -1.0
 """Where the target's own zero lies in the drawn example: one standard deviation below the target."""
 
 
+GRADES = 4
+"""How many grades the drawn example has."""
+
+
 @dataclass(frozen=True)
 class Curves:
     """Points [points] of the axis, and by the name of a curve its values and gradients, both [points]."""
@@ -41,7 +47,12 @@ def curves(term: LossTerm) -> Curves:
     points = torch.linspace(-4 if regression else -6, 4 if regression else 6, 401, dtype=torch.float64)
     points.requires_grad_()
     axis, names = "error (prediction − target)", ["value"]
-    if not regression:
+    if "event" in term.reads and term.per_sample:
+        axis = axis if regression else "logit of the hazard in both of two bins"
+        names = ["followed without the event", "event seen"]
+    elif "grade" in term.reads:
+        axis, names = "score, or logit of each cut", [f"grade {grade}" for grade in range(GRADES)]
+    elif not regression:
         axis = "score z of class 1" if term.per_sample else "margin of both samples"
         names = ["label 0", f"label 1 ({RARE_SHARE:.0%} of the data)"] if term.per_sample else ["value"]
     values = torch.stack([_at(term, point) for point in points])
@@ -58,11 +69,12 @@ def curves(term: LossTerm) -> Curves:
 
 
 def _at(term: LossTerm, point: Tensor) -> Tensor:
-    """The value at one point: [1], or [2] for the two labels."""
+    """The value at one point: [1], or [2] for two labels or for a row without and one with the event, or [grades]."""
     sign = torch.tensor([1.0, 1.0] if term.per_sample else [-1.0, 1.0], dtype=point.dtype)
     logit = point * sign
     pair = bool({"group", "distance"}.intersection(term.reads))
-    prediction = torch.stack((point, torch.zeros_like(point))) if pair else point.reshape(1)
+    timed = "event" in term.reads and term.per_sample
+    prediction = torch.stack((point, torch.zeros_like(point))) if pair else point.reshape(1).expand(1 + timed)
     logits = torch.stack([-logit / 2, logit / 2], dim=-1)
     offered = {
         "logit": logit,
@@ -79,13 +91,22 @@ def _at(term: LossTerm, point: Tensor) -> Tensor:
         "group": torch.eye(2, dtype=point.dtype),
         "distance": 1 - torch.eye(2, dtype=point.dtype),
         "progress": torch.tensor(0.5, dtype=point.dtype),
+        "risk": logit,
+        "hazards": logits.new_ones(2, 2) * point,
+        "time": torch.tensor([2.0, 2.0] if timed else [2.0, 1.0], dtype=point.dtype),
+        "event": torch.tensor([0.0, 1.0] if timed else [1.0, 1.0], dtype=point.dtype),
+        "edges": torch.tensor([1.5], dtype=point.dtype),
+        "score": point.expand(GRADES),
+        "cut_logits": point.expand(GRADES, GRADES - 1),
+        "grade": torch.arange(GRADES),
     }
     tuned = {
         name: value if isinstance(value, str) else torch.tensor(float(value), dtype=point.dtype)
         for name, value in term.defaults.items()
     }
     choices = {name: value for name, value in term.defaults.items() if isinstance(value, str)}
-    dimensions = Dimensions(groups=2, rows=2, features=1, outputs=1, choices=choices)
+    classes = GRADES if "grade" in term.reads else 2
+    dimensions = Dimensions(classes, groups=2, rows=2, features=1, outputs=1, choices=choices)
     kept = {name: state.start(dimensions, name).to(point.dtype) for name, state in term.states.items()}
     return term(*(offered[name] for name in term.reads), **tuned, **kept).reshape(-1)
 

@@ -151,10 +151,11 @@ def term_tensors(name: str, reads: tuple[str, ...], tensors: tuple[Tensor, ...],
         output = output[:, 1] - output[:, 0]
     named.update({kind: output for kind in ("logits", "logit", "prediction") if kind in named})
     classes = 2 if "logit" in named else output.shape[-1] if output.dim() else 0
-    shapes = {"class_prior": (classes,), "group": (batch, -1), "distance": (batch, batch), "target": (batch,)}
+    columns = dict.fromkeys(("target", "risk", "score", "time", "event", "grade"), (batch,))
+    shapes = {"class_prior": (classes,), "group": (batch, -1), "distance": (batch, batch), **columns}
     for kind, shape in shapes.items():
         found = named[kind].shape if kind in named else shape
-        if kind == "target" and found == (batch, 1):
+        if kind in columns and found == (batch, 1):
             named[kind] = named[kind].reshape(batch)
         elif len(found) != len(shape) or any(want not in (-1, got) for want, got in zip(shape, found, strict=True)):
             wanted = ", ".join("groups" if size < 0 else str(size) for size in shape)

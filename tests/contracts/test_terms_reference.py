@@ -41,6 +41,9 @@ def read(name: str) -> dict[str, Array]:
         "plain_loss": random.exponential(size=BATCH),
     }
     everything["scores"], everything["goal"] = logits, np.eye(CLASSES)[labels]
+    everything |= {"risk": logits[:, 1], "hazards": logits, "score": logits[:, 2], "cut_logits": logits[:, 1:]}
+    everything |= {"time": np.ceil(random.exponential(8, size=BATCH)), "event": random.integers(2, size=BATCH) * 1.0}
+    everything |= {"edges": np.array([2.0, 5.0, 9.0]), "grade": labels}
     return {key: everything[key] for key in terms[name].reads}
 
 
@@ -226,6 +229,71 @@ def auc_margin(
     return of_positives + pull - p * (1 - p) * alpha**2
 
 
+def partial_likelihood(risk: Array, time: Array, event: Array, ties: str) -> float:
+    """Cox 1975 and Efron 1977, event by event; torchsurv's numbers are in tests/losses/test_survival_terms.py."""
+    total = 0.0
+    for own in np.unique(time[event > 0]):
+        tied, still = np.exp(risk[(time == own) & (event > 0)]), np.exp(risk[time >= own]).sum()
+        taken = np.arange(len(tied)) / len(tied) * (ties == "efron")
+        total += np.log(still - taken * tied.sum()).sum() - np.log(tied).sum()
+    return total / event.sum()
+
+
+def hazards_of_bins(hazards: Array, time: Array, event: Array, edges: Array) -> list[float]:
+    """Gensheimer and Narasimhan 2019, eq. 3, row by row."""
+    chance, found = special.expit(hazards), []
+    for own, t, d in zip(chance, time, event, strict=True):
+        last = int(np.searchsorted(edges, t))
+        found.append(-np.log(1 - own[:last]).sum() - d * np.log(own[last]))
+    return found
+
+
+def wrong_pairs(risk: Array, time: Array, event: Array) -> float:
+    outlived = [
+        np.log1p(np.exp(risk[j] - risk[i]))
+        for i, j in np.ndindex(BATCH, BATCH)
+        if event[i] and (time[j] > time[i] or (time[j] == time[i] and not event[j]))
+    ]
+    return float(np.mean(outlived))
+
+
+def failure_time(of_log: Any) -> Callable[..., Array]:
+    """Density of a log time with the event, else what lies above it, by SciPy."""
+
+    def cost(prediction: Array, target: Array, event: Array, log_scale: float) -> Array:
+        spread = of_log(loc=prediction, scale=1e-3 + np.exp(log_scale))
+        return -np.where(event > 0, spread.logpdf(target), spread.logsf(target))
+
+    return cost
+
+
+def between_cuts(score: Array, grade: Array, steps: list[float]) -> Array:
+    """McCullagh 1980: the logistic probability between the grade's cuts."""
+    rising = np.concatenate(([0.0], np.cumsum(1e-3 + np.log1p(np.exp(steps[1:])))))
+    cuts = np.concatenate(([-np.inf], steps[0] + rising - rising[-1] / 2, [np.inf]))
+    return -np.log(stats.logistic.cdf(cuts[grade + 1] - score) - stats.logistic.cdf(cuts[grade] - score))
+
+
+def offset_cuts(score: Array, grade: Array, offsets: list[float]) -> Array:
+    """Cao et al. 2020, eq. 4; coral-pytorch's numbers are in tests/losses/test_ordinal_terms.py."""
+    beyond, share = grade[:, None] > np.arange(CLASSES - 1), special.expit(score[:, None] + np.array(offsets))
+    return -np.log(np.where(beyond, share, 1 - share)).sum(1)
+
+
+def asked_in_turn(cut_logits: Array, grade: Array) -> list[float]:
+    """Shi et al. 2023, eq. 5, row by row."""
+    signs = [np.where(y > np.arange(CLASSES - 1), 1, -1)[: y + 1] for y in grade]
+    rows = zip(cut_logits, signs, strict=True)
+    return [-np.log(special.expit(sign * row[: len(sign)])).sum() for row, sign in rows]
+
+
+def kappa_of_shares(logits: Array, labels: Array) -> float:
+    """de la Torre et al. 2018, eq. 6."""
+    p, apart = special.softmax(logits, 1), np.subtract.outer(np.arange(CLASSES), np.arange(CLASSES)) ** 2
+    counts = np.bincount(labels, minlength=CLASSES)
+    return float((apart[labels] * p).sum() / (counts @ apart @ p.sum(0) / BATCH))
+
+
 REFERENCE: list[tuple[str, Hyper, Callable[..., Any]]] = [
     ("cross_entropy", {"smoothing": 0.0}, lambda z, y, smoothing: by_torch(F.cross_entropy, z, y)),
     (
@@ -324,6 +392,23 @@ REFERENCE: list[tuple[str, Hyper, Callable[..., Any]]] = [
         {"gamma": [0.0, 0.5, 2.0, 5.0]},
         lambda z, y, gamma: -((1 - probability(z, y)) ** np.array(gamma)[y]) * np.log(probability(z, y)),
     ),
+    ("cox_breslow", {"ties": "efron"}, partial_likelihood),
+    ("cox_breslow", {"ties": "breslow"}, partial_likelihood),
+    ("discrete_hazard", {}, hazards_of_bins),
+    ("one_sided_squared", {}, lambda p, t, d: np.where(d > 0, t - p, np.maximum(t - p, 0)) ** 2),
+    ("pairwise_concordance", {}, wrong_pairs),
+    ("aft_normal", {"log_scale": 0.3}, failure_time(stats.norm)),
+    ("aft_weibull", {"log_scale": 1.0}, failure_time(stats.gumbel_l)),
+    ("aft_logistic", {"log_scale": 0.3}, failure_time(stats.logistic)),
+    ("cumulative_logit", {"steps": [0.3, -1.0, 2.0]}, between_cuts),
+    ("coral", {"offsets": [1.0, 0.2, -0.7]}, offset_cuts),
+    ("corn", {}, asked_in_turn),
+    (
+        "squared_emd",
+        {},
+        lambda z, y: ((special.softmax(z, 1).cumsum(1) - (y[:, None] <= np.arange(CLASSES))) ** 2).sum(1),
+    ),
+    ("soft_kappa", {}, kappa_of_shares),
     (
         "curve",
         {f"rise_{place}": rise for place, rise in enumerate(RISES, 1)},

@@ -1,15 +1,17 @@
 """Terms that change during training: they learn together with the model, or keep what they have seen.
 
-=========  =================================  ==================================================
-family     reads                              learns or keeps
-=========  =================================  ==================================================
-robust     prediction, target                 the shape and scale of the residuals
-online     logits, labels                     counts of each class
-min_max    logit, labels, class_prior         the variables of a min-max problem
-attention  plain_loss                         a weight for each training row
-=========  =================================  ==================================================
+==============  =================================  ==================================================
+family          reads                              learns or keeps
+==============  =================================  ==================================================
+robust          prediction, target                 the shape and scale of the residuals
+survival_times  prediction, target, event          the spread of the logarithm of a time
+ordinal_cuts    score, grade                       where one grade ends and the next begins
+online          logits, labels                     counts of each class
+min_max         logit, labels, class_prior         the variables of a min-max problem
+attention       plain_loss                         a weight for each training row
+==============  =================================  ==================================================
 """
 
-from losssearch.losses.adaptive import attention, min_max, online, robust
+from losssearch.losses.adaptive import attention, min_max, online, ordinal_cuts, robust, survival_times
 
-__all__ = ["attention", "min_max", "online", "robust"]
+__all__ = ["attention", "min_max", "online", "ordinal_cuts", "robust", "survival_times"]

@@ -14,6 +14,8 @@ redescending       prediction, target                                forgetting 
 skewed             prediction, target; one value per batch           ranges of the target that are rare
 amounts            prediction, target, zero                          errors relative to the target's size
 penalties          logits or scores                                  what is put out, whatever the target is
+survival           risk or hazards, time, event                      times that may be censored
+ordinal            cut_logits, grade, or logits, labels              classes in an order
 symbolic           scores, goal                                      whatever its formula says
 =================  ================================================  =========================================
 """
@@ -24,12 +26,14 @@ from losssearch.losses.primitives import (
     classification,
     imbalance,
     margin,
+    ordinal,
     overlap,
     penalties,
     ranking,
     redescending,
     regression,
     skewed,
+    survival,
     symbolic,
 )
 
@@ -39,11 +43,13 @@ __all__ = [
     "classification",
     "imbalance",
     "margin",
+    "ordinal",
     "overlap",
     "penalties",
     "ranking",
     "redescending",
     "regression",
     "skewed",
+    "survival",
     "symbolic",
 ]
