@@ -19,6 +19,7 @@ from losssearch.data.probing import probe_order
 from losssearch.data.splits import Draw, Rows
 from losssearch.data.streamed.stream import Stream, tally
 from losssearch.data.streamed.table import Stored
+from losssearch.data.units import split_groups
 from losssearch.errors import OptionError
 
 PROBED = 4096
@@ -55,6 +56,8 @@ class Replicas:
     sensitive: Sensitive = None
     """What the sensitive attribute is, where there is one."""
     stream: Stream | None = None
+    ties: Tensor | None = None
+    """Ids ``[R, N]`` of what the training rows are split with, on the CPU, where groups of them stay together."""
 
     @property
     def count(self) -> int:
@@ -82,7 +85,8 @@ class Replicas:
         chosen = list(indices)
         taken = self._map(lambda batch: of_replicas(batch, chosen))
         stream = None if self.stream is None else self.stream.take(chosen)
-        return replace(taken, seeds=tuple(self.seeds[index] for index in chosen), stream=stream)
+        ties = None if self.ties is None else self.ties[chosen]
+        return replace(taken, seeds=tuple(self.seeds[index] for index in chosen), stream=stream, ties=ties)
 
     def to(self, device: str | torch.device) -> Replicas:
         """The replicas on a device; rows on disk stay there, and come in batches on the device."""
@@ -128,6 +132,7 @@ def make_replicas(dataset: Dataset, draws: Sequence[Draw], held: Mapping[str, Ro
     }
     trained = [draw.train[:train_rows] for draw in draws]
     validated = [draw.validation[:validation_rows] for draw in draws]
+    tied = split_groups(dataset)
     return Replicas(
         train={**made["train"], **_groups(dataset, trained), **_weights(dataset, draws, trained)},
         validation={**made["validation"], **_groups(dataset, validated), **_weights(dataset, draws, validated)},
@@ -136,6 +141,7 @@ def make_replicas(dataset: Dataset, draws: Sequence[Draw], held: Mapping[str, Ro
         held={name: made[f"held {name}"] for name in held},
         classes=len(dataset.classes),
         sensitive=_sensitive(dataset),
+        ties=None if tied is None else torch.from_numpy(np.stack([tied[rows] for rows in trained])),
     )
 
 

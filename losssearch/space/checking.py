@@ -21,12 +21,12 @@ from losssearch.space.ranges import constrained_by, without_schedule
 from losssearch.space.reading import Reader
 from losssearch.space.slot import BALANCE, BASE, WEIGHT, Slot, weighting_names
 from losssearch.space.source import Node, RuleError
-from losssearch.space.space import SearchSpace
+from losssearch.space.space import MENU, SearchSpace
 from losssearch.tasks import TASKS, Task
 
 MAX_PARTS = 8
 """The most slots, and the most parts, that a space may have: as many as a spec may have parts."""
-_KEYS = ("task", "max_parts", "balances", "slots", "conditions", "portfolio")
+_KEYS = ("task", "max_parts", "menu", "balances", "slots", "conditions", "portfolio")
 _SLOT_KEYS = ("terms", "reductions", "weight", "weighting", "required")
 SCHEDULED_WEIGHT = Float(0.0, WEIGHT.high, default=WEIGHT.default)
 """Within which the levels of a slot's scheduled weight lie."""
@@ -46,13 +46,14 @@ class _Builder(Reader):
         terms = {term for slot in slots for term in slot.terms}
         rules = self._conditions(entries, terms)
         balanced, moving = self._balances(entries.get("balances"))
+        menu = self._menu(entries.get("menu"))
         for kind in (kind for kind in balanced if balances[kind].needs_nonnegative):
             for term in sorted(term for term in terms if not registry[term].nonnegative):
                 self._fail(entries["balances"], f"the balance {kind} needs terms that are never below zero, got {term}")
         if self.problems or task is None:
             self._portfolio(entries, task, None)  # for what it breaks itself
             return None
-        space = SearchSpace(name, task.kind, tuple(slots), max_parts, rules, (), question, (), balanced, moving)
+        space = SearchSpace(name, task.kind, tuple(slots), max_parts, rules, (), question, (), balanced, moving, menu)
         portfolio, aimed = self._portfolio(entries, task, space)
         return replace(space, portfolio=portfolio, aimed=aimed)
 
@@ -90,6 +91,15 @@ class _Builder(Reader):
             self._fail(node, f"max_parts must be a whole number in [1, {MAX_PARTS}], got {node.plain()!r}")
             return slots
         return node.value
+
+    def _menu(self, node: Node | None) -> float:
+        if node is None:
+            return MENU
+        given = node.value
+        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= MENU:
+            self._fail(node, f"menu, its share of the trials, must be above 0 and at most {MENU}, got {node.plain()!r}")
+            return MENU
+        return float(given)
 
     def _slots(self, root: Node, entries: Mapping[str, Node], task: Task | None) -> list[Slot]:
         node = entries.get("slots", root)

@@ -39,6 +39,9 @@ from losssearch.space.answers import Courses, choose, ranges_json, setting, sett
 from losssearch.space.slot import BALANCE, BASE, USE, Slot
 from losssearch.space.trials import Replay, Trial
 
+MENU = 0.5
+"""Share of a study's trials that the menu has, so that a searched loss does not win by how often it was tried."""
+
 
 @dataclass(frozen=True)
 class SearchSpace:
@@ -61,6 +64,8 @@ class SearchSpace:
     """How several parts may become the loss: balances by name, each with the ranges of its numbers."""
     courses: Mapping[str, Courses] = field(default_factory=dict)
     """What a number of a balance, ``BALANCE.NAME``, may follow where it need not be constant."""
+    menu: float = MENU
+    """Share of a study's trials that the menu has; less where most proposals are turned away before any training."""
 
     @property
     def reads(self) -> frozenset[str]:
@@ -148,6 +153,7 @@ class SearchSpace:
         return {
             "task": self.task,
             "max_parts": self.max_parts,
+            **({} if self.menu == MENU else {"menu": self.menu}),
             **balanced,
             "slots": {slot.name: slot.to_json() for slot in self.slots},
             "conditions": [{"never_together": names} for names in sorted(map(sorted, self.never_together))],

@@ -15,7 +15,7 @@ from losssearch.storage.records import TrialRecord, TrialState
 from losssearch.study.budget import UNLIMITED, Timekeeper
 from losssearch.study.ledger import OWN, Ledger, rejections
 from losssearch.study.populations import Populations
-from losssearch.study.proposing.menu import MenuEntry, grouped, menu_entries
+from losssearch.study.proposing.menu import MenuEntry, grouped, menu_entries, menu_trials
 from losssearch.study.proposing.proposal import encode_observation, propose
 from losssearch.study.proposing.screening import Screened
 from losssearch.study.settings import derived_seed
@@ -75,7 +75,8 @@ class Loop:
         """The menu, and then rounds of proposals, up to the number of trials."""
         settings = self.context.settings
         again = self._populations.interrupted()
-        entries = menu_entries(self.context.task, settings.trials, derived_seed(settings.seed, "menu"))
+        seed, share = derived_seed(settings.seed, "menu"), self.context.space.menu
+        entries = menu_entries(self.context.task, settings.trials, seed, share)
         if self.context.store.stage(settings.study, MIXED) is None:
             missing = [(n, entry) for n, entry in enumerate(entries) if n not in self._ledger]
             asked = [record for record in again if record.origin == "baseline"]
@@ -123,7 +124,7 @@ class Loop:
         context, settings = self.context, self.context.settings
         context.store.save_stage(settings.study, MIXED, {"time_budget": settings.time_budget})
         self._populations.train(self._populations.train_suspects(self._populations.interrupted()))
-        idle, defaults = 0, len(context.task.menu)
+        idle, defaults, share = 0, len(context.task.menu), context.space.menu
         while len(self._ledger) < settings.trials:
             if settings.trials == UNLIMITED and idle >= IDLE_ROUNDS:
                 context.observer.note(f"the last {idle} rounds produced no new loss: the search ends early")
@@ -131,7 +132,7 @@ class Loop:
             asked = self._ledger.menu_trials
             searched = len(self._ledger) - asked
             room = settings.trials - len(self._ledger)
-            menu_room = max(1, settings.trials // 2) - asked
+            menu_room = menu_trials(settings.trials, share) - asked
             reserved = keeper.plan_selection()
             if not asked or not searched:
                 count = 2 * keeper.workers  # small: the first measurements of what a trial takes
@@ -144,7 +145,7 @@ class Loop:
                 if not count:
                     break
             # First a round of either; then whatever the menu has not tried at its defaults; then in turn.
-            if menu_room > 0 and (asked <= searched or (searched and asked < defaults)):
+            if menu_room > 0 and (asked * (1 - share) <= searched * share or (searched and asked < defaults)):
                 entries = menu_entries(context.task, 2 * (asked + count), derived_seed(settings.seed, "menu"))
                 chosen = entries[asked : asked + min(count, menu_room)]
                 fresh = self._admit(*self._served(list(enumerate(chosen, start=len(self._ledger)))))

@@ -1,12 +1,13 @@
 """Training rows on two levels: four fifths that a model descends, and a fifth that its loss is learned on.
 
 The rows of a replica are split once, stratified by class (or bands of the target) and group, and by the replica's seed
-alone. The rows that the study validates on are on neither level.
+alone; rows that stay together in the study's splits are on one level. The rows that the study validates on are on
+neither level.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from losssearch.data.batch import Batch, field_of
+from losssearch.data.grouped_rows import assign
 from losssearch.data.probing import banded, joint
 from losssearch.data.replicas import Replicas
+from losssearch.data.shuffling import raw
 from losssearch.errors import DataError, OptionError
 from losssearch.losses.spec import LossSpec
 from losssearch.option_names import option
@@ -72,7 +75,7 @@ class Levels:
                 f"disk: give {option('max_rows')}, or another {option('space')}"
             )
         self._train, self._seeds, self._turns = replicas.train, replicas.seeds, 0
-        divided = [_divided(replicas, own, seed) for own, seed in enumerate(replicas.seeds)]
+        divided = _alike([_divided(replicas, own, seed) for own, seed in enumerate(replicas.seeds)])
         device = replicas.train["features"].device
         self.lower, self.upper = (torch.stack([own[level] for own in divided]).to(device) for level in (0, 1))
         ids, self.units = _units(replicas, objective.units)
@@ -135,6 +138,9 @@ def _divided(replicas: Replicas, replica: int, seed: int) -> tuple[Tensor, Tenso
     if group is not None:
         own = group[replica].cpu().numpy()
         strata = joint(strata, own if own.ndim == 1 else banded(own[:, 0]))
+    if replicas.ties is not None:
+        chosen = _whole_ties(replicas.ties[replica].numpy(), strata, target if replicas.classes else None, seed)
+        return torch.from_numpy(np.flatnonzero(~chosen)), torch.from_numpy(np.flatnonzero(chosen))
     order = np.random.default_rng([seed, SHARE]).permutation(len(strata))
     order = order[np.argsort(strata[order], kind="stable")]
     chosen = np.zeros(len(order), dtype=bool)
@@ -151,6 +157,42 @@ def _divided(replicas: Replicas, replica: int, seed: int) -> tuple[Tensor, Tenso
                 f"another {option('space')}"
             )
     return torch.from_numpy(lower), torch.from_numpy(upper)
+
+
+def _whole_ties(
+    ties: NDArray[np.int64], strata: NDArray[np.int64], labels: NDArray[np.int64] | None, seed: int
+) -> NDArray[np.bool_]:
+    """Which rows are on the upper level, all rows of a tie on one: near a fifth of the rows and of every stratum."""
+    _, tie = np.unique(ties, return_inverse=True)
+    _, stratum = np.unique(strata, return_inverse=True)
+    count = int(tie.max()) + 1
+    counts = np.zeros((count, int(stratum.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (tie, stratum), 1)
+    kinds, holds = np.zeros(1, dtype=np.int64), np.ones((count, 1), dtype=bool)
+    if labels is not None:
+        kinds, label = np.unique(labels, return_inverse=True)
+        holds = np.zeros((count, len(kinds)), dtype=bool)
+        holds[tie, label] = True
+
+    def few(kind: int, found: int) -> DataError:
+        held = f"class {kinds[kind]}" if labels is not None else "the target"
+        return DataError(
+            f"a fifth of the training rows learns the loss, whole groups of {option('group')} with rows of every class "
+            f"on either side; {held} occurs in {found} of {count} groups of the training rows: bring more groups, or "
+            f"give another {option('space')}"
+        )
+
+    def raw_of(number: int, length: int) -> NDArray[np.uint64]:
+        return raw(np.random.SeedSequence([seed, SHARE, number]), length)
+
+    shares = (1 - 1 / SHARE, 1 / SHARE)
+    return assign(counts, holds, shares, least=(1, 1), raw=raw_of, few=few)[tie] == 1
+
+
+def _alike(divided: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+    """The levels of all replicas, each as long as the shortest: whole groups differ by a few rows."""
+    lower, upper = (min(len(own[level]) for own in divided) for level in (0, 1))
+    return [(own[:lower], other[:upper]) for own, other in divided]
 
 
 def _units(replicas: Replicas, units: Units) -> tuple[Tensor, int]:

@@ -17,6 +17,7 @@ from losssearch.errors import SpecError
 from losssearch.export.bundle import write_bundle
 from losssearch.losses.balance import Balance, balances
 from losssearch.losses.compose import ComposedLoss, compose
+from losssearch.losses.composed_states import read_states, write_states
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 
@@ -156,12 +157,12 @@ def weights(loss: ComposedLoss, values: list[float]) -> Tensor:
     """What each part counts in the balance of a loss of which these are the values, as the next batch."""
     kind = loss.spec.balance
     leaf = torch.tensor(values).requires_grad_()
-    record, states = kind.record, loss._states(None, leaf, None)
+    record, states = kind.record, read_states(loss, loss.learned, loss._kept[None], leaf, None)
     numbers = {name: torch.tensor(float(number)) for name, number in kind.numbers if not hasattr(number, "kind")}
     found = record.function(leaf, **numbers, **states)
     with torch.no_grad():
         after = {n: s.update(leaf, **numbers, **states) for n, s in record.states.items() if s.update is not None}
-        loss._follow(None, after, None)
+        write_states(loss, loss._kept[None], after, None)
     return found.detach() if found.dim() else torch.autograd.grad(found, leaf)[0]
 
 

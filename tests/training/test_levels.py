@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from losssearch.data import load, partition
 from losssearch.data.batch import Groups
-from losssearch.data.replicas import Replicas
+from losssearch.data.given_splits import Given
+from losssearch.data.replicas import Replicas, make_replicas
+from losssearch.data.splits import draws
 from losssearch.errors import DataError, SpecError
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.models import build_model
@@ -38,6 +42,43 @@ def replicas_of(labels: list[int], groups: list[int] | None = None) -> Replicas:
 @pytest.fixture
 def rare() -> Replicas:
     return replicas_of([0] * 180 + [1] * 15 + [2] * 5)
+
+
+def test_rows_that_are_tied_are_on_one_level() -> None:
+    """Ties of several sizes, at random places among the rows; each replica has ties of its own."""
+    labels, source = [0] * 150 + [1] * 50, np.random.default_rng(0)
+    ties = torch.from_numpy(np.stack([source.integers(0, 40, ROWS), source.integers(100, 125, ROWS)]))
+    levels = Levels(replace(replicas_of(labels), ties=ties), Objective(PLAIN), BATCH)
+    assert levels.lower.shape[1] + levels.upper.shape[1] >= ROWS - 12
+    for tie, lower, upper in zip(ties, levels.lower, levels.upper, strict=True):
+        assert not set(tie[lower].tolist()) & set(tie[upper].tolist())
+        assert abs(len(upper) - ROWS / 5) <= 8
+        assert torch.bincount(torch.tensor(labels)[upper]).tolist() == pytest.approx([30, 10], abs=6)
+    again = Levels(replace(replicas_of(labels), ties=ties), Objective(PLAIN), BATCH)
+    assert torch.equal(levels.upper, again.upper)
+
+
+def test_ties_follow_the_rows_of_a_draw() -> None:
+    features = pd.DataFrame(
+        {"x": np.sin(np.arange(120.0)), "y": np.arange(120) % 2, "who": [f"p{i // 4}" for i in range(120)]}
+    )
+    dataset = load(features, target="y", given=Given(group="who"))
+    drawn = draws(dataset, partition(dataset, 0).search, seed=0, count=2, purpose="search")
+    made = make_replicas(dataset, drawn)
+    assert dataset.given is not None
+    for replica, draw in enumerate(drawn):
+        rows = draw.train[: made.rows]
+        assert made.ties is not None
+        assert made.ties[replica].tolist() == dataset.given.cluster[rows].tolist()  # type: ignore[index]
+        assert torch.equal(made.take([replica]).ties[0], made.ties[replica])  # type: ignore[index]
+    assert make_replicas(replace(dataset, given=None), drawn).ties is None
+
+
+def test_a_class_in_one_tie_alone_is_refused() -> None:
+    ties = torch.tensor([0] * 50 + [1] * 50 + [2] * 100).repeat(2, 1)
+    known = replace(replicas_of([1] * 50 + [0] * 150), ties=ties)
+    with pytest.raises(DataError, match=r"class 1 occurs in 1 of 3 groups of the training rows: bring more groups"):
+        Levels(known, Objective(PLAIN), BATCH)
 
 
 def turns_of(levels: Levels, epochs: int = 5, steps: int = 10) -> list[list[Turn]]:

@@ -1,8 +1,9 @@
 """The menu: the losses that a good practitioner would try, each tuned with trials of its own.
 
 Half of a study's trials belong to the menu, so that the searched loss wins by what it is and not by how
-often it was tried. Which entries are trained together depends on their places among those that are trained, and on
-nothing else, so that a resumed study trains the rest in the same populations.
+often it was tried; a space may give it less (`losssearch.space.SearchSpace`). Which entries are trained together
+depends on their places among those that are trained, and on nothing else, so that a resumed study trains the rest in
+the same populations.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from scipy.stats import qmc
 
 from losssearch.losses.domains import Float, Int
 from losssearch.losses.spec import LossSpec
+from losssearch.space.space import MENU
 from losssearch.tasks import Task
 from losssearch.tasks.task import Baseline
 
@@ -33,12 +35,17 @@ class MenuEntry:
     default: bool
 
 
-def menu_entries(task: Task, trials: int, seed: int) -> list[MenuEntry]:
-    """The first ``trials // 2`` entries (at least one): every baseline's default, then settings in turn.
+def menu_trials(trials: int, share: float = MENU) -> int:
+    """How many of a study's trials the menu has at that share of them: at least one."""
+    return max(1, int(trials * share))
+
+
+def menu_entries(task: Task, trials: int, seed: int, share: float = MENU) -> list[MenuEntry]:
+    """The first `menu_trials` entries: every baseline's default, then settings in turn.
 
     Settings are Halton points over the ranges of the terms: even coverage, whatever the number.
     """
-    wanted = max(1, trials // 2)
+    wanted = menu_trials(trials, share)
     entries = [MenuEntry(baseline.name, baseline.spec(), default=True) for baseline in task.menu]
     tunable = [baseline for baseline in task.menu if baseline.tunable]
     rounds = -(-max(0, wanted - len(entries)) // max(1, len(tunable)))

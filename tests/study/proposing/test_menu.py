@@ -1,14 +1,18 @@
-"""The menu of a study: whose half of the trials goes to what."""
+"""The menu of a study: what share of the trials goes to what."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from losssearch.errors import SpaceError
 from losssearch.losses import terms
-from losssearch.study.proposing.menu import MenuEntry, _at, menu_entries
+from losssearch.space import load_space, load_space_text
+from losssearch.study.proposing.menu import MenuEntry, _at, menu_entries, menu_trials
 from losssearch.tasks import TASKS, Task
 from losssearch.tasks.task import Baseline
 
@@ -22,6 +26,25 @@ def test_half_of_the_trials_belong_to_the_menu(task: Task, trials: int) -> None:
     assert len(entries) == trials // 2
     assert entries[0] == MenuEntry(task.plain.name, task.plain.spec(), default=True)
     assert len({(entry.name, entry.spec.key) for entry in entries}) == len(entries)
+
+
+def test_a_space_of_formulas_gives_the_menu_an_eighth() -> None:
+    """And keeps it in what a study stores of it, so that a study of a former version is resumed with its own share."""
+    for kind in TASKS:
+        space = load_space(f"{kind}_symbolic")
+        assert [menu_trials(trials, space.menu) for trials in (2, 16, 2_000)] == [1, 2, 250]
+        assert space.to_json()["menu"] == space.menu
+        assert load_space_text(json.dumps(space.to_json())) == replace(space, name="<space>")
+        plain = load_space(kind)
+        assert menu_trials(64, plain.menu) == 32
+        assert "menu" not in plain.to_json()
+    assert len(menu_entries(TASKS["regression"], 2_000, 0, 0.125)) == 250
+
+
+@pytest.mark.parametrize("share", ["0", "0.6", "true", "half", "-0.1", ".nan"])
+def test_a_share_that_is_none_is_refused(share: str) -> None:
+    with pytest.raises(SpaceError, match=r"menu, its share of the trials, must be above 0 and at most 0\.5, got"):
+        load_space_text(f"{{task: binary, menu: {share}, slots: {{base: {{terms: {{focal: }}}}}}}}")
 
 
 @every_task
