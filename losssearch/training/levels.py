@@ -186,7 +186,9 @@ def _whole_ties(
         return raw(np.random.SeedSequence([seed, SHARE, number]), length)
 
     shares = (1 - 1 / SHARE, 1 / SHARE)
-    return assign(counts, holds, shares, least=(1, 1), raw=raw_of, few=few)[tie] == 1
+    level: NDArray[np.int64] = assign(counts, holds, shares, least=(1, 1), raw=raw_of, few=few)[tie]
+    upper: NDArray[np.bool_] = level == 1
+    return upper
 
 
 def _alike(divided: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:

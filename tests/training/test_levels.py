@@ -67,9 +67,9 @@ def test_ties_follow_the_rows_of_a_draw() -> None:
     made = make_replicas(dataset, drawn)
     assert dataset.given is not None
     for replica, draw in enumerate(drawn):
-        rows = draw.train[: made.rows]
+        own = draw.train[: made.rows]
         assert made.ties is not None
-        assert made.ties[replica].tolist() == dataset.given.cluster[rows].tolist()  # type: ignore[index]
+        assert made.ties[replica].tolist() == dataset.given.cluster[own].tolist()  # type: ignore[index]
         assert torch.equal(made.take([replica]).ties[0], made.ties[replica])  # type: ignore[index]
     assert make_replicas(replace(dataset, given=None), drawn).ties is None
 
