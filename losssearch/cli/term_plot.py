@@ -23,6 +23,9 @@ from losssearch.losses.term import LossTerm
 RARE_SHARE = 0.2
 """Share of class 1 in the drawn example, so that terms that read ``class_prior`` show what they do with it."""
 
+GIVEN = frozenset({"parameters", "input_gradient", "mixed"})
+"""What a training loop gives; such a term is drawn against one number of it."""
+
 ZERO = -1.0
 """Where the target's own zero lies in the drawn example: one standard deviation below the target."""
 
@@ -43,10 +46,11 @@ class Curves:
 
 def curves(term: LossTerm) -> Curves:
     """Evaluate ``term`` at its default hyperparameters and initial learned values, in double precision."""
-    regression = "prediction" in term.reads
+    given = GIVEN.intersection(term.reads)
+    regression = "prediction" in term.reads or bool(given)
     points = torch.linspace(-4 if regression else -6, 4 if regression else 6, 401, dtype=torch.float64)
     points.requires_grad_()
-    axis, names = "error (prediction − target)", ["value"]
+    axis, names = min(given, default="error (prediction − target)").replace("_", " "), ["value"]
     if "event" in term.reads and term.per_sample:
         axis = axis if regression else "logit of the hazard in both of two bins"
         names = ["followed without the event", "event seen"]
@@ -99,6 +103,10 @@ def _at(term: LossTerm, point: Tensor) -> Tensor:
         "score": point.expand(GRADES),
         "cut_logits": point.expand(GRADES, GRADES - 1),
         "grade": torch.arange(GRADES),
+        "parameters": point.reshape(1),
+        "input_gradient": point.reshape(1, 1),
+        "mixed": point.reshape(1, 1),
+        "mixture": torch.zeros(1, 1, dtype=point.dtype),
     }
     tuned = {
         name: value if isinstance(value, str) else torch.tensor(float(value), dtype=point.dtype)

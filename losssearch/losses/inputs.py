@@ -193,6 +193,30 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
             ask="ids [batch] or memberships [batch, groups]",
             per_sample=False,
         ),
+        "parameters": Provider(
+            partial(_field, name="parameters"),
+            "parameters of the model in one vector [numbers], where a training loop gives them",
+            fields=("parameters",),
+            ask="parameters, one vector of those of the model; losses in a training loop of your own have them",
+        ),
+        "input_gradient": Provider(
+            partial(_per_row, name="input_gradient"),
+            "gradient by the features of each sample [batch, features], where a training loop gives it",
+            fields=("input_gradient",),
+            ask="input_gradient [batch, features]; losses in a training loop of your own have it",
+        ),
+        "mixed": Provider(
+            partial(_per_row, name="mixed"),
+            "what the model predicts for mixtures of samples [batch, columns], where a training loop gives it",
+            fields=("mixed",),
+            ask="mixed [batch, columns]; losses in a training loop of your own have it",
+        ),
+        "mixture": Provider(
+            partial(_per_row, name="mixture"),
+            "mixtures of what the model predicts [batch, columns], where a training loop gives them",
+            fields=("mixture",),
+            ask="mixture [batch, columns]; losses in a training loop of your own have it",
+        ),
         "distance": Provider(
             partial(_per_row, name="distance"),
             "root mean square difference of the features of each pair of samples [batch, batch]",

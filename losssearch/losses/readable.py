@@ -9,11 +9,11 @@ from losssearch.errors import SpecError
 
 STANDARD = frozenset(
     {
-        "class_prior", "distance", "goal", "group", "labels", "logit", "logits", "plain_loss", "predicted",
-        "prediction", "progress", "scores", "target", "zero",
+        "class_prior", "distance", "goal", "group", "input_gradient", "labels", "logit", "logits", "mixed", "mixture",
+        "parameters", "plain_loss", "predicted", "prediction", "progress", "scores", "target", "zero",
     }
 )  # fmt: skip
-"""Those of the built-in kinds of task; `losssearch.losses.inputs` makes them."""
+"""Those of the built-in kinds of task, and what a training loop gives; `losssearch.losses.inputs` makes them."""
 
 _offered: set[str] = set(STANDARD)
 

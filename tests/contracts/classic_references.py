@@ -15,7 +15,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import linalg, optimize, special, stats
+from scipy.spatial import distance
 from sklearn import metrics
 from sklearn.linear_model import _sgd_fast
 from sklearn.metrics.pairwise import laplacian_kernel
@@ -206,6 +207,15 @@ CLASSIC: list[tuple[str, dict[str, Any], Callable[..., Any]]] = [
     ("mmce", {"width": 0.4}, mmce),
     ("entropy", {}, lambda z: stats.entropy(special.softmax(z, 1), axis=1)),
     ("decorrelation", {}, decorrelation),
+    ("l1", {}, lambda w: np.linalg.norm(w, 1)),
+    ("l2", {}, lambda w: np.linalg.norm(w) ** 2 / 2),
+    (
+        "elastic_net",
+        {"ratio": 0.3},
+        lambda w, ratio: ratio * np.linalg.norm(w, 1) + (1 - ratio) / 2 * np.linalg.norm(w) ** 2,
+    ),
+    ("gradient_penalty", {"norm": 1.5}, lambda g, norm: [(linalg.norm(row) - norm) ** 2 for row in g]),
+    ("mixup_consistency", {}, lambda a, b: [distance.sqeuclidean(*rows) for rows in zip(a, b, strict=True)]),
     ("cauchy", {"cutoff": 1.7}, least_squares_cauchy),
     ("welsch", {"cutoff": 1.7}, lambda p, t, cutoff: cutoff**2 / 2 * (1 - np.exp(-(((t - p) / cutoff) ** 2)))),
     ("geman_mcclure", {"cutoff": 1.7}, lambda p, t, cutoff: (t - p) ** 2 / 2 / (1 + ((t - p) / cutoff) ** 2)),

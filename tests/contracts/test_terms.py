@@ -16,11 +16,13 @@ from losssearch.losses import LossTerm, terms
 from losssearch.losses.domains import Choice, Tree
 from losssearch.losses.state import Dimensions
 
+GIVEN = ("parameters", "input_gradient", "mixed")
+"""What a training loop gives in place of outputs."""
 OUTPUTS = (
     *("logits", "logit", "prediction", "scores", "predicted", "plain_loss"),
-    *("risk", "hazards", "score", "cut_logits"),
+    *("risk", "hazards", "score", "cut_logits", *GIVEN),
 )
-SAMPLES = (*OUTPUTS, "labels", "goal", "target", "group", "distance", "time", "event", "grade")
+SAMPLES = (*OUTPUTS, "labels", "goal", "target", "group", "distance", "time", "event", "grade", "mixture")
 BY_CLASS = {"logits", "predicted", "goal"}
 """What has one column per class in these tests, and so decides how large a state is."""
 GRADES = 4
@@ -70,6 +72,10 @@ def inputs(
             "score": 2 * torch.randn(batch, generator=source, dtype=torch.float64),
             "cut_logits": 2 * torch.randn(batch, GRADES - 1, generator=source, dtype=torch.float64),
             "grade": torch.randint(GRADES, (batch,), generator=source),
+            "mixed": torch.randn(batch, 4, generator=source, dtype=torch.float64),
+            "mixture": torch.randn(batch, 4, generator=source, dtype=torch.float64),
+            "input_gradient": torch.randn(batch, 4, generator=source, dtype=torch.float64),
+            "parameters": torch.randn(batch, generator=source, dtype=torch.float64),
         }
     return [made[name] if name in WHOLE else made[name].to(dtype) for name in term.reads]
 
@@ -180,6 +186,9 @@ def extremes(term: LossTerm) -> list[Tensor]:
     elif "plain_loss" in term.reads:
         made = {"plain_loss": torch.tensor([0.0, 1e-6, 1.0, EXTREME]).repeat(9)}
         made["labels"] = torch.zeros(36)
+    if given := {*GIVEN, "mixture"} & set(term.reads):
+        made = dict.fromkeys(given, rows_of_scores) | {"labels": torch.zeros(len(rows_of_scores))}
+        made["parameters"] = rows_of_scores.flatten()
     classes = 3 if "logits" in term.reads else 2
     batch = len(made.get("target", made.get("labels", torch.empty(0))))
     made |= {"class_prior": torch.eye(classes)[0], "progress": torch.tensor(0.5)}

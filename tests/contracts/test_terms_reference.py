@@ -40,6 +40,12 @@ def read(name: str) -> dict[str, Array]:
         "progress": np.array(0.3),
         "plain_loss": random.exponential(size=BATCH),
     }
+    everything |= {
+        "parameters": logits[:, 0],
+        "input_gradient": logits,
+        "mixed": logits,
+        "mixture": logits[::-1].copy(),
+    }
     everything["scores"], everything["goal"] = logits, np.eye(CLASSES)[labels]
     everything |= {"risk": logits[:, 1], "hazards": logits, "score": logits[:, 2], "cut_logits": logits[:, 1:]}
     everything |= {"time": np.ceil(random.exponential(8, size=BATCH)), "event": random.integers(2, size=BATCH) * 1.0}

@@ -16,6 +16,7 @@ amounts            prediction, target, zero                          errors rela
 penalties          logits or scores                                  what is put out, whatever the target is
 survival           risk or hazards, time, event                      times that may be censored
 ordinal            cut_logits, grade, or logits, labels              classes in an order
+given              what a training loop gives by name                parameters, gradients, mixtures
 symbolic           scores, goal                                      whatever its formula says
 =================  ================================================  =========================================
 """
@@ -24,6 +25,7 @@ from losssearch.losses.primitives import (
     amounts,
     calibration,
     classification,
+    given,
     imbalance,
     margin,
     ordinal,
@@ -41,6 +43,7 @@ __all__ = [
     "amounts",
     "calibration",
     "classification",
+    "given",
     "imbalance",
     "margin",
     "ordinal",
