@@ -81,7 +81,8 @@ def gradient_penalty(input_gradient: Tensor, *, norm: Tensor) -> Tensor:
     ``(|∂f/∂x_i| - n)²`` of the gradients by the features, made with ``create_graph=True``. Shapes: input_gradient
     [batch, features] → [batch].
     """
-    return (torch.linalg.vector_norm(input_gradient, dim=-1) - norm).square()
+    steepness: Tensor = torch.linalg.vector_norm(input_gradient, dim=-1)
+    return (steepness - norm).square()
 
 
 @loss_term(
