@@ -9,6 +9,7 @@ from pathlib import Path
 
 from losssearch.assembly.cells import warn_of_cells, with_cells
 from losssearch.assembly.fairness import warn
+from losssearch.assembly.heads import with_heads
 from losssearch.assembly.library import likeness_of, warm_started
 from losssearch.assembly.place import Place
 from losssearch.assembly.preflight import try_own
@@ -82,9 +83,11 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     if options.warm_start is not None:
         here = likeness_of(question.task.kind, question.metric.name, dataset, parts)
         question = replace(question, space=warm_started(question.space, place, here, told))
+    question = replace(question, task=with_heads(question.task, question.space, len(dataset.classes)))
     settings = settings_of(options, dataset, question, place.study, len(parts.search))
     factory = resolve_model(options.model)
-    model = build_model(factory, len(dataset.schema.columns), question.task.widths(len(dataset.classes)), device)
+    widths = question.task.widths(len(dataset.classes))
+    model = build_model(factory, len(dataset.schema.columns), widths, device, by_column=question.task.shared)
     if isinstance(model, LoopedModule):
         told.note("the model cannot be stacked (buffers, dropout or control flow): members train one by one")
     workers = _workers(options, settings, dataset, device, said)

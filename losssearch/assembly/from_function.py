@@ -41,6 +41,8 @@ DATA_ONLY = {
     "split": None,
     "time_as_feature": False,
     "weight": None,
+    "exposure": None,
+    "query": None,
     "sample_weight": None,
     "sensitive": None,
     "sensitive_as_feature": False,

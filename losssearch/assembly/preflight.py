@@ -30,7 +30,7 @@ from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.term import LossTerm, registry
 from losssearch.losses.weighting import Weighting, weightings
 from losssearch.space import SearchSpace
-from losssearch.tasks import Task
+from losssearch.tasks import Predicting, Task
 
 ROWS = 256
 """Rows that are tried at most."""
@@ -139,6 +139,8 @@ def _try_metric(metric: Metric, task: Task, replicas: Replicas, width: int, gene
     if near is not None and near.shape == outputs[0, -1].shape:
         outputs[0, -1] = near + 0.1 * outputs[0, -1]
     judge = MetricJudge(metric, task.kind, replicas)
+    if (predicting := Predicting.of(task, replicas.classes)) is not None:
+        outputs = predicting(outputs, [predicting.head(task.plain.spec())] * SETS, replicas.facts)
     weight = batch["weight"][:, None] if "weight" in batch and metric.weighs else None
     found = metric(judge.own_unit(outputs), judge.target_unit(target[:, None]), weight)
     if not bool(torch.isfinite(found).any()):

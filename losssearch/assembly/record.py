@@ -39,7 +39,7 @@ _MEANT = {
     "replicas": ("draws",),
     "front": ("objectives",),
     "data": ("direction", "class_prior"),
-    "splits": ("test", "group", "time", "split", "weight", "drop"),
+    "splits": ("test", "group", "time", "split", "weight", "exposure", "query", "drop"),
 }
 """The options that a setting of a study comes from, unless it is that of its own name."""
 

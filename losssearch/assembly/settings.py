@@ -38,7 +38,8 @@ def given_split(options: Request) -> Given:
     if options.weight is not None and options.sample_weight is not None:
         raise OptionError("weight and sample_weight are one and the same: give one of them")
     weight = options.sample_weight if options.weight is None else options.weight
-    return Given(options.test, options.group, options.time, options.split, options.time_as_feature, weight)
+    how = (options.test, options.group, options.time, options.split, options.time_as_feature)
+    return Given(*how, weight, options.exposure, options.query)
 
 
 def settings_of(options: Request, dataset: Dataset, question: Question, study: str, searched: int) -> StudySettings:

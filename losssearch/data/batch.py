@@ -123,6 +123,8 @@ for _field in (
     Field("target", "row", "class id, or standardised target, of each row"),
     Field("group", "row", "id of the sensitive group of each row; one column of numbers for an attribute"),
     Field("weight", "row", "how often each row counts, 1 on average over the training rows"),
+    Field("exposure", "row", "how long, or how much, each row was observed; 1 where that is not known"),
+    Field("query", "row", "number of the query that each row belongs to"),
     Field("index", "row", "number of each row among the training rows of its replica"),
     Field("class_prior", None, "share of each class in the training rows"),
     Field("target_mean", None, "mean of the target, which standardised targets are measured from"),

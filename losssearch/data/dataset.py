@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,11 +28,13 @@ from losssearch.data.groups import (
     without_columns,
 )
 from losssearch.data.named_parts import announced
+from losssearch.data.row_fields import row_fields
 from losssearch.data.schema import Column, Schema
 from losssearch.data.sources import Data, Source, read_source
 from losssearch.data.streamed.groups import GroupReader
 from losssearch.data.streamed.table import RESIDENT_SHARE, Stored, row_keys, row_numbers, store
 from losssearch.data.target_columns import TargetName
+from losssearch.data.target_kind import Values, target_kind
 from losssearch.data.targets import MINIMUM_ROWS, Target, read_target
 from losssearch.errors import DataError, OptionError
 
@@ -70,13 +72,21 @@ class Dataset:
     given: GivenSplit | None = None
     """How the user wants the rows split; None if that is left to chance."""
     cells: NDArray[np.int64] | None = None
+    fields: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Further fields of each row [rows] that the kind of task reads, by name: ``exposure``, ``query``."""
     places: NDArray[np.int64] | None = None
     """The number of each row [rows] in the data as given, from 0; of a test file, in that. None of a table on disk."""
 
     @property
     def judged(self) -> NDArray[Any]:
-        """What the metric reads of each row [rows]: the target, or the cell of label and group where it is by cell."""
-        return self.target if self.cells is None else self.cells
+        """What the metric reads of each row [rows]: the target, or the cell of label and group where it is by cell.
+
+        Of a target in its own unit, what the kind of task says: ``[rows]`` or ``[rows, columns]``.
+        """
+        if self.cells is not None:
+            return self.cells
+        kind = target_kind(self.task)
+        return kind.judged(self.target, self.fields) if isinstance(kind, Values) else self.target
 
     @property
     def rows(self) -> int:
@@ -154,6 +164,8 @@ def load(
         if name in named:
             raise OptionError(f"the sensitive attribute must not be the target; {name!r} is both")
     given = given or Given()
+    if task is not None and isinstance(target_kind(task), Values):
+        stream = False  # what is made of its rows is made in memory
     streamable = not isinstance(sensitive, np.ndarray | pd.Series)  # labels given with a file are one per row of it
     needed = (*named, *given.columns.values())
     unnamed = tuple(name for name in dropped if name not in needed)
@@ -170,6 +182,7 @@ def load(
     goal = read_target(source.target, source.where, task, positive, kinds, source.targets[1:])
     check_classes(goal, held, str(given.test))
     split = read_given(source, given, goal.task, held)
+    fields = row_fields(source, goal.task)
     source = _without_row_numbers(source)
     features, schema, read_notes = _read_features(source)
     if not schema.columns:
@@ -185,8 +198,9 @@ def load(
         classes=goal.classes,
         task=goal.task,
         schema=schema,
-        fingerprint=fingerprint_of(features, schema, goal, grouping, split, weight),
+        fingerprint=fingerprint_of(features, schema, goal, grouping, split, weight, fields),
         weight=weight,
+        fields=fields,
         group=None if grouping is None else grouping.ids,
         groups=() if grouping is None else grouping.names,
         attribute=None if grouping is None else grouping.attribute,

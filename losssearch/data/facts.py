@@ -13,6 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from losssearch.data.row_fields import at
+from losssearch.data.target_kind import Values, target_kind
+
 if TYPE_CHECKING:
     from losssearch.data.batch import Batch
     from losssearch.data.dataset import Dataset
@@ -27,6 +30,8 @@ def facts_of_rows(dataset: Dataset, rows: Rows) -> Facts:
     """The facts of these rows of a dataset, weighted where it has weights."""
     target = dataset.target[rows]
     weight = None if dataset.weight is None else dataset.weight[rows]
+    if isinstance(kind := target_kind(dataset.task), Values):
+        return {name: np.asarray(one) for name, one in kind.facts(target, at(dataset.fields, rows), weight).items()}
     if dataset.classes:
         return {"class_prior": _shares(target, len(dataset.classes), weight)}
     if weight is None:
@@ -58,6 +63,20 @@ def standardised(dataset: Dataset, rows: Rows, facts: Facts, *, narrow: bool) ->
         return (dataset.target if narrow else dataset.judged)[rows]
     values: NDArray[Any] = (dataset.target[rows] - facts["target_mean"]) / facts["target_scale"]
     return values.astype(np.float32) if narrow else values
+
+
+def made(dataset: Dataset, rows: Rows, facts: Facts, *, narrow: bool) -> dict[str, NDArray[Any]]:
+    """The target of these rows, and further fields of a batch to train on (``narrow``), by name.
+
+    See `standardised`; a target in its own unit is what its kind of task makes of it.
+    """
+    kind = target_kind(dataset.task)
+    if not isinstance(kind, Values):
+        return {"target": standardised(dataset, rows, facts, narrow=narrow)}
+    if not narrow:
+        return {"target": np.asarray(dataset.judged[rows], dtype=np.float64)}
+    found = kind.made(dataset.target[rows], at(dataset.fields, rows), facts)
+    return {name: one.astype(np.float32) if one.dtype.kind == "f" else one for name, one in found.items()}
 
 
 def _moments(mean: Any, std: Any) -> Facts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ def fingerprint_of(
     grouping: Grouping | None,
     split: GivenSplit | None,
     weight: NDArray[np.float64] | None,
+    fields: Mapping[str, NDArray[np.float64]],
 ) -> str:
     """Sixteen hexadecimal digits of all that a study is given."""
     header = [[column.name, column.kind] for column in schema.columns], schema.shape, goal.classes, goal.task
@@ -43,4 +45,6 @@ def fingerprint_of(
         digest.update(split.digest())
     if weight is not None:
         digest.update(b"weight" + weight.astype("<f8").tobytes())
+    for name, values in fields.items():
+        digest.update(name.encode() + values.astype("<f8").tobytes())
     return digest.hexdigest()[:16]

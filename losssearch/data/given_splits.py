@@ -27,6 +27,10 @@ Named: TypeAlias = str | NDArray[Any] | pd.Series | Sequence[Any]
 """A column by its name; or one value per row, for data that are a pair (X, y)."""
 
 
+_NO_SPLIT = ("weight", "exposure", "query")
+"""Roles that say nothing of how rows are split."""
+
+
 @dataclass(frozen=True)
 class Given:
     """What a user says of the splits; see `losssearch.data.dataset.load`."""
@@ -37,6 +41,8 @@ class Given:
     split: Named | None = None
     time_as_feature: bool = False
     weight: Named | None = None
+    exposure: Named | None = None
+    query: Named | None = None
 
     def __post_init__(self) -> None:
         if self.test is not None and self.split is not None:
@@ -56,8 +62,9 @@ class Given:
 
     @property
     def roles(self) -> dict[str, Named]:
-        """What each of the given columns is for: by ``group``, ``time``, ``split`` or ``weight``."""
-        named = {"group": self.group, "time": self.time, "split": self.split, "weight": self.weight}
+        """The given columns by their role: ``group``, ``time``, ``split``, ``weight``, ``exposure`` or ``query``."""
+        names = ("group", "time", "split", *_NO_SPLIT)
+        named: dict[str, Named | None] = {name: getattr(self, name) for name in names}
         return {role: value for role, value in named.items() if value is not None}
 
     @property
@@ -151,7 +158,7 @@ def read_given(source: Source, given: Given, task: str, held: int = 0) -> GivenS
     """
     units = units_of(task)
     _check_units(task, units, given.group is not None)
-    if not given.roles.keys() - {"weight"} and given.test is None:
+    if not given.roles.keys() - set(_NO_SPLIT) and given.test is None:
         return None
     extra, where = source.extra, source.where
     cluster = time = side = None
@@ -223,7 +230,8 @@ def _check_sides(found: GivenSplit, where: str, *, whole: bool) -> None:
 def _facts(given: Given, groups: int, units: Units) -> dict[str, Any]:
     """What result.json says of how the split was made."""
     told: dict[str, Any] = given.described()
-    told.pop("weight", None)
+    for name in _NO_SPLIT:
+        told.pop(name, None)
     if given.test is not None:
         told["how"] = "test file"
         text = "the test part is a file of its own; the other rows are split 75 : 25 into search and confirmation"

@@ -14,7 +14,7 @@ from torch import Tensor
 from losssearch.data.batch import Attribute, Batch, Groups, Sensitive, Sizes, of_replicas, on_device
 from losssearch.data.dataset import Dataset
 from losssearch.data.encoding import Encoder
-from losssearch.data.facts import Facts, facts_of_rows, facts_of_tally, stacked, standardised
+from losssearch.data.facts import Facts, facts_of_rows, facts_of_tally, made, stacked, standardised
 from losssearch.data.probing import probe_order
 from losssearch.data.splits import Draw, Rows
 from losssearch.data.streamed.stream import Stream, tally
@@ -117,32 +117,36 @@ def make_replicas(dataset: Dataset, draws: Sequence[Draw], held: Mapping[str, Ro
     validation_rows = min(len(draw.validation) for draw in draws)
     names = ("train", "validation", *(f"held {name}" for name in held))
     parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
-    targets: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+    targets: dict[str, list[dict[str, NDArray[Any]]]] = {name: [] for name in names}
     facts = [facts_of_rows(dataset, draw.train) for draw in draws]
     for draw, known in zip(draws, facts, strict=True):
         rows = (draw.train[:train_rows], draw.validation[:validation_rows], *held.values())
         encoder = Encoder(dataset.schema).fit(_rows(dataset, draw.train))
         for name, members in zip(names, rows, strict=True):
             parts[name].append(encoder.transform(_rows(dataset, members)))
-            targets[name].append(standardised(dataset, members, known, narrow=name == "train"))
+            targets[name].append(made(dataset, members, known, narrow=name == "train"))
     width = max(part.shape[1] for part in parts["train"])
-    made: dict[str, Batch] = {
-        name: {"features": _stack(parts.pop(name), width), "target": torch.from_numpy(np.stack(targets.pop(name)))}
-        for name in names
+    batches: dict[str, Batch] = {
+        name: {"features": _stack(parts.pop(name), width), **_stacked_fields(targets.pop(name))} for name in names
     }
     trained = [draw.train[:train_rows] for draw in draws]
     validated = [draw.validation[:validation_rows] for draw in draws]
     tied = split_groups(dataset)
     return Replicas(
-        train={**made["train"], **_groups(dataset, trained), **_weights(dataset, draws, trained)},
-        validation={**made["validation"], **_groups(dataset, validated), **_weights(dataset, draws, validated)},
+        train={**batches["train"], **_groups(dataset, trained), **_weights(dataset, draws, trained)},
+        validation={**batches["validation"], **_groups(dataset, validated), **_weights(dataset, draws, validated)},
         facts=stacked(facts),
         seeds=tuple(draw.seed for draw in draws),
-        held={name: made[f"held {name}"] for name in held},
+        held={name: batches[f"held {name}"] for name in held},
         classes=len(dataset.classes),
         sensitive=_sensitive(dataset),
         ties=None if tied is None else torch.from_numpy(np.stack([tied[rows] for rows in trained])),
     )
+
+
+def _stacked_fields(rows: Sequence[Mapping[str, NDArray[Any]]]) -> Batch:
+    """The fields of all replicas, ``[R, ...]``."""
+    return {name: torch.from_numpy(np.stack([own[name] for own in rows])) for name in rows[0]}
 
 
 def _sensitive(dataset: Dataset) -> Sensitive:

@@ -1,12 +1,12 @@
 """What data must know of a kind of task: whether its target is classes or numbers, how many, and what stays whole.
 
-A kind of task declares one of `Classes` and `Numbers` under its name. Data look it up by that name; no name is
-compared.
+A kind of task declares one of `Classes`, `Numbers` and `Values` under its name. Data look it up by that name; no name
+is compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal, TypeAlias, get_args
@@ -67,7 +67,67 @@ class Numbers:
         return np.asarray(np.searchsorted(edges, values, side="right"))
 
 
-TargetKind: TypeAlias = Classes | Numbers
+Columns: TypeAlias = NDArray[Any]
+"""A target ``[rows]``, or ``[rows, columns]`` where it has several."""
+
+RowFields: TypeAlias = Mapping[str, NDArray[Any]]
+"""Fields of the same rows, ``[rows]``, by name: ``exposure``, ``query``."""
+
+Known: TypeAlias = Mapping[str, NDArray[Any]]
+"""Facts of the training rows by name."""
+
+
+def _anything(target: Columns, names: Sequence[str], where: str) -> None:
+    """No rule."""
+
+
+def _no_facts(target: Columns, fields: RowFields, weight: NDArray[Any] | None) -> Known:
+    return {}
+
+
+def _as_given(target: Columns, fields: RowFields, facts: Known) -> Mapping[str, NDArray[Any]]:
+    return {"target": target, **fields}
+
+
+def _target_alone(target: Columns, fields: RowFields) -> Columns:
+    return target
+
+
+@dataclass(frozen=True)
+class Values:
+    """A target of numbers that stay in their own unit, such as counts, or a time and whether it was observed.
+
+    Args:
+        columns: How many numbers there are per row; with more than one the target is ``[rows, columns]``.
+        check: ``check(target, names, where)`` raises `DataError` for values that cannot be this target, in one line;
+            ``names`` are those of its columns, and ``where`` says which data they are in.
+        reads: Fields of a row that the kind of task reads where the user names their columns: ``exposure``, ``query``.
+        needs: Those of them that the user must name.
+        facts: ``facts(target, fields, weight)`` of the training rows; ``weight`` is None where all rows count alike.
+        made: ``made(target, fields, facts)`` gives the fields of a training batch by name, ``target`` among them. Each
+            is declared with `losssearch.declare_field`; numbers become float32.
+        judged: ``judged(target, fields)`` gives what the metric reads as its target.
+        stratum: The column whose ranges are the strata of a stratified split.
+    """
+
+    columns: int = 1
+    check: Callable[[Columns, Sequence[str], str], None] = _anything
+    reads: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    facts: Callable[[Columns, RowFields, NDArray[Any] | None], Known] = _no_facts
+    made: Callable[[Columns, RowFields, Known], Mapping[str, NDArray[Any]]] = _as_given
+    judged: Callable[[Columns, RowFields], Columns] = _target_alone
+    stratum: int = 0
+    count = None
+    nominal = False
+    pair = False
+
+    def strata(self, target: NDArray[Any]) -> NDArray[Any]:
+        """As `Numbers.strata`, of the column ``stratum``."""
+        return Numbers().strata(target if target.ndim == 1 else target[:, self.stratum])
+
+
+TargetKind: TypeAlias = Classes | Numbers | Values
 
 Unit: TypeAlias = Literal["row", "group", "given"]
 """Rows; the groups of rows that the user must give; or what is given: groups where the user names them, else rows."""

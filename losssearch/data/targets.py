@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data.columns import LARGEST, LARGEST_JUDGED, LEAST_SPREAD, read_column, read_text
-from losssearch.data.target_kind import Classes, Numbers, TargetKind, named, target_kind, task_names
+from losssearch.data.target_kind import Classes, Numbers, TargetKind, Values, named, target_kind, task_names
 from losssearch.data.target_text import number_text
 from losssearch.data.wide_integers import distances, origin_of, whole_numbers
 from losssearch.errors import DataError, OptionError
@@ -68,8 +68,8 @@ def read_target(
     wanted = task or _asked(kinds)
     reads = None if wanted is None else target_kind(wanted)
     _check_columns(wanted, reads, [column, *further], where)
-    if reads is not None and reads.columns > 1:
-        return _several([column, *further], where, str(wanted), positive)
+    if isinstance(reads, Values) or (reads is not None and reads.columns > 1):
+        return _several([column, *further], where, str(wanted), positive, reads)
     origin = origin_of(column)
     values, nominal = _wide_values(column, origin, reads) if origin else _values(column, name, reads)
     labels = sorted(values.unique())
@@ -156,8 +156,8 @@ def _check_columns(task: str | None, kind: TargetKind | None, columns: Sequence[
     )
 
 
-def _several(columns: Sequence[pd.Series], where: str, task: str, positive: object) -> Target:
-    """A target of several columns of numbers, ``[rows, columns]``."""
+def _several(columns: Sequence[pd.Series], where: str, task: str, positive: object, reads: TargetKind) -> Target:
+    """A target of one or several columns of numbers, ``[rows]`` or ``[rows, columns]``, that is asked for by name."""
     if positive is not None:
         raise OptionError(f"a positive class needs a target of two classes; task {task} reads numbers")
     found = []
@@ -166,11 +166,18 @@ def _several(columns: Sequence[pd.Series], where: str, task: str, positive: obje
         values, nominal = _values(column, name, Numbers())
         if nominal and not all(isinstance(label, bool) for label in values.unique()):
             raise DataError(f"{task} needs numbers; {name} holds text such as {_shown(sorted(values.unique()), 3)}")
-        _check_spread(values, name)
+        if isinstance(reads, Values):
+            values = values.astype(np.float64)
+        else:
+            _check_spread(values, name)
         found.append(values.to_numpy(dtype=np.float64))
     _require_rows(len(found[0]), where)
     shown = ", ".join(repr(str(column.name)) for column in columns)
-    return Target(np.stack(found, axis=1), (), task, (f"task {task} as asked, with the columns {shown}",))
+    target = found[0] if reads.columns == 1 else np.stack(found, axis=1)
+    if isinstance(reads, Values):
+        reads.check(target, [str(column.name) for column in columns], where)
+    of = f"the columns {shown}" if len(columns) > 1 else f"the column {shown}"
+    return Target(target, (), task, (f"task {task} as asked, with {of}",))
 
 
 def _values(column: pd.Series, name: str, kind: TargetKind | None) -> tuple[pd.Series, bool]:

@@ -5,6 +5,8 @@
 - prior_shift, for multiclass decisions: ``logits - tau * log prior``
 - shift, for regression: ``prediction + shift``
 - none, for rankings
+
+Those of several numbers are in `losssearch.evaluation.several`.
 """
 
 from __future__ import annotations
@@ -20,16 +22,17 @@ from losssearch.errors import OptionError
 from losssearch.evaluation.members import map_members
 from losssearch.evaluation.prior_shift import log_prior
 from losssearch.evaluation.record import Fit, Metric
+from losssearch.evaluation.several import SEVERAL
 from losssearch.tasks.view import AdjustmentKind
 
 
 @dataclass(frozen=True)
 class Adjustment:
-    """One number per member, and how it changes outputs.
+    """One number per member, or several, and how they change outputs.
 
-    ``parameter`` is ``[...]``, float64: a threshold in logits, a temperature, a ``tau``, or a shift in the
-    target's unit; 1 for a temperature and 0 for the others changes nothing. ``log_prior`` is ``[..., C]`` for a
-    prior shift, else None.
+    ``parameter`` is ``[...]``, float64: a threshold in logits, a temperature, a ``tau``, or a shift in the target's
+    unit; 1 for a temperature and 0 for the others changes nothing. It is ``[..., count]`` for a kind in
+    `losssearch.evaluation.several`. ``log_prior`` is ``[..., C]`` for a prior shift, else None.
     """
 
     kind: AdjustmentKind
@@ -40,6 +43,8 @@ class Adjustment:
         """Adjusted ``outputs`` (``[..., N]`` or ``[..., N, C]``), in their own dtype."""
         if self.kind == "none":
             return outputs
+        if (several := SEVERAL.get(self.kind)) is not None:
+            return several.apply(outputs, self.parameter.to(outputs.dtype))
         by_member = self.parameter.to(outputs.dtype)
         by_member = by_member.reshape(by_member.shape + (1,) * (outputs.dim() - by_member.dim()))
         if self.log_prior is not None:
@@ -55,7 +60,8 @@ class Adjustment:
 
     def where(self, mask: Tensor, other: Adjustment) -> Adjustment:
         """This adjustment for members in ``mask`` ``[...]``, ``other`` for the rest."""
-        return Adjustment(self.kind, torch.where(mask, self.parameter, other.parameter), self.log_prior)
+        chosen = mask.unsqueeze(-1) if self.kind in SEVERAL else mask
+        return Adjustment(self.kind, torch.where(chosen, self.parameter, other.parameter), self.log_prior)
 
 
 def fit_adjustment(
@@ -98,6 +104,11 @@ def fit_adjustment(
         others.append(weight)
         fit = partial(_with_weights, metric.fit)
     columns = frozenset({0} if metric.function.target_columns else ())
+    if (several := SEVERAL.get(metric.adjustment)) is not None:
+        only = only | several.always(outputs)
+        count = outputs.shape[-1] if len(several.untouched) == 1 else len(several.untouched)
+        found = map_members(fit, outputs, *others, class_axis=class_axis, only=only, columns=columns, count=count)
+        return Adjustment(metric.adjustment, several.neutral(found))
     parameter = map_members(fit, outputs, *others, class_axis=class_axis, only=only, columns=columns)
     return Adjustment(metric.adjustment, parameter.nan_to_num(untouched), prior)
 

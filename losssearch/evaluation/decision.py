@@ -23,20 +23,22 @@ class Tuned:
     """One tuned number and how it changes a model's outputs.
 
     Attributes:
-        kind: ``"threshold"``, ``"temperature"``, ``"prior_shift"``, ``"shift"`` or ``"none"``.
-        parameter: the number.
+        kind: ``"threshold"``, ``"temperature"``, ``"prior_shift"``, ``"shift"``, ``"none"``, or a kind of several
+            numbers.
+        parameter: the number, or a tuple of several.
         log_prior: the logarithm of the class shares, for a prior shift.
     """
 
     kind: AdjustmentKind
-    parameter: float
+    parameter: float | tuple[float, ...]
     log_prior: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, adjustment: Adjustment) -> Tuned:
         """The adjustment of a single model."""
         prior = () if adjustment.log_prior is None else tuple(adjustment.log_prior.reshape(-1).tolist())
-        return cls(adjustment.kind, float(adjustment.parameter), prior)
+        numbers = adjustment.parameter
+        return cls(adjustment.kind, tuple(numbers.tolist()) if numbers.dim() else float(numbers), prior)
 
     def apply(self, outputs: Tensor) -> Tensor:
         """Return the adjusted ``outputs`` ``[N]`` or ``[N, C]``."""
@@ -109,7 +111,7 @@ class Decision:
         """Restore the decision that `to_json` returned; raises `DataError` for anything else."""
         try:
             score, decision = (
-                Tuned(data[name]["kind"], float(data[name]["parameter"]), tuple(map(float, data[name]["log_prior"])))
+                Tuned(data[name]["kind"], _numbers(data[name]["parameter"]), tuple(map(float, data[name]["log_prior"])))
                 for name in ("score", "decision")
             )
             limits = tuple(Limit(**limit) for limit in data["limits"])
@@ -119,6 +121,10 @@ class Decision:
         if unknown := {score.kind, decision.kind} - set(get_args(AdjustmentKind)):
             raise DataError(f"a decision tunes one of {', '.join(get_args(AdjustmentKind))}, got {unknown.pop()!r}")
         return found
+
+
+def _numbers(value: Any) -> float | tuple[float, ...]:
+    return tuple(map(float, value)) if isinstance(value, list | tuple) else float(value)
 
 
 def read_outputs(outputs: Values) -> Tensor:

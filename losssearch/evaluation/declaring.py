@@ -18,6 +18,7 @@ from losssearch.evaluation.grid import OnGrid
 from losssearch.evaluation.made import Computed, Made, Oracle, Tuning
 from losssearch.evaluation.per_member import PerMember, per_member
 from losssearch.evaluation.record import Direction, Fit, Metric
+from losssearch.evaluation.several import SEVERAL
 from losssearch.evaluation.source import source_of
 from losssearch.losses.domains import Float
 from losssearch.tasks import TASKS
@@ -102,6 +103,8 @@ class MetricRecord:
         if tuned not in view.tunes.values():
             fitting = ", ".join(("none", *dict.fromkeys(view.tunes.values())))
             raise OptionError(f"metric {self.name} may be tuned by {fitting} in this kind of task, got {tuned!r}")
+        if (several := SEVERAL.get(tuned)) is not None:
+            return tuned, several.fit
         return tuned, OnGrid(tuned, made.measure, made.sign)
 
 

@@ -24,8 +24,9 @@ def map_members(
     class_axis: bool,
     only: Tensor | None = None,
     columns: frozenset[int] = frozenset(),
+    count: int = 0,
 ) -> Tensor:
-    """Apply ``function`` to every member of a population and return one number per member.
+    """Apply ``function`` to every member of a population and return one number per member, or ``count``.
 
     Args:
         function: From outputs ``[M, N]`` or ``[M, N, C]`` and ``others`` ``[M, ...]`` to ``[M]``.
@@ -35,9 +36,11 @@ def map_members(
         class_axis: Whether the last dimension of ``outputs`` is the class.
         only: Members to work on, boolean, broadcastable to the leading dimensions; all by default.
         columns: Which of ``others`` end in an axis of columns.
+        count: How many numbers ``function`` gives per member, ``[M, count]``; 0 for one, ``[M]``.
 
     Returns:
-        ``[...]``, float64: nan for a member with a non-finite output, and for one left out by ``only``.
+        ``[...]`` or ``[..., count]``, float64: nan for a member with a non-finite output, and for one left out by
+        ``only``.
 
     Raises:
         OptionError: Where the shapes do not fit each other.
@@ -56,13 +59,14 @@ def map_members(
         _member_rows(other.detach(), lead, flat.device, 2 if place in columns else 1)
         for place, other in enumerate(others)
     ]
-    values = torch.full((len(flat),), math.nan, dtype=torch.float64, device=flat.device)
+    own = (count,) if count else ()
+    values = torch.full((len(flat), *own), math.nan, dtype=torch.float64, device=flat.device)
     size = CHUNK if flat.device.type == "cpu" else WIDER * CHUNK
     step = max(1, size // max(1, math.prod(flat.shape[1:])))
     for start in range(0, len(members), step):
         chunk = members[start : start + step]
         values[chunk] = function(flat[chunk], *(table[index[chunk]] for table, index in rows)).double()
-    return values.reshape(lead)
+    return values.reshape(*lead, *own)
 
 
 def _member_rows(tensor: Tensor, lead: torch.Size, device: torch.device, trailing: int) -> tuple[Tensor, Tensor]:

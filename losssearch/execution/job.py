@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
@@ -18,7 +18,7 @@ from losssearch.losses.spec import LossSpec
 from losssearch.models import ModelFactory, build_model, is_boosted
 from losssearch.plugins import Plugin
 from losssearch.stopping import one_process
-from losssearch.tasks import get_task
+from losssearch.tasks import Predicting, get_task
 from losssearch.training import Candidate, Course, Judge, Outcome, TrainingPlan, ended, population_course
 from losssearch.training.boosting import train_boosted
 from losssearch.training.products import quick_products
@@ -41,6 +41,7 @@ class Job:
     ``demands``: how groups must be treated, where there is a sensitive attribute.
     ``share``: the part of the device, or of a machine's memory, that the worker has; an executor's to say.
     ``refit``: whether what the validation loss has found is kept for a second training on all rows, which counts.
+    ``widths``: how many columns each head of the model has; those of all heads of the kind of task where None.
     With ``rules``, ``model`` is a user's training function, and ``trials`` are the numbers that it is told.
     """
 
@@ -61,6 +62,7 @@ class Job:
     share: float = 1.0
     imports: tuple[Plugin, ...] = ()
     refit: bool = False
+    widths: Mapping[str, int] | None = None
 
 
 def run_job(job: Job, replicas: Draws, heard: Callable[[float], None] = lambda utility: None) -> list[Outcome]:
@@ -111,7 +113,9 @@ def _population(job: Job, replicas: Replicas) -> Course:
     with one_thread(), quick_products(), repeatable(job.device):
         if is_boosted(factory):
             return _grow_trees(job, replicas)
-        model = build_model(factory, replicas.width, get_task(job.task).widths(replicas.classes), job.device)
+        task = get_task(job.task)
+        widths = task.widths(replicas.classes) if job.widths is None else job.widths
+        model = build_model(factory, replicas.width, widths, job.device, by_column=task.shared)
         candidates = [Candidate(LossSpec.from_json(spec), rates, safe) for spec, rates, safe in job.candidates]
         judge = _judge(job, replicas, job.device)
         learned = any(by_validation(candidate.spec) for candidate in candidates)
@@ -126,9 +130,10 @@ def _population(job: Job, replicas: Replicas) -> Course:
                 hold=job.hold,
                 deadline=job.deadline,
                 share=job.share,
-                offer=get_task(job.task).offer,
+                offer=task.offer,
                 objective=surrogate(job.metric, job.task) if learned else None,
                 refit=job.refit,
+                predicting=Predicting.of(task, replicas.classes),
             )
         )
 

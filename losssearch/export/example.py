@@ -65,6 +65,7 @@ def _extra(facts: LossFacts, rows: int) -> dict[str, torch.Tensor]:
     group = torch.arange(rows) // 2 % max(facts.groups, 1)
     features = torch.arange(2.0 * rows, dtype=torch.float64).cos().reshape(rows, 2)
     found = {"group": group, "features": features, "index": torch.arange(rows)}
+    found |= {name: own.example(rows)[1] for name, own in facts.kind.export.fields.items()}
     return {name: found[name] for name in facts.extra()}
 
 
@@ -74,4 +75,5 @@ def _extra_lines(facts: LossFacts, rows: int) -> list[str]:
         "index": f"index = torch.arange({rows})",
         "features": f"features = torch.arange({2.0 * rows}, dtype=torch.float64).cos().reshape({rows}, 2)",
     }
+    lines |= {name: f"{name} = {own.example(rows)[0]}" for name, own in facts.kind.export.fields.items()}
     return [lines[name] for name in facts.extra()]

@@ -149,8 +149,13 @@ class LossFacts:
     def extra(self) -> tuple[str, ...]:
         """What ``forward`` takes in addition to output and target, in order."""
         needs = {"group": "group", "features": "distance"}
-        found = tuple(name for name, read in needs.items() if read in self.spec.reads)
+        found = (*(name for name, read in needs.items() if read in self.spec.reads), *self.own_fields())
         return (*found, "index") if self.knows_rows else found
+
+    def own_fields(self) -> tuple[str, ...]:
+        """Fields of a batch that terms of this kind of task read, in order."""
+        read = self.kind.task.offer.reading(self.spec.reads).fields
+        return tuple(name for name in self.kind.export.fields if name in read)
 
     def kept(self) -> list[Kept]:
         """What the loss keeps, learned or not."""

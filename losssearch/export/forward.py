@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping
 
 from losssearch.export.facts import LossFacts
@@ -65,8 +66,13 @@ def forward_body(facts: LossFacts) -> list[str]:
     return marked + broken("forward", given, "Tensor") + [f"        {line}" if line else "" for line in body]
 
 
+_OPTIONAL = frozenset({"exposure"})
+"""Fields of a kind of task that a caller may leave out."""
+
+
 def _parameter(name: str) -> str:
-    return "index: Tensor | None = None" if name == "index" else f"{name}: Tensor"
+    optional = name == "index" or name in _OPTIONAL
+    return f"{name}: Tensor | None = None" if optional else f"{name}: Tensor"
 
 
 def _at_once(facts: LossFacts) -> list[str]:
@@ -103,14 +109,22 @@ def _weights(facts: LossFacts) -> list[str]:
 
 def _docstring(facts: LossFacts) -> list[str]:
     extra = _EXTRA | ({"group": _NUMBER} if facts.groups == 1 else {})
-    more = [extra[name] for name in facts.extra()]
+    more = [extra[name] for name in facts.extra() if name in extra]
+    more += [f"``{name}`` [batch]: {facts.kind.export.fields[name].summary}." for name in facts.own_fields()]
     if facts.reads_labels and not facts.spec.needs_ids:
         soft = facts.kind.export.soft
         more.append(f"``target`` may also hold probabilities: [batch, {max(facts.classes, 2)}]{soft}.")
     more.append(
         "``weight`` [batch]: how often each sample counts. ``reduction``: mean, sum or none; else the loss's own."
     )
-    return [f'"""{facts.kind.export.shapes}', "", *more, '"""']
+    shapes = facts.kind.export.shapes
+    told = shapes if isinstance(shapes, str) else shapes(facts)
+    return [*_filled(f'"""{told}'), "", *more, '"""']
+
+
+def _filled(text: str) -> list[str]:
+    """A sentence of the docstring, broken where it does not fit on one line."""
+    return textwrap.wrap(text, WIDTH - 8, break_on_hyphens=False, break_long_words=False)
 
 
 def _inputs(facts: LossFacts) -> list[str]:

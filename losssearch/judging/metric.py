@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from losssearch.data.replicas import Replicas
+from losssearch.data.target_kind import Values
 from losssearch.evaluation import Metric, evaluate, get_metric
 from losssearch.tasks import affine, get_kind
 
@@ -21,7 +22,8 @@ class MetricJudge:
         self._weight = None if weight is None else weight.to(device)[:, None]
         self.metric = get_metric(metric, task)
         facts = {name: value.to(device)[:, None] for name, value in replicas.facts.items()}
-        self._facts, self._unit = facts, get_kind(task).own_unit
+        kind = get_kind(task)
+        self._facts, self._unit, self._raw = facts, kind.own_unit, isinstance(kind.target, Values)
         self._moments = [facts[name][:, None] for name in ("target_mean", "target_scale") if name in facts]
 
     def __call__(self, outputs: Tensor, target: Tensor, tuned: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -37,8 +39,8 @@ class MetricJudge:
         return self.metric.utility(values), lambda other: adjustment.apply(self.own_unit(other))
 
     def target_unit(self, target: Tensor) -> Tensor:
-        """Targets in their own unit, in double precision; class ids as they are."""
-        return target if self._unit is None else affine(target, *self._moments)
+        """Targets in their own unit, in double precision; what was not standardised as it is."""
+        return target if self._unit is None or self._raw else affine(target, *self._moments)
 
     def own_unit(self, values: Tensor) -> Tensor:
         """Outputs in the unit of the target itself: float64, as a mean may be far larger than the spread."""

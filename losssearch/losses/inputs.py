@@ -241,8 +241,23 @@ NUMBERS = STANDARD | {
 """All of these, for outputs that are predictions of a number."""
 
 
+_more: dict[str, Offer] = {}
+
+
+def offer_also(kind: str, offer: Offer) -> None:
+    """Let losses that come without their task read what a kind of task offers under names of its own."""
+    _more[kind] = offer
+
+
 def offer_of(spec: LossSpec) -> Offer:
-    """The offer of a loss that comes without its task: what its terms read tells whether the target is numbers."""
+    """The offer of a loss that comes without its task: what its terms read tells whether the target is numbers.
+
+    A loss that reads tensors of another kind of task has the offer of the first that gives all of them.
+    """
+    if spec.reads - STANDARD.providers.keys():
+        found = next((offer for offer in _more.values() if spec.reads <= offer.providers.keys()), None)
+        if found is not None:
+            return found
     numbers = any(part.term.of_numbers for part in spec.parts) or spec.reads & {"prediction", "target"}
     return NUMBERS if numbers else STANDARD
 

@@ -16,11 +16,14 @@ STANDARD = frozenset(
 """Those of the built-in kinds of task, and what a training loop gives; `losssearch.losses.inputs` makes them."""
 
 _offered: set[str] = set(STANDARD)
+_likened: set[str] = set(STANDARD)
 
 
-def offer_names(names: Iterable[str]) -> None:
-    """Add the tensors that a kind of task offers."""
+def offer_names(names: Iterable[str], *, common: bool = False) -> None:
+    """Add the tensors that a kind of task offers; ``common``: words that other kinds may well have something like."""
     _offered.update(names)
+    if not common:
+        _likened.update(names)
 
 
 def check_spelling(term: str, reads: Iterable[str]) -> None:
@@ -37,6 +40,6 @@ def check_spelling(term: str, reads: Iterable[str]) -> None:
 
 
 def _nearest(name: str) -> str:
-    near = difflib.get_close_matches(name.casefold(), sorted(_offered), n=1, cutoff=0.8)
+    near = difflib.get_close_matches(name.casefold(), sorted(_likened), n=1, cutoff=0.8)
     own = not near or any(character.isdigit() for character in name) or name.count("_") > near[0].count("_")
     return "" if own else near[0]

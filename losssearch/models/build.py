@@ -19,14 +19,14 @@ from losssearch.option_names import option
 if TYPE_CHECKING:
     import torch
 
-MODELS: Mapping[str, Callable[[int, int], StackedModel]] = MappingProxyType(
+MODELS: Mapping[str, Callable[..., StackedModel]] = MappingProxyType(
     {
         "linear": FeedForward,
-        "mlp": lambda features, width: FeedForward(features, width, (64, 64)),
-        "residual_mlp": lambda features, width: FeedForward(features, width, (64, 64, 64), residual=True),
+        "mlp": lambda features, width, **how: FeedForward(features, width, (64, 64), **how),
+        "residual_mlp": lambda features, width, **how: FeedForward(features, width, (64, 64, 64), residual=True, **how),
     }
 )
-"""Built-in models: called with the number of features and of outputs."""
+"""Built-in models: called with the number of features and of outputs, and ``by_column`` as `FeedForward` takes it."""
 
 
 def resolve_model(model: str | ModelFactory) -> str | ModelFactory:
@@ -62,15 +62,22 @@ def resolve_model(model: str | ModelFactory) -> str | ModelFactory:
 
 
 def build_model(
-    model: str | ModelFactory, features: int, heads: Mapping[str, int] | int, device: torch.device | str = "cpu"
+    model: str | ModelFactory,
+    features: int,
+    heads: Mapping[str, int] | int,
+    device: torch.device | str = "cpu",
+    *,
+    by_column: bool = False,
 ) -> StackedModel:
     """The stacked model of a built-in name or of a factory that `resolve_model` gave, to be trained on ``device``.
 
     ``heads``: how many columns each head has, by its name, or the columns of a model that puts out one tensor.
+    ``by_column``: whether a built-in model draws each output column by itself, as heads that share columns need.
 
     Boosted trees are no stacked model: they get the linear one, on whose untrained outputs losses are screened.
     """
     resolved = "linear" if is_boosted(model) else resolve_model(model)
     if isinstance(resolved, str):
-        return MODELS[resolved](features, heads if isinstance(heads, int) else sum(heads.values()))
+        width = heads if isinstance(heads, int) else sum(heads.values())
+        return MODELS[resolved](features, width, by_column=True) if by_column else MODELS[resolved](features, width)
     return from_module(resolved, features, heads, device)

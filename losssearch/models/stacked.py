@@ -94,6 +94,12 @@ def uniform_fan_in(shape: tuple[int, int], generator: torch.Generator) -> tuple[
     return weight, torch.empty(shape[1]).uniform_(-bound, bound, generator=generator)
 
 
+def by_column(shape: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The same drawn column by column: those of a narrower layer are the first of a wider one's."""
+    drawn = [uniform_fan_in((shape[0], 1), generator) for _ in range(shape[1])]
+    return torch.cat([weight for weight, _ in drawn], dim=1), torch.cat([bias for _, bias in drawn])
+
+
 def shared_product(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Layer over features that members share: one product ``[batch, D] × [D, K·H]`` a replica.
 

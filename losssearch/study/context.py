@@ -14,9 +14,11 @@ import torch
 
 from losssearch.data import Dataset, Partition, draws, make_replicas
 from losssearch.data.batch import Batch
+from losssearch.data.facts import facts_of_rows
 from losssearch.data.quality.looking import Seen
 from losssearch.data.replicas import Replicas
 from losssearch.data.splits import Draw
+from losssearch.data.target_kind import Values, target_kind
 from losssearch.data.units import bootstrap_groups
 from losssearch.data.weights import effective_rows
 from losssearch.evaluation import Metric
@@ -125,7 +127,8 @@ class Context(StudyContext):
         replicas = self.replicas("search", settings.replicas)
         self.executor.share("search", replicas)
         self.rows = {"train": replicas.rows, "validation": replicas.validation["features"].shape[1]}
-        model = build_model(self.model, replicas.width, self.task.widths(replicas.classes), self.device)
+        widths = self.task.widths(replicas.classes)
+        model = build_model(self.model, replicas.width, widths, self.device, by_column=self.task.shared)
         weights = sum(torch.Size(shape).numel() for shape in model.shapes.values())
         size = settings.plan.batch_size * weights * len(settings.rates) * settings.replicas
         self.chunk = 1 if isinstance(model, LoopedModule) else max(4, min(16, STEP_SIZE // size))
@@ -134,7 +137,7 @@ class Context(StudyContext):
         if self.keeper:
             self.keeper.rows, self.keeper.chunk = self.rows["train"], self.chunk
         # On the few rows of a probe the worst cell is one of a handful of rows: it tells nothing of a loss.
-        return Screen(model, replicas, None if self.metric.cells else self.judged_by, settings.task, self.device)
+        return Screen(model, replicas, None if self.metric.cells else self.judged_by, self.task, self.device)
 
     def share(self, purpose: str, count: int, *, hold: bool = False) -> None:
         """See `StudyContext.share`."""
@@ -187,6 +190,7 @@ class Context(StudyContext):
             trials=tuple(trials),
             demands=self.demands(),
             refit=replicas != "search",
+            widths=self.task.widths(len(self.dataset.classes)),
         )
 
     def described(self) -> dict[str, Any]:
@@ -233,6 +237,9 @@ class Context(StudyContext):
 
     def facts(self) -> Batch:
         """See `StudyContext.facts`: over the search part."""
+        if isinstance(target_kind(self.dataset.task), Values):
+            known = facts_of_rows(self.dataset, self.partition.search)
+            return {name: torch.as_tensor(value) for name, value in known.items()}
         target, weight = torch.as_tensor(self.dataset.target[self.partition.search]), self.weights("search")
         share = None if weight is None else weight / weight.sum()
         if self.task.view.labels:

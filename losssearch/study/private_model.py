@@ -18,6 +18,7 @@ from losssearch.losses.spec import LossSpec
 from losssearch.models import LoopedModule, build_model
 from losssearch.study.context import Context
 from losssearch.study.settings import derived_seed
+from losssearch.tasks import Predicting
 from losssearch.training.private import Privacy, require_per_sample, train_privately
 from losssearch.training.threads import one_thread
 
@@ -44,7 +45,9 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
     spec, settings, parts = LossSpec.from_json(entry["spec"]), context.settings, context.partition
     seed = derived_seed(settings.seed, "private")
     replicas = make_replicas(context.dataset, [Draw(parts.search, parts.confirmation, seed)], held={"test": parts.test})
-    model = build_model(context.model, replicas.width, context.task.widths(replicas.classes))
+    model = build_model(
+        context.model, replicas.width, context.task.widths(replicas.classes), by_column=context.task.shared
+    )
     if isinstance(model, LoopedModule):
         raise OptionError("private training needs a model of stacked layers: buffers see several samples at once")
     rows = len(replicas.train["target"][0])
@@ -68,11 +71,16 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
             with torch.no_grad():
                 return model.forward(stacked, {}, features, training=False, seed=0)
 
+        predicting = Predicting.of(context.task, replicas.classes)
+
+        def read(outputs: Tensor) -> Tensor:
+            return outputs if predicting is None else predicting(outputs, [predicting.head(spec)], replicas.facts)
+
         judge = MetricJudge(context.judged_by, settings.task, replicas)
         tuned = torch.tensor([spec.decision == "tuned"])
 
         def judged(parameters: Mapping[str, Tensor]) -> tuple[float, Callable[[Tensor], Tensor]]:
-            validated = outputs(parameters, replicas.validation["features"])
+            validated = read(outputs(parameters, replicas.validation["features"]))
             utility, adjust = judge(validated, replicas.validation["target"], tuned)
             return float(utility), adjust
 
@@ -80,7 +88,9 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
         if fit.averaged is not None and (other := judged(fit.averaged))[0] > best:
             chosen, adjust = fit.averaged, other[1]
         test = replicas.held["test"]
-        found = context.metric(adjust(outputs(chosen, test["features"])), judge.target_unit(test["target"][:, None]))
+        found = context.metric(
+            adjust(read(outputs(chosen, test["features"]))), judge.target_unit(test["target"][:, None])
+        )
     return PrivateModel(
         chosen,
         {

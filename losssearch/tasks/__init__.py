@@ -4,6 +4,7 @@ from losssearch.tasks import kinds
 from losssearch.tasks.declare import task_kind
 from losssearch.tasks.fair import attribute_task, fair_task, worst_cell_task
 from losssearch.tasks.kind import KINDS, TASKS, TaskKind, affine, get_kind, get_task
+from losssearch.tasks.predicting import Predicting
 from losssearch.tasks.task import Baseline, Task
 from losssearch.tasks.view import LOGIT, LOGITS, PREDICTION, AdjustmentKind, View
 
@@ -15,6 +16,7 @@ __all__ = [
     "TASKS",
     "AdjustmentKind",
     "Baseline",
+    "Predicting",
     "Task",
     "TaskKind",
     "View",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from losssearch.data.target_kind import TargetKind, Units, declare_target
 from losssearch.errors import SpecError, UnknownNameError
+from losssearch.losses.inputs import offer_also
 from losssearch.losses.readable import offer_names
 from losssearch.tasks.export_text import ExportText, of_heads
 from losssearch.tasks.heads import Head
@@ -119,7 +120,10 @@ def enter(kind: TaskKind, *, inferred: bool = False) -> TaskKind:
         raise SpecError(f"a task kind's name must be an identifier, got {kind.name!r}")
     _kinds[kind.name] = kind
     declare_target(kind.name, kind.target, inferred=inferred, units=kind.units)
-    offer_names(kind.task.offers)
+    own = kind.module.partition(".")[0] == "losssearch"
+    offer_names(kind.task.offers, common=own and kind.task.shared)
+    if own and kind.task.providers:
+        offer_also(kind.name, kind.task.offer.only(kind.task.offers))
     return kind
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from losssearch.arguments import named_fields
@@ -12,7 +12,7 @@ from losssearch.losses.offer import Offer, Provider
 from losssearch.losses.spec import DecisionKind, LossSpec, Part
 from losssearch.losses.term import registry
 from losssearch.losses.weighting import Weighting
-from losssearch.tasks.heads import Heads
+from losssearch.tasks.heads import Head, Heads, narrowest
 from losssearch.tasks.view import View
 
 SHARED = frozenset({"progress"})
@@ -84,6 +84,10 @@ class Task:
     model: str = "mlp"
     providers: Mapping[str, Provider] = field(default_factory=dict)
     """How tensors with names of its own are made, that terms of this kind of task read."""
+    shared: bool = False
+    """Whether its heads are alternatives that share the columns from the first on, and no neighbours."""
+    used: frozenset[str] | None = None
+    """Of heads that share columns, the names of those that a study uses; None: all."""
 
     @property
     def offer(self) -> Offer:
@@ -111,10 +115,26 @@ class Task:
         menu = (plain, tuned, *(baseline.aimed(numbers) for baseline in joining), *others)
         return replace(self, menu=menu, further=())
 
+    def head(self, reads: frozenset[str], classes: int) -> Head:
+        """Of heads that share columns, the narrowest that gives all that a loss reads; raises `SpecError` for none."""
+        return narrowest(self.heads(classes), reads)
+
+    def using(self, losses: Iterable[frozenset[str]], classes: int) -> Task:
+        """The task of a study whose losses read these tensors: a model is as wide as the widest head of theirs."""
+        if not self.shared:
+            return self
+        return replace(self, used=frozenset(self.head(reads, classes).name for reads in losses))
+
     def widths(self, classes: int) -> dict[str, int]:
-        """How many columns each head of a model's output has, by its name and in order."""
-        return {head.name: head.width for head in self.heads(classes)}
+        """How many columns each head of a model's output has, by its name and in order.
+
+        Where heads share columns there is one entry: the columns of the widest head that is used.
+        """
+        heads = self.heads(classes)
+        if self.shared:
+            return {"outputs": max(head.width for head in heads if self.used is None or head.name in self.used)}
+        return {head.name: head.width for head in heads}
 
     def width(self, classes: int) -> int:
         """How many numbers a model puts out for one sample: the columns of all heads."""
-        return sum(head.width for head in self.heads(classes))
+        return sum(self.widths(classes).values())

@@ -12,7 +12,9 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor
 
-AdjustmentKind: TypeAlias = Literal["none", "threshold", "temperature", "prior_shift", "shift"]
+AdjustmentKind: TypeAlias = Literal[
+    "none", "threshold", "temperature", "prior_shift", "shift", "factor_and_floor", "residual_quantiles"
+]
 """What may be tuned after training: see `losssearch.evaluation.adjustment`."""
 
 Read: TypeAlias = Callable[[Tensor], Tensor]
@@ -98,3 +100,18 @@ PREDICTION = View(
     tunes={"predictions": "shift"},
 )
 """One prediction per row, in the target's own unit."""
+
+
+def median(outputs: Tensor) -> Tensor:
+    """The middle one of several quantiles."""
+    return outputs[..., outputs.shape[-1] // 2]
+
+
+QUANTILES = View(
+    "quantiles",
+    decide=median,
+    reads={"quantiles": unchanged, "predictions": median},
+    tunes={"quantiles": "residual_quantiles", "predictions": "residual_quantiles"},
+    columns=True,
+)
+"""Quantiles per row at 0.05, 0.10, …, 0.95, in the target's own unit."""

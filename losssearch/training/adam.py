@@ -12,13 +12,16 @@ class StackedAdam:
     """AdamW (Loshchilov & Hutter 2019, algorithm 2) for parameters ``[R, K, P]``.
 
     ``rates`` is ``[K]``; ``decay`` is ``[P]``, the weight decay of each column. No member's update reads
-    another's gradient.
+    another's gradient. ``still`` ``[K, P]`` marks what stays to the bit as it starts.
 
     PyTorch's fused step knows one rate. Adam moves parameters by as many rates as it moves parameters over
     their rate at a rate of one: so these are what is stepped, all members in one call.
     """
 
-    def __init__(self, parameters: Tensor, rates: Tensor, decay: Tensor, clip: float | None = None) -> None:
+    def __init__(
+        self, parameters: Tensor, rates: Tensor, decay: Tensor, clip: float | None = None, still: Tensor | None = None
+    ) -> None:
+        self._still, self._start = still, None if still is None else parameters.clone()
         self.parameters, self.rates, self.decay, self.clip = parameters, rates, decay, clip
         self.mean = torch.zeros_like(parameters)
         self.square = torch.zeros_like(parameters)
@@ -52,12 +55,16 @@ class StackedAdam:
             maximize=False,
         )
         torch.mul(self._over_rate, self.rates[:, None], out=self.parameters)
+        if self._still is not None and self._start is not None:  # weight decay and rounding would move it
+            self.parameters.copy_(torch.where(self._still, self._start, self.parameters))
 
     def keep(self, parameters: Tensor, members: Tensor) -> None:
         """Keep only ``parameters`` and the state of ``members`` ``[kept]``."""
         self.parameters = parameters
         self.rates, self._over_rate = self.rates[members], self._over_rate[:, members]
         self.mean, self.square = self.mean[:, members], self.square[:, members]
+        if self._still is not None and self._start is not None:
+            self._still, self._start = self._still[members], self._start[:, members]
 
 
 def _runs(decay: Tensor) -> list[tuple[slice, float]]:

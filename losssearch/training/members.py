@@ -14,6 +14,7 @@ from losssearch.losses.population import PopulationLoss
 from losssearch.losses.population_step import States
 from losssearch.models import StackedModel
 from losssearch.models.allocation import is_out_of_memory, let_go
+from losssearch.models.feedforward import FeedForward
 from losssearch.training.adam import StackedAdam
 from losssearch.training.averaging import Average
 from losssearch.training.bilevel import Bilevel, Point
@@ -35,6 +36,8 @@ class Members:
     ``bilevel`` moves what the hypergradient moves; without it that stays as it starts, or as it was ``found``: what
     each member begins with, ``[R, ...]`` by name.
     ``average``: how much is kept at each step of the running average of the model's weights; None: there is none.
+    ``columns``: how many of the model's output columns each member's loss reads; of a built-in model, the parameters
+    that only make other columns stay as they start. None: all.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Members:
         bilevel: Bilevel | None = None,
         found: Sequence[Mapping[str, Tensor]] = (),
         average: float | None = None,
+        columns: Sequence[int] | None = None,
     ) -> None:
         self.model, self.loss, self.candidate = model, loss, candidate
         self._bilevel = bilevel
@@ -62,10 +66,11 @@ class Members:
         self.flat = torch.cat([weights.to(device)[:, None].expand(-1, count, -1), learned], dim=-1).contiguous()
         self.sizes = [torch.Size(shape).numel() for shape in model.shapes.values()]
         decay = [weight_decay if name in model.decayed else 0.0 for name in model.shapes]
-        columns = torch.tensor([*decay, 0.0]).repeat_interleave(torch.tensor([*self.sizes, learned.shape[-1]]))
+        decays = torch.tensor([*decay, 0.0]).repeat_interleave(torch.tensor([*self.sizes, learned.shape[-1]]))
         self._at_once, self._gradient = at_once or count, torch.empty_like(self.flat)
         self._slices = slices(model, loss, self._at_once, self._two_levels())
-        self.optimiser = StackedAdam(self.flat, rates.to(device), columns, clip)
+        still = None if columns is None else self._still(columns, learned.shape[-1])
+        self.optimiser = StackedAdam(self.flat, rates.to(device), decays, clip, still)
         held = [model.buffers(seed) for seed in seeds]
         self.buffers = {
             name: torch.stack([buffers[name] for buffers in held])
@@ -107,6 +112,18 @@ class Members:
         for one, own in zip(self._slices, self._states, strict=True):
             found |= one.loss.found(own, one.members.start or 0)
         return found
+
+    def _still(self, columns: Sequence[int], learned: int) -> Tensor | None:
+        """Which parameters ``[K, P]`` stay as they start: those of output columns that a member's loss does not read.
+
+        None where there are none, or where the model cannot tell.
+        """
+        if not isinstance(self.model, FeedForward):
+            return None
+        beyond = {count: self.model.beyond(count) for count in set(columns)}
+        flat = {count: torch.cat([own[name].flatten() for name in self.model.shapes]) for count, own in beyond.items()}
+        found = torch.nn.functional.pad(torch.stack([flat[count] for count in columns]), (0, learned))
+        return found.to(self.flat.device) if bool(found.any()) else None
 
     def _two_levels(self) -> list[bool]:
         """Which members the hypergradient moves something of."""

@@ -34,6 +34,7 @@ from losssearch.training.trace import Recorder, Trace, with_rows
 
 if TYPE_CHECKING:
     from losssearch.data.replicas import Replicas
+    from losssearch.tasks import Predicting
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ class PopulationTraining:
         offer: Offer = STANDARD,
         objective: Objective | None = None,
         found: Found | None = None,
+        predicting: Predicting | None = None,
     ) -> None:
+        self._predicting = predicting
         self.deadline, self.cut = deadline, ""
         self.candidates, self.plan, self.judge = candidates, plan, judge
         self.replicas = replicas.to(device)
@@ -102,6 +105,7 @@ class PopulationTraining:
             ),
             bilevel=bilevel,
             found=[known.get(own, {}) for own in owners],
+            columns=None if predicting is None else [predicting.head(candidates[c].spec).width for c, _ in owners],
         )
         self._tuned = self._mask()
         self.rungs: list[list[tuple[int, float]]] = [[] for _ in candidates]
@@ -194,9 +198,16 @@ class PopulationTraining:
 
     def _judged(self, *, averaged: bool = False) -> tuple[Tensor, Tensor | None]:
         """Utilities on validation, and what else the judge says, of the present weights or of their average."""
-        outputs = self.members.outputs(self.replicas.validation["features"], averaged=averaged)
+        outputs = self._read(self.members.outputs(self.replicas.validation["features"], averaged=averaged))
         utility, adjust = self._evaluate(outputs)
         return utility, adjust.details if isinstance(adjust, Detailed) else None
+
+    def _read(self, outputs: Tensor) -> Tensor:
+        """Outputs of all members as the judge takes them: by the head of each member's loss."""
+        if self._predicting is None:
+            return outputs
+        heads = [self._predicting.head(self.candidates[c].spec) for c in self.members.candidate.tolist()]
+        return self._predicting(outputs, heads, self._facts)
 
     def _evaluate(self, outputs: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         utility, adjust = self.judge(outputs, self.replicas.validation["target"], self._tuned)
@@ -270,13 +281,13 @@ class PopulationTraining:
         return {c: self._recorder.trace(member, int(best[:, member].argmax())) for c, member in chosen.items()}
 
     def _held(self) -> dict[str, Tensor]:
-        validated = self.members.outputs(self.replicas.validation["features"], best=True)
+        validated = self._read(self.members.outputs(self.replicas.validation["features"], best=True))
         _, adjust = self._evaluate(validated)
         more = adjust.views if isinstance(adjust, Detailed) else {}
         held = {f"validation{suffix}": kept(view(validated), self.replicas.classes) for suffix, view in more.items()}
         views = {"": adjust, **more}
         for name, batch in self.replicas.held.items():
-            outputs = self.members.outputs(batch["features"], best=True)
+            outputs = self._read(self.members.outputs(batch["features"], best=True))
             held |= {f"{name}{suffix}": kept(view(outputs), self.replicas.classes) for suffix, view in views.items()}
             if name == "test" and not more and bool(self._tuned.any()):
                 _, untuned = self.judge(validated, self.replicas.validation["target"], torch.zeros_like(self._tuned))

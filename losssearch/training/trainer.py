@@ -24,6 +24,7 @@ from losssearch.training.trace import Trace, with_moves
 
 if TYPE_CHECKING:
     from losssearch.data.replicas import Replicas
+    from losssearch.tasks import Predicting
 
 
 def train_population(
@@ -40,6 +41,7 @@ def train_population(
     offer: Offer = STANDARD,
     objective: Objective | None = None,
     refit: bool = False,
+    predicting: Predicting | None = None,
 ) -> list[Outcome]:
     """Train every candidate at each of its learning rates in every replica; one outcome per candidate, in order.
 
@@ -60,6 +62,7 @@ def train_population(
                 offer=offer,
                 objective=objective,
                 refit=refit,
+                predicting=predicting,
             )
         )
 
@@ -78,6 +81,7 @@ def population_course(
     offer: Offer = STANDARD,
     objective: Objective | None = None,
     refit: bool = False,
+    predicting: Predicting | None = None,
 ) -> Course:
     """The training of a population, epoch by epoch; who goes through it sets up `quick_products` and `repeatable`.
 
@@ -92,6 +96,8 @@ def population_course(
     ``objective``: what the hypergradient descends, where losses have states that it moves; such members train on four
     fifths of their rows. With ``refit`` they are trained twice: once to find these states, and then from the start on
     all rows, with the states as they were found in each replica; the second training counts.
+
+    ``predicting``: reads outputs by the head of each member's loss, where heads share columns.
     """
 
     def train(some: Sequence[Candidate]) -> Course:
@@ -103,13 +109,13 @@ def population_course(
             if refit and (numbers := [c for c, one in enumerate(some) if by_validation(one.spec)]):
                 moved, whole = [some[c] for c in numbers], without_rungs(plan)
                 first = PopulationTraining(
-                    model, moved, replicas, whole, judge, place, deadline, share, offer, objective
+                    model, moved, replicas, whole, judge, place, deadline, share, offer, objective, None, predicting
                 )
                 firsts = yield from first.run(hold=False, record=hold)
                 moves = {numbers[c]: one.trace for c, one in enumerate(firsts) if one.trace is not None}
                 known = {(numbers[c], rate): own for (c, rate), own in first.found().items()}
                 del first
-            made = (model, some, replicas, plan, judge, place, deadline, share, offer, objective, known)
+            made = (model, some, replicas, plan, judge, place, deadline, share, offer, objective, known, predicting)
             outcomes = yield from PopulationTraining(*made).run(hold, record=hold)
             return [replace(one, trace=with_moves(one.trace, moves.get(c))) for c, one in enumerate(outcomes)]
         except (RuntimeError, MemoryError) as error:

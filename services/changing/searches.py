@@ -64,7 +64,7 @@ def checked_request(connection: Connection, who: Principal, dataset: str, reques
     target = request.get("target")
     if not target:
         raise OptionError("target must name a column")
-    for option in ("target", "sensitive", "drop", "group", "time", "split", "weight"):
+    for option in ("target", "sensitive", "drop", "group", "time", "split", "weight", "exposure", "query"):
         named = request.get(option) or []
         for column in [named] if isinstance(named, str) else named:
             if option == "sensitive" and _CUT.sub("", str(column)) in columns:

@@ -15,14 +15,17 @@ from torch.overrides import TorchFunctionMode
 from losssearch.losses import LossTerm, terms
 from losssearch.losses.domains import Choice, Tree
 from losssearch.losses.state import Dimensions
+from tests.contracts.named_tensors import NAMED, at_the_ends, drawn
 
 GIVEN = ("parameters", "input_gradient", "mixed")
 """What a training loop gives in place of outputs."""
+OWN = tuple(name for name, tensor in NAMED.items() if tensor.output)
 OUTPUTS = (
     *("logits", "logit", "prediction", "scores", "predicted", "plain_loss"),
     *("risk", "hazards", "score", "cut_logits", *GIVEN),
+    *OWN,
 )
-SAMPLES = (*OUTPUTS, "labels", "goal", "target", "group", "distance", "time", "event", "grade", "mixture")
+SAMPLES = (*OUTPUTS, *NAMED, "labels", "goal", "target", "group", "distance", "time", "event", "grade", "mixture")
 BY_CLASS = {"logits", "predicted", "goal"}
 """What has one column per class in these tests, and so decides how large a state is."""
 GRADES = 4
@@ -61,6 +64,7 @@ def inputs(
         "scores": torch.randn(batch, 4, generator=source, dtype=torch.float64),
         "predicted": torch.rand(batch, 4, generator=source, dtype=torch.float64),
     }
+    made |= drawn(term.reads, batch, source)
     # Made for those that read them alone, so that the others meet the numbers that they always met.
     if not made.keys() >= set(term.reads):
         made |= {
@@ -117,6 +121,11 @@ def output_index(term: LossTerm) -> int:
     return next(i for i, name in enumerate(term.reads) if name in OUTPUTS)
 
 
+def every_output(term: LossTerm) -> list[int]:
+    """The places of all that the term reads of the model."""
+    return [i for i, name in enumerate(term.reads) if name in OUTPUTS]
+
+
 def values(term: LossTerm, source: torch.Generator | None = None, dtype: torch.dtype = torch.float64) -> Values:
     """Hyperparameters and learned scalars: the defaults, or a draw from inside the ranges."""
     drawn: Values = {}
@@ -156,6 +165,8 @@ def corners(term: LossTerm) -> Iterator[Values]:
 
 def extremes(term: LossTerm) -> list[Tensor]:
     """A batch with every combination of saturated and neutral outputs, and every label."""
+    if own := at_the_ends(term.reads):
+        return [own[name] for name in term.reads]
     if "grade" in term.reads:
         rows = list(itertools.product(itertools.product((-EXTREME, 0.0, EXTREME), repeat=3), range(GRADES)))
         cuts = torch.tensor([cuts for cuts, _ in rows])
@@ -214,9 +225,11 @@ class Detached(TorchFunctionMode):
         return self.constants[self.count - 1]
 
 
-def value_and_gradient(term: LossTerm, tensors: list[Tensor], hyper: Values) -> tuple[Tensor, list[Tensor]]:
-    """The loss, and the gradient of its sum by the output and by the learned scalars."""
-    at = output_index(term)
+def value_and_gradient(
+    term: LossTerm, tensors: list[Tensor], hyper: Values, at: int | None = None
+) -> tuple[Tensor, list[Tensor]]:
+    """The loss, and the gradient of its sum by an output, the first by default, and by the learned scalars."""
+    at = output_index(term) if at is None else at
     tensors = [t.clone().requires_grad_() if i == at else t for i, t in enumerate(tensors)]
     hyper = {k: v.clone().requires_grad_() if k in term.learned else v for k, v in hyper.items()}
     loss = evaluate(term, tensors, hyper)
@@ -264,23 +277,27 @@ def test_population_equals_loop(term: LossTerm, replicas: int | None) -> None:
 def test_first_and_second_derivatives_are_right(term: LossTerm, draw: int) -> None:
     """Central differences, by the output, by every number that may be tuned and by what is learned."""
     source = generator().manual_seed(draw)
-    tensors, drawn = inputs(term, source, batch=5), values(term, source)
-    at, numbers = output_index(term), [k for k, v in drawn.items() if isinstance(v, Tensor)]
+    tensors, chosen = inputs(term, source, batch=5), values(term, source)
+    numbers = [k for k, v in chosen.items() if isinstance(v, Tensor)]
     choosing = {k: d for k, d in term.domains.items() if isinstance(d, Choice | Tree)}
     every = [(d.default,) if isinstance(d, Tree) or carried(term, 2) else d.options for d in choosing.values()]
-    for choices in itertools.product(*every):
+    for at, choices in itertools.product(every_output(term), itertools.product(*every)):
         named = dict(zip(choosing, choices, strict=True))
 
         constants: list[Tensor] = []
 
         def loss(
-            output: Tensor, *moved: Tensor, named: dict[str, str] = named, constants: list[Tensor] = constants
+            output: Tensor,
+            *moved: Tensor,
+            at: int = at,
+            named: dict[str, str] = named,
+            constants: list[Tensor] = constants,
         ) -> Tensor:
             given = [output if i == at else t for i, t in enumerate(tensors)]
             with Detached(constants):
                 return evaluate(term, given, {**dict(zip(numbers, moved, strict=True)), **named})
 
-        points = [t.clone().requires_grad_() for t in (tensors[at], *(drawn[k] for k in numbers))]
+        points = [t.clone().requires_grad_() for t in (tensors[at], *(chosen[k] for k in numbers))]
         loss(*points)
         assert torch.autograd.gradcheck(loss, points)
         assert torch.autograd.gradgradcheck(loss, points)
@@ -291,9 +308,10 @@ def test_finite_at_extreme_outputs_and_range_ends(term: LossTerm) -> None:
     source = generator()
     inside = [values(term, source, torch.float32) for _ in range(8)]
     for hyper in [*corners(term), *inside]:
-        loss, gradients = value_and_gradient(term, extremes(term), hyper)
-        assert loss.isfinite().all(), hyper
-        assert all(gradient.isfinite().all() for gradient in gradients), hyper
+        for at in every_output(term):
+            loss, gradients = value_and_gradient(term, extremes(term), hyper, at)
+            assert loss.isfinite().all(), hyper
+            assert all(gradient.isfinite().all() for gradient in gradients), hyper
 
 
 @every_term
@@ -386,6 +404,11 @@ def test_a_better_output_never_costs_more(term: LossTerm) -> None:
         slope = gradient * (2 * named["labels"] - 1)
     elif "plain_loss" in term.reads:
         slope = -gradient
+    elif (first := term.reads[output_index(term)]) in NAMED:
+        toward = NAMED[first].toward
+        if toward is None:
+            pytest.skip(f"better values of {first} lie in no simple direction")
+        slope = gradient * toward(named)
     elif "goal" in term.reads:
         slope = (gradient * named["goal"]).sum(-1)
     elif output := {"risk", "hazards", "score", "cut_logits"} & set(term.reads):

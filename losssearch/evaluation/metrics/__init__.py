@@ -7,5 +7,6 @@ from losssearch.evaluation.metrics import ranking
 from losssearch.evaluation.metrics import multiclass
 from losssearch.evaluation.metrics import calibration
 from losssearch.evaluation.metrics import regression
+from losssearch.evaluation.metrics import distributions
 
-__all__ = ["calibration", "multiclass", "ranking", "regression", "thresholded"]
+__all__ = ["calibration", "distributions", "multiclass", "ranking", "regression", "thresholded"]

@@ -145,6 +145,26 @@ class Question:
         may_hold_rows=True,
         local_only=True,
     )
+    exposure: Named | None = asked(
+        None,
+        "Column that says how long, or how much, each row was observed, for counts; no feature.",
+        kinds.NAMED,
+        more="Or one number above 0 per row.",
+        metavar="COL",
+        panel=DATA,
+        may_hold_rows=True,
+        local_only=False,
+    )
+    query: Named | None = asked(
+        None,
+        "Column of the query that each row belongs to, for tasks that order rows within queries; no feature.",
+        kinds.NAMED,
+        more="Or one value per row.",
+        metavar="COL",
+        panel=DATA,
+        may_hold_rows=True,
+        local_only=False,
+    )
     data_memory: str | None = asked(
         None,
         "Memory for the data, such as 2G. Larger Parquet and Arrow tables are streamed, other files refused. "

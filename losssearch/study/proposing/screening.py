@@ -22,6 +22,7 @@ from torch import Tensor
 from losssearch import stopping
 from losssearch.data.replicas import Replicas
 from losssearch.data.room import in_units, memory
+from losssearch.errors import SpecError
 from losssearch.evaluation import Metric
 from losssearch.judging.metric import MetricJudge
 from losssearch.losses.carried import tables_bytes
@@ -33,7 +34,7 @@ from losssearch.losses.weighting import Weighting
 from losssearch.models import StackedModel
 from losssearch.study.proposing.probe import FREE, SIGNED, representatives
 from losssearch.study.proposing.soundness import spec_faults
-from losssearch.tasks import get_task
+from losssearch.tasks import Predicting, Task, get_task
 from losssearch.training import RATES
 
 BATCH = 128
@@ -73,14 +74,21 @@ class Screen:
     """
 
     def __init__(
-        self, model: StackedModel, replicas: Replicas, metric: str | Metric | None, task: str, device: str = "cpu"
+        self,
+        model: StackedModel,
+        replicas: Replicas,
+        metric: str | Metric | None,
+        task: str | Task,
+        device: str = "cpu",
     ) -> None:
         """The untrained ``model`` runs on ``device``, where it will be trained."""
+        task = get_task(task) if isinstance(task, str) else task
         self._members = len(RATES) * replicas.count
         probe, self._weights = representatives(replicas.take([0]))
         features, self._free = probe.train["features"], probe.train["target"][:, :FREE]
         self._batch = {name: value for name, value in probe.train.items() if name != "weight"}
-        self._facts, self._sizes_of_data, self._offer = probe.facts, replicas.sizes, get_task(task).offer
+        self._facts, self._sizes_of_data, self._offer = probe.facts, replicas.sizes, task.offer
+        self._predicting = Predicting.of(task, replicas.classes)
         seed = probe.seeds[0]
         parameters = {name: value.to(device)[None, None] for name, value in model.initial(seed).items()}
         buffers = {name: value.to(device)[None, None].clone() for name, value in model.buffers(seed).items()}
@@ -97,11 +105,11 @@ class Screen:
             torch.randn((classes, VIEWS), generator=generator, dtype=torch.float64).sign(),
         )
         self._size = max(4, min(BATCH, 8_000_000 // (rows * classes)))
-        self._judge = None if metric is None else MetricJudge(metric, task, probe)
+        self._judge = None if metric is None else MetricJudge(metric, task.kind, probe)
         if self._judge is not None:
-            self._before, _ = self._judge(self._initial[:, :, :FREE], self._free, torch.ones(1, dtype=torch.bool))
+            self._before = self._untrained([task.plain.spec()])
         self._metric = "" if self._judge is None else self._judge.metric.name
-        self.judges = self._judge is not None and self._can_judge(get_task(task).plain.spec())
+        self.judges = self._judge is not None and self._can_judge(task.plain.spec())
         """Whether the metric can tell on the probe where a loss leads; if not, none is rejected for leading nowhere."""
 
     @property
@@ -117,11 +125,40 @@ class Screen:
 
     def __call__(self, specs: Sequence[LossSpec]) -> list[Screened]:
         """Measure scales and judge every spec; one answer a spec, in order."""
-        faults = spec_faults(specs, self._sizes_of_data.classes or 1)
+        faults = [
+            fault or self._without_head(spec)
+            for spec, fault in zip(specs, spec_faults(specs, self._sizes_of_data.classes or 1), strict=True)
+        ]
         answers = iter(self._judged([spec for spec, fault in zip(specs, faults, strict=True) if not fault]))
         return [
             Screened(spec, "", fault) if fault else next(answers) for spec, fault in zip(specs, faults, strict=True)
         ]
+
+    def _without_head(self, spec: LossSpec) -> str:
+        """Why no head of the model gives what the parts of a loss read together; empty where one does."""
+        try:
+            self._head(spec)
+        except SpecError as error:
+            return str(error)
+        return ""
+
+    def _head(self, spec: LossSpec) -> str:
+        """The name of the head that a loss reads, where heads share columns."""
+        return "" if self._predicting is None else self._predicting.head(spec).name
+
+    def _shown(self, outputs: Tensor, specs: Sequence[LossSpec]) -> Tensor:
+        """Outputs of the models of these losses as the judge takes them."""
+        if self._predicting is None:
+            return outputs
+        outputs = outputs.expand(outputs.shape[0], len(specs), *outputs.shape[2:])
+        return self._predicting(outputs, [self._predicting.head(spec) for spec in specs], self._facts)
+
+    def _untrained(self, specs: Sequence[LossSpec]) -> Tensor:
+        """The utilities of the untrained model, by the heads of these losses, [1, specs]; [1, 1] where all are one."""
+        assert self._judge is not None  # noqa: S101  (callers ask only where there is a metric)
+        outputs = self._shown(self._initial[:, :, :FREE], specs)
+        utilities, _ = self._judge(outputs, self._free, torch.ones(outputs.shape[1], dtype=torch.bool))
+        return utilities
 
     def _judged(self, specs: Sequence[LossSpec]) -> list[Screened]:
         answers: list[Screened] = []
@@ -223,9 +260,14 @@ class Screen:
         seen = torch.einsum("krc,rv,cv->kv", flat, *self._views) / flat.norm(dim=(1, 2))[:, None]
         rounded = (seen * 1e4).round().nan_to_num().to(torch.int32).numpy()
         return [
-            hashlib.sha256(row.tobytes() + json.dumps([_learning(spec), spec.decision]).encode()).hexdigest()[:16]
+            hashlib.sha256(row.tobytes() + json.dumps(self._apart(spec)).encode()).hexdigest()[:16]
             for row, spec in zip(rounded, specs, strict=True)
         ]
+
+    def _apart(self, spec: LossSpec) -> list[object]:
+        """What tells losses apart that have one gradient."""
+        known: list[object] = [_learning(spec), spec.decision]
+        return known if self._predicting is None else [*known, self._head(spec)]
 
     def _sizes(self, gradients: Tensor) -> Tensor:
         """Mean over progress of the sum over rows of the norms of a sample's gradient, [specs], on the first probe."""
@@ -249,7 +291,9 @@ class Screen:
         leads = torch.zeros(len(specs), dtype=torch.bool)
         outputs = self._initial[:, :, :FREE]
         outputs = outputs.expand(1, len(specs), *outputs.shape[2:])
-        waiting = torch.arange(len(specs))
+        waiting, before = torch.arange(len(specs)), self._before
+        if self._predicting is not None:
+            before = self._untrained(specs)
         for first, last in pairwise((0, *CHECKS)):
             still = ~leads[waiting]
             waiting, outputs = waiting[still], outputs[:, still]
@@ -260,8 +304,9 @@ class Screen:
                 gradient = self._gradient(loss, outputs, step / CHECKS[-1])
                 size = gradient.norm(dim=-1).mean(dim=-1)[..., None, None]
                 outputs = outputs - (0.1 * gradient / size.clamp_min(1e-12)).reshape(outputs.shape).nan_to_num()
-            after, _ = self._judge(outputs, self._free, torch.ones(len(waiting), dtype=torch.bool))
-            leads[waiting] = (after > self._before)[0]
+            shown = self._shown(outputs, [specs[index] for index in waiting.tolist()])
+            after, _ = self._judge(shown, self._free, torch.ones(len(waiting), dtype=torch.bool))
+            leads[waiting] = (after > (before if before.shape[1] == 1 else before[:, waiting]))[0]
         return [bool(leading) for leading in leads]
 
 

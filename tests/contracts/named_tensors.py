@@ -1,0 +1,93 @@
+"""The tensors that terms of single kinds of task read, for the contract of terms: draws, ends, and better values.
+
+A kind of task whose terms read names of its own adds them here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+EXTREME = 1e4
+LEVELS, COMPONENTS = 19, 3
+WIDE = torch.float64
+
+
+@dataclass(frozen=True)
+class Named:
+    """One tensor that terms read.
+
+    Args:
+        draw: From the rows and a generator to a random tensor ``[rows, ...]``, float64.
+        ends: Rows ``[ends, ...]`` of its extremes and of what lies between, float32.
+        output: Whether it is made of what the model puts out, so that losses are differentiated by it.
+        toward: From all tensors by name to the direction in which a better value lies; None where none is simple.
+    """
+
+    draw: Callable[[int, torch.Generator], Tensor]
+    ends: Tensor
+    output: bool = True
+    toward: Callable[[Mapping[str, Tensor]], Tensor] | None = None
+
+
+def normal(*shape: int) -> Callable[[int, torch.Generator], Tensor]:
+    return lambda rows, source: torch.randn(rows, *shape, generator=source, dtype=WIDE)
+
+
+def positive(*shape: int) -> Callable[[int, torch.Generator], Tensor]:
+    return lambda rows, source: 0.2 + torch.rand(rows, *shape, generator=source, dtype=WIDE)
+
+
+def ascending(rows: int, source: torch.Generator) -> Tensor:
+    return torch.randn(rows, LEVELS, generator=source, dtype=WIDE).sort(-1).values
+
+
+WIDTHS = torch.tensor([1e-3, 1.0, EXTREME])
+
+NAMED: dict[str, Named] = {
+    "mean": Named(normal(), torch.tensor([-EXTREME, 0.0, EXTREME]), toward=lambda m: (m["target"] - m["mean"]).sign()),
+    "scale": Named(positive(), WIDTHS),
+    "spread": Named(positive(), WIDTHS),
+    "freedom": Named(lambda rows, source: 2 + 20 * positive()(rows, source), torch.tensor([2.0, 5.0, 100.0])),
+    "quantiles": Named(
+        ascending,
+        torch.stack([torch.linspace(low, high, LEVELS) for low, high in ((-1.0, 1.0), (-EXTREME, EXTREME))]),
+        toward=lambda m: (m["target"][:, None] - m["quantiles"]).sign(),
+    ),
+    "component_means": Named(
+        normal(COMPONENTS),
+        torch.tensor([[-EXTREME, 0.0, EXTREME], [0.0, 0.0, 0.0], [EXTREME, EXTREME, EXTREME]]),
+        toward=lambda m: (m["target"][:, None] - m["component_means"]).sign(),
+    ),
+    "component_scales": Named(positive(COMPONENTS), torch.tensor([[1e-3] * 3, [1e-3, 1.0, EXTREME], [EXTREME] * 3])),
+    "component_logits": Named(normal(COMPONENTS), torch.tensor([[-EXTREME, 0.0, EXTREME], [0.0, 0.0, 0.0]])),
+}
+TARGETS = torch.tensor([-10.0, 0.0, 1.0])
+"""Ends of the target where the terms that read it read one of these, unless `OWN_TARGETS` has others."""
+
+OWN_TARGETS: dict[str, tuple[Callable[[int, torch.Generator], Tensor], Tensor]] = {}
+"""By the name of a tensor that a term reads: how its target is drawn, and the ends of it."""
+
+
+def drawn(reads: tuple[str, ...], rows: int, source: torch.Generator) -> dict[str, Tensor]:
+    """Random tensors of those of ``reads`` that are in the table, and of the target that goes with them."""
+    found = {name: NAMED[name].draw(rows, source) for name in reads if name in NAMED}
+    for name in reads:
+        if name in OWN_TARGETS:
+            found["target"] = OWN_TARGETS[name][0](rows, source)
+    return found
+
+
+def at_the_ends(reads: tuple[str, ...]) -> dict[str, Tensor]:
+    """Every combination of the ends of what is read; empty where nothing of it is in the table."""
+    own = {name: NAMED[name].ends for name in reads if name in NAMED}
+    if not own:
+        return {}
+    targets = next((OWN_TARGETS[name][1] for name in reads if name in OWN_TARGETS), TARGETS)
+    sizes = [*(len(ends) for ends in own.values()), len(targets)]
+    places = torch.cartesian_prod(*(torch.arange(size) for size in sizes))
+    found = {name: ends[places[:, column]] for column, (name, ends) in enumerate(own.items())}
+    return {**found, "target": targets[places[:, -1]]}
