@@ -66,7 +66,7 @@ def map_members(
     for start in range(0, len(members), step):
         chunk = members[start : start + step]
         values[chunk] = function(flat[chunk], *(table[index[chunk]] for table, index in rows)).double()
-    return values.reshape(*lead, *own)
+    return values.reshape((*lead, *own))
 
 
 def _member_rows(tensor: Tensor, lead: torch.Size, device: torch.device, trailing: int) -> tuple[Tensor, Tensor]:

@@ -72,6 +72,18 @@ OWN_TARGETS: dict[str, tuple[Callable[[int, torch.Generator], Tensor], Tensor]] 
 """By the name of a tensor that a term reads: how its target is drawn, and the ends of it."""
 
 
+TARGETS_OF: dict[str, Callable[[torch.Size, torch.Generator], Tensor]] = {}
+"""By kind of task, how its target is drawn where any number will not do."""
+
+FIELDS_OF: dict[str, dict[str, Callable[[tuple[int, ...], torch.Generator], Tensor]]] = {}
+"""By kind of task, how further fields of its batches are drawn."""
+
+
+def own_fields(task: str, shape: tuple[int, ...], source: torch.Generator) -> dict[str, Tensor]:
+    """The further fields of a kind of task, ``[..., rows]``."""
+    return {name: draw(shape, source) for name, draw in FIELDS_OF.get(task, {}).items()}
+
+
 def drawn(reads: tuple[str, ...], rows: int, source: torch.Generator) -> dict[str, Tensor]:
     """Random tensors of those of ``reads`` that are in the table, and of the target that goes with them."""
     found = {name: NAMED[name].draw(rows, source) for name in reads if name in NAMED}

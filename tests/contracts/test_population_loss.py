@@ -28,6 +28,7 @@ from losssearch.losses.schedule import Scheduled
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.weighting import Weighting
 from losssearch.tasks import TASKS
+from tests.contracts.named_tensors import TARGETS_OF, own_fields
 
 REPLICAS, BATCH, ROWS, CLASSES, GROUPS = 2, 14, 20, 4, 3
 PROGRESS = 0.3
@@ -37,7 +38,8 @@ TREES = (
     "add(abs(sub(output, target)), mul(0.2, square(output)))",
     "max(tanh(square(output)), root(target))",
 )
-WIDTH = {"binary": 1, "multiclass": CLASSES, "regression": 1}
+COUNTED = {"binary": 2, "multiclass": CLASSES}
+"""Tasks with classes, and how many there are here."""
 
 
 def linear(start: float, end: float) -> Scheduled:
@@ -62,8 +64,8 @@ class Inputs:
 
 
 def inputs(task: str, population: PopulationLoss, source: torch.Generator) -> Inputs:
-    members, width = len(population.specs), WIDTH[task]
-    classes = {"binary": 2, "multiclass": CLASSES, "regression": 0}[task]
+    classes = COUNTED.get(task, 0)
+    members, width = len(population.specs), TASKS[task].width(classes)
     lead = (REPLICAS, members, BATCH)
     shape = lead if width == 1 else (*lead, width)
     prior = torch.rand(REPLICAS, classes, generator=source, dtype=torch.float64) + 0.1
@@ -74,10 +76,11 @@ def inputs(task: str, population: PopulationLoss, source: torch.Generator) -> In
         outputs=torch.randn(shape, generator=source, dtype=torch.float64).requires_grad_(),
         learned=(population.initial + noise).requires_grad_(),
         batch={
-            "target": labels if classes else number,
+            "target": labels if classes else TARGETS_OF.get(task, lambda shape, source: number)(number.shape, source),
             "group": torch.randint(GROUPS, (REPLICAS, BATCH), generator=source),
             "features": torch.randn(REPLICAS, BATCH, 2, generator=source, dtype=torch.float64),
             "index": torch.stack([torch.randperm(ROWS, generator=source)[:BATCH] for _ in range(REPLICAS)]),
+            **own_fields(task, (REPLICAS, BATCH), source),
         },
         facts={
             "class_prior": prior / prior.sum(-1, keepdim=True),

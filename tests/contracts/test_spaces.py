@@ -8,7 +8,7 @@ import pytest
 from losssearch.losses.spec import LossSpec
 from losssearch.losses.term import registry
 from losssearch.space import RandomTrial, Replay, SearchSpace, aim, bundled_spaces, check_space, load_space
-from losssearch.tasks import TASKS, Task, worst_cell_task
+from losssearch.tasks import KINDS, TASKS, Task, worst_cell_task
 
 SAMPLES = 200
 
@@ -31,10 +31,11 @@ def task_of(space: SearchSpace) -> Task:
 
 def test_each_task_has_its_space() -> None:
     plain = {task.space for task in TASKS.values()}
-    of_all = {f"{name}{kind}" for name in plain for kind in ("", "_fair", "_attribute")}
-    of_cells = {f"{task.space}_cells" for task in TASKS.values() if task.kind != "regression"}
-    noisy = {f"{task.space}_noisy" for task in TASKS.values() if task.kind != "regression"}
-    formulas = {f"{name}_symbolic" for name in plain}
+    grouped = {kind.task.space: kind.groups for kind in KINDS.values() if kind.groups is not None}
+    of_all = plain | {f"{name}{kind}" for name in grouped for kind in ("_fair", "_attribute")}
+    of_cells = {f"{name}_cells" for name, groups in grouped.items() if groups.cells is not None}
+    noisy = {f"{name}_noisy" for name, groups in grouped.items() if groups.cells is not None}
+    formulas = {f"{name}_symbolic" for name in grouped}
     learned = {f"{name}_learned" for name in plain if name in ("binary", "multiclass", "regression")}
     assert of_all | of_cells | noisy | formulas | learned | {"binary_front", "long_tail"} == set(bundled_spaces())
     assert {load_space(task.space).task for task in TASKS.values()} == set(TASKS)

@@ -19,9 +19,14 @@ from torch import Tensor
 
 from losssearch.losses.domains import Float
 from losssearch.losses.term import loss_term
+from losssearch.losses.traits import Traits
 
 
-@loss_term(reference="Nix and Weigend 1994, eq. 3", nonnegative=False)
+@loss_term(
+    reference="Nix and Weigend 1994, eq. 3",
+    nonnegative=False,
+    traits=Traits(oracle="torch.nn.GaussianNLLLoss"),
+)
 def gaussian_nll(mean: Tensor, scale: Tensor, target: Tensor) -> Tensor:
     """The negative log-likelihood of a normal distribution, without its constant.
 
@@ -35,6 +40,7 @@ def gaussian_nll(mean: Tensor, scale: Tensor, target: Tensor) -> Tensor:
     reference="Seitzer et al. 2022, eq. 5; there β is the exponent of the variance",
     nonnegative=False,
     beta=Float(0.0, 1.0, default=0.5),
+    traits=Traits(oracle="Seitzer et al. 2022, eq. 5, of torch.nn.GaussianNLLLoss"),
 )
 def beta_nll(mean: Tensor, scale: Tensor, target: Tensor, *, beta: Tensor) -> Tensor:
     """`gaussian_nll` times the variance to the power β, which has no gradient: rows that are hard to fit still count.
@@ -46,7 +52,10 @@ def beta_nll(mean: Tensor, scale: Tensor, target: Tensor, *, beta: Tensor) -> Te
     return weight * (((target - mean) / scale).square() / 2 + scale.log())
 
 
-@loss_term(reference="Gneiting et al. 2005, eq. 5")
+@loss_term(
+    reference="Gneiting et al. 2005, eq. 5",
+    traits=Traits(oracle="scoringrules.crps_normal"),
+)
 def gaussian_crps(mean: Tensor, scale: Tensor, target: Tensor) -> Tensor:
     """The continuous ranked probability score of a normal distribution: like `absolute`, with a spread.
 
@@ -59,7 +68,11 @@ def gaussian_crps(mean: Tensor, scale: Tensor, target: Tensor) -> Tensor:
     return scale * (apart * torch.erf(apart / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi))
 
 
-@loss_term(reference="Laplace 1774; as a likelihood with a spread, Kendall and Gal 2017, sec. 3", nonnegative=False)
+@loss_term(
+    reference="Laplace 1774; as a likelihood with a spread, Kendall and Gal 2017, sec. 3",
+    nonnegative=False,
+    traits=Traits(oracle="scipy.stats.laplace.logpdf", problems=("outliers",)),
+)
 def laplace_nll(mean: Tensor, spread: Tensor, target: Tensor) -> Tensor:
     """The negative log-likelihood of a Laplace distribution, without its constant.
 
@@ -69,7 +82,11 @@ def laplace_nll(mean: Tensor, spread: Tensor, target: Tensor) -> Tensor:
     return (target - mean).abs() / spread + spread.log()
 
 
-@loss_term(reference="Lange, Little and Taylor 1989, eq. 1", nonnegative=False)
+@loss_term(
+    reference="Lange, Little and Taylor 1989, eq. 1",
+    nonnegative=False,
+    traits=Traits(oracle="scipy.stats.t.logpdf", problems=("outliers",)),
+)
 def student_nll(mean: Tensor, scale: Tensor, freedom: Tensor, target: Tensor) -> Tensor:
     """The negative log-likelihood of Student's t: like `gaussian_nll`, but outliers count less.
 
@@ -82,7 +99,10 @@ def student_nll(mean: Tensor, scale: Tensor, freedom: Tensor, target: Tensor) ->
     return scale.log() + constant + (half + 0.5) * torch.log1p(apart.square() / freedom)
 
 
-@loss_term(reference="Koenker and Bassett 1978; many quantiles at once, White 2000")
+@loss_term(
+    reference="Koenker and Bassett 1978; many quantiles at once, White 2000",
+    traits=Traits(oracle="sklearn.metrics.mean_pinball_loss, level by level"),
+)
 def pinball_grid(quantiles: Tensor, target: Tensor) -> Tensor:
     """The mean pinball loss of the quantiles at 0.05, 0.10, …, 0.95: half of an approximate CRPS.
 
@@ -95,7 +115,11 @@ def pinball_grid(quantiles: Tensor, target: Tensor) -> Tensor:
     return torch.maximum(levels * residual, (levels - 1) * residual).mean(-1)
 
 
-@loss_term(reference="Bishop 1994, eq. 22", nonnegative=False)
+@loss_term(
+    reference="Bishop 1994, eq. 22",
+    nonnegative=False,
+    traits=Traits(oracle="scipy.stats.norm.logpdf, component by component"),
+)
 def gaussian_mixture_nll(
     component_means: Tensor, component_scales: Tensor, component_logits: Tensor, target: Tensor
 ) -> Tensor:

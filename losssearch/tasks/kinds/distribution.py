@@ -123,7 +123,7 @@ def _of_student(outputs: Tensor, facts: Mapping[str, Tensor]) -> Tensor:
     first = place.floor().clamp(0, len(table) - 2).nan_to_num()
     share = (place - first).unsqueeze(-1)
     below, above = table[first.long()], table[first.long() + 1]
-    standard = (below + share * (above - below)).to(outputs.dtype)
+    standard: Tensor = (below + share * (above - below)).to(outputs.dtype)
     return outputs[..., :1] + _scale(outputs[..., 1:2]) * standard
 
 
