@@ -47,7 +47,7 @@ class Curves:
 def curves(term: LossTerm) -> Curves:
     """Evaluate ``term`` at its default hyperparameters and initial learned values, in double precision."""
     given = GIVEN.intersection(term.reads)
-    regression = "prediction" in term.reads or bool(given)
+    regression = not {"prediction", "target"}.isdisjoint(term.reads) or bool(given)
     points = torch.linspace(-4 if regression else -6, 4 if regression else 6, 401, dtype=torch.float64)
     points.requires_grad_()
     axis, names = min(given, default="error (prediction − target)").replace("_", " "), ["value"]
@@ -107,6 +107,14 @@ def _at(term: LossTerm, point: Tensor) -> Tensor:
         "input_gradient": point.reshape(1, 1),
         "mixed": point.reshape(1, 1),
         "mixture": torch.zeros(1, 1, dtype=point.dtype),
+        "mean": prediction,
+        "scale": torch.ones_like(prediction),
+        "spread": torch.ones_like(prediction),
+        "freedom": 5 * torch.ones_like(prediction),
+        "quantiles": prediction.unsqueeze(-1) + torch.linspace(-1.6, 1.6, 19, dtype=point.dtype),
+        "component_means": prediction.unsqueeze(-1) + torch.tensor([-1.0, 0.0, 1.0], dtype=point.dtype),
+        "component_scales": point.new_ones(len(prediction), 3),
+        "component_logits": point.new_zeros(len(prediction), 3),
     }
     tuned = {
         name: value if isinstance(value, str) else torch.tensor(float(value), dtype=point.dtype)

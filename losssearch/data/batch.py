@@ -93,10 +93,10 @@ def declare_field(field: Field) -> Field:
     """Declare a field that a kind of task brings, so that its batches may hold it and its tensors may read it.
 
     Args:
-        field: The field. Declaring the same one twice changes nothing.
+        field: The field. Declaring one of the same name, axis and owner again changes nothing.
 
     Returns:
-        The field.
+        The field as it was declared first.
 
     Raises:
         DataError: Another field has its name.
@@ -106,9 +106,10 @@ def declare_field(field: Field) -> Field:
         >>> ls.declare_field(ls.Field("dose", "row", "dose that each row was given")).axis
         'row'
     """
-    if _known.setdefault(field.name, field) != field:
+    known = _known.setdefault(field.name, field)
+    if (known.axis, known.owner) != (field.axis, field.owner):
         raise DataError(f"a batch has one field of each name, got a second {field.name!r}")
-    return field
+    return known
 
 
 def field_of(name: str) -> Field:

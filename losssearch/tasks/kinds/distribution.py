@@ -145,7 +145,8 @@ def _of_mixture(outputs: Tensor, facts: Mapping[str, Tensor]) -> Tensor:
             own = slice(k, k + 1)
             below = below + share[..., own] * torch.special.ndtr((middle - means[..., own]) / scales[..., own])
         low, high = torch.where(below < level, middle, low), torch.where(below < level, high, middle)
-    return (low + high) / 2
+    found: Tensor = (low + high) / 2
+    return found
 
 
 _TENSORS = {
