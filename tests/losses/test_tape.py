@@ -114,7 +114,7 @@ def test_an_error_while_recording_leaves_nothing_behind() -> None:
 @pytest.mark.parametrize("task", list(TASKS))
 def test_every_term_can_be_repeated(task: str) -> None:
     """A term that cannot would make all steps of a population that holds it slow; oracle: the loss by autograd."""
-    classes = {"binary": 2, "multiclass": 4, "regression": 0}[task]
+    classes = {"binary": 2, "multiclass": 4}.get(task, 0)
     names = [name for name, term in terms.items() if term.fits(TASKS[task].with_groups().offers)]
     for name in names:
         loss = PopulationLoss(
@@ -129,7 +129,8 @@ def test_every_term_can_be_repeated(task: str) -> None:
         loss._slopes = counted  # type: ignore[method-assign, assignment]
         for seed in range(3):
             source = torch.Generator().manual_seed(seed)
-            shape = (REPLICAS, 2, BATCH, classes) if classes > 2 else (REPLICAS, 2, BATCH)
+            width = TASKS[task].width(classes)
+            shape = (REPLICAS, 2, BATCH, width) if width > 1 else (REPLICAS, 2, BATCH)
             outputs = torch.randn(shape, generator=source)
             labels = torch.randint(max(classes, 1), (REPLICAS, BATCH), generator=source)
             batch = {

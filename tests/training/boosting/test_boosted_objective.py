@@ -24,6 +24,7 @@ EVERY = [
     (kind, name)
     for kind, task in TASKS.items()
     for name, term in terms.items()
+    if not task.shared
     if term.fits(task.offers) and not FAIRNESS & set(term.reads) and not by_validation(LossSpec((Part(name),)))
 ]
 """Losses that the validation loss moves are refused: tests/assembly/test_learned_by_validation.py."""
