@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.func import vmap
 
 from losssearch.losses.state import Dimensions
 from losssearch.losses.term import LossTerm
@@ -59,7 +61,7 @@ def curves(term: LossTerm) -> Curves:
     elif not regression:
         axis = "score z of class 1" if term.per_sample else "margin of both samples"
         names = ["label 0", f"label 1 ({RARE_SHARE:.0%} of the data)"] if term.per_sample else ["value"]
-    values = torch.stack([_at(term, point) for point in points])
+    values = vmap(partial(_at, term))(points)
     gradients = [
         torch.autograd.grad(column.sum(), points, retain_graph=True, materialize_grads=True)[0]
         for column in values.unbind(1)

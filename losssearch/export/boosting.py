@@ -12,6 +12,7 @@ import shutil
 import textwrap
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def objective_source(facts: LossFacts, library: str, *, rate: float | None = Non
     facts = replace(facts, learned={})
     classes = facts.classes if facts.kind.nominal else 0
     parts = [_part_class(loss_source(single), place) for place, single in enumerate(_singles(facts), start=1)]
-    loss, machine = _Text(loss_source(facts)), _Text(inspect.getsource(objective))
+    loss, machine = _Text(loss_source(facts)), _machine()
     parameters = {**PARAMETERS[library], "eta" if library == "xgboost" else "learning_rate": rate or BOOSTED_RATES[1]}
     if classes > 2:
         parameters |= {"num_class": classes} | ({"objective": "multi:softprob"} if library == "xgboost" else {})
@@ -82,7 +83,7 @@ def objective_source(facts: LossFacts, library: str, *, rate: float | None = Non
         _check(facts, classes),
     ]
     text = "\n\n\n".join(body)
-    imports = _imports([*loss.imports(), *machine.imports(), "from functools import cache"], text)
+    imports = _imports([*loss.imports(), *machine.imports(), "from functools import cache"], body)
     return f"{_docstring(facts, library)}\n\nfrom __future__ import annotations\n\n{imports}\n\n\n{text}"
 
 
@@ -209,9 +210,15 @@ def _docstring(facts: LossFacts, library: str) -> str:
     return "\n".join([*lines, '"""'])
 
 
-def _imports(found: Iterable[str], text: str) -> str:
-    """The import statements that ``text`` uses, standard library first."""
-    used = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+@lru_cache(maxsize=256)
+def _used(text: str) -> frozenset[str]:
+    """The names in a text: most of an objective's are the same in every objective."""
+    return frozenset(node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name))
+
+
+def _imports(found: Iterable[str], texts: Iterable[str]) -> str:
+    """The import statements that ``texts`` use, standard library first."""
+    used = frozenset[str]().union(*map(_used, texts))
     kept = set()
     for statement in found:
         node = ast.parse(statement).body[0]
@@ -224,6 +231,11 @@ def _imports(found: Iterable[str], text: str) -> str:
     return "\n".join(
         [*sorted(kept - outside), "", *sorted(outside, key=lambda line: (line.startswith("from"), line))]
     ).strip("\n")
+
+
+@lru_cache(maxsize=1)
+def _machine() -> _Text:
+    return _Text(inspect.getsource(objective))
 
 
 class _Text:

@@ -113,7 +113,7 @@ class _Collector:
         return bound.bound
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _read(name: str) -> _Module:
     module = importlib.import_module(name)
     source = inspect.getsource(module)
@@ -143,7 +143,8 @@ def _read(name: str) -> _Module:
     return _Module(name, tuple(source.splitlines()), definitions, imports)
 
 
-def _free_names(statement: ast.stmt) -> list[str]:
+@lru_cache(maxsize=4096)
+def _free_names(statement: ast.stmt) -> tuple[str, ...]:
     """Names read, in order of appearance, without the decorators. A shadowed name only adds a definition."""
     decorators = getattr(statement, "decorator_list", [])
     hidden = {id(node) for decorator in decorators for node in ast.walk(decorator)}
@@ -153,12 +154,13 @@ def _free_names(statement: ast.stmt) -> list[str]:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in hidden
     ]
     own = {argument.arg for argument in ast.walk(statement) if isinstance(argument, ast.arg)}
-    return list(dict.fromkeys(name for name in names if name not in own))
+    return tuple(dict.fromkeys(name for name in names if name not in own))
 
 
-def _local_names(statement: ast.stmt) -> set[str]:
+@lru_cache(maxsize=4096)
+def _local_names(statement: ast.stmt) -> frozenset[str]:
     stored = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    return stored | {node.name for node in ast.walk(statement) if isinstance(node, ast.FunctionDef)}
+    return frozenset(stored) | {node.name for node in ast.walk(statement) if isinstance(node, ast.FunctionDef)}
 
 
 def _cut(module: _Module, name: str, renamed: dict[str, str]) -> str:
@@ -169,6 +171,8 @@ def _cut(module: _Module, name: str, renamed: dict[str, str]) -> str:
         while start > 0 and module.lines[start - 1].startswith("#"):
             start -= 1
     lines = list(module.lines[start:end])
+    if all(old == new for old, new in renamed.items()):
+        return "\n".join(lines)
     places = [
         (node.lineno - 1 - start, node.col_offset, node.id)
         for node in ast.walk(statement)

@@ -103,11 +103,17 @@ def test_population_equals_loop(term: LossTerm, statistic: str, mechanism: str) 
 
 
 @every_product
-def test_finite_at_extremes_and_with_empty_groups(term: LossTerm, statistic: str, mechanism: str) -> None:
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.nightly)], ids=["pairs", "all"])
+def test_finite_at_extremes_and_with_empty_groups(term: LossTerm, statistic: str, mechanism: str, every: bool) -> None:
+    """Every pair of a violation, a size of outputs, empty groups and ends of ranges; nightly all combinations."""
     tensors = [t.float() if t.is_floating_point() else t for t in batch(term, statistic, mechanism, rows=18)]
     at = term.reads.index("group")
     ends = [{}, {"temperature": 0.01, "threshold": 10.0, "shrinkage": 0.0}, {"limit": 0.0, "decay": 0.999}]
-    for violation, size, ids, given in itertools.product(VIOLATIONS, (0.0, 1e4), ([0, 1, 2], [0, 1], [1]), ends):
+    kinds, sizes, groups = list(enumerate(VIOLATIONS)), (0, 1), list(enumerate(([0, 1, 2], [0, 1], [1])))
+    for (kind, violation), far, (place, ids), end in itertools.product(kinds, sizes, groups, range(len(ends))):
+        if not every and (kind + far + place + end) % len(ends):
+            continue
+        size, given = 1e4 * far, ends[end]
         wide = size * torch.linspace(-1, 1, 18).round()
         output = (wide if tensors[0].dim() == 1 else wide[:, None] * torch.tensor([1.0, -1.0, 0.0])).requires_grad_()
         filled = [output, *tensors[1:]]

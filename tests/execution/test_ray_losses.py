@@ -99,9 +99,9 @@ def until_some_trials_ended(store: Path) -> None:
 @pytest.mark.parametrize(
     ("victim", "number", "code", "said"),
     [
-        ("gcs_server", signal.SIGKILL, 4, "the head of the Ray cluster"),
+        pytest.param("gcs_server", signal.SIGKILL, 4, "the head of the Ray cluster", marks=pytest.mark.nightly),
         ("raylet", signal.SIGKILL, 4, "(raylet) must live"),
-        ("", signal.SIGINT, 130, "stopped after"),
+        pytest.param("", signal.SIGINT, 130, "stopped after", marks=pytest.mark.nightly),
         ("", signal.SIGTERM, 130, "stopped after"),
     ],
 )
@@ -147,8 +147,8 @@ def until_there_is(name: str, root: int) -> int:
     ("victim", "number", "code", "said"),
     [
         ("gcs_server", signal.SIGKILL, 4, "the head of the Ray cluster"),
-        ("raylet", signal.SIGKILL, 4, "(raylet) must live"),
-        ("", signal.SIGTERM, 130, "interrupted"),
+        pytest.param("raylet", signal.SIGKILL, 4, "(raylet) must live", marks=pytest.mark.nightly),
+        pytest.param("", signal.SIGTERM, 130, "interrupted", marks=pytest.mark.nightly),
     ],
 )
 def test_a_start_that_is_broken_off_ends_within_seconds(

@@ -135,18 +135,32 @@ def test_members_keep_their_own_states_where_others_leave(population: Population
     assert {name for _, name in kept} == {"balance_size", "1_past"}
 
 
-@pytest.mark.parametrize("place", range(len(SPECS)))
-def test_the_exported_loss_is_the_searched_one(population: PopulationLoss, place: int, tmp_path: Path) -> None:
+CHECKED = """
+import runpy, sys
+for file in sys.argv[1:]:
+    try:
+        runpy.run_path(file, run_name="__main__")
+    except SystemExit as ended:
+        assert not ended.code, (file, ended.code)
+    print("checked", file)
+"""
+"""Has each exported file check itself, in one process: to start one takes longer than all of it."""
+
+
+def test_the_exported_loss_is_the_searched_one(population: PopulationLoss, tmp_path: Path) -> None:
     learned = population.start_learned([7])
-    spec = population.specs[place]
-    write_bundle(tmp_path / "b", spec, task="regression", learned=population.learned(place, learned[0, place]))
-    done = subprocess.run(
-        [sys.executable, "-I", "loss.py"], cwd=tmp_path / "b", capture_output=True, text=True, check=False
-    )
+    files = []
+    for place, spec in enumerate(population.specs):
+        own = population.learned(place, learned[0, place])
+        write_bundle(tmp_path / str(place), spec, task="regression", learned=own)
+        files.append(str(tmp_path / str(place) / "loss.py"))
+        read = load_loss(tmp_path / str(place))
+        for name, value in own.items():
+            torch.testing.assert_close(read.learned[name].detach(), value)
+    program = [sys.executable, "-I", "-c", CHECKED, *files]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    read = load_loss(tmp_path / "b")
-    for name, value in population.learned(place, learned[0, place]).items():
-        torch.testing.assert_close(read.learned[name].detach(), value)
+    assert [line for line in done.stdout.splitlines() if line.startswith("checked ")] == [f"checked {f}" for f in files]
 
 
 def test_a_variable_that_climbs_has_the_reverse_of_its_gradient() -> None:

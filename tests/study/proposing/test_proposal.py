@@ -190,7 +190,7 @@ def test_menu_baselines_are_observations(kind: str) -> None:
     assert propose(space, [Observation(0, *encoded, 0.5, "completed")], count=1, seed=0, maximize=True)
 
 
-@pytest.mark.parametrize("refined", [0.0, REFINED])
+@pytest.mark.parametrize("refined", [pytest.param(0.0, marks=pytest.mark.nightly), REFINED])
 def test_search_beats_chance(space: SearchSpace, monkeypatch: pytest.MonkeyPatch, refined: float) -> None:
     """72 proposals after 16 draws against 88 draws, by TPE alone and with refinement, on a noisy made-up metric."""
     monkeypatch.setitem(propose.__globals__, "REFINED", refined)
