@@ -139,6 +139,8 @@ class _Builder(Reader):
         for term, ranges in found.items():
             if term not in registry:
                 self._fail(ranges, str(UnknownNameError("term", term, registry)))
+            elif term in registry[term].aliases:
+                self._fail(ranges, f"{term} is another name of {registry[term].name}: a space names terms by their own")
             elif task is not None and not registry[term].fits(offers := task.with_groups().offers):
                 missing = ", ".join(sorted(set(registry[term].reads) - offers))
                 self._fail(ranges, f"{term} reads {missing}, which task {task.kind} does not offer")

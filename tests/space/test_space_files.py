@@ -117,6 +117,12 @@ def test_unreadable_file(tmp_path: Path, text: str | bytes, expected: str) -> No
     assert found[0].startswith(expected), found
 
 
+def test_an_alias_is_no_name_of_a_term_in_a_space(tmp_path: Path) -> None:
+    text = GOOD.replace("      squared:\n", "      expectile:\n")
+    line = ":7: expectile is another name of asymmetric_squared: a space names terms by their own"
+    assert problems_of(tmp_path, text) == [line]
+
+
 def test_terms_with_one_value_a_batch_need_the_mean(tmp_path: Path) -> None:
     text = "task: binary\nslots:\n  base:\n    reductions: {cvar: }\n    terms: {soft_f1: }\n"
     expected = ":4: soft_f1 gives one value per batch, so its reductions must be mean"
