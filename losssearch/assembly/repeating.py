@@ -24,17 +24,33 @@ def command_again(options: Request) -> str:
     """
     differing = explicit_in(replace(options, explicit=None)) | (options.explicit or frozenset())
     names = [name for name, one in OPTIONS.items() if name in differing - NEVER - _ELSEWHERE and _of_study(name)]
-    given = {name: getattr(options, name) for name in ("target", *names) if getattr(options, name) is not None}
+    given = {name: _shown(name, getattr(options, name)) for name in ("target", *names)}
+    given = {name: value for name, value in given.items() if value is not None}
     known = isinstance(options.data, str | Path) and all(_has_text(value) for value in given.values())
     if not known or any(OPTIONS[name].python_only for name in given):
         shown = ", ".join(f"{name}={value!r}" if _has_text(value) else f"{name}=…" for name, value in given.items())
-        data = repr(str(options.data)) if isinstance(options.data, str | Path) else "…"
+        data = repr(_named(options.data)) if isinstance(options.data, str | Path) else "…"
         subject = f"data={data}" if options.train is None else "train=…"
         return f"ls.search({', '.join(filter(None, (subject, shown)))})"
-    words = ["losssearch", "search", str(options.data)]
+    words = ["losssearch", "search", _named(options.data)]
     for name, value in given.items():
         words += _words(name, value)
     return shlex.join(words)
+
+
+def _named(data: Any) -> str:
+    """Data as the command names them: a file without its folder, so that a report tells nothing of the machine."""
+    text = str(data)
+    return Path(text).name if "/" in text and "://" not in text else text
+
+
+def _shown(name: str, value: Any) -> Any:
+    """The value of an option, files without their folders."""
+    if not (OPTIONS[name].names_file or name == "imports"):
+        return value
+    if isinstance(value, list | tuple):
+        return [_shown(name, one) for one in value]
+    return _named(value) if isinstance(value, str | Path) else value
 
 
 def _of_study(name: str) -> bool:

@@ -179,15 +179,13 @@ def render(publication: Publication, trials: Sequence[TrialRecord]) -> tuple[dic
     """The figures, PNG files by name, and the page of the report."""
     from losssearch.report.figures import draw_figures  # needed at the end alone, and slow to import
     from losssearch.report.html import render_report
+    from losssearch.report.pictures import draw_pictures
 
-    figures = draw_figures(
-        publication.result,
-        trials,
-        LossSpec.from_json(publication.spec),
-        facts=_facts(publication),
-        learned=publication.learned,
-    )
-    return figures, render_report(publication.result, trials, figures)
+    given = (publication.result, trials, LossSpec.from_json(publication.spec))
+    facts, learned = _facts(publication), publication.learned
+    figures = draw_figures(*given, facts=facts, learned=learned)
+    pictures, explained = draw_pictures(*given, facts=facts, learned=learned)
+    return figures, render_report(publication.result, trials, figures, pictures=pictures, explained=explained)
 
 
 def _facts(publication: Publication) -> dict[str, float | list[float]]:

@@ -171,7 +171,7 @@ def history_figure(result: Mapping[str, Any], trials: Sequence[TrialRecord]) -> 
     higher = higher_is_better(result["metric"])
     ordered = sorted(trials, key=lambda trial: trial.number)
     done = [trial for trial in ordered if trial.state is TrialState.COMPLETED and trial.value is not None]
-    low, high = _window([trial.value for trial in done if trial.value is not None], higher)
+    low, high = window([trial.value for trial in done if trial.value is not None], higher)
 
     def at(trial: TrialRecord, value: float) -> tuple[float, float]:
         return trial.number, min(max(value, low), high)
@@ -228,7 +228,7 @@ def _running_best(axis: Any, done: Sequence[TrialRecord], ordered: Sequence[Tria
     return [line]
 
 
-def _window(values: Sequence[float], higher: bool) -> tuple[float, float]:
+def window(values: Sequence[float], higher: bool) -> tuple[float, float]:
     """From the best value to somewhat beyond the quartile of the poor ones; the rest sits on the edge."""
     if not values:
         return 0.0, 1.0

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 
 from losssearch.evaluation.fairness.gaps import meaning
 from losssearch.export.usage import usage_lines
@@ -24,9 +27,12 @@ from losssearch.report.fairness import (
     warnings,
 )
 from losssearch.report.groups import MEANINGS, columns_of, estimate
-from losssearch.report.leaderboard import higher_is_better, leaderboard, searched_entry, spoken
+from losssearch.report.leaderboard import Row, higher_is_better, leaderboard, searched_entry, spoken
+from losssearch.report.panels import Picture
 from losssearch.report.references import references
 from losssearch.report.standing import standings
+from losssearch.report.trials import trial_rows
+from losssearch.report.words import in_words, limits_of, typeset
 from losssearch.storage.records import TrialRecord, TrialState
 
 _CAPTIONS = {
@@ -49,6 +55,9 @@ _STATES = {
     "failed": "diverged or could not be trained",
 }
 
+_REPLACED = {True: ("leaderboard", "history", "loss_shape")}
+"""Figures that a page with pictures shows in another way."""
+
 _SHOWN_FAILURES = 8
 
 
@@ -57,15 +66,19 @@ def write_report(
     result: Mapping[str, Any],
     trials: Sequence[TrialRecord],
     figures: Sequence[Path] | Mapping[str, bytes],
+    *,
+    pictures: Mapping[str, Picture] | None = None,
+    explained: str = "",
 ) -> Path:
     """Write the report to ``path`` and return it; a report that is there is replaced as a whole.
 
-    ``figures`` are PNG files, or their bytes by name (``leaderboard``, ``history``, ``loss_shape``); they are
-    put into the page. Text from the data or the user is escaped.
+    ``figures`` are PNG files, or their bytes by name (``history``, ``loss_shape``, ``groups``); they are put into the
+    page. ``pictures`` are those of `losssearch.report.pictures.draw_pictures`, which take the places of some;
+    ``explained`` is what the loss amounts to. Text from the data or the user is escaped.
     """
     place = Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(place, render_report(result, trials, figures).encode())
+    write_whole(place, render_report(result, trials, figures, pictures=pictures, explained=explained).encode())
     return place
 
 
@@ -73,9 +86,14 @@ def render_report(
     result: Mapping[str, Any],
     trials: Sequence[TrialRecord],
     figures: Sequence[Path] | Mapping[str, bytes],
+    *,
+    pictures: Mapping[str, Picture] | None = None,
+    explained: str = "",
 ) -> str:
     """The page as text; see `write_report`."""
-    pictures = figures if isinstance(figures, Mapping) else {path.stem: path.read_bytes() for path in figures}
+    pngs = figures if isinstance(figures, Mapping) else {path.stem: path.read_bytes() for path in figures}
+    best_spec = LossSpec.from_json(result["best"]["spec"])
+    loss = (result.get("course") or {}).get("loss") or {}
     verdict = result.get("verdict") or {}
     return (
         _environment()
@@ -97,13 +115,27 @@ def render_report(
                     "uri": "data:image/png;base64," + base64.b64encode(content).decode(),
                     "caption": _CAPTIONS.get(name, ""),
                 }
-                for name, content in pictures.items()
+                for name, content in pngs.items()
+                if name not in _REPLACED.get(bool(pictures), ())
             },
             states=[(count, state, _STATES[state]) for state, count in _counts(result, trials).items() if count],
             failures=_failures(trials),
             rejected=[one for one in result.get("reasons") or [] if one["state"] == "rejected"],
             fair=_fair(result),
-            usage=usage_lines(LossSpec.from_json(result["best"]["spec"])),
+            usage=usage_lines(best_spec),
+            pictures=dict(pictures or {}),
+            explained=explained,
+            typeset=[Markup(one) for one in typeset(best_spec)],  # noqa: S704  (outlines, and a label that is escaped)
+            words=in_words(best_spec),
+            figures_of_verdict=_figures_of(result),
+            marks=_marks(rows),
+            trials=(listed := trial_rows(trials)),
+            script=_script() if listed else None,
+            told=result.get("diagnosis"),
+            class_names=(result.get("data") or {}).get("classes") or [],
+            moving=loss.get("name"),
+            moving_formula=LossSpec.from_json(loss["spec"]).formula() if loss else "",
+            limits=limits_of(result),
         )
     )
 
@@ -154,6 +186,68 @@ def _environment() -> Environment:
     )
     environment.filters.update(number=_number, brief=_brief, signed=_signed, seconds=_seconds)
     return environment
+
+
+def _script() -> dict[str, str]:
+    """What sorts the table of trials, and the digest by which the page allows it and nothing else."""
+    text = resources.files("losssearch.report").joinpath("sorting.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return {"text": text, "hash": f"sha256-{digest}"}
+
+
+def _figures_of(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The figures of the verdict: what it is, its value, and on which rows."""
+    verdict, metric = result.get("verdict") or {}, result["metric"]
+    found = list[tuple[str, str, str]]()
+    part = "test" if (result["best"].get("test") or {}).get("mean") is not None else "validation"
+    where = f"{metric['name']} on {part}, mean ± standard deviation over seeds"
+    entries = [("searched loss", searched_entry(result))]
+    named = {str(entry["name"]): entry for entry in result.get("baselines") or []}
+    plain = (verdict.get("plain") or {}).get("name")
+    against = verdict.get("against")
+    entries += [(f"best baseline, {str(against).replace('_', ' ')}", named.get(str(against)))] if against else []
+    if plain and plain != against:
+        entries.append((f"plain loss, {str(plain).replace('_', ' ')}", named.get(str(plain))))
+    for name, entry in entries:
+        held = (entry or {}).get(part) or {}
+        if held.get("mean") is not None:
+            found.append((name, f"{_number(held['mean'])} ± {_number(held.get('std'))}", where))
+    if verdict.get("interval") and any(verdict["interval"]):
+        low, high = (_signed(one) for one in verdict["interval"])
+        value = f"{_signed(verdict.get('difference'))} [{low}, {high}]"
+        found.append(
+            ("difference", value, "searched less best baseline on test; above zero, the searched loss is better")
+        )
+    held = verdict.get("confirmation") or {}
+    if held.get("standard_error"):
+        value = f"{_signed(held.get('difference'))} ± {_number(held['standard_error'])}"
+        found.append(("on confirmation", value, "the same on other rows, with its standard error"))
+    return found
+
+
+def _marks(rows: Sequence[Row]) -> list[tuple[float, float, float] | None]:
+    """Of each row where its test value lies among all, in percent: the low end, the mean, and the width of ± std."""
+    ends = [(row.test - (row.std or 0), row.test, row.test + (row.std or 0)) for row in rows if row.test is not None]
+    if len(ends) < 2:
+        return [None] * len(rows)
+    middles = sorted(one[1] for one in ends)
+    spread = 2.5 * (middles[-1] - middles[len(middles) // 4]) if len(middles) > 3 else math.inf
+    low, high = min(one[0] for one in ends), max(one[2] for one in ends)
+    low = max(low, high - spread) if spread > 0 and math.isfinite(spread) else low
+    size = (high - low) or 1.0
+
+    def percent(value: float) -> float:
+        return round(100 * min(max((value - low) / size, 0.0), 1.0), 1)
+
+    found: list[tuple[float, float, float] | None] = []
+    for row in rows:
+        if row.test is None:
+            found.append(None)
+            continue
+        std = row.std or 0.0
+        first = percent(row.test - std)
+        found.append((first, percent(row.test), round(percent(row.test + std) - first, 1)))
+    return found
 
 
 def _fair(result: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -51,18 +51,11 @@ def shape_figure(
     """
     task = str(result["task"])
     picture = picture_of(task)
-    name = "the searched loss"
-    plain_name, plain = _plain(result)
-    if plain is not None and spec.formula() == plain.formula() and (found := searched_entry(result)):
-        spec, learned = LossSpec.from_json(found["spec"]), None
-    elif str(result["best"].get("name", "")) in {entry["name"] for entry in result.get("baselines") or []}:
-        name = str(result["best"]["name"]).replace("_", " ")
-    known = _facts(result, facts or {})
+    name, spec, found = shape_curves(result, spec, facts=facts, learned=learned)
     figure, (left, right) = blank(9.0, 4.3, panels=2)
     handles: list[Any] = []
-    drawn = [] if plain is None or plain == spec else [(plain_name, plain, GREY, 1.6, None)]
-    for label, one, colour, width, state in (*drawn, (name.removeprefix("the "), spec, BLUE, 2.3, learned)):
-        for curve, style in zip(curves(one, task, label, known, state), ("-", "--", ":", "-."), strict=False):
+    for side, colour, width in (("plain", GREY, 1.6), ("loss", BLUE, 2.3)):
+        for curve, style in zip(found.get(side, []), ("-", "--", ":", "-."), strict=False):
             look: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": width}
             handles += left.plot(curve.position, curve.value, label=drawable(curve.label), **look)
             right.plot(curve.position, curve.slope, **look)
@@ -83,6 +76,33 @@ def shape_figure(
     figure.subplots_adjust(left=0.08, right=0.98, top=top, bottom=bottom, wspace=0.26)
     legend(figure, handles, loc="lower center", ncols=columns, handlelength=2.6)
     return png(figure)
+
+
+def shape_curves(
+    result: Mapping[str, Any],
+    spec: LossSpec,
+    *,
+    facts: Mapping[str, float | Sequence[float]] | None = None,
+    learned: Mapping[str, float | Tensor] | None = None,
+) -> tuple[str, LossSpec, dict[str, list[Curve]]]:
+    """The loss that is drawn, by name and as a spec, and its curves, ``loss``, next to those of the ``plain`` one.
+
+    It is the recommended one; where that is the plain loss, the searched one.
+    """
+    task, name = str(result["task"]), "the searched loss"
+    plain_name, plain = _plain(result)
+    if plain is not None and spec.formula() == plain.formula() and (found := searched_entry(result)):
+        spec, learned = LossSpec.from_json(found["spec"]), None
+        trained = (result.get("course") or {}).get("loss")
+        if trained and LossSpec.from_json(trained["spec"]) == spec:
+            learned = {key: torch.as_tensor(value) for key, value in trained["learned"].items()}
+    elif str(result["best"].get("name", "")) in {entry["name"] for entry in result.get("baselines") or []}:
+        name = str(result["best"]["name"]).replace("_", " ")
+    known = facts_of(result, facts or {})
+    drawn = {"loss": curves(spec, task, name.removeprefix("the "), known, learned)}
+    if plain is not None and plain != spec:
+        drawn["plain"] = curves(plain, task, plain_name, known, None)
+    return name, spec, drawn
 
 
 def picture_of(task: str) -> Picture:
@@ -170,7 +190,8 @@ def _plain(result: Mapping[str, Any]) -> tuple[str, LossSpec | None]:
     return ("", None) if plain is None else (str(plain["name"]).replace("_", " "), LossSpec.from_json(plain["spec"]))
 
 
-def _facts(result: Mapping[str, Any], given: Mapping[str, float | Sequence[float]]) -> Batch:
+def facts_of(result: Mapping[str, Any], given: Mapping[str, float | Sequence[float]]) -> Batch:
+    """What losses read of the searched data, with even shares of classes and raw targets where it is not given."""
     classes = max(len(result["data"].get("classes") or ()), 2)
     known: dict[str, float | Sequence[float]] = {"zero": 0.0, "class_prior": [1 / classes] * classes, **given}
     return {name: torch.as_tensor(value, dtype=torch.float64) for name, value in known.items()}

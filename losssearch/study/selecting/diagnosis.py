@@ -40,7 +40,7 @@ def diagnosis_of(context: Context, winner: Reading, baseline: Reading, plain: Re
     target = torch.as_tensor(context.dataset.target[context.partition.test])
     outputs = {AFTER: torch.tensor(winner.outcome.held["test"])}
     untuned = winner.outcome.held.get(f"test{UNTUNED}")
-    if untuned is not None and winner.contender.spec.decision == "tuned":
+    if untuned is not None and context.metric.adjustment != "none":
         outputs = {BEFORE: torch.tensor(untuned), **outputs}
     found: dict[str, Any] = {
         "tuned": context.metric.adjustment,
