@@ -163,6 +163,19 @@ class LossFacts:
         return list(kept_states(self.spec, self.kind.task.offer.sized(sizes)))
 
     @property
+    def by_class(self) -> bool:
+        """Whether what it keeps has a place for each class, which the outputs that it is given must have too."""
+        sizes = Sizes(self.classes + 1, sensitive(self.groups), rows=ROWS)
+        wider = kept_states(self.spec, self.kind.task.offer.sized(sizes))
+        return "logits" in self.spec.reads and [own.shape for own in self.kept()] != [own.shape for own in wider]
+
+    @property
+    def counts_classes(self) -> bool:
+        """Whether the exported class may be told another number of classes: not where it holds what each had found."""
+        kept = self.kept()
+        return self.by_class and not any(own.state.handed_over or callable(own.state.init) for own in kept)
+
+    @property
     def knows_rows(self) -> bool:
         """Whether it keeps something for each training row."""
         return any(kept.state.by_row for kept in self.kept())

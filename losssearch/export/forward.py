@@ -130,6 +130,15 @@ def _filled(text: str) -> list[str]:
 def _inputs(facts: LossFacts) -> list[str]:
     reads = facts.spec.reads
     lines = facts.kind.export.inputs(facts)
+    if facts.by_class:
+        known, hint = f"{facts.classes}", ": it was made for these"
+        if facts.counts_classes:
+            known, hint = "{self.classes}", ": give classes= where the loss is made"
+        lines += [
+            f"if logits.shape[-1] != {'self.classes' if facts.counts_classes else facts.classes}:",
+            f'    told = f"this loss keeps something of each of {known} classes, got outputs of {{logits.shape[-1]}}"',
+            f'    raise ValueError(told + "{hint}")',
+        ]
     if facts.reads_prior:
         lines.append("class_prior = self.class_prior.to(output.dtype)")
     if facts.reads_zero:

@@ -208,6 +208,10 @@ def _loss_class(facts: LossFacts) -> str:
         arguments.append(f"groups: int = {facts.groups}")
         setup.append("self.groups = groups")
         notes.append("``groups``: how many sensitive groups your data has; by default as many as the searched data.")
+    if facts.counts_classes:
+        arguments.append(f"classes: int = {facts.classes}")
+        setup.append("self.classes = classes")
+        notes.append("``classes``: how many classes your data has; by default as many as the searched data.")
     _add_states(facts, arguments, setup, notes)
     if facts.scheduled:
         setup.append('self.register_buffer("progress", torch.zeros(()), persistent=False)')
@@ -272,9 +276,14 @@ def _start(kept: Kept, facts: LossFacts, arrays: set[str]) -> str:
         value = f'arrays["{STATE}{kept.buffer}"]'
         return f"{value}[0].repeat(rows{', 1' * len(shape)})" if state.by_row else value
     more = replace(kept, dimensions=replace(kept.dimensions, groups=facts.groups + 1)).shape
+    wider = replace(kept, dimensions=replace(kept.dimensions, classes=facts.classes + 1)).shape
     sides = [
-        "groups" if facts.counts_groups and (side, other) == (facts.groups, facts.groups + 1) else f"{side}"
-        for side, other in zip(shape, more, strict=True)
+        "groups"
+        if facts.counts_groups and (side, other) == (facts.groups, facts.groups + 1)
+        else "classes" + (f" + {side - facts.classes}" if side > facts.classes else "")
+        if facts.counts_classes and longer == side + 1 and side >= facts.classes
+        else f"{side}"
+        for side, other, longer in zip(shape, more, wider, strict=True)
     ]
     text = ", ".join(["rows"] * state.by_row + sides)
     if not text:

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from losssearch.errors import SpecError
 from losssearch.export.facts import LossFacts
 from losssearch.export.source import loss_source
+from losssearch.losses.compose import compose
 from losssearch.losses.spec import LossSpec
 
 
@@ -166,3 +168,23 @@ def test_many_classes_keep_the_file_small() -> None:
     facts = LossFacts(spec, "multiclass", classes=300, class_prior=prior)
     assert len(loss_source(facts)) < 30_000
     assert max(executed(facts)["check"]()) <= 1e-6
+
+
+@pytest.mark.parametrize("name", ["seesaw", "recall_weighted", "early_learning", "temporal_ensembling"])
+def test_outputs_of_another_number_of_classes_are_refused_until_it_is_given(name: str) -> None:
+    """In the words of the composed loss."""
+    spec = LossSpec.from_json({"parts": [{"term": name}]})
+    facts = LossFacts(spec, "multiclass", classes=3, class_prior=(0.5, 0.3, 0.2))
+    namespace: dict[str, Any] = {"__name__": "loss"}
+    exec(compile(loss_source(facts), "loss.py", "exec"), namespace)
+    output, target = torch.linspace(-2, 2, 20).reshape(4, 5), torch.arange(4)
+    more = {"index": torch.arange(4)} if facts.knows_rows else {}
+    told = "this loss keeps something of each of 3 classes, got outputs of 5: give classes= where the loss is made"
+    with pytest.raises(ValueError, match=f"^{told}$"):
+        namespace["Loss"]()(output, target, **more)
+    with pytest.raises(SpecError, match=f"^{told}$"):
+        facts.module()(output, target, **more)
+    composed = compose(spec, classes=5, class_prior=torch.full((5,), 0.2), rows=10)
+    wider = namespace["Loss"](classes=5, **({"rows": 10} if facts.knows_rows else {}))
+    for _ in range(2):
+        torch.testing.assert_close(wider(output, target, **more), composed(output, target, **more))
