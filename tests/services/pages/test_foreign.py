@@ -95,6 +95,29 @@ def test_a_form_that_is_too_large_is_refused_by_a_page(member: Person, address: 
     assert (told.status_code, told.headers["Content-Type"]) == (413, "application/problem+json")
 
 
+@pytest.mark.parametrize(
+    ("path", "accept", "kind"),
+    [
+        ("/tokens", "text/html", "text/html; charset=utf-8"),
+        ("/tokens", "*/*", "application/problem+json"),
+        ("/mlflow/graphql", "*/*", "application/problem+json"),
+        ("/v1/searches", "text/html", "application/problem+json"),
+    ],
+)
+def test_a_length_alone_is_refused_at_once(running: Running, path: str, accept: str, kind: str) -> None:
+    """As the proxy announces what it has found too large: without any content."""
+    address = httpx.URL(running.url)
+    lines = (f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Accept: {accept}", "Content-Length: 9000000000000000", "", "")
+    with socket.create_connection((address.host, address.port or 80), 60) as opened:
+        opened.sendall("\r\n".join(lines).encode())
+        told = b""
+        while b"\r\n\r\n" not in told and (more := opened.recv(4096)):
+            told += more
+    head = told.partition(b"\r\n\r\n")[0].decode().lower()
+    assert head.startswith("http/1.1 413"), head
+    assert f"content-type: {kind}" in head
+
+
 def test_api_and_pages_share_the_room_to_convert(
     running: Running, member: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
