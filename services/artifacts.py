@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 import threading
 import zipfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from losssearch.errors import DataError, UnknownNameError
 from losssearch.storage.records import TrialRecord, TrialState
@@ -32,6 +33,8 @@ _LARGEST_JSON = 64 << 20
 _MOST_KNOWN = 10_000
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every entry of an archive, so that equal files give equal archives."""
+
+_NO_TRIALS = b'{"items":[],"counts":{},"next":null}'
 
 _UNFINISHED = "a search has this once it has finished, this one has not: wait for its end"
 
@@ -65,10 +68,16 @@ class Artifacts:
         Returns:
             ``items``, ``counts`` by state, and ``next``, to be given as ``after``; all empty before the study began.
         """
-        nothing: dict[str, Any] = {"items": [], "counts": {}, "next": None}
+        found: dict[str, Any] = json.loads(self.trials_json(search, sort=sort, after=after, limit=limit))
+        return found
+
+    def trials_json(
+        self, search: str, *, sort: Literal["number", "value"] = "number", after: int = -1, limit: int = 50
+    ) -> bytes:
+        """What `trials` gives, as JSON, in which a trial that is as it was need not be written again."""
         store = self._opened()
         if store is None:
-            return nothing
+            return _NO_TRIALS
         ranked = sort == "value"
         try:
             items, counts = store.page(
@@ -79,13 +88,11 @@ class Artifacts:
                 maximize=self._direction(store, search) if ranked else None,
             )
         except UnknownNameError:  # no worker has begun yet
-            return nothing
-        following = items[limit - 1]["number"] if len(items) > limit else None
-        return {
-            "items": items[:limit],
-            "counts": {str(state.value): count for state, count in counts.items()},
-            "next": following,
-        }
+            return _NO_TRIALS
+        following = "null" if len(items) <= limit else str(items[limit - 1].number)
+        written = ",".join(one.json for one in items[:limit])
+        states = json.dumps({str(state.value): count for state, count in counts.items()})
+        return f'{{"items":[{written}],"counts":{states},"next":{following}}}'.encode()
 
     def _direction(self, store: SqlStore, search: str) -> bool:
         """Whether more of a study's metric is better, which never changes."""
@@ -96,7 +103,7 @@ class Artifacts:
             self._maximizes[search] = self._catalogue.maximizes(str(config["metric"]), str(config["task"]))
         return self._maximizes[search]
 
-    def _shown(self, trials: list[TrialRecord]) -> list[dict[str, Any]]:
+    def _shown(self, trials: list[TrialRecord]) -> list[_Trial]:
         formulas = self._catalogue.formulas([one.spec for one in trials])
         return [_trial(one, formula) for one, formula in zip(trials, formulas, strict=True)]
 
@@ -218,13 +225,22 @@ class Artifacts:
             return self._store
 
 
-def _trial(record: TrialRecord, formula: str) -> dict[str, Any]:
+class _Trial(NamedTuple):
+    """A trial as clients get it."""
+
+    number: int
+    json: str
+
+
+def _trial(record: TrialRecord, formula: str) -> _Trial:
     ended = record.state is not TrialState.RUNNING
-    return {
+    finite = record.value is not None and math.isfinite(record.value)
+    shown = {
         "number": record.number,
         "state": str(record.state.value),
-        "value": record.value,
+        "value": record.value if finite else None,
         "formula": formula,
         "name": record.name,
         "seconds": record.seconds if ended else None,
     }
+    return _Trial(record.number, json.dumps(shown))

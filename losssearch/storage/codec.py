@@ -17,28 +17,35 @@ from losssearch.storage.records import TrialRecord, TrialState
 MARK = "$float"
 """The one key of an object that stands for a number that is not finite."""
 
+_FIELDS = tuple(field.name for field in fields(TrialRecord))
+
 
 def dumps(value: Any) -> str:
     """Write parsed JSON as standard JSON, all characters in ASCII.
 
     Tuples become lists, keys become strings. Raises `TypeError` for what JSON has no form for.
     """
-    return json.dumps(_mark(value), allow_nan=False)
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):  # it holds what JSON has no form for
+        return json.dumps(_mark(value), allow_nan=False)
 
 
 def loads(text: str | bytes) -> Any:
     """The inverse of `dumps`."""
-    return json.loads(text, object_hook=_unmark)
+    plain = text if isinstance(text, str) else text.decode()
+    # To look at every object takes longer than to read it, and few texts hold one that is a number.
+    return json.loads(plain, object_hook=_unmark if MARK in plain or "\\u" in plain else None)
 
 
 def trial_to_json(record: TrialRecord) -> dict[str, Any]:
     """A trial as parsed JSON, by the names of its fields."""
-    return {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: getattr(record, name) for name in _FIELDS}
 
 
 def trial_from_json(data: Mapping[str, Any]) -> TrialRecord:
     """The inverse of `trial_to_json`; fields that this program does not know are left out."""
-    known = {field.name: data[field.name] for field in fields(TrialRecord) if field.name in data}
+    known = {name: data[name] for name in _FIELDS if name in data}
     known["state"] = TrialState(known["state"])
     known["values"] = tuple(known.get("values", ()))
     known["best_epochs"] = tuple(known.get("best_epochs", ()))

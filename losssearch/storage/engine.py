@@ -107,7 +107,7 @@ class Database:
         """
         failure: LossSearchError
         try:
-            found: T = self._retrying(patient)(self._attempt, work, reads)
+            found: T = self._tried(work, reads, patient)
         except IntegrityError:
             raise
         except DBAPIError as error:
@@ -128,6 +128,23 @@ class Database:
             return found
         # Outside the handlers, so that no context holds what a library said of the URL.
         raise failure
+
+    def _tried(self, work: Callable[[Connection], T], reads: bool, patient: bool) -> T:
+        """Run ``work``, and where that fails for a while, again."""
+        try:
+            return self._attempt(work, reads)  # to be ready for another try takes longer than most reads
+        except DBAPIError as error:
+            if not _may_pass(error):
+                raise
+            lost = [error]
+
+        def again() -> T:
+            if lost:
+                raise lost.pop()
+            return self._attempt(work, reads)
+
+        found: T = self._retrying(patient)(again)
+        return found
 
     def _retrying(self, patient: bool) -> tenacity.Retrying:
         """Few tries where nobody ever answered, or nobody will; `PATIENCE` seconds of them for a server that did."""

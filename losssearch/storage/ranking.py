@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection, Select, Text, bindparam, cast, func, select
@@ -68,7 +68,14 @@ def top(connection: Connection, version: int, study: str, n: int, *, maximize: b
 
 
 def page(
-    connection: Connection, study: str, viewed: Viewed[V], *, after: int, limit: int, maximize: bool | None, must: bool
+    connection: Connection,
+    study: str,
+    viewed: Viewed[V],
+    *,
+    after: int,
+    limit: int,
+    maximize: bool | None,
+    must: Callable[[], bool],
 ) -> list[V | Unread]:
     """The trials that `read` gives after a number, or `top` where ``maximize`` is not None, as views."""
     asked = {"study": study, "limit": limit}
@@ -76,7 +83,7 @@ def page(
         rows = connection.execute(_FOLLOWING, asked | {"after": after})
     else:
         rows = connection.execute(_BEST if maximize else _LEAST, asked)
-    return viewed.read(rows.mappings().all(), must=must)
+    return viewed.read(rows.all(), must)
 
 
 def counts(connection: Connection, study: str) -> dict[TrialState, int]:

@@ -149,8 +149,15 @@ class SqlStore:
             return viewed.make(trials), self.counts(study)
 
         def read(connection: Connection) -> tuple[list[V | Unread], dict[TrialState, int]]:
-            must = self._seals(connection, study)
-            found = ranking.page(connection, study, viewed, after=after, limit=limit, maximize=maximize, must=must)
+            found = ranking.page(
+                *(connection, study, viewed),
+                after=after,
+                limit=limit,
+                maximize=maximize,
+                must=lambda: self._seals(connection, study),
+            )
+            if not found:
+                self._require(connection, study)
             return found, ranking.counts(connection, study)
 
         found, counts = self._database.run(read, reads=True)

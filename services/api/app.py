@@ -13,7 +13,7 @@ from starlette.types import Scope
 from losssearch import __version__
 from losssearch.storage.engine import Database
 from services import migrations
-from services.api import catalogue, datasets, events, operations, people, results, searches, session
+from services.api import catalogue, datasets, events, operations, people, results, searches, session, trials
 from services.api.headers import Headers
 from services.api.left import clear_left
 from services.api.problems import ALWAYS, Problem, documented, install, problem
@@ -76,7 +76,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     install(app)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
     app.include_router(datasets.router(settings.max_upload))
-    for module in (searches, events, results, catalogue, people, session, operations):
+    for module in (searches, events, trials, results, catalogue, people, session, operations):
         app.include_router(module.routes)
     mount(app, settings.max_upload)
     _describe_problems(app)

@@ -30,6 +30,8 @@ Cursor = Annotated[
 ]
 WHOLE = (1 << 53) - 1
 
+JSON = "application/json"
+
 
 def _number(value: Any) -> Any:
     if isinstance(value, bool | str):

@@ -14,8 +14,8 @@ from services import schema
 from services.access.principal import MissingError, Principal
 from services.access.standing import standing
 from services.api import answers
-from services.api.bodies import WHOLE, Identifier, Limit
-from services.api.guard import VISIBLE, Sees
+from services.api.bodies import JSON, WHOLE, Identifier, Limit
+from services.api.guard import Asks, Sees
 from services.api.problems import documented
 from services.api.service import Here, Service
 from services.api.streams import PAGE, Seen, Source
@@ -32,12 +32,17 @@ RETRY = 2_000
 _PROGRESS = ("state", "stage", "done", "total", "best", "message", "revision")
 
 
-@routes.get("/{search}/events", responses=documented(404), dependencies=[VISIBLE])
-def list_events(search: Identifier, service: Here, after: After = 0, limit: Limit = 100) -> answers.Events:
+@routes.get("/{search}/events", responses=documented(404))
+def list_events(search: Identifier, asker: Asks, after: After = 0, limit: Limit = 100) -> answers.Events:
     """Events after a number, in their order; they are kept for 30 days."""
+
+    def read(connection: Connection, who: Principal) -> bytes:
+        reading.require_search(connection, who, search)
+        return written.events_json(connection, search, after, limit)
+
     # Written as `answers.Events` says, without reading what the events hold.
-    found = service.read(lambda c: written.events_json(c, search, after, limit))
-    return Response(found, media_type="application/json")  # type: ignore[return-value]
+    found = asker.read(read)
+    return Response(found, media_type=JSON)  # type: ignore[return-value]
 
 
 async def _one_more(service: Here, who: Sees) -> Principal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
@@ -15,6 +15,8 @@ from services.access.principal import DeniedError, ForbiddenError, Principal, Sc
 from services.api.service import Here, Service
 from services.reading.searches import require_search
 from services.settings import Settings
+
+T = TypeVar("T")
 
 ID = re.compile(r"[0-9a-f]{32}")
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -110,6 +112,43 @@ def _sees(
     return identify(request, service, lambda connection, who: require_search(connection, who, search))
 
 
+class Asker:
+    """Who asks for something that changes nothing, identified in the same transaction as what they ask for.
+
+    One change of thread and one connection then do for a request, which takes longer than what it reads.
+    """
+
+    def __init__(self, request: Request, service: Service) -> None:
+        self._request, self._service = request, service
+
+    def read(self, work: Callable[[Connection, Principal], T]) -> T:
+        """What ``work`` gives, which may only read; called in a thread.
+
+        Raises:
+            DeniedError: nobody who may ask.
+            TooManyError: too many wrong tokens came from this address.
+        """
+        found: list[T] = []
+
+        def further(connection: Connection, who: Principal) -> None:
+            found[:] = [work(connection, who)]
+
+        identify(self._request, self._service, further)
+        return found[0]
+
+
+async def _asker(
+    request: Request,
+    service: Here,
+    _token: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    _session: Annotated[str | None, Security(_cookie)],
+) -> Asker:
+    asker = Asker(request, service)
+    # Whoever asks for nonsense is told so once it is known who asks, as on every other route.
+    request.state.before_refusal = lambda: asker.read(lambda connection, who: None)
+    return asker
+
+
 def _requires(scope: Scope) -> Callable[..., Principal]:
     def required(
         request: Request,
@@ -129,6 +168,9 @@ def _requires(scope: Scope) -> Callable[..., Principal]:
 Reader = Annotated[Principal, Depends(_requires("read"))]
 Writer = Annotated[Principal, Depends(_requires("write"))]
 Admin = Annotated[Principal, Depends(_requires("admin"))]
+Asks = Annotated[Asker, Depends(_asker)]
+"""Who asks on a route that is asked all the time, and is not `async`."""
+
 Sees = Annotated[Principal, Depends(_sees)]
 """A reader who may see the ``search`` that the path names; for routes that change nothing."""
 

@@ -1,14 +1,14 @@
-"""What came of a search: trials, leaderboard, verdict, report, bundle."""
+"""What came of a search: leaderboard, verdict, report, bundle."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from services.api import answers
-from services.api.bodies import WHOLE, Identifier, Limit
+from services.api.bodies import Identifier
 from services.api.guard import VISIBLE
 from services.api.headers import FRAMED
 from services.api.problems import documented
@@ -19,20 +19,6 @@ routes = APIRouter(prefix="/v1/searches/{search}", tags=["results"], dependencie
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILE = {"description": "The file.", "content": {"application/octet-stream": _BINARY}}
 _ZIP = {"description": "The archive.", "content": {"application/zip": _BINARY}}
-
-
-@routes.get("/trials", responses=documented(404))
-def list_trials(
-    search: Identifier,
-    service: Here,
-    sort: Annotated[
-        Literal["number", "value"], Query(description="`value`: the best completed ones first.")
-    ] = "number",
-    after: Annotated[int, Query(ge=-1, le=WHOLE, description="With `number`: the number of the last one known.")] = -1,
-    limit: Limit = 50,
-) -> answers.Trials:
-    """Trials, and how many are in each state."""
-    return answers.Trials.model_validate(service.artifacts.trials(search, sort=sort, after=after, limit=limit))
 
 
 @routes.get("/leaderboard", responses=documented(404, 409))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, select
+from sqlalchemy import Connection, RowMapping, Select, Text, bindparam, cast, func, select
 
 from services import events, schema
 from services.access.principal import MissingError, Principal
@@ -15,23 +16,35 @@ _FIELDS = (
     *("message", "exit_code", "mlflow_run", "revision"),
 )
 
-# Made once: most requests ask one of these.
-_OF_TEAM = (
-    select(
-        *(schema.search.c[name] for name in (*_FIELDS, "owner_id", "dataset_id", "request", "summary")),
-        schema.user.c.name.label("owner_name"),
-        schema.dataset.c.name.label("dataset_name"),
-        *(schema.sync.c[name].label(f"sync_{name}") for name in ("search_id", "due", "tries", "problem")),
-    )
-    .join(schema.user, schema.user.c.id == schema.search.c.owner_id)
-    .join(schema.dataset, schema.dataset.c.id == schema.search.c.dataset_id)
-    .outerjoin(schema.sync, schema.sync.c.search_id == schema.search.c.id)
-    .where(schema.search.c.team_id == bindparam("team"))
-)
-_ONE = _OF_TEAM.where(schema.search.c.id == bindparam("search"))
+_CONTENT = ("request", "summary")
+"""Columns of JSON."""
+
 _SEEN = select(schema.search.c.id).where(
     (schema.search.c.id == bindparam("search")) & (schema.search.c.team_id == bindparam("team"))
 )
+
+
+def of_team(*, as_text: bool = False) -> Select[Any]:
+    """The searches of ``team``, a parameter, with all that is shown of them; ``as_text`` leaves their JSON unread."""
+    search = schema.search.c
+    return (
+        select(
+            *(search[name] for name in (*_FIELDS, "owner_id", "dataset_id")),
+            *(cast(search[name], Text).label(name) if as_text else search[name] for name in _CONTENT),
+            schema.user.c.name.label("owner_name"),
+            schema.dataset.c.name.label("dataset_name"),
+            *(schema.sync.c[name].label(f"sync_{name}") for name in ("search_id", "due", "tries", "problem")),
+        )
+        .join(schema.user, schema.user.c.id == search.owner_id)
+        .join(schema.dataset, schema.dataset.c.id == search.dataset_id)
+        .outerjoin(schema.sync, schema.sync.c.search_id == search.id)
+        .where(search.team_id == bindparam("team"))
+    )
+
+
+# Made once: most requests ask one of these.
+_OF_TEAM = of_team()
+_ONE = _OF_TEAM.where(schema.search.c.id == bindparam("search"))
 
 
 def list_searches(
@@ -56,13 +69,17 @@ def list_searches(
     Returns:
         ``items`` as `find_search` gives them, and ``next``, the cursor of the next page.
     """
-    chosen = _OF_TEAM.params(team=who.team)
-    if state is not None:
-        chosen = chosen.where(schema.search.c.state == state)
-    if mine:
-        chosen = chosen.where(schema.search.c.owner_id == who.user)
+    chosen = those(_OF_TEAM, who, state=state, mine=mine)
     rows, following = paged(connection, chosen, schema.search, limit, cursor)
     return {"items": [_shown(row) for row in rows], "next": following}
+
+
+def those(chosen: Select[Any], who: Principal, *, state: str | None, mine: bool) -> Select[Any]:
+    """Of `of_team`, the searches of who asks in a state; see `list_searches`."""
+    chosen = chosen.params(team=who.team)
+    if state is not None:
+        chosen = chosen.where(schema.search.c.state == state)
+    return chosen.where(schema.search.c.owner_id == who.user) if mine else chosen
 
 
 def find_search(connection: Connection, who: Principal, search: str) -> dict[str, Any]:
@@ -96,17 +113,20 @@ def list_events(connection: Connection, search: str, after: int, limit: int) -> 
     ]
 
 
-def _shown(row: RowMapping | dict[str, Any]) -> dict[str, Any]:
+def _shown(row: Mapping[str, Any] | RowMapping) -> dict[str, Any]:
+    return plain_fields(row) | {name: row[name] for name in _CONTENT}
+
+
+def plain_fields(row: Mapping[str, Any] | RowMapping) -> dict[str, Any]:
+    """What is shown of a row of `of_team`, but for its JSON."""
     return {name: row[name] for name in _FIELDS} | {
         "owner": {"id": row["owner_id"], "name": row["owner_name"]},
         "dataset": {"id": row["dataset_id"], "name": row["dataset_name"]},
-        "request": row["request"],
-        "summary": row["summary"],
         "tracking": _tracking(row),
     }
 
 
-def _tracking(row: RowMapping | dict[str, Any]) -> dict[str, Any] | None:
+def _tracking(row: Mapping[str, Any] | RowMapping) -> dict[str, Any] | None:
     """Whether MLflow has all of a search that has ended; None before its end, and where nothing is tracked."""
     if row["sync_search_id"] is not None:
         told = {"problem": row["sync_problem"], "tries": row["sync_tries"], "next": row["sync_due"]}

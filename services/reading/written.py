@@ -1,14 +1,19 @@
-"""Pages of events as the JSON that clients get, written from the rows without reading their content."""
+"""Searches and pages of events as the JSON that clients get, written from the rows without reading their content."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Text, bindparam, cast, select
+from sqlalchemy import Connection, RowMapping, Text, bindparam, cast, select
 
 from losssearch.storage import codec
+from services import schema
+from services.access.principal import MissingError, Principal
+from services.reading.cursor import paged
+from services.reading.searches import of_team, plain_fields, those
 from services.schema import event
 
 _FOLLOWING = (
@@ -17,6 +22,31 @@ _FOLLOWING = (
     .order_by(event.c.id)
     .limit(bindparam("limit"))
 )
+
+_SEARCHES = of_team(as_text=True)
+_SEARCH = _SEARCHES.where(schema.search.c.id == bindparam("search"))
+
+
+def searches_json(
+    connection: Connection, who: Principal, *, limit: int, cursor: str | None, state: str | None, mine: bool
+) -> bytes:
+    """What `services.reading.searches.list_searches` gives."""
+    chosen = those(_SEARCHES, who, state=state, mine=mine)
+    rows, following = paged(connection, chosen, schema.search, limit, cursor)
+    return f'{{"items":[{",".join(map(_search, rows))}],"next":{json.dumps(following)}}}'.encode()
+
+
+def search_json(connection: Connection, who: Principal, search: str) -> tuple[bytes, int]:
+    """What `services.reading.searches.find_search` gives, and the search's revision."""
+    row = connection.execute(_SEARCH, {"team": who.team, "search": search}).mappings().first()
+    if row is None:
+        raise MissingError(f"there is no search {search!r}")
+    return _search(row).encode(), row["revision"]
+
+
+def _search(row: Mapping[str, Any] | RowMapping) -> str:
+    request, summary = _standard(row["request"]), "null" if row["summary"] is None else _standard(row["summary"])
+    return f'{json.dumps(plain_fields(row), allow_nan=False)[:-1]},"request":{request},"summary":{summary}}}'
 
 
 def events_json(connection: Connection, search: str, after: int, limit: int) -> bytes:
