@@ -53,6 +53,7 @@ def _sync(job: Mapping[str, Any]) -> str:
         experiment=job["experiment"],
         # The attempt that ended: the search's next one takes the study from here at once.
         job=Job(job["search"], job["attempt"]),
+        failed=job["failed"],
     )
     return told.run_id
 

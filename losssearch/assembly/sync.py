@@ -22,7 +22,7 @@ from losssearch.storage.records import StudyRecord, TrialState
 from losssearch.storage.store import Store
 from losssearch.tracking.location import file_of, local_store, resolved
 from losssearch.tracking.spool import Spool
-from losssearch.tracking.tracker import DatasetInfo, Tracker
+from losssearch.tracking.tracker import DatasetInfo, Status, Tracker
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,13 @@ def sync(
     study: str = "",
     experiment: str | None = None,
     job: Job | None = None,
+    failed: bool = False,
 ) -> Synced:
     """Tell MLflow all of the study in ``out``; what it knows already is not told twice.
 
     Trials, the result and its files come from the study's store. The run is ended as FINISHED, and ``result.json``
-    says that it is complete, where the study is finished and nothing is missing.
+    says that it is complete, where the study is finished and nothing is missing. The run of an unfinished study
+    is ended as KILLED, or as FAILED.
 
     Args:
         out: the study's folder.
@@ -56,6 +58,7 @@ def sync(
         study: its name, where the folder does not say it and the store holds several.
         experiment: of the runs, where the study was never tracked.
         job: for a queue of jobs, see `losssearch.api.run`: its next attempt takes the study from here at once.
+        failed: whether an unfinished study has failed, and was not stopped.
 
     Raises:
         UnknownNameError: the store does not hold the study.
@@ -73,7 +76,7 @@ def sync(
         digests = write_files(out, publication, store.trials(name)) if publication is not None else {}
         problems = ["`losssearch sync` was broken off"]
         try:
-            told = _tell_all(store, record, publication, tracker, out)
+            told = _tell_all(store, record, publication, tracker, out, failed)
             problems = []
         except LossSearchError as error:
             problems = [str(error)]
@@ -86,7 +89,7 @@ def sync(
 
 
 def _tell_all(
-    store: Store, record: StudyRecord, publication: Publication | None, tracker: Tracker, out: Path
+    store: Store, record: StudyRecord, publication: Publication | None, tracker: Tracker, out: Path, failed: bool
 ) -> Synced:
     study = record.name
     where = open_run(tracker, record.config, _dataset(record, publication), store, study, out)
@@ -95,7 +98,8 @@ def _tell_all(
     tracker.log_trials(trials, formulas, str(record.config["metric"]))
     if publication is not None:
         tell(tracker, publication, out)
-    tracker.close("KILLED" if publication is None else "FINISHED")
+    unfinished: Status = "FAILED" if failed else "KILLED"
+    tracker.close(unfinished if publication is None else "FINISHED")
     Spool(out / SPOOL).replay(where["run_id"], lambda entry: None)  # the store has told all that it keeps
     return Synced(len(trials), where["tracking_uri"], where["run_id"], publication is not None)
 

@@ -75,7 +75,7 @@ def show_search(
 @routes.post("/{search}/cancel", responses=documented(404))
 def cancel_search(search: Identifier, service: Here, who: Writer) -> answers.Search:
     """Ask for its end; a search that has ended stays as it is."""
-    service.write(lambda c: changing.cancel_search(c, who, search))
+    service.write(lambda c: changing.cancel_search(c, who, search, tracked=service.settings.tracking_uri is not None))
     return _search(service, who, search)
 
 

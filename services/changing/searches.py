@@ -74,10 +74,10 @@ def checked_request(connection: Connection, who: Principal, dataset: str, reques
     return quotas.within_seconds(connection, who.team, dict(request))
 
 
-def cancel_search(connection: Connection, who: Principal, search: str) -> str:
-    """Ask for the end of a search; its state now."""
+def cancel_search(connection: Connection, who: Principal, search: str, *, tracked: bool) -> str:
+    """Ask for the end of a search; its state now. ``tracked``: it may have a run in MLflow, which a worker ends."""
     find_search(connection, who, search)
-    state = queue.cancel(connection, search)
+    state = queue.cancel(connection, search, tracked=tracked)
     audit.record(connection, who, "search.cancel", search, state=state)
     return state
 

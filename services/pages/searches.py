@@ -75,7 +75,8 @@ def live(search: Identifier, service: Here, who: Visitor) -> Response:
 @routes.post("/{search}/cancel")
 def cancel_search(search: Identifier, service: Here, who: Poster) -> Response:
     """Ask for the end of a search."""
-    service.write(lambda c: changing.cancel_search(c, who, search))
+    tracked = service.settings.tracking_uri is not None
+    service.write(lambda c: changing.cancel_search(c, who, search, tracked=tracked))
     return see(f"/searches/{search}?said=cancelled")
 
 

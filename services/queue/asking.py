@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from services.database import new_id, now
 from services.queue.errors import KeyReusedError, StateError
 from services.queue.rows import change, locked, told
-from services.queue.syncing import meet
+from services.queue.syncing import left_open, meet
 from services.schema import CANCELLED, CANCELLING, QUEUED, RUNNING, TERMINAL, search
 
 
@@ -103,8 +103,10 @@ def requeue(connection: Connection, identifier: str, *, request: Mapping[str, An
     )
 
 
-def cancel(connection: Connection, identifier: str) -> str:
+def cancel(connection: Connection, identifier: str, *, tracked: bool = False) -> str:
     """Ask for the end of a search, and return its state now: one that waits ends at once, one that has ended stays.
+
+    ``tracked`` says that studies have runs in MLflow. The run of one that ends here is ended by a worker.
 
     Raises:
         NoSearchError: there is none.
@@ -113,6 +115,8 @@ def cancel(connection: Connection, identifier: str) -> str:
     orphaned = row["lease_until"] is not None and row["lease_until"] < at
     if row["state"] == QUEUED or (row["state"] in (RUNNING, CANCELLING) and orphaned):
         change(connection, row, state=CANCELLED, cancel=True, holder=None, lease_until=None, ended=at)
+        if tracked:
+            left_open(connection, row)
         return CANCELLED
     if row["state"] == RUNNING:
         change(connection, row, state=CANCELLING, cancel=True)

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, RowMapping, and_, case, f
 from losssearch.storage.engine import Database
 from services.database import bound_pauses, now
 from services.queue.rows import change
+from services.queue.syncing import left_open
 from services.queue.timing import LEASE, MOST_LOST
 from services.schema import ACTIVE, CANCELLED, CANCELLING, FAILED, QUEUED, RUNNING, dataset, search, team
 
@@ -35,18 +36,21 @@ class Claim:
     seconds: float
 
 
-def claim(database: Database, holder: str, *, lease: float = LEASE, patient: bool = True) -> Claim | None:
+def claim(
+    database: Database, holder: str, *, lease: float = LEASE, tracked: bool = False, patient: bool = True
+) -> Claim | None:
     """Take the next search that may run; None where there is none.
 
     Args:
         database: the service's.
         holder: a name that no other claim has had, such as that of `services.database.new_id`.
         lease: seconds until another may take it, unless `beat` is called.
+        tracked: whether studies have runs in MLflow, which are ended for searches that end here.
         patient: whether to wait for a server that restarts.
     """
     if not database.run(_may_be_any, reads=True, patient=patient):
         return None
-    return database.run(lambda connection: _claim(connection, holder, lease), patient=patient)
+    return database.run(lambda connection: _claim(connection, holder, lease, tracked), patient=patient)
 
 
 def _waiting(at: float) -> ColumnElement[bool]:
@@ -62,14 +66,14 @@ def _may_be_any(connection: Connection) -> bool:
     return connection.execute(select(search.c.id).where(or_(_waiting(at), _orphaned(at))).limit(1)).first() is not None
 
 
-def _claim(connection: Connection, holder: str, lease: float) -> Claim | None:
+def _claim(connection: Connection, holder: str, lease: float, tracked: bool) -> Claim | None:
     bound_pauses(connection)
     mine = and_(search.c.holder == holder, search.c.state.in_(ACTIVE))
     row = connection.execute(select(search).where(mine)).mappings().first()
     if row is not None:  # the answer to an earlier commit was lost
         own = connection.execute(select(team).where(team.c.id == row["team_id"])).one()
         return _made(connection, row, row["attempt"], holder, own)
-    _sweep(connection)
+    _sweep(connection, tracked)
     for identifier in _teams(connection):
         # Claims for one team come one after the other, so that its limit holds; other writers need not wait for them.
         own = connection.execute(select(team).where(team.c.id == identifier).with_for_update(key_share=True)).one()
@@ -92,7 +96,7 @@ def _claim(connection: Connection, holder: str, lease: float) -> Claim | None:
     return None
 
 
-def _sweep(connection: Connection) -> None:
+def _sweep(connection: Connection, tracked: bool) -> None:
     """End what lost its worker and is not to run again: it was cancelled, or kills every worker that takes it."""
     at = now(connection)
     hopeless = or_(search.c.state == CANCELLING, search.c.lost >= MOST_LOST)
@@ -104,6 +108,8 @@ def _sweep(connection: Connection) -> None:
         else:
             told = f"its worker was lost {MOST_LOST + 1} times in a row, without any progress in between"
             change(connection, row, state=FAILED, message=told, **ended)
+        if tracked:
+            left_open(connection, row)
 
 
 def _teams(connection: Connection) -> list[str]:

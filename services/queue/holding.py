@@ -101,12 +101,14 @@ def finish(
     _once(database, claim, work)
 
 
-def give_back(database: Database, claim: Claim) -> str:
+def give_back(database: Database, claim: Claim, *, untracked: str | None = None) -> str:
     """Let another worker continue, and return the state: one that is to be cancelled ends. See `finish`."""
 
     def work(connection: Connection, row: RowMapping) -> str:
         if row["cancel"]:
             _end(connection, row, CANCELLED, None, "")
+            if untracked is not None:
+                miss(connection, claim.search, untracked)
             return CANCELLED
         change(connection, row, state=QUEUED, lease_until=None, not_before=now(connection))
         return QUEUED
@@ -130,14 +132,12 @@ def retry_later(
 
     def work(connection: Connection, row: RowMapping) -> str:
         tries = row["tries"]
-        if row["cancel"]:
-            _end(connection, row, CANCELLED, exit_code, message)
-            return CANCELLED
-        if tries >= len(waits):
-            _end(connection, row, FAILED, exit_code, message)
+        ended = CANCELLED if row["cancel"] else FAILED if tries >= len(waits) else None
+        if ended is not None:
+            _end(connection, row, ended, exit_code, message)
             if untracked is not None:
                 miss(connection, claim.search, untracked)
-            return FAILED
+            return ended
         later = now(connection) + waits[tries]
         change(
             connection,

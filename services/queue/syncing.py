@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, delete, or_, select, update
 
 from losssearch.storage.engine import Database
 from services import events
@@ -16,18 +16,22 @@ from services.database import bound_pauses, now
 from services.queue.errors import LeaseLostError, NoSearchError
 from services.queue.rows import change, locked, plain
 from services.queue.timing import FIRST_SYNC, GIVEN_UP, LAST_SYNC, LEASE
-from services.schema import TERMINAL, search, sync, team
+from services.schema import FAILED, TERMINAL, search, sync, team
 
 
 @dataclass(frozen=True)
 class SyncClaim:
-    """A search that MLflow is to be told of. ``number`` is the attempt of the search itself that ended last."""
+    """A search that MLflow is to be told of.
+
+    ``number`` is the attempt of the search itself that ended last, ``failed`` whether it ended as failed.
+    """
 
     search: str
     number: int
     attempt: int
     holder: str
     team_name: str
+    failed: bool = False
 
 
 def miss(connection: Connection, identifier: str, problem: str) -> None:
@@ -39,6 +43,12 @@ def miss(connection: Connection, identifier: str, problem: str) -> None:
             search_id=identifier, since=at, due=at + FIRST_SYNC, tries=0, problem=plain(problem), attempt=0
         )
     )
+
+
+def left_open(connection: Connection, row: RowMapping) -> None:
+    """Enter a search that nobody runs and that ends in this transaction, if it was begun: its run is still open."""
+    if row["attempt"]:
+        miss(connection, row["id"], "the search ended while no worker ran it")
 
 
 def meet(connection: Connection, identifier: str) -> None:
@@ -63,7 +73,7 @@ def claim_sync(
         at = now(connection)
         free = or_(sync.c.holder.is_(None), sync.c.lease_until < at)
         return (
-            select(sync.c.search_id, sync.c.attempt, search.c.attempt.label("number"), team.c.name)
+            select(sync.c.search_id, sync.c.attempt, search.c.attempt.label("number"), team.c.name, search.c.state)
             .join(search, search.c.id == sync.c.search_id)
             .join(team, team.c.id == search.c.team_id)
             .where(and_(sync.c.due <= at - overdue, free, search.c.state.in_(TERMINAL)))
@@ -78,7 +88,7 @@ def claim_sync(
             return None
         values = {"attempt": row.attempt + 1, "holder": holder, "lease_until": now(connection) + lease}
         connection.execute(update(sync).where(sync.c.search_id == row.search_id).values(values))
-        return SyncClaim(row.search_id, row.number, row.attempt + 1, holder, row.name)
+        return SyncClaim(row.search_id, row.number, row.attempt + 1, holder, row.name, row.state == FAILED)
 
     if database.run(lambda connection: connection.execute(found(connection)).first(), reads=True, patient=patient):
         return database.run(work, patient=patient)

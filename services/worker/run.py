@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 _TICK = 0.25
 
+_UNTOLD = "the search ended before MLflow was told all of it"
+
 
 class Run(threading.Thread):
     """Runs the study of ``claim`` by ``command``, and writes what it tells and how it ends.
@@ -189,7 +191,7 @@ class Run(threading.Thread):
                     untracked = self._untracked(code, told)
                     finish(self._database, self.claim, found.state, code, found.message, summary, untracked=untracked)
                 case Then.GIVE_BACK:
-                    give_back(self._database, self.claim)
+                    give_back(self._database, self.claim, untracked=self._untracked(code, told))
                 case Then.RETRY:
                     retry_later(
                         *(self._database, self.claim, found.message, code),
@@ -202,9 +204,11 @@ class Run(threading.Thread):
 
     def _untracked(self, code: int | None, told: Told | None) -> str | None:
         """Why MLflow misses something of a search that ends now; None where it misses nothing."""
-        if self._settings.tracking_uri is None or told is None or told.tracked or code == InputError.exit_code:
+        if self._settings.tracking_uri is None or code == InputError.exit_code:
             return None
-        return told.untracked or "the search ended before MLflow was told all of it"
+        if told is None:  # no process could be started, but an earlier one may have begun a run
+            return None if self.claim.attempt == 1 else _UNTOLD
+        return None if told.tracked else told.untracked or _UNTOLD
 
     def _patiently(self, work: Callable[[], None]) -> None:
         until = time.monotonic() + (min(self._timing.end, self._timing.kill) if self._stopping else self._timing.end)

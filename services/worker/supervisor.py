@@ -107,7 +107,9 @@ class Supervisor:
         self._tracking = [one for one in self._tracking if one.is_alive()]
         self._tell(overdue=_OVERDUE)
         while self._free() and not self._stop.is_set():
-            if (claimed := claim(self._database, new_id(), lease=self._timing.lease, patient=False)) is None:
+            tracked = self._settings.tracking_uri is not None
+            claimed = claim(self._database, new_id(), lease=self._timing.lease, tracked=tracked, patient=False)
+            if claimed is None:
                 break
             run = Run(claimed, self._database, self._settings, self._command, self._timing)
             self._runs.append(run)

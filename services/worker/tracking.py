@@ -112,6 +112,7 @@ class Tracking(threading.Thread):
             "parent": os.getpid(),
             "search": claim.search,
             "attempt": claim.number,
+            "failed": claim.failed,
             "out": str((settings.searches / claim.search).resolve()),
             "storage": settings.storage,
             "tracking_uri": settings.tracking_uri,

@@ -138,6 +138,8 @@ def test_a_search_that_is_continued_or_deleted_is_no_longer_told(house: House, w
 TELLER = """
 import json, sys, time
 job = json.load(sys.stdin)
+with open(PLAN + ".jobs", "a") as jobs:
+    jobs.write(json.dumps(job) + "\\n")
 plan = json.load(open(PLAN))
 step = plan.pop(0)
 json.dump(plan, open(PLAN, "w"))
