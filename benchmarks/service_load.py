@@ -14,110 +14,76 @@ import asyncio
 import base64
 import hashlib
 import json
-import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 import numpy as np
 from sqlalchemy import func, select
 
+from benchmarks import service_stored
 from benchmarks.report import Result, print_table, run_command
+from benchmarks.service_stored import STORED, USERS
 from losssearch.storage.engine import Database
-from losssearch.storage.records import StudyRecord, TrialRecord, TrialState
-from losssearch.storage.sql import SqlStore
-from services import events, queue, schema
-from services.access import people, tokens
-from services.access.principal import Principal
+from services import events, schema
 from services.database import open_database
 from services.migrations import upgrade
 from services.settings import Settings
 
 GOALS = {"read_p95_s": 0.1, "event_lag_p95_s": 2.0, "api_megabytes": 300.0}
-READERS, WATCHERS, TRIALS, STORED, USERS = 150, 50, 5000, 4, 10
-PROGRAM = (sys.executable, "-m", "losssearch", "serve")
+READERS, WATCHERS = 150, 50
 
 
 def measure(quick: bool) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Seconds of reads, lag of events, memory of the API; and those over the goals."""
-    with tempfile.TemporaryDirectory() as folder, _database(Path(folder)) as (url, kind):
+    with tempfile.TemporaryDirectory() as folder, service_stored.new_database(Path(folder)) as (url, kind):
         figures = _measured(Path(folder), url, seconds=10.0 if quick else 90.0) | {"database": kind}
     ratios = {name: figures[name] / goal for name, goal in GOALS.items()}
     return figures | {"goals": GOALS}, {"to_goal": ratios}
 
 
-@contextmanager
-def _database(folder: Path) -> Iterator[tuple[str, str]]:
-    server = os.environ.get("LOSSSEARCH_TEST_POSTGRES")
-    if server is None:
-        yield f"sqlite:///{folder / 'service.db'}", "sqlite"
-        return
-    import psycopg
-
-    name = f"load_{os.getpid()}"
-    plain = server.replace("postgresql+psycopg", "postgresql")
-    with psycopg.connect(plain, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    try:
-        yield f"{plain.rpartition('/')[0]}/{name}", "postgresql"
-    finally:
-        with psycopg.connect(plain, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
 def _measured(folder: Path, url: str, *, seconds: float) -> dict[str, Any]:
-    environment = os.environ | {
-        "LOSSSEARCH_DATABASE_URL": url,
-        "LOSSSEARCH_DATA_DIR": str(folder / "data"),
-        "OMP_NUM_THREADS": "1",
-    }
+    environment = service_stored.environment_of(folder, url)
     settings = Settings.from_environment(environment)
-    database = open_database(settings.database_url, create=True)
-    upgrade(database)
-    team, keys = database.run(_people)
-    port = _free_port()
-    log = (folder / "log").open("wb")
-    api = subprocess.Popen([*PROGRAM, "api", "--port", str(port)], env=environment, stdout=log, stderr=log)
-    worker = None
-    try:
-        address = f"http://127.0.0.1:{port}"
-        _wait_for(f"{address}/health", api)
-        dataset, running = _begin(address, keys[0][1])
-        stored = _fill(database, settings, team, keys[0][0], dataset)
-        worker = subprocess.Popen([*PROGRAM, "worker", "--slots", "2"], env=environment, stdout=log, stderr=log)
-        _wait_until_running(database, running, worker)
-        found = asyncio.run(_load(address, [key for _, key in keys], stored + running, database, stored, seconds))
-        states = _states(database, running)
-        found["api_megabytes"] = _resident(api.pid)
-        found["searches_running_at_the_end"] = sum(state in schema.ACTIVE for state in states)
+    with ExitStack() as stack:
+        database = open_database(settings.database_url, create=True)
+        stack.callback(database.close)
+        upgrade(database)
+        team, users = database.run(service_stored.make_people)
+        log = stack.enter_context((folder / "log").open("wb"))
+        api = stack.enter_context(service_stored.Api(environment, log))
+        dataset, running = _begin(api.address, users[0][1])
+        stored = service_stored.fill(database, settings, team, users[0][0], dataset)
+        stack.enter_context(_worker(environment, log))
+        _wait_until_running(database, running)
+        began, own = api.processor_seconds(), time.process_time()
+        tokens = [token for _, token in users]
+        found = asyncio.run(_load(api.address, tokens, stored + running, database, stored, seconds))
+        found["api_cpu"] = (api.processor_seconds() - began) / seconds
+        found["clients_cpu"] = (time.process_time() - own) / seconds
+        found["api_megabytes"] = api.megabytes()
+        found["searches_running_at_the_end"] = sum(state in schema.ACTIVE for state in _states(database, running))
         return found
+
+
+@contextmanager
+def _worker(environment: Mapping[str, str], log: Any) -> Iterator[None]:
+    process = subprocess.Popen(
+        [*service_stored.PROGRAM, "worker", "--slots", "2"], env=environment, stdout=log, stderr=log
+    )
+    try:
+        yield
     finally:
-        for process in (worker, api):
-            if process is not None:
-                process.terminate()
-                process.wait(60)
-        database.close()
-        log.close()
-
-
-def _people(connection: Any) -> tuple[str, list[tuple[str, str]]]:
-    """A team, and of each of its users the id and a token."""
-    team = people.create_team(connection, "load")
-    connection.execute(schema.team.update().values(max_running=2, max_queued=100))
-    made = []
-    for number in range(USERS):
-        user = people.create_user(connection, f"user{number}", team, role="member", password="correct horse battery")
-        who = Principal(user, f"user{number}", team, "member", "write")
-        made.append((user, tokens.issue(connection, who, "load", "write").secret))
-    return team, made
+        process.terminate()
+        process.wait(60)
 
 
 def _begin(address: str, key: str) -> tuple[str, list[str]]:
@@ -145,57 +111,8 @@ def _begin(address: str, key: str) -> tuple[str, list[str]]:
         return dataset, [answer.raise_for_status().json()["id"] for answer in made]
 
 
-def _fill(database: Database, settings: Settings, team: str, owner: str, dataset: str) -> list[str]:
-    """Searches of 5,000 stored trials and events each, that look as if they ran elsewhere."""
-    store, made = SqlStore(settings.storage, create=True), []
-    try:
-        for number in range(STORED):
-            request = {"target": "y", "metric": "average_precision", "trials": TRIALS}
-
-            def work(connection: Any, number: int = number, request: dict[str, Any] = request) -> str:
-                search = queue.submit(
-                    connection, team=team, owner=owner, dataset=dataset, name=f"stored {number}", request=request
-                )
-                # A holder whose lease lasts: no worker takes it.
-                later = time.time() + 1e6
-                values = {"state": schema.RUNNING, "holder": "0" * 32, "attempt": 1, "lease_until": later}
-                connection.execute(schema.search.update().where(schema.search.c.id == search).values(values))
-                return search
-
-            search = database.run(work)
-            made.append(search)
-            config = {"metric": "average_precision", "task": "binary", "trials": TRIALS}
-            store.create_study(StudyRecord(search, config, "0", "2026-01-01T00:00:00"))
-            store.save_trials(search, [_trial(index) for index in range(TRIALS)])
-            told = [events.Event("trial", {"number": index, "value": 0.5}, index) for index in range(TRIALS)]
-            database.run(lambda connection, search=search, told=told: events.write(connection, search, told))
-        connection_limit = schema.team.update().values(max_running=2 + STORED)
-        database.run(lambda connection: connection.execute(connection_limit))
-    finally:
-        store.close()
-    return made
-
-
-def _trial(number: int) -> TrialRecord:
-    value = random.Random(number).random()
-    spec = {"parts": [{"term": "focal", "gamma": round(5 * value, 6)}]}
-    return TrialRecord(
-        number,
-        "searched",
-        f"searched-{number}",
-        spec,
-        f"{number:064x}",
-        TrialState.COMPLETED,
-        params={"focal.gamma": 5 * value},
-        value=value,
-        values=(value,) * 3,
-        epochs=20,
-        best_epochs=(10, 11, 12),
-    )
-
-
 async def _load(
-    address: str, keys: Sequence[str], searches: list[str], database: Database, stored: list[str], seconds: float
+    address: str, tokens: Sequence[str], searches: list[str], database: Database, stored: list[str], seconds: float
 ) -> dict[str, Any]:
     reads: list[float] = []
     lags: list[float] = []
@@ -204,17 +121,20 @@ async def _load(
     after = database.run(lambda connection: connection.execute(newest).scalar_one(), reads=True)
     end = time.monotonic() + seconds
     async with AsyncExitStack() as stack:
-        # A client each, as they would be programs of their own: a pool of 200 connections looks at all of them for each
-        # request, which takes longer than the service's answer.
+        # A client each, as they would be programs of their own.
         clients = [
-            await stack.enter_async_context(httpx.AsyncClient(base_url=address, timeout=60, verify=False))
-            for _ in range(READERS + WATCHERS)
+            await stack.enter_async_context(
+                aiohttp.ClientSession(
+                    address,
+                    headers={"Authorization": f"Bearer {tokens[n % USERS]}"},
+                    connector=aiohttp.TCPConnector(limit=1),
+                    timeout=aiohttp.ClientTimeout(total=None, connect=60, sock_read=60),
+                )
+            )
+            for n in range(READERS + WATCHERS)
         ]
-        tasks = [_read(clients[n], keys[n % USERS], searches, end, reads, errors, n) for n in range(READERS)]
-        tasks += [
-            _watch(clients[READERS + n], keys[n % USERS], stored[n % STORED], after, end, lags, errors)
-            for n in range(WATCHERS)
-        ]
+        tasks = [_read(clients[n], searches, end, reads, errors, n) for n in range(READERS)]
+        tasks += [_watch(clients[READERS + n], stored[n % STORED], after, end, lags, errors) for n in range(WATCHERS)]
         tasks.append(_happen(database, stored, end))
         await asyncio.gather(*tasks)
     return {
@@ -232,7 +152,7 @@ async def _load(
 
 
 async def _read(
-    client: httpx.AsyncClient, key: str, searches: list[str], end: float, reads: list[float], errors: list[str], n: int
+    client: aiohttp.ClientSession, searches: list[str], end: float, reads: list[float], errors: list[str], n: int
 ) -> None:
     choose = random.Random(n)
     await asyncio.sleep(choose.random())
@@ -249,10 +169,11 @@ async def _read(
         )
         began = time.monotonic()
         try:
-            answer = await client.get(path, headers={"Authorization": f"Bearer {key}"})
-            if answer.status_code != 200:
-                errors.append(f"{path.partition('?')[0]}: {answer.status_code} {answer.text[:100]}")
-        except httpx.HTTPError as error:
+            async with client.get(path) as answer:
+                content = await answer.read()
+            if answer.status != 200:
+                errors.append(f"{path.partition('?')[0]}: {answer.status} {content[:100].decode(errors='replace')}")
+        except (aiohttp.ClientError, TimeoutError) as error:
             errors.append(f"{path}: {type(error).__name__}")
         spent = time.monotonic() - began
         reads.append(spent)
@@ -260,23 +181,23 @@ async def _read(
 
 
 async def _watch(
-    client: httpx.AsyncClient, key: str, search: str, after: int, end: float, lags: list[float], errors: list[str]
+    client: aiohttp.ClientSession, search: str, after: int, end: float, lags: list[float], errors: list[str]
 ) -> None:
     path = f"/v1/searches/{search}/events/stream?after={after}"
     try:
-        async with client.stream("GET", path, headers={"Authorization": f"Bearer {key}"}) as answer:
-            if answer.status_code != 200:
-                errors.append(f"stream: {answer.status_code}")
+        async with client.get(path) as answer:
+            if answer.status != 200:
+                errors.append(f"stream: {answer.status}")
                 return
-            async for line in answer.aiter_lines():
+            async for line in answer.content:
                 now = time.time()
-                if line.startswith("data:"):
+                if line.startswith(b"data:"):
                     found = json.loads(line[5:])
                     if found.get("kind") == "note":
                         lags.append(now - found["at"])
                 if time.monotonic() > end:
                     return
-    except httpx.HTTPError as error:
+    except (aiohttp.ClientError, TimeoutError) as error:
         errors.append(f"stream: {type(error).__name__}")
 
 
@@ -295,27 +216,13 @@ async def _happen(database: Database, stored: list[str], end: float) -> None:
         await asyncio.sleep(1.0)
 
 
-def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(1200):
-        try:
-            if httpx.get(address).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        if process.poll() is not None:
-            break
-        time.sleep(0.1)
-    raise RuntimeError(f"{address} did not answer")
-
-
-def _wait_until_running(database: Database, searches: list[str], worker: subprocess.Popen[bytes]) -> None:
+def _wait_until_running(database: Database, searches: list[str]) -> None:
     def done(connection: Any) -> list[int]:
         chosen = schema.search.c.id.in_(searches)
         return [row.done for row in connection.execute(schema.search.select().where(chosen))]
 
-    for _ in range(1200):
-        if worker.poll() is not None:
-            break
+    until = time.monotonic() + 900
+    while time.monotonic() < until:
         if all(database.run(done, reads=True)):
             return
         time.sleep(0.25)
@@ -327,19 +234,6 @@ def _states(database: Database, searches: list[str]) -> list[str]:
     return database.run(lambda connection: [row.state for row in connection.execute(chosen)], reads=True)
 
 
-def _resident(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("no VmRSS")
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def show(result: Result) -> None:
     """Print the result as a table."""
     figures, ratios = result["figures"], result["ratios"]["to_goal"]
@@ -348,6 +242,7 @@ def show(result: Result) -> None:
         f"{figures['reads']} reads, half within {figures['read_p50_s']:.3f} s, 99 % in {figures['read_p99_s']:.3f} s",
         f"{figures['events_seen']} events; {figures['errors']} errors {figures['first_errors']}; {figures['database']}",
         f"searches that still ran at the end: {figures['searches_running_at_the_end']} of 2",
+        f"of one core: the API {figures['api_cpu']:.2f}, its clients here {figures['clients_cpu']:.2f}",
     ]
     print_table("the service under load", ("", "found", "goal", "of goal"), rows, notes)
 
