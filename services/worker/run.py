@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from losssearch.errors import ConnectionLostError, InputError, LossSearchError
 from losssearch.storage.engine import Database
-from services.queue import Beat, Claim, LeaseLostError, beat, finish, give_back, retry_later
+from services.queue import Beat, Claim, LeaseLostError, Progress, beat, finish, give_back, retry_later
 from services.settings import Settings
 from services.worker.bounds import most_seconds, size_of
 from services.worker.environment import environment_of, job_of
@@ -22,6 +22,9 @@ from services.worker.timing import Timing
 log = logging.getLogger(__name__)
 
 _TICK = 0.25
+
+_SIZED = 60.0
+"""Seconds between two looks at how much a search that runs has written."""
 
 _UNTOLD = "the search ended before MLflow was told all of it"
 
@@ -46,6 +49,7 @@ class Run(threading.Thread):
         self._urged = False
         self._renewed = time.monotonic()
         self._last_write = 0.0
+        self._sized = time.monotonic()
 
     def cancel(self) -> None:
         """Ask for its end because the search is to be cancelled."""
@@ -148,6 +152,8 @@ class Run(threading.Thread):
             return
         progress, events = process.told.take()
         began = self._last_write = time.monotonic()
+        if began - self._sized >= _SIZED:
+            self._sized, progress = began, self._measured(progress)
         try:
             answer = beat(self._database, self.claim, progress, events, lease=self._timing.lease, patient=False)
         except ConnectionLostError as error:
@@ -178,7 +184,7 @@ class Run(threading.Thread):
             if told is None:
                 return
             progress, events = told.take()
-            progress = replace(progress, bytes=size_of(self._settings.searches / self.claim.search))
+            progress = self._measured(progress)
             try:
                 beat(self._database, self.claim, progress, events, lease=self._timing.lease, patient=False)
             except ConnectionLostError:
@@ -201,6 +207,9 @@ class Run(threading.Thread):
 
         self._patiently(last)
         self._patiently(end)
+
+    def _measured(self, progress: Progress) -> Progress:
+        return replace(progress, bytes=size_of(self._settings.searches / self.claim.search))
 
     def _untracked(self, code: int | None, told: Told | None) -> str | None:
         """Why MLflow misses something of a search that ends now; None where it misses nothing."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from losssearch.assembly.sync import sync
 from losssearch.cli.app import main
 from losssearch.errors import ConnectionLostError
 from losssearch.tracking import background
@@ -165,3 +166,15 @@ def test_a_sync_that_is_broken_off_does_not_say_that_it_is_complete(
     assert _tracked(out)["problems"] == ["`losssearch sync` was broken off"]
     assert main(["sync", str(out), "--tracking-uri", uri]) == 0
     assert _tracked(out)["complete"] is True
+
+
+def test_the_run_of_an_unfinished_study_says_how_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, uri = tmp_path / "study", f"sqlite:///{tmp_path}/mlflow.db"
+    command = ["search", "builtin:wine", "--target", "target", "--trials", "4", "--out", str(out), *SMALL]
+    assert main([*command, "--no-mlflow"]) == 0
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("losssearch.assembly.sync.kept_publication", lambda *_given: None)  # as before its end
+    for failed, status in ((False, "KILLED"), (True, "FAILED")):
+        told = sync(out, tracking_uri=uri, failed=failed)
+        assert not told.finished
+        assert MlflowClient(uri).get_run(told.run_id).info.status == status

@@ -12,7 +12,7 @@ from services.queue import claim
 from services.worker.bounds import most_seconds, size_of
 from services.worker.outcome import OVERDUE
 from tests.services.conftest import House
-from tests.services.test_worker import ON_SQLITE, Works, works
+from tests.services.test_worker import ON_SQLITE, Works, wait_for, works
 
 __all__ = ["works"]
 
@@ -66,6 +66,18 @@ def test_the_bytes_of_a_search_are_noted_at_its_end(works: Works) -> None:
     (folder / "link").symlink_to("/proc/kcore")
     with works.worker():
         assert works.ends(search)["bytes"] == 1000 + len("/proc/kcore")
+
+
+@ON_SQLITE
+def test_the_bytes_of_a_search_count_while_it_runs(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.worker.run._SIZED", 0.0)
+    search = works.submit(seconds=300)
+    folder = works.folder / "searches" / search
+    folder.mkdir(parents=True)
+    (folder / "table").write_bytes(b"x" * 5000)
+    with works.worker():
+        wait_for(lambda: works.house.row(search)["bytes"])
+        assert (works.house.row(search)["state"], works.house.row(search)["bytes"]) == ("running", 5000)
 
 
 def test_a_folder_that_is_not_there_has_no_bytes(tmp_path: Path) -> None:
