@@ -91,7 +91,11 @@ def fill(database: Database, settings: Settings, team: str, owner: str, dataset:
             store.create_study(StudyRecord(search, config, "0", "2026-01-01T00:00:00"))
             store.save_trials(search, [_trial(index) for index in range(TRIALS)])
             told = [events.Event("trial", {"number": index, "value": 0.5}, index) for index in range(TRIALS)]
-            database.run(lambda connection, search=search, told=told: events.write(connection, search, told))
+
+            def write(connection: Any, search: str = search, told: list[events.Event] = told) -> int:
+                return events.write(connection, search, told)
+
+            database.run(write)
         connection_limit = schema.team.update().values(max_running=2 + STORED)
         database.run(lambda connection: connection.execute(connection_limit))
     finally:

@@ -107,7 +107,8 @@ def test_a_form_that_is_too_large_is_refused_by_a_page(member: Person, address: 
 def test_a_length_alone_is_refused_at_once(running: Running, path: str, accept: str, kind: str) -> None:
     """As the proxy announces what it has found too large: without any content."""
     address = httpx.URL(running.url)
-    lines = (f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Accept: {accept}", "Content-Length: 9000000000000000", "", "")
+    announced = "Content-Length: 9000000000000000"
+    lines = (f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Accept: {accept}", announced, "", "")
     with socket.create_connection((address.host, address.port or 80), 60) as opened:
         opened.sendall("\r\n".join(lines).encode())
         told = b""
