@@ -105,7 +105,7 @@ def test_one_term_as_json_is_one_record(run: Callable[..., Any]) -> None:
     ("arguments", "message"),
     [
         (["focall"], "unknown term 'focall'; did you mean focal, class_focal, coral?"),
-        (["--family", "margins"], "unknown family 'margins'; did you mean margin, targets?"),
+        (["--family", "margins"], "unknown family 'margins'; did you mean margin, targets, given?"),
         (["--task", "binry"], "unknown task 'binry'; did you mean binary?"),
         (["--plot", "a.png"], "--plot draws one term, so it needs a NAME"),
         (["focal", "--task", "binary"], "a NAME shows one term"),

@@ -20,6 +20,7 @@ from losssearch.losses import terms
 from losssearch.losses.inputs import OF_GROUPS
 from losssearch.losses.state import Dimensions
 from tests.contracts.classic_references import CLASSIC
+from tests.contracts.distribution_references import DISTRIBUTIONS, forecasts
 
 Array = np.ndarray
 Hyper = dict[str, float | str | list[float]]
@@ -46,6 +47,7 @@ def read(name: str) -> dict[str, Array]:
         "mixed": logits,
         "mixture": logits[::-1].copy(),
     }
+    everything |= forecasts(BATCH)
     everything["scores"], everything["goal"] = logits, np.eye(CLASSES)[labels]
     everything |= {"risk": logits[:, 1], "hazards": logits, "score": logits[:, 2], "cut_logits": logits[:, 1:]}
     everything |= {"time": np.ceil(random.exponential(8, size=BATCH)), "event": random.integers(2, size=BATCH) * 1.0}
@@ -433,6 +435,7 @@ REFERENCE: list[tuple[str, Hyper, Callable[..., Any]]] = [
         lambda z, goal, tree: np.log(1e-7 + 1 + (probability(z, goal.argmax(1)) - 1) ** 2),
     ),
     *CLASSIC,
+    *DISTRIBUTIONS,
 ]
 
 
