@@ -128,7 +128,7 @@ def render_report(
             typeset=[Markup(one) for one in typeset(best_spec)],  # noqa: S704  (outlines, and a label that is escaped)
             words=in_words(best_spec),
             figures_of_verdict=_figures_of(result),
-            marks=_marks(rows),
+            marks=_marks(rows, higher=higher_is_better(result["metric"])),
             trials=(listed := trial_rows(trials)),
             script=_script() if listed else None,
             told=result.get("diagnosis"),
@@ -225,15 +225,16 @@ def _figures_of(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return found
 
 
-def _marks(rows: Sequence[Row]) -> list[tuple[float, float, float] | None]:
+def _marks(rows: Sequence[Row], *, higher: bool) -> list[tuple[float, float, float] | None]:
     """Of each row where its test value lies among all, in percent: the low end, the mean, and the width of ± std."""
     ends = [(row.test - (row.std or 0), row.test, row.test + (row.std or 0)) for row in rows if row.test is not None]
     if len(ends) < 2:
         return [None] * len(rows)
-    middles = sorted(one[1] for one in ends)
-    spread = 2.5 * (middles[-1] - middles[len(middles) // 4]) if len(middles) > 3 else math.inf
     low, high = min(one[0] for one in ends), max(one[2] for one in ends)
-    low = max(low, high - spread) if spread > 0 and math.isfinite(spread) else low
+    middles = sorted((one[1] for one in ends), reverse=higher)  # the best first
+    reach = 2.5 * abs(middles[0] - middles[3 * (len(middles) - 1) // 4])
+    if reach > 0:  # a row that is far behind lies on the edge
+        low, high = (max(low, middles[0] - reach), high) if higher else (low, min(high, middles[0] + reach))
     size = (high - low) or 1.0
 
     def percent(value: float) -> float:

@@ -43,7 +43,8 @@ def draw_pictures(
         if curves["loss"]:
             found |= shape_pictures(curves, about.axis, about.over)
         amounts = explained(drawn, task, known, _last_stage(result, drawn), _common(known))
-        said = amounts.text if amounts is not None else ""
+        who = "It" if drawn == spec else "The searched loss, drawn here,"
+        said = f"{who} explains itself as: {amounts.text}" if amounts is not None else ""
     return {**found, **course_pictures(result, known), **diagnosis_pictures(result)}, said
 
 
