@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from losssearch.evaluation.declaring import metric
     from losssearch.export.bundle import load_loss
     from losssearch.losses import loss_term, terms
+    from losssearch.losses.arrays import add_array
     from losssearch.losses.balance import balance
     from losssearch.losses.compose import compose
     from losssearch.losses.domains import Choice, Float, Int
@@ -65,6 +66,7 @@ __all__ = [
     "State",
     "TrialHandle",
     "__version__",
+    "add_array",
     "balance",
     "compose",
     "declare_field",
@@ -104,6 +106,7 @@ _HOME = {
     "Splits": "losssearch.request",
     "State": "losssearch.losses.state",
     "TrialHandle": "losssearch.training.handle",
+    "add_array": "losssearch.losses.arrays",
     "balance": "losssearch.losses.balance",
     "compose": "losssearch.losses.compose",
     "declare_field": "losssearch.data.batch",

@@ -36,6 +36,7 @@ PUBLIC = {
     "State",
     "TrialHandle",
     "__version__",
+    "add_array",
     "balance",
     "compose",
     "declare_field",

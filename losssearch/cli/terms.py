@@ -196,7 +196,7 @@ def _text(state: State) -> str:
 
 
 def _init(state: State) -> float | str:
-    return state.init if isinstance(state.init, float) else "an array" if state.moved_by == "frozen" else "a draw"
+    return state.init if isinstance(state.init, float) else "a draw" if callable(state.init) else "an array"
 
 
 def record(term: LossTerm) -> dict[str, Any]:

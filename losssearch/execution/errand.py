@@ -16,6 +16,7 @@ from losssearch.execution.portable import (
     PortableRecord,
     PortableTerm,
     by_value,
+    foreign_arrays,
     foreign_kind,
     foreign_records,
     foreign_terms,
@@ -87,6 +88,7 @@ class Errands:
             for what, portable in portables
             if portable.function.__module__ not in self._imported
         ]
+        found += [self._once(f"the array {name}", own, None) for name, own in foreign_arrays(job).items()]
         kind = foreign_kind(job)
         if kind is not None and kind.module not in self._imported:
             whole = PortableKind(kind)

@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from losssearch.execution.job import Job
+from losssearch.losses.arrays import enter_array, own_arrays
 from losssearch.losses.balance import balance, balances
 from losssearch.losses.record import Record
 from losssearch.losses.record import adopt as adopt_record
@@ -103,6 +104,24 @@ def foreign_terms(job: Job) -> list[LossTerm]:
     names = {part["term"] for spec, _, _ in job.candidates for part in spec["parts"]}
     terms = [registry[name] for name in sorted(names)]
     return [term for term in terms if _foreign(term.function)]
+
+
+@dataclass(frozen=True)
+class PortableArray:
+    """An array of a user's own that a loss names."""
+
+    array: Tensor
+
+    def enter(self) -> None:
+        """Let this process know it."""
+        enter_array(self.array)
+
+
+def foreign_arrays(job: Job) -> dict[str, PortableArray]:
+    """The arrays that the job's candidates name and that did not come with losssearch, by name."""
+    known = own_arrays()
+    named = {part.get("array") for spec, _, _ in job.candidates for part in spec["parts"]} if known else set()
+    return {name: PortableArray(array) for name, array in known.items() if name in named}
 
 
 @dataclass(frozen=True)

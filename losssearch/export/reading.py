@@ -16,6 +16,7 @@ from torch import Tensor
 
 from losssearch.errors import DataError, SpecError, shown
 from losssearch.export.facts import ROWS, STATE, LossFacts
+from losssearch.losses.arrays import enter_array, hash_of
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.domains import MOST_MEMORY
 from losssearch.losses.spec import LossSpec
@@ -25,6 +26,9 @@ FORMAT = "losssearch-loss"
 FORMAT_VERSION = 1
 SPEC_FILE = "loss.json"
 WEIGHTS_FILE = "loss.safetensors"
+
+ARRAY = "array"
+"""The hyperparameter of a term that names an array."""
 
 LARGEST_SPEC = 1 << 20
 """Bytes. A spec of eight parts and its facts need a few thousand."""
@@ -80,6 +84,7 @@ def read_bundle(path: Path | str) -> LossFacts:
 
 
 def _facts(file: Path, content: dict[str, Any]) -> LossFacts:
+    _enter_arrays(file, content)
     spec = LossSpec.from_json(content.get("spec"))
     learned = _learned(file, content.get("weights"))
     target = _mapping(file, content, "target") or {"mean": 0.0, "scale": 1.0}
@@ -111,6 +116,17 @@ def _facts(file: Path, content: dict[str, Any]) -> LossFacts:
     return facts
 
 
+def _enter_arrays(file: Path, content: Mapping[str, Any]) -> None:
+    """Let this process know the frozen arrays that a bundle brings along, which its spec names by their hash."""
+    spec = content.get("spec")
+    parts = spec.get("parts") if isinstance(spec, dict) else None
+    named = {part.get(ARRAY) for part in parts if isinstance(part, dict)} if isinstance(parts, list) else set()
+    if named - {None}:
+        for name, tensor in _tensors(file, content.get("weights")).items():
+            if name.startswith(STATE) and hash_of(tensor) in named:
+                enter_array(tensor)
+
+
 def _is_share(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
@@ -123,6 +139,10 @@ def _mapping(file: Path, content: Mapping[str, Any], key: str) -> dict[str, Any]
 
 
 def _learned(file: Path, weights: Any) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in _tensors(file, weights).items() if not name.startswith(STATE)}
+
+
+def _tensors(file: Path, weights: Any) -> dict[str, Tensor]:
     if weights is None:
         return {}
     if not isinstance(weights, dict) or weights.get("file") != WEIGHTS_FILE:
@@ -138,7 +158,7 @@ def _learned(file: Path, weights: Any) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or not tensor.isfinite().all():
             raise DataError(f"{place}: {name} must hold finite numbers, got {tensor.dtype} of {list(tensor.shape)}")
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith(STATE)}
+    return tensors
 
 
 def _json(file: Path) -> Any:

@@ -141,6 +141,35 @@ class Choice:
 
 @checked_fields
 @dataclass(frozen=True)
+class Array(Choice):
+    """The name of an array of the library, its SHA-256; see `losssearch.losses.arrays`.
+
+    Args:
+        size: how many numbers such an array has.
+        default: the array used if none is given, one that comes with losssearch.
+    """
+
+    size: int
+
+    def __init__(self, size: int, *, default: str) -> None:
+        object.__setattr__(self, "options", (default,))
+        object.__setattr__(self, "default", default)
+        object.__setattr__(self, "size", size)
+
+    def check(self, name: str, value: object) -> str:
+        """Return ``value`` if it names an array of this size that is known here; raise `SpecError` otherwise."""
+        if value in self.options:
+            return str(value)
+        from losssearch.losses.arrays import array_named, checked_name  # brings PyTorch, which ranges do without
+
+        found = array_named(checked_name(name, value))
+        if found.numel() != self.size:
+            raise SpecError(f"{name} must be an array of {self.size} numbers, got {found.numel()} in {shown(value)}")
+        return str(value)
+
+
+@checked_fields
+@dataclass(frozen=True)
 class Tree:
     """A formula of output and target, written as in ``square(sub(output, target))``; see `losssearch.losses.trees`.
 

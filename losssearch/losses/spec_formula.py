@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from losssearch.losses.domains import Tree
+from losssearch.losses.domains import Array, Tree
 from losssearch.losses.schedule import number_text
 from losssearch.losses.trees.display import shown_formula
 
@@ -25,7 +25,7 @@ def part_formula(part: Part, alone: bool, latex: bool) -> str:
         return _weighed_formula(part, body, alone, latex)
     defaults = part.term.defaults if len(part.hyperparameters) > FEW else {}
     values = [
-        f"{name}={value}" if isinstance(value, str) else f"{name}={number_text(value, latex=latex)}"
+        f"{name}={_shown(part, name, value)}" if isinstance(value, str) else f"{name}={number_text(value, latex=latex)}"
         for name, value in part.hyperparameters.items()
         if defaults.get(name) != value or name in _TELLING
     ]
@@ -35,6 +35,11 @@ def part_formula(part: Part, alone: bool, latex: bool) -> str:
     else:
         body = part.name + (f"({', '.join(values)})" if values else "")
     return _weighed_formula(part, body, alone, latex)
+
+
+def _shown(part: Part, name: str, choice: str) -> str:
+    """A choice as a formula has it: of an array, the first digits of its name."""
+    return choice[:8] if isinstance(part.term.domains.get(name), Array) else choice
 
 
 def _weighed_formula(part: Part, body: str, alone: bool, latex: bool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import math
 import zlib
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from losssearch.arguments import named_fields
 from losssearch.errors import SpecError, shown
+from losssearch.losses.arrays import array_named, hash_of
 
 if TYPE_CHECKING:
     from losssearch.data.batch import Sizes
@@ -69,7 +69,21 @@ class _Array:
     @classmethod
     def of(cls, tensor: Tensor) -> _Array:
         kept = tensor.detach().to(torch.float32).cpu().contiguous().clone()
-        return cls(hashlib.sha256(kept.numpy().tobytes()).hexdigest(), kept)
+        return cls(hash_of(kept), kept)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array of the library (`losssearch.losses.arrays`), read when it is needed first.
+
+    ``name``: its SHA-256, or the hyperparameter whose value that is.
+    """
+
+    name: str
+
+    def array(self, dimensions: Dimensions) -> Tensor:
+        """The array; raises `SpecError` where it is not known."""
+        return array_named(dimensions.choices.get(self.name, self.name))
 
 
 @named_fields
@@ -79,7 +93,8 @@ class State:
 
     Args:
         shape: The shape, or a function of the `Dimensions` that gives it.
-        init: A number that fills it, a tensor of that shape, or a function ``init(shape, generator)``.
+        init: A number that fills it, a tensor of that shape, a function ``init(shape, generator)``, or an array of the
+            library.
         moved_by: What changes it. ``"loss"``: the optimiser, with the model, down the gradient. ``"ascent"``: the
             same, up the gradient, for the inner maximum of a min-max problem. ``"validation"``: the hypergradient, down
             the loss of training rows that the model itself does not descend; see `losssearch.training.bilevel`. In the
@@ -108,7 +123,7 @@ class State:
     """
 
     shape: tuple[int, ...] | Callable[[Dimensions], tuple[int, ...]] = ()
-    init: float | Callable[[tuple[int, ...], torch.Generator], Tensor] | Tensor | _Array = 0.0
+    init: float | Callable[[tuple[int, ...], torch.Generator], Tensor] | Tensor | _Array | Stored = 0.0
     moved_by: Mover = "loss"
     update: Callable[..., Tensor] | None = None
     restarts: bool = False
@@ -130,13 +145,13 @@ class State:
             raise SpecError(f"a state with one per training row may tell {known}, got {shown(list(self.tells))}")
         if isinstance(self.init, Tensor):
             object.__setattr__(self, "init", _Array.of(self.init))
-        elif not callable(self.init) and not isinstance(self.init, _Array):
+        elif not callable(self.init) and not isinstance(self.init, _Array | Stored):
             if isinstance(self.init, bool) or not isinstance(self.init, int | float) or not math.isfinite(self.init):
                 raise SpecError(f"a state starts from a finite number, a tensor or a function; got {shown(self.init)}")
             object.__setattr__(self, "init", float(self.init))
         if not callable(self.shape):
             object.__setattr__(self, "shape", _checked_shape(self.shape))
-        if self.moved_by == "frozen" and not isinstance(self.init, _Array):
+        if self.moved_by == "frozen" and not isinstance(self.init, _Array | Stored):
             raise SpecError("a frozen state is an array: give init as a tensor")
 
     @property
@@ -192,6 +207,8 @@ class State:
             return torch.full(shape, self.init)
         if isinstance(self.init, _Array):
             value = self.init.tensor
+        elif isinstance(self.init, Stored):
+            value = self.init.array(dimensions)
         else:
             generator = torch.Generator().manual_seed((zlib.crc32(name.encode()) + seed * 1_000_003) % (1 << 63))
             assert callable(self.init)  # noqa: S101  (no tensor is left after `__post_init__`)

@@ -121,6 +121,26 @@ def rising(prediction: Array, target: Array, rises: list[float]) -> Array:
     return np.interp(error, np.linspace(0, 3, len(rises) + 1), heights) + slopes[-1] * np.maximum(error - 3, 0)
 
 
+def two_layers(output: Array, target: Array, progress: Array, parameters: list[float]) -> Array:
+    """Layer by layer; the units are those of Raymond et al. 2023 at β = 10 and γ = 0.01."""
+    layers = np.split(np.array(parameters), np.cumsum([120, 40, 1600, 40, 40]))
+    x = np.stack([output, target, np.full_like(output, progress)], 1)
+    for weights, bias in ((layers[0], layers[1]), (layers[2], layers[3])):
+        x = x @ weights.reshape(-1, 40) + bias
+        x = (1 - 0.01) / 10 * np.logaddexp(0, 10 * x) + 0.01 * x
+    return np.logaddexp(0, x @ layers[4] + layers[5])
+
+
+def of_odds(logits: Array, labels: Array, progress: Array, parameters: list[float], **_: str) -> Array:
+    return two_layers(special.logit(probability(logits, labels)), np.ones(len(labels)), progress, parameters)
+
+
+def of_numbers(prediction: Array, target: Array, progress: Array, parameters: list[float], **_: str) -> Array:
+    return two_layers(prediction, target, progress, parameters)
+
+
+PARAMETERS = list(np.random.default_rng(5).normal(size=1841) / 5)
+
 RISES = [0.5, -2.0, 3.0, 0.0, -1.0, 1.5]
 
 
@@ -429,6 +449,10 @@ REFERENCE: list[tuple[str, Hyper, Callable[..., Any]]] = [
         lambda p, t, **rises: rising(p, t, list(rises.values())),
     ),
     ("learned_residual_curve", {"segments": "6", "rises": RISES}, lambda p, t, segments, rises: rising(p, t, rises)),
+    ("network", {"array": terms["network"].defaults["array"], "parameters": PARAMETERS}, of_odds),
+    ("learned_network", {"parameters": PARAMETERS}, of_odds),
+    ("residual_network", {"array": terms["residual_network"].defaults["array"], "parameters": PARAMETERS}, of_numbers),
+    ("learned_residual_network", {"parameters": PARAMETERS}, of_numbers),
     (
         "symbolic",
         {"tree": "log(add(1, square(sub(output, target))))"},

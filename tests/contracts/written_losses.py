@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from losssearch.export.facts import LossFacts
+from losssearch.export.reading import WEIGHTS_FILE
 from losssearch.export.source import loss_source
 from losssearch.losses import terms
 from losssearch.losses.spec import LossSpec
@@ -46,11 +52,20 @@ def facts_of(task: str, spec: LossSpec, groups: int = GROUPS) -> LossFacts:
     return LossFacts(spec, task, classes=CLASSES[task] or 2, class_prior=PRIORS[task], groups=groups, **more)
 
 
+def placed(facts: LossFacts) -> str:
+    """Where ``loss.py`` would lie, with the weights file of the loss next to it."""
+    folder = Path(tempfile.mkdtemp(prefix="losssearch-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if arrays := facts.arrays():
+        (folder / WEIGHTS_FILE).write_bytes(save({name: array.contiguous() for name, array in arrays.items()}))
+    return str(folder / "loss.py")
+
+
 def modules(facts: LossFacts) -> list[nn.Module]:
     """The composed loss and the exported one."""
     told = json.dumps([facts.task, facts.spec.to_json(), facts.groups, facts.class_prior, repr(facts.learned)])
     if told not in _exported:
-        namespace: dict[str, Any] = {"__name__": "loss"}
+        namespace: dict[str, Any] = {"__name__": "loss", "__file__": placed(facts)}
         exec(compile(loss_source(facts), "loss.py", "exec"), namespace)
         _exported[told] = namespace["Loss"]
     return [facts.module().double(), _exported[told]().double()]

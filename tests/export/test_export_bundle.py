@@ -47,7 +47,7 @@ def test_a_bundle_round_trips(any_facts: LossFacts, tmp_path: Path) -> None:
         target_mean=any_facts.target_mean,
         target_scale=any_facts.target_scale,
     )
-    assert (paths["weights"] is not None) == bool(any_facts.learned)
+    assert (paths["weights"] is not None) == bool(any_facts.arrays())
     loss = load_loss(tmp_path / "export")
     assert loss.spec == any_facts.spec
     expected = any_facts.module()

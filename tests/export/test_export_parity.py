@@ -13,10 +13,11 @@ from losssearch.export.facts import LossFacts
 from losssearch.export.source import loss_source
 from losssearch.losses.compose import compose
 from losssearch.losses.spec import LossSpec
+from tests.contracts.written_losses import placed
 
 
 def executed(facts: LossFacts) -> dict[str, Any]:
-    namespace: dict[str, Any] = {"__name__": "loss"}
+    namespace: dict[str, Any] = {"__name__": "loss", "__file__": placed(facts)}
     exec(compile(loss_source(facts), "loss.py", "exec"), namespace)
     return namespace
 

@@ -20,7 +20,12 @@ from losssearch.training.levels import Objective, Turn
 from losssearch.training.slices import slices
 
 REPLICAS, MEMBERS, FEATURES, ROWS, PROGRESS = 2, 2, 5, 16, 0.5
-FORMS = [("learned_curve", 3, "cross_entropy"), ("learned_residual_curve", 0, "squared")]
+FORMS = [
+    ("learned_curve", 3, "cross_entropy"),
+    ("learned_residual_curve", 0, "squared"),
+    ("learned_network", 3, "cross_entropy"),
+    ("learned_residual_network", 0, "squared"),
+]
 
 
 def named(flat: Tensor, names: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
@@ -46,7 +51,7 @@ def test_it_is_the_gradient_of_one_step_unrolled(term: str, classes: int, plain:
     lower, upper = batch(), batch()
     spec = LossSpec((Part(term),))
     population = PopulationLoss([spec] * MEMBERS, sizes=Sizes(classes))
-    start = [own.double() + 0.2 * torch.rand(own.shape, generator=source).double() for own in population.start([0, 1])]
+    start = [own.double() + 0.02 * torch.rand(own.shape, generator=source).double() for own in population.start([0, 1])]
     (one,) = slices(stacked, population, MEMBERS, [True] * MEMBERS)
     rates, learned = torch.tensor([0.05, 0.5], dtype=torch.float64), torch.zeros(REPLICAS, MEMBERS, 0).double()
     outputs = one.passage.forward(named(flat, names), {}, lower["features"], training=True, seed=0).clone()
