@@ -57,7 +57,8 @@ def settings_of(options: Request, dataset: Dataset, question: Question, study: s
         plan=boosted_plan(trained, options.epochs)
         if trees
         else replace(
-            default_plan(trained, options.epochs, len(dataset.classes)), average=AVERAGE if options.average else None
+            default_plan(trained, options.epochs, len(dataset.classes), question.task.least_batch),
+            average=AVERAGE if options.average else None,
         ),
         rates=_rates(trees, front=bool(front)) if options.rates is None else tuple(options.rates),
         seed=options.seed,

@@ -101,7 +101,7 @@ def _at(term: LossTerm, point: Tensor) -> Tensor:
         "hazards": logits.new_ones(2, 2) * point,
         "time": torch.tensor([2.0, 2.0] if timed else [2.0, 1.0], dtype=point.dtype),
         "event": torch.tensor([0.0, 1.0] if timed else [1.0, 1.0], dtype=point.dtype),
-        "edges": torch.tensor([1.5], dtype=point.dtype),
+        "interval": torch.ones(2, dtype=point.dtype),
         "score": point.expand(GRADES),
         "cut_logits": point.expand(GRADES, GRADES - 1),
         "grade": torch.arange(GRADES),

@@ -26,9 +26,11 @@ class Classes:
 
     Args:
         count: How many classes there must be; None for any number from two.
+        ordered: Whether they are grades, in an order that numbers or an ordered category give.
     """
 
     count: int | None = None
+    ordered: bool = False
     columns = 1
     nominal = True
 

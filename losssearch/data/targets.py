@@ -77,6 +77,8 @@ def read_target(
     inferred = named(suggested)
     kind = wanted or (_of_classes(kinds) if not suggested.nominal else "") or inferred
     goal = target_kind(kind)
+    if isinstance(goal, Classes) and goal.ordered:
+        labels = _in_order(column, labels, nominal=nominal, name=name)
     how = "as asked, with" if task else "inferred from" if kind == inferred else "as the metric asks, with"
     if positive is not None and not goal.pair:
         raise OptionError(f"a positive class needs a binary task; {name} is read as {kind}, got positive={positive!r}")
@@ -244,6 +246,22 @@ def _check_spread(values: pd.Series, name: str) -> None:
             f"a target must spread by at least {LEAST_SPREAD:g}; the standard deviation of {name} is {spread:g}: give "
             "it in a smaller unit"
         )
+
+
+def _in_order(column: pd.Series, labels: list[Any], *, nominal: bool, name: str) -> list[Any]:
+    """Grades from the lowest, by their numbers or the order of a category; `DataError` for text without an order."""
+    if not nominal or all(isinstance(label, bool) for label in labels):
+        return labels
+    if isinstance(column.dtype, pd.CategoricalDtype) and column.dtype.ordered:
+        known = {str(label): label for label in labels}
+        return [known[str(one)] for one in column.dtype.categories if str(one) in known]
+    try:
+        return sorted(labels, key=float)
+    except ValueError:
+        raise DataError(
+            f"grades must be in an order; {name} holds text such as {_shown(labels, 3)}: number the grades from the "
+            "lowest, or give a pandas column of an ordered category"
+        ) from None
 
 
 def _inference(kind: str, how: str, distinct: int, column: pd.Series) -> tuple[str, ...]:

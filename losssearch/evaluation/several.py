@@ -13,8 +13,10 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from losssearch.evaluation.grade_cuts import LIKELIEST, decided_by_cuts
 from losssearch.evaluation.record import Fit
 from losssearch.evaluation.shift import fit_quantile
+from losssearch.evaluation.survival_curves import NEVER, TIMES, fit_baseline, with_baseline, without_curve
 
 
 def _nobody(outputs: Tensor) -> Tensor:
@@ -74,6 +76,8 @@ def fit_residual_quantiles(outputs: Tensor, target: Tensor, *, weight: Tensor | 
 SEVERAL: Mapping[str, Several] = MappingProxyType(
     {
         "factor_and_floor": Several((1.0, 0.0), _scaled),
+        "breslow_baseline": Several((1.0, *[NEVER] * TIMES), with_baseline, fit_baseline, without_curve),
+        "grade_cuts": Several((LIKELIEST,), decided_by_cuts),
         "residual_quantiles": Several((0.0,), _shifted, fit_residual_quantiles, _pointlike),
     }
 )

@@ -151,7 +151,7 @@ def term_tensors(name: str, reads: tuple[str, ...], tensors: tuple[Tensor, ...],
         output = output[:, 1] - output[:, 0]
     named.update({kind: output for kind in ("logits", "logit", "prediction") if kind in named})
     classes = 2 if "logit" in named else output.shape[-1] if output.dim() else 0
-    columns = dict.fromkeys(("target", "risk", "score", "time", "event", "grade"), (batch,))
+    columns = dict.fromkeys(("target", "risk", "score", "time", "event", "grade", "interval"), (batch,))
     shapes = {"class_prior": (classes,), "group": (batch, -1), "distance": (batch, batch), **columns}
     for kind, shape in shapes.items():
         found = named[kind].shape if kind in named else shape

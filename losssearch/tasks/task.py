@@ -84,6 +84,8 @@ class Task:
     model: str = "mlp"
     providers: Mapping[str, Provider] = field(default_factory=dict)
     """How tensors with names of its own are made, that terms of this kind of task read."""
+    least_batch: int = 0
+    """Rows of a batch at the least, where a term compares rows with each other."""
     shared: bool = False
     """Whether its heads are alternatives that share the columns from the first on, and no neighbours."""
     used: frozenset[str] | None = None

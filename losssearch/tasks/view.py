@@ -13,7 +13,15 @@ from typing import Literal, TypeAlias
 from torch import Tensor
 
 AdjustmentKind: TypeAlias = Literal[
-    "none", "threshold", "temperature", "prior_shift", "shift", "factor_and_floor", "residual_quantiles"
+    "none",
+    "threshold",
+    "temperature",
+    "prior_shift",
+    "shift",
+    "factor_and_floor",
+    "residual_quantiles",
+    "breslow_baseline",
+    "grade_cuts",
 ]
 """What may be tuned after training: see `losssearch.evaluation.adjustment`."""
 
@@ -115,3 +123,34 @@ QUANTILES = View(
     columns=True,
 )
 """Quantiles per row at 0.05, 0.10, …, 0.95, in the target's own unit."""
+
+
+def first(outputs: Tensor) -> Tensor:
+    """The first column."""
+    return outputs[..., 0]
+
+
+def between(outputs: Tensor) -> Tensor:
+    """The columns of the first half, after the first."""
+    return outputs[..., 1 : 1 + outputs.shape[-1] // 2]
+
+
+SURVIVAL = View(
+    "survival",
+    decide=first,
+    reads={"risk": first, "curves": between},
+    tunes={"curves": "breslow_baseline"},
+    columns=True,
+    target_columns=True,
+)
+"""A risk per row, then the probability to be without the event after each of some times, then these times."""
+
+GRADES = View(
+    "grades",
+    decide=likeliest,
+    reads={"scores": unchanged, "probabilities": softmax, "decisions": likeliest},
+    tunes={"decisions": "grade_cuts"},
+    columns=True,
+    labels=True,
+)
+"""One logit per row and grade; the grades are in an order."""

@@ -61,7 +61,7 @@ class TrainingPlan:
             raise OptionError(f"rungs are epochs, at least 1, got {self.rungs}")
 
 
-def default_plan(rows: int, epochs: int | None = None, classes: int = 2) -> TrainingPlan:
+def default_plan(rows: int, epochs: int | None = None, classes: int = 2, least_batch: int = 0) -> TrainingPlan:
     """A plan of about `STEPS` optimiser steps, in batches that grow with the data.
 
     Regression and many classes get `SLOW` times the epochs, with rungs where the shorter plan has them, so that what
@@ -71,9 +71,10 @@ def default_plan(rows: int, epochs: int | None = None, classes: int = 2) -> Trai
         rows: training rows.
         epochs: how many there are to be, where that is not left to the rows.
         classes: how many the target has; 0 for regression.
+        least_batch: rows of a batch at the least.
     """
     sizes = ((1_000, 32), (4_000, 64), (12_000, 128), (100_000, 256), (1 << 62, 1024))
-    batch_size = next(size for limit, size in sizes if rows < limit)
+    batch_size = max(least_batch, next(size for limit, size in sizes if rows < limit))
     usual = max(8, min(80, round(STEPS * batch_size / max(rows, 1))))
     count = epochs or usual * (1 if 0 < classes < MANY_CLASSES else SLOW)
     judged = min(count, usual) if epochs is None else count

@@ -25,7 +25,20 @@ OUTPUTS = (
     *("risk", "hazards", "score", "cut_logits", *GIVEN),
     *OWN,
 )
-SAMPLES = (*OUTPUTS, *NAMED, "labels", "goal", "target", "group", "distance", "time", "event", "grade", "mixture")
+SAMPLES = (
+    *OUTPUTS,
+    *NAMED,
+    "labels",
+    "goal",
+    "target",
+    "group",
+    "distance",
+    "time",
+    "event",
+    "grade",
+    "mixture",
+    "interval",
+)
 BY_CLASS = {"logits", "predicted", "goal"}
 """What has one column per class in these tests, and so decides how large a state is."""
 GRADES = 4
@@ -72,7 +85,7 @@ def inputs(
             "hazards": 2 * torch.randn(batch, GRADES, generator=source, dtype=torch.float64),
             "time": torch.randint(1, 9, (batch,), generator=source).double(),  # some of them equal
             "event": (torch.rand(batch, generator=source) < 0.6).double(),
-            "edges": torch.tensor([2.0, 4.5, 7.0], dtype=torch.float64),
+            "interval": torch.randint(GRADES, (batch,), generator=source).double(),
             "score": 2 * torch.randn(batch, generator=source, dtype=torch.float64),
             "cut_logits": 2 * torch.randn(batch, GRADES - 1, generator=source, dtype=torch.float64),
             "grade": torch.randint(GRADES, (batch,), generator=source),
@@ -177,8 +190,9 @@ def extremes(term: LossTerm) -> list[Tensor]:
     if {"risk", "hazards"} & set(term.reads):
         cases = list(itertools.product(itertools.product((-EXTREME, 0.0, EXTREME), repeat=2), (1.0, 3.0, 9.0), (0, 1)))
         outputs = torch.tensor([output for output, _, _ in cases])
-        made = {"risk": outputs[:, 0], "hazards": outputs, "edges": torch.tensor([2.0])}
+        made = {"risk": outputs[:, 0], "hazards": outputs}
         made |= {"time": torch.tensor([time for _, time, _ in cases])}
+        made |= {"interval": (made["time"] > 2.0).float()}
         made |= {"event": torch.tensor([float(event) for _, _, event in cases])}
         return [made[name] for name in term.reads]
     if "prediction" in term.reads:
@@ -376,7 +390,7 @@ def towards_the_better(output: str, gradient: Tensor, named: dict[str, Tensor]) 
         last = time == time.max()
         return torch.cat((gradient[first & event].sum()[None], -gradient[last & ~event]))
     if output == "hazards":
-        before = (named["time"][:, None] > named["edges"]).sum(-1, keepdim=True) - torch.arange(GRADES)
+        before = named["interval"][:, None] - torch.arange(GRADES)
         return gradient * torch.where(before > 0, -1.0, (before == 0) * named["event"][:, None])
     if output == "cut_logits":
         return gradient * torch.where(named["grade"][:, None] > torch.arange(GRADES - 1), 1.0, -1.0)

@@ -51,7 +51,7 @@ def read(name: str) -> dict[str, Array]:
     everything["scores"], everything["goal"] = logits, np.eye(CLASSES)[labels]
     everything |= {"risk": logits[:, 1], "hazards": logits, "score": logits[:, 2], "cut_logits": logits[:, 1:]}
     everything |= {"time": np.ceil(random.exponential(8, size=BATCH)), "event": random.integers(2, size=BATCH) * 1.0}
-    everything |= {"edges": np.array([2.0, 5.0, 9.0]), "grade": labels}
+    everything |= {"interval": labels * 1.0, "grade": labels}
     return {key: everything[key] for key in terms[name].reads}
 
 
@@ -267,11 +267,11 @@ def partial_likelihood(risk: Array, time: Array, event: Array, ties: str) -> flo
     return total / event.sum()
 
 
-def hazards_of_bins(hazards: Array, time: Array, event: Array, edges: Array) -> list[float]:
+def hazards_of_bins(hazards: Array, interval: Array, event: Array) -> list[float]:
     """Gensheimer and Narasimhan 2019, eq. 3, row by row."""
     chance, found = special.expit(hazards), []
-    for own, t, d in zip(chance, time, event, strict=True):
-        last = int(np.searchsorted(edges, t))
+    for own, place, d in zip(chance, interval, event, strict=True):
+        last = int(place)
         found.append(-np.log(1 - own[:last]).sum() - d * np.log(own[last]))
     return found
 

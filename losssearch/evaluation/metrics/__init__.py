@@ -8,5 +8,16 @@ from losssearch.evaluation.metrics import multiclass
 from losssearch.evaluation.metrics import calibration
 from losssearch.evaluation.metrics import regression
 from losssearch.evaluation.metrics import distributions
+from losssearch.evaluation.metrics import ordinal
+from losssearch.evaluation.metrics import survival
 
-__all__ = ["calibration", "distributions", "multiclass", "ranking", "regression", "thresholded"]
+__all__ = [
+    "calibration",
+    "distributions",
+    "multiclass",
+    "ordinal",
+    "ranking",
+    "regression",
+    "survival",
+    "thresholded",
+]

@@ -75,13 +75,13 @@ def cox_breslow(risk: Tensor, time: Tensor, event: Tensor, *, ties: str) -> Tens
         oracle="Gensheimer and Narasimhan 2019, eq. 3; the life table",
     ),
 )
-def discrete_hazard(hazards: Tensor, time: Tensor, event: Tensor, edges: Tensor) -> Tensor:
+def discrete_hazard(hazards: Tensor, interval: Tensor, event: Tensor) -> Tensor:
     """The likelihood of surviving each bin of time before the last, and of the event in it if it was seen.
 
-    ``-Σ_{k < b} log σ(-o_k) - d log σ(o_b)``, where b is the bin of the time: bin k ends with ``edges[k]``, the last
-    bin is open. Shapes: hazards [batch, bins], time [batch], event [batch], edges [bins - 1] → [batch].
+    ``-Σ_{k < b} log σ(-o_k) - d log σ(o_b)``, where b is the number of the time's bin, from 0: `torch.bucketize` of it
+    by the ends of all bins but the last. Shapes: hazards [batch, bins], interval [batch], event [batch] → [batch].
     """
-    place = (time.unsqueeze(-1) > edges).sum(-1, keepdim=True)
+    place = interval.unsqueeze(-1)
     bins = torch.arange(hazards.shape[-1], device=hazards.device)
     survived = torch.where(bins < place, F.softplus(hazards), 0.0)
     seen = torch.where(bins == place, F.softplus(-hazards), 0.0)
