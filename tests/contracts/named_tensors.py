@@ -72,7 +72,14 @@ OWN_TARGETS: dict[str, tuple[Callable[[int, torch.Generator], Tensor], Tensor]] 
 """By the name of a tensor that a term reads: how its target is drawn, and the ends of it."""
 
 
-TARGETS_OF: dict[str, Callable[[torch.Size, torch.Generator], Tensor]] = {}
+def times_and_events(shape: torch.Size, source: torch.Generator) -> Tensor:
+    """Log times, some of them equal, whether the event was seen, and the number of a bin: ``[..., 3]``."""
+    time = torch.randint(-3, 4, shape, generator=source) / 2
+    event = torch.rand(shape, generator=source) < 0.6
+    return torch.stack((time.double(), event.double(), torch.randint(15, shape, generator=source).double()), -1)
+
+
+TARGETS_OF: dict[str, Callable[[torch.Size, torch.Generator], Tensor]] = {"survival": times_and_events}
 """By kind of task, how its target is drawn where any number will not do."""
 
 FIELDS_OF: dict[str, dict[str, Callable[[tuple[int, ...], torch.Generator], Tensor]]] = {}

@@ -94,7 +94,7 @@ def test_the_built_in_kinds_read_one_column_and_say_so(task: str | None) -> None
 
 
 def test_a_kind_of_several_columns_is_named_where_they_are_given(pair: TaskKind) -> None:
-    with pytest.raises(DataError, match="name 1, or give task test_pair"):
+    with pytest.raises(DataError, match="name 1, or give task survival or test_pair"):
         load(table(), target=["low", "high"])
     with pytest.raises(DataError, match="task test_pair reads 2 target columns, got 1"):
         load(table(), target="low", task=pair.name)

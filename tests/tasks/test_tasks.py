@@ -39,7 +39,9 @@ def test_its_menu_opens_with_the_plain_loss_as_everybody_uses_it(task: Task) -> 
     assert (
         plain.term
         == tuned.term
-        == {"binary": "binary_cross_entropy", "multiclass": "cross_entropy"}.get(task.kind, "squared")
+        == {"binary": "binary_cross_entropy", "multiclass": "cross_entropy", "ordinal": "cross_entropy"}.get(
+            task.kind, "squared"
+        )
     )
     assert not plain.tunable
     assert not plain.fixed

@@ -113,6 +113,10 @@ class _SummedOverTimes(Summed):
         """See `Measure.target_columns`."""
         return True
 
+    def plain(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """See `Measure.plain`."""
+        return self.weighed(outputs, target, torch.ones_like(target[..., 0], dtype=torch.float64))
+
 
 @partial(
     metric,

@@ -143,6 +143,11 @@ def _example(rows: int) -> tuple[str, Tensor]:
     return text, torch.stack((place % 7 / 4.0 - 1, place % 3 % 2.0, place % 7 * 2.0), -1).double()
 
 
+_TARGET = (
+    "``target`` [batch, 3]: the standardised logarithm of the time; 1 where the event was seen, else 0; and, of "
+    "hazards alone, the number of the time's bin, from 0"
+)
+
 SURVIVAL_KIND = enter(
     TaskKind(
         name="survival",
@@ -180,11 +185,7 @@ SURVIVAL_KIND = enter(
         export=of_shared(
             _heads,
             {"risk": "output[:, 0]", "prediction": "output[:, 0]", "hazards": "output"},
-            target=(
-                "``target`` [batch, 3]: the standardised logarithm of the time; 1 where the event was seen, else 0; and, "
-                + "of hazards alone, the number of the time's bin, from 0",
-                ["target = target.reshape(output.shape[0], -1).to(output.dtype)"],
-            ),
+            target=(_TARGET, ["target = target.reshape(output.shape[0], -1).to(output.dtype)"]),
             example=_example,
             more={
                 "time": ["time = target[:, 0]"],
