@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from contextlib import suppress
 
@@ -27,9 +28,11 @@ def api(settings: Settings, host: str, port: int) -> None:
     from services.api.app import create_app
 
     conceal()
+    app = create_app(settings)
+    threading.Thread(target=app.state.service.catalogue.begin, name="catalogue", daemon=True).start()
     with suppress(KeyboardInterrupt):
         uvicorn.run(
-            create_app(settings),
+            app,
             host=host,
             port=port,
             access_log=False,  # it would hold login links

@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import services
-from losssearch.errors import ConnectionLostError, InputError
+from losssearch.errors import ConnectionLostError, InputError, LossSearchError
 from services.access.principal import MissingError
 
 PATIENCE = 60.0
@@ -31,6 +32,12 @@ class Catalogue:
         self._process: subprocess.Popen[str] | None = None
         self._known: dict[tuple[str, str], Any] = {}
         self._formulas: dict[str, str] = {}
+
+    def begin(self) -> None:
+        """Start the process and let it load what formulas and metrics need, so that no request waits for that."""
+        with suppress(LossSearchError):  # whoever needs it starts it again, and is told
+            self._ask("formulas", specs=[])
+            self.maximizes("accuracy", "binary")
 
     def terms(self) -> list[dict[str, Any]]:
         """All terms, as ``losssearch terms --json`` prints them."""

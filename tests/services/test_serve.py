@@ -7,6 +7,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sqlalchemy import select
 from losssearch.cli.app import main
 from losssearch.errors import OptionError
 from services import schema, serve
+from services.catalogue.client import Catalogue
 from services.database import open_database
 from services.migrate import migrate
 from services.settings import Settings
@@ -103,7 +105,10 @@ def test_a_forwarded_address_is_that_of_a_proxy_which_is_named(
     migrate(settings)
     told: dict[str, Any] = {}
     monkeypatch.setattr("uvicorn.run", lambda app, **given: told.update(given, app=app))
+    begun = threading.Event()
+    monkeypatch.setattr(Catalogue, "begin", lambda self: begun.set())
     serve.api(settings, "127.0.0.1", 1)
+    assert begun.wait(60)  # or the first to ask for a trial would wait for it, and with it all that ask at once
     config = uvicorn.Config(told.pop("app"), **told)
     config.load()
 
