@@ -80,6 +80,8 @@ def svg(figure: Figure, title: str) -> str:
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # Hundredths of a point are enough; of the small numbers, which scale glyphs, a few digits more.
+    text = re.sub(r"\d+\.\d{3,}", lambda m: f"{float(m[0]):.{2 if float(m[0]) >= 1 else 4}f}", text)
     for colour, name in _COLOURS.items():
         text = re.sub(re.escape(colour), f"var(--{name})", text, flags=re.IGNORECASE)
     mark = re.sub(r"\W+", "-", title.lower())[:24]
