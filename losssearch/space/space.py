@@ -83,6 +83,11 @@ class SearchSpace:
         return any(isinstance(one, Tree) for slot in self.slots for own in slot.terms.values() for one in own.values())
 
     @property
+    def learns_by_validation(self) -> bool:
+        """Whether the validation loss moves something of some term, so that a finalist is trained twice."""
+        return any(state.by_validation for term in self.terms for state in registry[term].states.values())
+
+    @property
     def terms(self) -> frozenset[str]:
         """The names of all terms that may stand in a slot."""
         return frozenset(term for slot in self.slots for term in slot.terms)

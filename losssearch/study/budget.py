@@ -15,8 +15,10 @@ import numpy as np
 from scipy.optimize import nnls
 
 from losssearch.execution import Executor, Heard, Job
+from losssearch.losses.kept import by_validation
+from losssearch.losses.spec import LossSpec
 from losssearch.study.settings import Effort, ladder
-from losssearch.training import Outcome, TrainingPlan
+from losssearch.training import Outcome, TrainingPlan, without_rungs
 from losssearch.training.outcome import CUT
 
 TRIALS = 128
@@ -117,12 +119,15 @@ class Timekeeper:
     """Knows a study's budget and its pace, and says what can be afforded.
 
     ``rows`` are the training rows of a replica, ``draws`` the replicas of every shared set, ``encoding`` the
-    seconds that one draw took to encode, ``chunk`` the candidates of a population. `losssearch.study.loop`
+    seconds that one draw took to encode, ``chunk`` the candidates of a population; ``trainings``: how often a finalist
+    may be trained in a stage, 2 where the validation loss moves something of it first. `losssearch.study.loop`
     and `losssearch.study.selecting.selection` set them as they learn of them.
     """
 
-    def __init__(self, budget: Budget, plan: TrainingPlan, *, workers: int, seeds: int, menu: int) -> None:
-        self.budget, self.plan, self.seeds, self.menu = budget, plan, seeds, menu
+    def __init__(
+        self, budget: Budget, plan: TrainingPlan, *, workers: int, seeds: int, menu: int, trainings: int = 1
+    ) -> None:
+        self.budget, self.plan, self.seeds, self.menu, self.trainings = budget, plan, seeds, menu, trainings
         self.workers = max(1, workers)
         self.pace = Pace()
         self.rows, self.chunk, self.encoding = 1, 4, 0.0
@@ -229,7 +234,7 @@ class Timekeeper:
         sizes = spread(candidates, self.chunk, self.workers)
         plan = replace(self.plan, rungs=())
         jobs = [self.pace.seconds(work_of(plan, self.rows, size, 1, draws)) for size in sizes]
-        return MARGIN * _together(jobs, self.workers) + self.encoding * draws * encode
+        return MARGIN * self.trainings * _together(jobs, self.workers) + self.encoding * draws * encode
 
     def affordable(self, most: int, rates: int, replicas: int, seconds: float) -> int:
         """How many candidates of a search, ``most`` at most, can be trained in ``seconds``."""
@@ -258,7 +263,7 @@ class Timekeeper:
         waiting = iter(stamped[self.workers :])
         for job, outcomes in executor.run(stamped, heard):
             rates = len(job.candidates[0][1])
-            work = work_of(job.plan, self.rows, len(job.candidates), rates, self.draws.get(job.replicas, 1))
+            work = self._work(job, rates)
             # A worker's own watch does not count its start.
             seconds = outcomes[0].seconds or self.budget.clock() - begun[job.number]
             cut = any(outcome.reason.startswith(CUT) for outcome in outcomes)
@@ -269,6 +274,16 @@ class Timekeeper:
             following = next(waiting, None)
             if following is not None:
                 begun[following.number] = self.budget.clock()
+
+    def _work(self, job: Job, rates: int) -> Work:
+        """What a job costs, with the first training of those that are trained twice."""
+        draws = self.draws.get(job.replicas, 1)
+        work = work_of(job.plan, self.rows, len(job.candidates), rates, draws)
+        if self.trainings == 1 or not job.refit:
+            return work
+        moved = sum(by_validation(LossSpec.from_json(spec)) for spec, *_ in job.candidates)
+        first = work_of(without_rungs(job.plan), self.rows, moved, rates, draws) if moved else Work(0.0, 0.0)
+        return Work(work.steps + first.steps, work.member_steps + first.member_steps)
 
     def _overdue(self, job: Job, limit: float) -> float | None:
         """When a user's training function must have returned: late by as long as it is thought to take, at the most.

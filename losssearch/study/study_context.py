@@ -91,6 +91,7 @@ class StudyContext(ABC):
                 workers=self.executor.workers,
                 seeds=settings.confirm_seeds,
                 menu=len(self.task.menu),
+                trainings=2 if self.space.learns_by_validation else 1,
             )
 
     @abstractmethod

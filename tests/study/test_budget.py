@@ -18,7 +18,7 @@ from losssearch.losses.spec import LossSpec
 from losssearch.space import load_space
 from losssearch.storage.records import StudyRecord, TrialState
 from losssearch.storage.sql import SqlStore
-from losssearch.study.budget import TRIALS, UNLIMITED, Budget, Timekeeper, trials_of, work_of
+from losssearch.study.budget import TRIALS, UNLIMITED, Budget, Timekeeper, Work, trials_of, work_of
 from losssearch.study.context import Context
 from losssearch.study.loop import Loop
 from losssearch.study.observer import SilentObserver
@@ -27,7 +27,7 @@ from losssearch.study.settings import StudySettings, ladder
 from losssearch.study.study import run_study
 from losssearch.tasks import get_task
 from losssearch.tracking.tracker import SilentTracker
-from losssearch.training import Outcome, TrainingPlan
+from losssearch.training import Outcome, TrainingPlan, without_rungs
 from losssearch.training.outcome import CUT
 
 PLAN = TrainingPlan(epochs=20, batch_size=32, rungs=(4, 10))
@@ -299,3 +299,22 @@ def test_the_watcher_is_told_the_time_left(tmp_path: Path, clock: Clock) -> None
     clock.now += 5
     Loop(run).run()
     assert run.observer.left == 15.0  # type: ignore[attr-defined]
+
+
+def test_a_finalist_that_is_trained_twice_counts_twice() -> None:
+    """In what a selection is thought to take, and in the work that a pace is learned from."""
+    spec = {"parts": [{"term": "auto_balance"}]}
+    plain = {"parts": [{"term": "cross_entropy"}]}
+    once, twice = (Timekeeper(Budget(0.0, 1e6), PLAN, workers=0, seeds=5, menu=2, trainings=n) for n in (1, 2))
+    for keeper in (once, twice):
+        keeper.rows = 1_000
+        keeper.pace.learn(work_of(PLAN, 1_000, 4, 1, 3), 6.0)
+    assert twice.stage_seconds(4, 3) == pytest.approx(2 * once.stage_seconds(4, 3))
+    job = Job(1, "reevaluation", ((spec, (1e-3,), True), (plain, (1e-3,), True)), "binary", "auc", "mlp", PLAN)
+    whole, one = work_of(PLAN, 1_000, 2, 1, 1), work_of(without_rungs(PLAN), 1_000, 1, 1, 1)
+    assert twice._work(replace(job, refit=True), 1) == Work(
+        whole.steps + one.steps, whole.member_steps + one.member_steps
+    )
+    assert twice._work(job, 1) == once._work(replace(job, refit=True), 1) == whole
+    assert load_space("long_tail", "multiclass").learns_by_validation
+    assert not load_space("multiclass").learns_by_validation
