@@ -87,7 +87,7 @@ def test_check_names_every_broken_rule_with_its_line(run: Callable[..., Any], br
     assert done.code == 2
     lines = done.out.splitlines()
     assert [line.removeprefix(str(broken))[:3] for line in lines] == [":4:", ":5:"]
-    assert "did you mean focal, class_focal?" in lines[0]
+    assert "did you mean focal, class_focal, coral?" in lines[0]
     assert "did you mean slots?" in lines[1]
     assert done.err == f"losssearch: {broken} breaks 2 rules\n"
 

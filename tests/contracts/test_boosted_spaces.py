@@ -83,7 +83,7 @@ LEARNED = [
 """Spaces that are not offered for trees; `tests/assembly/test_learned_by_validation.py`."""
 
 
-@pytest.fixture(scope="module", params=sorted({*bundled_spaces()} - {*LEARNED}))
+@pytest.fixture(scope="module", params=sorted({*bundled_spaces()} - {*LEARNED, "distribution", "ordinal", "survival"}))
 def space(request: pytest.FixtureRequest) -> SearchSpace:
     return load_space(request.param)
 

@@ -153,7 +153,7 @@ def test_a_leaderboard_without_test_values(make_result: Maker) -> None:
     assert imread(io.BytesIO(leaderboard_figure(result))).size
 
 
-@pytest.mark.parametrize("name", sorted(terms))
+@pytest.mark.parametrize("name", sorted(set(terms) - {"discrete_hazard"}))  # which is not drawn over one number
 def test_every_term_has_a_finite_shape(name: str) -> None:
     spec = LossSpec.from_json({"parts": [{"term": name}]})
     task = "regression" if "prediction" in spec.reads else "binary" if "logit" in spec.reads else "multiclass"

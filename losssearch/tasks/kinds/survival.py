@@ -179,6 +179,7 @@ SURVIVAL_KIND = enter(
                 Baseline("aft_logistic", "aft_logistic"),
                 Baseline("discrete_hazard", "discrete_hazard"),
                 Baseline("pairwise_concordance", "pairwise_concordance"),
+                Baseline("huber", "huber", tunable=("delta",)),
             ),
             least_batch=LEAST_BATCH,
         ),
