@@ -16,7 +16,7 @@ from losssearch.assembly.preflight import try_own
 from losssearch.assembly.question import Question, question_of, refuse_heads
 from losssearch.assembly.repeating import command_again
 from losssearch.assembly.settings import given_split, settings_of
-from losssearch.assembly.spaces import NOISY, fitted_space, refuse_validation
+from losssearch.assembly.spaces import NOISY, fitted_space, refuse_balances, refuse_restarts, refuse_validation
 from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
 from losssearch.data import Dataset, load, partition
@@ -63,6 +63,8 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     if is_boosted(options.model):
         refuse_heads(str(options.model), question.task, len(dataset.classes))
         refuse_validation(question.space, f"{options.model} grows trees from losses that stay as they are")
+        refuse_restarts(question.space, f"{options.model} grows each tree on those before it")
+        refuse_balances(question.space, f"{options.model} grows trees from the gradient of a sum")
         if options.average:
             raise OptionError(f"{option('average')} averages the weights of a network, and {options.model} has none")
     if dataset.stored is not None:

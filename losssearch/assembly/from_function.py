@@ -7,7 +7,7 @@ import time
 from typing import cast
 
 from losssearch.assembly.place import Place
-from losssearch.assembly.spaces import refuse_validation, space_of
+from losssearch.assembly.spaces import refuse_restarts, refuse_validation, space_of
 from losssearch.assembly.surroundings import Assembled, open_surroundings
 from losssearch.assembly.workers import device_of, resources_of, workers_asked
 from losssearch.errors import OptionError, UnknownNameError, shown
@@ -77,6 +77,7 @@ def assemble_function(place: Place, train: TrainFunction, observer: Observer) ->
     numbers = dict(metric.aims)
     space, task = aim(space_of(options, task), numbers), task.aimed(numbers)
     refuse_validation(space, "a training function of your own is given losses that stay as they are")
+    refuse_restarts(space, "a training function of your own trains its model once")
     device = device_of(options.device)
     place.settle(f"{source.rpartition('.')[2]}-{metric.name}")
     options = place.options

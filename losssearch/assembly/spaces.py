@@ -10,8 +10,10 @@ from losssearch.assembly.place import Place
 from losssearch.data import Dataset
 from losssearch.data.quality.looking import Seen
 from losssearch.errors import DataError, OptionError
+from losssearch.losses.balance import SUM
 from losssearch.losses.kept import by_validation
 from losssearch.losses.spec import LossSpec, Part
+from losssearch.losses.term import registry
 from losssearch.models import is_boosted
 from losssearch.option_names import option
 from losssearch.request import Request
@@ -48,6 +50,24 @@ def refuse_validation(space: SearchSpace, why: str) -> None:
         raise OptionError(
             f"{moved[0].parts[0].name} of the space {space.name} is learned by the validation loss, and {why}: give "
             f"another {option('space')}"
+        )
+
+
+def refuse_restarts(space: SearchSpace, why: str) -> None:
+    """Raise `OptionError` where a term of the space lets the model start anew, which ``why`` rules out."""
+    if anew := [name for name in sorted(space.terms) if registry[name].restart_at]:
+        raise OptionError(
+            f"{anew[0]} of the space {space.name} lets the model start anew in mid-training, and {why}: give another "
+            f"{option('space')}"
+        )
+
+
+def refuse_balances(space: SearchSpace, why: str) -> None:
+    """Raise `OptionError` where a loss of the space is not the sum of its parts, which ``why`` rules out."""
+    if others := [name for name in space.balances if name != SUM]:
+        raise OptionError(
+            f"the balance {others[0]} of the space {space.name} weighs parts against each other, and {why}: "
+            f"give another {option('space')}, whose losses are sums of their parts"
         )
 
 

@@ -216,6 +216,13 @@ def _loss_class(facts: LossFacts) -> str:
     if facts.scheduled:
         setup.append('self.register_buffer("progress", torch.zeros(()), persistent=False)')
         notes.append("Its weights follow training progress: call `set_progress`, or pass ``progress``; 0 until told.")
+    if at := facts.spec.restart_at:
+        setup.append(f"self.restart_at = {at!r}")
+        told = " and ".join(f"{share!r}" for share in at)
+        notes.append(
+            f"When the share of training done reaches {told} (``restart_at``), start the model, its optimizer and its "
+            "averages anew, and keep this loss: it has learned from the first model how much each training row counts."
+        )
     arguments.append('reduction: str = "mean"')
     setup.append(f"self.reduction = {checked('reduction', facts)}")
     summary = "The searched loss: a scalar for a batch, or what ``reduction`` says: mean, sum or none."

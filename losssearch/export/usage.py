@@ -18,6 +18,12 @@ def usage_lines(spec: LossSpec) -> list[str]:
     if not any(state.by_row for part in spec.parts for state in part_states(part).values()):
         return [*lines, f"loss(model(features), target{more}).backward()"]
     lines[lines.index("loss = Loss()")] = "loss = Loss(rows=len(dataset))  # it keeps something for each training row"
+    for at in spec.restart_at:
+        lines += [
+            f"if (epoch - 1) / epochs < {at!r} <= epoch / epochs:  # once: the model starts anew, the loss stays",
+            "    model.load_state_dict(initial)  # a copy from before the training; averages of its weights as well",
+            "    optimizer = torch.optim.Adam(model.parameters())",
+        ]
     return [
         *lines,
         f"for features, target{', group' * ('group' in spec.reads)}, index in loader:  # item i of dataset ends with i",

@@ -103,6 +103,11 @@ class ComposedLoss(nn.Module):
                 self.register_buffer(own.buffer, own.start(seed))
 
     @property
+    def restart_at(self) -> tuple[float, ...]:
+        """The shares of the training at which the model and its optimiser start anew, while the loss stays as it is."""
+        return self.spec.restart_at
+
+    @property
     def carries(self) -> bool:
         """Whether it carries something from batch to batch."""
         return any(own.state.update is not None for kept in self._kept.values() for own in kept)

@@ -29,7 +29,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from losssearch.errors import SpecError, UnknownNameError, shown
 from losssearch.losses import (  # noqa: F401  (fills the registries)
@@ -110,6 +110,12 @@ class Part:
         records = (self.weighting.record, self.reduction.record)
         settings = self.settings
         return any(isinstance(n, Scheduled) for n in settings) or any(record.reads_progress for record in records)
+
+    @property
+    def restart_at(self) -> float | None:
+        """The share of the training at which its term lets the model start anew; None where it does not."""
+        named = self.term.restart_at
+        return cast("float", self.hyperparameters[named]) if named else None
 
     @property
     def settings(self) -> list[Setting]:
@@ -244,6 +250,11 @@ class LossSpec:
         """The schedules that its numbers follow."""
         settings = [setting for part in self.parts for setting in part.settings]
         return [own for own in (*settings, *self.balance.values.values()) if isinstance(own, Scheduled)]
+
+    @property
+    def restart_at(self) -> tuple[float, ...]:
+        """The shares of the training at which the model starts anew, while the loss keeps what it has; in order."""
+        return tuple(sorted({at for part in self.parts if (at := part.restart_at) is not None}))
 
     @property
     def batch_level(self) -> str:

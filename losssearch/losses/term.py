@@ -73,6 +73,8 @@ class LossTerm:
             ``result``, and the functions that they call, for an exported loss in place of the term's function.
         traits: what is known of its shape, of where its descent ends and of its oracle.
         aliases: further names that it is found under.
+        restart_at: the name of the hyperparameter that says at which share of the training the model starts anew, while
+            the loss keeps what it has; empty for most terms.
         summary: the first line of its docstring.
 
     Sample weights count as repeated rows. For a per-sample term, the mean of its values is weighted. A term that
@@ -102,6 +104,7 @@ class LossTerm:
     written: Written | None = field(default=None, compare=False)
     traits: Traits = UNKNOWN
     aliases: tuple[str, ...] = ()
+    restart_at: str = ""
     summary: str = field(default="", compare=False)
 
     def __call__(self, *tensors: Tensor | None, **hyperparameters: Tensor | str) -> Tensor:
@@ -164,10 +167,16 @@ class LossTerm:
             if name not in self.domains:
                 known = ", ".join(self.domains) or "none"
                 raise SpecError(f"{self.name} has no hyperparameter {name!r}; it has: {known}")
-        return {
+        checked = {
             name: _checked(f"{self.name}.{name}", hyperparameters.get(name, domain.default), domain)
             for name, domain in self.domains.items()
         }
+        if isinstance(checked.get(self.restart_at), Scheduled):
+            raise SpecError(
+                f"{self.name}.{self.restart_at} says when the model starts anew: it must be one number and can follow "
+                "no schedule"
+            )
+        return checked
 
     def module(self, *, reduction: TermReduction = "mean", **hyperparameters: float | str) -> TermModule:
         """Make a PyTorch module of the term.
@@ -232,6 +241,7 @@ def loss_term(
     written: Written | None = None,
     traits: Traits = UNKNOWN,
     aliases: tuple[str, ...] = (),
+    restart_at: str = "",
     **declared: Float | Int | Choice | Tree | State,
 ) -> Callable[[Callable[..., Tensor]], LossTerm]:
     """Declare a function as a loss term: it reads its positional parameters; the keyword-only ones are ``declared``.
@@ -255,6 +265,7 @@ def loss_term(
         written: how it stands in an exported loss.
         traits: what is known of its shape; see `losssearch.losses.traits.Traits`.
         aliases: further names that it is found under; losses are stored under its own.
+        restart_at: see `LossTerm`; the range must lie within (0, 1).
         **declared: the range of each hyperparameter (`Float`, `Int`, `Choice`), and the states (`State`).
 
     Returns:
@@ -281,7 +292,7 @@ def loss_term(
         for taken in (name, for_numbers, *aliases):
             if taken in registry and name not in _adopted:
                 raise SpecError(f"term names must be unique, got a second {taken!r}")
-        require_rules(function, declared, reference, weighs_group=weighs_group)
+        require_rules(function, declared, reference, weighs_group=weighs_group, restart_at=restart_at)
         term = LossTerm(
             name=name,
             function=function,
@@ -303,6 +314,7 @@ def loss_term(
             written=written,
             traits=traits,
             aliases=aliases,
+            restart_at=restart_at,
             summary=str(function.__doc__).strip().splitlines()[0],
         )
         _registry[name] = term

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from losssearch.errors import SpecError
+from losssearch.errors import SpecError, shown
 from losssearch.losses.domains import Choice, Float, Int, Tree
 from losssearch.losses.readable import check_spelling
 from losssearch.losses.record import signature_of
@@ -26,7 +26,12 @@ def declared_signature(function: Callable[..., Any], declared: Mapping[str, obje
 
 
 def require_rules(
-    function: Callable[..., Any], declared: Mapping[str, object], reference: str, *, weighs_group: bool
+    function: Callable[..., Any],
+    declared: Mapping[str, object],
+    reference: str,
+    *,
+    weighs_group: bool,
+    restart_at: str,
 ) -> None:
     """Raise `SpecError` where a function, or what is declared of it, breaks a rule."""
     name = function.__name__
@@ -40,6 +45,12 @@ def require_rules(
         raise SpecError(f"{name} needs a docstring and a reference")
     if weighs_group and ("group" not in reads or positional != reads):
         raise SpecError(f"{name} may weigh the group only where it reads group, and no {SAMPLE_WEIGHT}")
+    share = declared.get(restart_at)
+    if restart_at and not (isinstance(share, Float) and share.low > 0 and share.high < 1):
+        raise SpecError(
+            f"restart_at of {name} must name a Float of its own within (0, 1), a share of the training; got "
+            f"{shown(restart_at)}"
+        )
     check_updates(name, declared, [*positional, *keywords])
     if function.__module__.partition(".")[0] != "losssearch":
         check_spelling(name, reads)

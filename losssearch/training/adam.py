@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from losssearch.training.anew import Anew
+
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
@@ -30,14 +32,20 @@ class StackedAdam:
         self._steps = torch.zeros((), device=parameters.device)
 
     @torch.no_grad()
-    def step(self, gradient: Tensor, factor: float) -> None:
-        """Move the parameters against ``gradient`` ``[R, K, P]``, at ``factor`` × the members' rates."""
+    def step(self, gradient: Tensor, factor: float, anew: Anew | None = None) -> None:
+        """Move the parameters against ``gradient`` ``[R, K, P]``, at ``factor`` × the members' rates.
+
+        ``anew``: members that count steps of their own, this one included, since `restart`.
+        """
         self._steps += 1
         if self.clip is not None:
             norm = gradient.norm(dim=-1, keepdim=True)
             gradient = gradient * (self.clip / (norm + 1e-12)).clamp(max=1.0)
         for columns, decay in self._decayed:
             self._over_rate[..., columns].mul_(1 - (factor * decay) * self.rates[:, None])
+        before = None
+        if anew is not None:
+            before = tuple(state[:, anew.members] for state in (self._over_rate, self.mean, self.square))
         # What `torch.optim.AdamW(fused=True)` calls, without its bookkeeping around each parameter.
         torch._fused_adamw_(
             [self._over_rate],
@@ -54,9 +62,26 @@ class StackedAdam:
             amsgrad=False,
             maximize=False,
         )
+        if before is not None and anew is not None:
+            self._step_anew(before, gradient[:, anew.members], factor, anew)
         torch.mul(self._over_rate, self.rates[:, None], out=self.parameters)
         if self._still is not None and self._start is not None:  # weight decay and rounding would move it
             self.parameters.copy_(torch.where(self._still, self._start, self.parameters))
+
+    def restart(self, members: Tensor) -> None:
+        """Start anew with the ``members`` ``[k]``, whose parameters are what they start from."""
+        self._over_rate[:, members] = self.parameters[:, members] / self.rates[members, None]
+        self.mean[:, members], self.square[:, members] = 0.0, 0.0
+
+    def _step_anew(self, before: tuple[Tensor, ...], gradient: Tensor, factor: float, anew: Anew) -> None:
+        """The same step for those that have started anew, of their state ``before`` it."""
+        (over_rate, mean, square), own, (first, second) = before, anew.members, BETAS
+        steps = anew.steps[:, None]
+        mean = mean.lerp(gradient, 1 - first)
+        square = (square * second).addcmul_(gradient, gradient, value=1 - second)
+        reach = square.sqrt() / (1 - second**steps).sqrt().to(square) + EPSILON
+        over_rate = over_rate.addcdiv(mean * (factor / (1 - first**steps)).to(mean), reach, value=-1)
+        self._over_rate[:, own], self.mean[:, own], self.square[:, own] = over_rate, mean, square
 
     def keep(self, parameters: Tensor, members: Tensor) -> None:
         """Keep only ``parameters`` and the state of ``members`` ``[kept]``."""

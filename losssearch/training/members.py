@@ -20,6 +20,7 @@ from losssearch.training.averaging import Average
 from losssearch.training.bilevel import Bilevel, Point
 from losssearch.training.capacity import give_back
 from losssearch.training.levels import Turn
+from losssearch.training.restarts import Restarts
 from losssearch.training.slices import Slice, joined, slices
 
 
@@ -72,12 +73,9 @@ class Members:
         still = None if columns is None else self._still(columns, learned.shape[-1])
         self.optimiser = StackedAdam(self.flat, rates.to(device), decays, clip, still)
         held = [model.buffers(seed) for seed in seeds]
-        self.buffers = {
-            name: torch.stack([buffers[name] for buffers in held])
-            .to(device)[:, None]
-            .repeat(1, count, *[1] * held[0][name].dim())
-            for name in held[0]
-        }
+        buffers = {name: torch.stack([own[name] for own in held]).to(device)[:, None] for name in held[0]}
+        self.buffers = {name: value.repeat(1, count, *[1] * (value.dim() - 2)) for name, value in buffers.items()}
+        self.restarts = Restarts(loss.specs, weights.to(device)[:, None], buffers)
         self.average = None if average is None else Average(self._weights, self.buffers, average)
         self.best_flat = self.flat.clone()
         self.best_buffers = {name: value.clone() for name, value in self.buffers.items()}
@@ -220,9 +218,10 @@ class Members:
             one.loss.carried(own, new, turn.lower if one.two_levels and turn is not None else batch)
             for one, own, new in took
         ]
-        self.optimiser.step(self._gradient, factor)
+        anew = self.restarts.stepped()
+        self.optimiser.step(self._gradient, factor, anew)
         if self.average is not None:
-            self.average.step(self._weights, self.buffers)
+            self.average.step(self._weights, self.buffers, anew)
 
     @torch.no_grad()
     def outputs(self, features: Tensor, *, best: bool = False, averaged: bool = False, rows: int = 128) -> Tensor:
@@ -290,7 +289,7 @@ class Members:
         ``averaged``: the same of the averaged weights, which count where they are better. A stopped or diverged member
         stays as it is.
         """
-        running = epoch - self.best_epoch <= patience
+        running = self.restarts.waiting(epoch - self.best_epoch <= patience)
         self.diverged |= running & ~torch.isfinite(self.flat).all(dim=-1)
         running &= ~self.diverged
         flat, buffers = self.flat, self.buffers
@@ -317,11 +316,35 @@ class Members:
 
     def stopped(self, epoch: int, patience: int) -> Tensor:
         """Members ``[K]`` that no replica would improve any more."""
-        return (self.diverged | (epoch - self.best_epoch >= patience)).all(dim=0)
+        running = self.restarts.waiting(epoch - self.best_epoch < patience)
+        return (self.diverged | ~running).all(dim=0)
 
     def scores(self) -> Tensor:
         """Mean utility ``[K]`` over replicas; minus infinity where a replica diverged or never had a value."""
         return torch.where(self.diverged.any(dim=0), -torch.inf, self.best.mean(dim=0))
+
+    def standing(self) -> Tensor:
+        """The scores that count at a rung ``[K]``: of a member that has started anew, the better of then and now."""
+        best = self.restarts.with_earlier(self.best)
+        return torch.where(self.diverged.any(dim=0), -torch.inf, best.mean(dim=0))
+
+    @torch.no_grad()
+    def restart(self, progress: float, epoch: int) -> None:
+        """Let the models start anew whose losses ask for it at this ``progress``, in this ``epoch``.
+
+        Their weights, buffers, averages and steps are as at the start; what their losses keep or have learned stays.
+        Only what comes after counts as their best.
+        """
+        due = self.restarts.due(progress)
+        if not due:
+            return
+        own = torch.tensor(due).to(self.flat.device)
+        self._weights[:, own] = self.restarts.weights.expand(-1, len(due), -1)
+        for name, value in self.buffers.items():
+            value[:, own] = self.restarts.buffers[name].expand(-1, len(due), *value.shape[2:])
+        self.optimiser.restart(own)
+        self.restarts.remember(own, self.best)
+        self.best[:, own], self.best_epoch[:, own] = -torch.inf, epoch - 1
 
     def keep(self, chosen: Sequence[int]) -> None:
         """Compact: keep only the ``chosen`` members, with their state unchanged."""
@@ -335,6 +358,7 @@ class Members:
         self._slice(states)
         self.flat = self.flat[:, members]
         self._gradient = torch.empty_like(self.flat)
+        self.restarts.keep(chosen, members)
         self.optimiser.keep(self.flat, members)
         if self.average is not None:
             self.average.keep(members)

@@ -156,6 +156,7 @@ class PopulationTraining:
                 self._note_cut(epoch)
                 break
             done = ((epoch - 1) * steps + step) / (plan.epochs * steps)
+            self.members.restart(done, epoch)
             self.members.step(
                 batch,
                 self._facts,
@@ -224,7 +225,7 @@ class PopulationTraining:
 
     def _rung(self, epoch: int) -> None:
         """Each candidate keeps the better half of its rates; the population the better part of its candidates."""
-        scores, owner = self.state.scores, self.members.candidate.tolist()
+        scores, owner = self.state.standing, self.members.candidate.tolist()
         ranked: dict[int, list[int]] = {}
         for member in scores.argsort(descending=True, stable=True).tolist():
             ranked.setdefault(owner[member], []).append(member)  # candidates come out best first

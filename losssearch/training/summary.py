@@ -17,6 +17,8 @@ class Summary:
 
     scores: Tensor
     """``[K]``, see `Members.scores`."""
+    standing: Tensor
+    """``[K]``, see `Members.standing`."""
     stopped: Tensor
     """``[K]``, bool: see `Members.stopped`."""
     rates: Tensor
@@ -37,6 +39,7 @@ class Summary:
         places = list(chosen)
         return Summary(
             self.scores[places],
+            self.standing[places],
             self.stopped[places],
             self.rates[places],
             self.best[:, places],
@@ -52,6 +55,7 @@ def summary(members: Members, epoch: int, patience: int) -> Summary:
     """The present state of ``members`` after ``epoch``."""
     found = [
         members.scores(),
+        members.standing(),
         members.stopped(epoch, patience),
         members.optimiser.rates,
         members.best,
@@ -63,7 +67,7 @@ def summary(members: Members, epoch: int, patience: int) -> Summary:
     # float64 holds each of these types as it is
     packed = torch.cat([tensor.double().flatten() for tensor in found]).cpu()
     pieces = packed.split([tensor.numel() for tensor in found])
-    scores, stopped, rates, best, best_epoch, diverged, learned, *details = (
+    scores, standing, stopped, rates, best, best_epoch, diverged, learned, *details = (
         piece.view(tensor.shape).to(tensor.dtype) for piece, tensor in zip(pieces, found, strict=True)
     )
-    return Summary(scores, stopped, rates, best, best_epoch, diverged, learned, *(details or [None]))
+    return Summary(scores, standing, stopped, rates, best, best_epoch, diverged, learned, *(details or [None]))

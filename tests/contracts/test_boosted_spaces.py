@@ -13,6 +13,7 @@ from torch import Tensor
 from losssearch.data.batch import Groups, Sizes, each, sensitive
 from losssearch.export.boosting import objective_source
 from losssearch.export.facts import LossFacts
+from losssearch.losses import terms
 from losssearch.losses.compose import ComposedLoss
 from losssearch.losses.inputs import memberships
 from losssearch.losses.kept import by_validation
@@ -78,9 +79,11 @@ def close(found: np.ndarray, expected: np.ndarray, pairs: bool) -> None:
 
 
 LEARNED = [
-    name for name in bundled_spaces() if any(by_validation(LossSpec((Part(term),))) for term in load_space(name).terms)
+    name
+    for name in bundled_spaces()
+    if any(by_validation(LossSpec((Part(term),))) or terms[term].restart_at for term in load_space(name).terms)
 ]
-"""Spaces that are not offered for trees; `tests/assembly/test_learned_by_validation.py`."""
+"""Spaces that are not offered for trees; `test_learned_by_validation.py` and `test_refused_spaces.py` of assembly."""
 
 
 @pytest.fixture(scope="module", params=sorted({*bundled_spaces()} - {*LEARNED, "distribution", "ordinal", "survival"}))

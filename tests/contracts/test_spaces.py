@@ -35,9 +35,11 @@ def test_each_task_has_its_space() -> None:
     of_all = plain | {f"{name}{kind}" for name in grouped for kind in ("_fair", "_attribute")}
     of_cells = {f"{name}_cells" for name, groups in grouped.items() if groups.cells is not None}
     noisy = {f"{name}_noisy" for name, groups in grouped.items() if groups.cells is not None}
+    hidden = {f"{name}_hidden_groups" for name, groups in grouped.items() if groups.cells is not None}
     formulas = {f"{name}_symbolic" for name in grouped}
     learned = {f"{name}_learned" for name in plain if name in ("binary", "multiclass", "regression")}
-    assert of_all | of_cells | noisy | formulas | learned | {"binary_front", "long_tail"} == set(bundled_spaces())
+    of_kinds = of_all | of_cells | noisy | hidden | formulas | learned
+    assert of_kinds | {"binary_front", "long_tail"} == set(bundled_spaces())
     assert {load_space(task.space).task for task in TASKS.values()} == set(TASKS)
 
 

@@ -405,6 +405,9 @@ REFERENCE: list[tuple[str, Hyper, Callable[..., Any]]] = [
     ("auc_margin", {"margin": 0.7, "positive": 0.6, "negative": 0.3, "level": 0.4}, auc_margin),
     ("auc_margin", {"margin": 1.0, "positive": 0.6, "negative": 0.3, "level": -0.4}, auc_margin),
     ("point_attention", {"rate": 0.1}, lambda losses, rate: losses),
+    ("identify", {"at": 0.3, "factor": 20.0}, lambda z, y, done, **_: by_torch(F.cross_entropy, z, y)),
+    ("biased_twin", {"at": 0.6, "q": 0.7}, lambda z, y, done, at, q: (1 - probability(z, y) ** q) / q),
+    ("biased_twin", {"at": 0.3, "q": 0.7}, lambda z, y, done, **_: by_torch(F.cross_entropy, z, y) / 2),
     (
         "auto_balance",
         {"shift": [0.5, -1.0, 2.0, 0.0], "stretch": [0.3, 1.0, 2.0, 4.0]},

@@ -9,9 +9,10 @@ ordinal_cuts    score, grade                       where one grade ends and the 
 online          logits, labels                     counts of each class
 min_max         logit, labels, class_prior         the variables of a min-max problem
 attention       plain_loss                         a weight for each training row
+hidden_groups   logits, labels, progress           what a first model has made of each training row
 ==============  =================================  ==================================================
 """
 
-from losssearch.losses.adaptive import attention, min_max, online, ordinal_cuts, robust, survival_times
+from losssearch.losses.adaptive import attention, hidden_groups, min_max, online, ordinal_cuts, robust, survival_times
 
-__all__ = ["attention", "min_max", "online", "ordinal_cuts", "robust", "survival_times"]
+__all__ = ["attention", "hidden_groups", "min_max", "online", "ordinal_cuts", "robust", "survival_times"]

@@ -42,6 +42,10 @@ def pieces_of(spec: LossSpec, facts: Batch, sizes: Sizes, offer: Offer | None = 
 
 def _require_grown(spec: LossSpec, sizes: Sizes) -> None:
     require_sum(spec.balance, "growing trees")
+    if anew := [part.name for part in spec.parts if part.restart_at is not None]:
+        raise SpecError(
+            f"{anew[0]} lets the model start anew in mid-training, which trees do not do: train a network with it"
+        )
     for kept in kept_states(spec, sizes):
         state, number = kept.state, isinstance(kept.state.init, float)
         if state.by_validation:

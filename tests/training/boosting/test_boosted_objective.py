@@ -28,9 +28,10 @@ EVERY = [
     if term.fits(task.offers)
     and not FAIRNESS & set(term.reads)
     and not by_validation(LossSpec((Part(name),)))
+    and not term.restart_at
     and not any(state.moved_by == "frozen" for state in term.states.values())
 ]
-"""Losses that the validation loss moves are refused: tests/assembly/test_learned_by_validation.py. So are arrays."""
+"""Losses that the validation loss moves, or whose model starts anew, are refused; see tests/assembly. So are arrays."""
 
 
 def data(kind: str, rows: int = 300) -> tuple[torch.Tensor, np.ndarray]:
