@@ -124,6 +124,7 @@ for _field in (
     Field("target", "row", "class id, or standardised target, of each row"),
     Field("group", "row", "id of the sensitive group of each row; one column of numbers for an attribute"),
     Field("weight", "row", "how often each row counts, 1 on average over the training rows"),
+    Field("judged", "row", "what the metric reads of each training row, where that is not the target"),
     Field("exposure", "row", "how long, or how much, each row was observed; 1 where that is not known"),
     Field("query", "row", "number of the query that each row belongs to"),
     Field("index", "row", "number of each row among the training rows of its replica"),

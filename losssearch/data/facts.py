@@ -75,7 +75,8 @@ def made(dataset: Dataset, rows: Rows, facts: Facts, *, narrow: bool) -> dict[st
         return {"target": standardised(dataset, rows, facts, narrow=narrow)}
     if not narrow:
         return {"target": np.asarray(dataset.judged[rows], dtype=np.float64)}
-    found = kind.made(dataset.target[rows], at(dataset.fields, rows), facts)
+    found = dict(kind.made(dataset.target[rows], at(dataset.fields, rows), facts))
+    found["judged"] = np.asarray(dataset.judged[rows], dtype=np.float64)  # losses are screened on training rows
     return {name: one.astype(np.float32) if one.dtype.kind == "f" else one for name, one in found.items()}
 
 

@@ -65,6 +65,7 @@ def read_target(
     and `UnknownNameError` for an unknown task.
     """
     name = f"target {str(column.name)!r} of {where}"
+    kinds = [kind for kind in kinds if kind in task_names(inferred=True)] or kinds  # others are asked for by name
     wanted = task or _asked(kinds)
     reads = None if wanted is None else target_kind(wanted)
     _check_columns(wanted, reads, [column, *further], where)

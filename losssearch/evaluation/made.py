@@ -19,12 +19,12 @@ Addends: TypeAlias = Callable[..., tuple[Addend, ...]]
 
 def mean_of(addends: Addends, view: View) -> Summed:
     """Of a function that gives a column of numbers, one per row: their mean."""
-    return Summed(view.columns, addends, mean)
+    return Summed(view.columns, addends, mean, view.target_columns)
 
 
 def of_sums(addends: Addends) -> Computed:
     """Of a function of the number of rows and of the sums of ``addends``: its value."""
-    return lambda value, view: Summed(view.columns, addends, value)
+    return lambda value, view: Summed(view.columns, addends, value, view.target_columns)
 
 
 @dataclass(frozen=True)

@@ -117,10 +117,19 @@ class Summed(Measure):
     addends: Callable[[Tensor, Tensor], tuple[Addend, ...]]
     value: Callable[..., Tensor]
     """Rows may be a number, or the sum of weights of each resample, ``[B]``."""
+    several: bool = False
+    """Whether a target ends in an axis of columns."""
+
+    @property
+    def target_columns(self) -> bool:
+        """See `Measure.target_columns`."""
+        return self.several
 
     def plain(self, outputs: Tensor, target: Tensor) -> Tensor:
         """See `Measure.plain`."""
-        return self.value(target.shape[-1], *(addend.total() for addend in self.addends(outputs, target)))
+        return self.value(
+            target.shape[-2 if self.several else -1], *(addend.total() for addend in self.addends(outputs, target))
+        )
 
     def weighed(self, outputs: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """See `Measure.weighed`."""

@@ -154,3 +154,14 @@ GRADES = View(
     labels=True,
 )
 """One logit per row and grade; the grades are in an order."""
+
+RATE = View(
+    "rate",
+    decide=first,
+    reads={"rates": unchanged, "predictions": first},
+    tunes={"rates": "factor_and_floor", "predictions": "factor_and_floor"},
+    columns=True,
+    target_columns=True,
+)
+"""Per row the rate, in counts per exposure, and the share of such rows that are always zero; the target is the count
+and the exposure."""

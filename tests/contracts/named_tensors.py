@@ -64,11 +64,28 @@ NAMED: dict[str, Named] = {
     ),
     "component_scales": Named(positive(COMPONENTS), torch.tensor([[1e-3] * 3, [1e-3, 1.0, EXTREME], [EXTREME] * 3])),
     "component_logits": Named(normal(COMPONENTS), torch.tensor([[-EXTREME, 0.0, EXTREME], [0.0, 0.0, 0.0]])),
+    "rate": Named(
+        normal(),
+        torch.tensor([-EXTREME, 0.0, EXTREME]),
+        toward=lambda m: (m["target"] / m["exposure"] - m["rate"]).sign(),
+    ),
+    "log_rate": Named(
+        normal(),
+        torch.tensor([-EXTREME, 0.0, EXTREME]),
+        toward=lambda m: torch.where(m["target"] > 0, (m["target"] / m["exposure"] - m["log_rate"].exp()).sign(), 0.0),
+    ),
+    "zero_logit": Named(normal(), torch.tensor([-EXTREME, 0.0, EXTREME])),
+    "exposure": Named(positive(), torch.tensor([0.01, 1.0, 100.0]), output=False),
 }
 TARGETS = torch.tensor([-10.0, 0.0, 1.0])
 """Ends of the target where the terms that read it read one of these, unless `OWN_TARGETS` has others."""
 
-OWN_TARGETS: dict[str, tuple[Callable[[int, torch.Generator], Tensor], Tensor]] = {}
+OWN_TARGETS: dict[str, tuple[Callable[[int, torch.Generator], Tensor], Tensor]] = {
+    "exposure": (
+        lambda rows, source: torch.randint(5, (rows,), generator=source).double(),
+        torch.tensor([0.0, 1.0, 50.0]),
+    ),
+}
 """By the name of a tensor that a term reads: how its target is drawn, and the ends of it."""
 
 
@@ -79,10 +96,15 @@ def times_and_events(shape: torch.Size, source: torch.Generator) -> Tensor:
     return torch.stack((time.double(), event.double(), torch.randint(15, shape, generator=source).double()), -1)
 
 
-TARGETS_OF: dict[str, Callable[[torch.Size, torch.Generator], Tensor]] = {"survival": times_and_events}
+TARGETS_OF: dict[str, Callable[[torch.Size, torch.Generator], Tensor]] = {
+    "survival": times_and_events,
+    "count": lambda shape, source: torch.randint(5, shape, generator=source).double(),
+}
 """By kind of task, how its target is drawn where any number will not do."""
 
-FIELDS_OF: dict[str, dict[str, Callable[[tuple[int, ...], torch.Generator], Tensor]]] = {}
+FIELDS_OF: dict[str, dict[str, Callable[[tuple[int, ...], torch.Generator], Tensor]]] = {
+    "count": {"exposure": lambda shape, source: 0.2 + torch.rand(shape, generator=source, dtype=WIDE)},
+}
 """By kind of task, how further fields of its batches are drawn."""
 
 

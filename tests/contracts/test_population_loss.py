@@ -232,7 +232,7 @@ def test_one_term_may_stand_in_a_loss_twice() -> None:
 
 @every_task
 def test_members_without_learned_scalars_need_none(task: str) -> None:
-    population = PopulationLoss([TASKS[task].plain.spec()] * 2)
+    population = population_of(task, [TASKS[task].plain.spec()] * 2)
     assert population.initial.shape == (2, 0)
     check(task, population.specs)
 

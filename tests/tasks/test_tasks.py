@@ -36,13 +36,9 @@ def test_its_menu_opens_with_the_plain_loss_as_everybody_uses_it(task: Task) -> 
     plain, tuned = task.menu[0], task.menu[1]
     assert task.plain is plain
     assert (plain.decision, tuned.decision) == ("fixed", "tuned")
-    assert (
-        plain.term
-        == tuned.term
-        == {"binary": "binary_cross_entropy", "multiclass": "cross_entropy", "ordinal": "cross_entropy"}.get(
-            task.kind, "squared"
-        )
-    )
+    others = {"binary": "binary_cross_entropy", "multiclass": "cross_entropy", "ordinal": "cross_entropy"}
+    others["count"] = "rate_squared"
+    assert plain.term == tuned.term == others.get(task.kind, "squared")
     assert not plain.tunable
     assert not plain.fixed
     assert {baseline.decision for baseline in task.menu[1:]} == {"tuned"}

@@ -8,11 +8,13 @@ from losssearch.evaluation.metrics import multiclass
 from losssearch.evaluation.metrics import calibration
 from losssearch.evaluation.metrics import regression
 from losssearch.evaluation.metrics import distributions
+from losssearch.evaluation.metrics import counts
 from losssearch.evaluation.metrics import ordinal
 from losssearch.evaluation.metrics import survival
 
 __all__ = [
     "calibration",
+    "counts",
     "distributions",
     "multiclass",
     "ordinal",

@@ -6,6 +6,7 @@ family          reads                              learns or keeps
 robust          prediction, target                 the shape and scale of the residuals
 survival_times  prediction, target, event          the spread of the logarithm of a time
 ordinal_cuts    score, grade                       where one grade ends and the next begins
+dispersion      log_rate, exposure, target         how far counts spread beyond Poisson
 online          logits, labels                     counts of each class
 min_max         logit, labels, class_prior         the variables of a min-max problem
 attention       plain_loss                         a weight for each training row
@@ -13,6 +14,6 @@ hidden_groups   logits, labels, progress           what a first model has made o
 ==============  =================================  ==================================================
 """
 
-from losssearch.losses.adaptive import attention, hidden_groups, min_max, online, ordinal_cuts, robust, survival_times
+from losssearch.losses.adaptive import attention, dispersion, hidden_groups, min_max, online, ordinal_cuts, robust, survival_times
 
-__all__ = ["attention", "hidden_groups", "min_max", "online", "ordinal_cuts", "robust", "survival_times"]
+__all__ = ["attention", "dispersion", "hidden_groups", "min_max", "online", "ordinal_cuts", "robust", "survival_times"]

@@ -13,6 +13,7 @@ regression         prediction, target                                single pred
 redescending       prediction, target                                forgetting outliers
 skewed             prediction, target; one value per batch           ranges of the target that are rare
 amounts            prediction, target, zero                          errors relative to the target's size
+counts             rate or log_rate, exposure, target                counts over an exposure
 distributions      mean, scale, quantiles or a mixture, target       the distribution of the target
 penalties          logits or scores                                  what is put out, whatever the target is
 survival           risk or hazards, time, event                      times that may be censored
@@ -26,6 +27,7 @@ from losssearch.losses.primitives import (
     amounts,
     calibration,
     classification,
+    counts,
     distributions,
     given,
     imbalance,
@@ -45,6 +47,7 @@ __all__ = [
     "amounts",
     "calibration",
     "classification",
+    "counts",
     "distributions",
     "given",
     "imbalance",

@@ -85,7 +85,7 @@ class Screen:
         task = get_task(task) if isinstance(task, str) else task
         self._members = len(RATES) * replicas.count
         probe, self._weights = representatives(replicas.take([0]))
-        features, self._free = probe.train["features"], probe.train["target"][:, :FREE]
+        features, self._free = probe.train["features"], probe.train.get("judged", probe.train["target"])[:, :FREE]
         self._batch = {name: value for name, value in probe.train.items() if name != "weight"}
         self._facts, self._sizes_of_data, self._offer = probe.facts, replicas.sizes, task.offer
         self._predicting = Predicting.of(task, replicas.classes)
