@@ -48,9 +48,7 @@ def _exposure(column: pd.Series, where: str) -> NDArray[np.float64]:
     broken = ~(np.isfinite(numbers) & (numbers > 0))
     if broken.any():
         row = int(broken.argmax())
-        raise DataError(
-            f"an exposure must be a finite number above 0; {where} has {column.iloc[row]!r} in row {row + 1}"
-        )
+        raise DataError(f"an exposure must be a finite number above 0; {where} has {column.iloc[row]} in row {row + 1}")
     return numbers
 
 

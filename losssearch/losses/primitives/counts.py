@@ -19,7 +19,7 @@ from losssearch.losses.term import loss_term
 from losssearch.losses.traits import Traits
 
 _STEEP = 30.0
-"""Beyond this an exponential goes on as its tangent, so that a loss and its gradient stay finite."""
+"""Beyond this an exponential continues as its tangent, so that a loss and its gradient stay finite."""
 
 
 def growth(exponent: Tensor) -> Tensor:

@@ -75,7 +75,9 @@ def metrics_table(context: Context, readings: Mapping[str, Reading]) -> list[dic
     """The value of each metric of the kind of task for each loss, the mean over trainings; of the study's first."""
     own, weight = context.metric.name, context.weights("test")
     names = [name for name in metrics_for(context.settings.task) if name != own]
-    target = torch.as_tensor(context.dataset.target[context.partition.test])
+    dataset = context.dataset
+    judged = dataset.target if dataset.cells is not None else dataset.judged
+    target = torch.as_tensor(judged[context.partition.test])
     table = []
     for name in ([own] if not context.metric.source and not context.metric.cells else []) + names:
         metric = get_metric(name, context.settings.task)
