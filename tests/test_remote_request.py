@@ -28,7 +28,7 @@ REMOTE = {
     "target", "metric", "task", "drop", "positive", "drop_missing_target", "max_rows", "weight", "space", "space_text",
     "model", "seed", "group", "time", "time_as_feature", "split", "trials", "time_budget", "epochs", "rates", "draws",
     "average", "confirm_seeds", "prefer_known", "sensitive", "sensitive_as_feature", "constraints", "objectives",
-    "confidence", "group_thresholds", "references", "private_epsilon", "private_delta",
+    "confidence", "group_thresholds", "references", "private_epsilon", "private_delta", "exposure", "query",
 }  # fmt: skip
 LOCAL = {
     "data", "test", "train", "direction", "classes", "class_prior", "sample_weight", "data_memory", "imports",

@@ -11,6 +11,8 @@ from losssearch.tasks import KINDS
 
 ROOT = Path(losssearch.__file__).parent
 OWN = ROOT / "tasks" / "kinds"
+WORDS = frozenset({"count"})
+"""Kinds whose name is a word that other tables have as a key: they are looked for in comparisons alone."""
 
 
 def compared(source: str) -> Iterator[int]:
@@ -28,9 +30,10 @@ def compared(source: str) -> Iterator[int]:
             asked = [node.slice]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             asked = list(node.args[:1]) if node.func.attr in ("get", "startswith") else []
+        known = names if isinstance(node, ast.Compare | ast.MatchValue) else [one for one in names if one not in WORDS]
         for one in asked:
             for found in ast.walk(one) if one is not None and not isinstance(one, ast.Lambda) else ():
-                if isinstance(found, ast.Constant) and found.value in names:
+                if isinstance(found, ast.Constant) and found.value in known:
                     yield found.lineno
 
 
