@@ -95,7 +95,7 @@ WHOLE: dict[str, Any] = {
     "average": True, "sensitive": ["sex", "age>=25"],
     "sensitive_as_feature": True, "constraints": "demographic_parity_difference <= 0.05",
     "objectives": ["f1", "demographic_parity_difference"], "confidence": 0.9, "group_thresholds": True,
-    "references": False, "private_epsilon": 2, "private_delta": 1e-6,
+    "references": False, "private_epsilon": 2, "private_delta": 1e-6, "exposure": "years", "query": "session",
 }  # fmt: skip
 
 

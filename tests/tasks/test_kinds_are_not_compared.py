@@ -30,10 +30,14 @@ def compared(source: str) -> Iterator[int]:
             asked = [node.slice]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             asked = list(node.args[:1]) if node.func.attr in ("get", "startswith") else []
-        known = names if isinstance(node, ast.Compare | ast.MatchValue) else [one for one in names if one not in WORDS]
+        direct = asked if isinstance(node, ast.Compare | ast.MatchValue) else []
         for one in asked:
             for found in ast.walk(one) if one is not None and not isinstance(one, ast.Lambda) else ():
-                if isinstance(found, ast.Constant) and found.value in known:
+                if (
+                    isinstance(found, ast.Constant)
+                    and found.value in names
+                    and (found.value not in WORDS or found in direct)
+                ):
                     yield found.lineno
 
 

@@ -14,6 +14,15 @@ hidden_groups   logits, labels, progress           what a first model has made o
 ==============  =================================  ==================================================
 """
 
-from losssearch.losses.adaptive import attention, dispersion, hidden_groups, min_max, online, ordinal_cuts, robust, survival_times
+from losssearch.losses.adaptive import (
+    attention,
+    dispersion,
+    hidden_groups,
+    min_max,
+    online,
+    ordinal_cuts,
+    robust,
+    survival_times,
+)
 
 __all__ = ["attention", "dispersion", "hidden_groups", "min_max", "online", "ordinal_cuts", "robust", "survival_times"]
