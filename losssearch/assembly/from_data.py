@@ -89,7 +89,9 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     settings = settings_of(options, dataset, question, place.study, len(parts.search))
     factory = resolve_model(options.model)
     widths = question.task.widths(len(dataset.classes))
-    model = build_model(factory, len(dataset.schema.columns), widths, device, by_column=question.task.shared)
+    columns = len(dataset.schema.columns) * dataset.listed
+    shared, listed = question.task.shared, dataset.listed
+    model = build_model(factory, columns, widths, device, by_column=shared, listed=listed)
     if isinstance(model, LoopedModule):
         told.note("the model cannot be stacked (buffers, dropout or control flow): members train one by one")
     workers = _workers(options, settings, dataset, device, said)

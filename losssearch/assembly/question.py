@@ -31,7 +31,7 @@ class Question:
 
 def question_of(options: Request, dataset: Dataset) -> Question:
     """The question that the options ask; raises `OptionError` where they contradict each other or the data."""
-    task = get_task(dataset.task)
+    task = get_task(dataset.task).of_size(dataset.size)
     fairness = read_fairness(options, task, dataset.attribute)
     metric = _metric(options.metric or fairness.metric or task.metric, task.kind, options.direction)
     check_cells(metric, fairness, dataset)

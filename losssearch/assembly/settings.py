@@ -16,10 +16,14 @@ from losssearch.study.budget import trials_of
 from losssearch.study.settings import StudySettings
 from losssearch.training import RATES, default_plan
 from losssearch.training.boosting import BOOSTED_RATES, boosted_plan
-from losssearch.training.plan import AVERAGE
+from losssearch.training.plan import AVERAGE, TrainingPlan
 
 FRONT_RATES = (2e-3, 6e-3)
 """Learning rates of a front: its models differ by strength of penalty, and hardly gain from more rates."""
+
+
+MINIMUM_BATCH = 8
+"""The least queries of a batch, however many documents they have."""
 
 
 def _rates(trees: bool, *, front: bool) -> tuple[float, ...]:
@@ -56,10 +60,7 @@ def settings_of(options: Request, dataset: Dataset, question: Question, study: s
         model=_model_name(options.model),
         plan=boosted_plan(trained, options.epochs)
         if trees
-        else replace(
-            default_plan(trained, options.epochs, len(dataset.classes), question.task.least_batch),
-            average=AVERAGE if options.average else None,
-        ),
+        else _plan(options, dataset, trained, question.task.least_batch),
         rates=_rates(trees, front=bool(front)) if options.rates is None else tuple(options.rates),
         seed=options.seed,
         trials=trials_of(options.trials, options.seconds),
@@ -79,6 +80,16 @@ def settings_of(options: Request, dataset: Dataset, question: Question, study: s
     if not settings.rates:
         raise OptionError(f"{option('rates')} must hold at least one learning rate")
     return settings
+
+
+def _plan(options: Request, dataset: Dataset, trained: int, least_batch: int) -> TrainingPlan:
+    """The plan for ``trained`` rows; where they are queries, for as many documents."""
+    average = AVERAGE if options.average else None
+    each = dataset.mean_listed
+    plan = default_plan(round(trained * each), options.epochs, len(dataset.classes), least_batch)
+    if each == 1:
+        return replace(plan, average=average)
+    return replace(plan, average=average, batch_size=max(MINIMUM_BATCH, round(plan.batch_size / each)))
 
 
 def _model_name(model: str | ModelFactory) -> str:

@@ -56,6 +56,8 @@ def curves(term: LossTerm) -> Curves:
     if "event" in term.reads and term.per_sample:
         axis = axis if regression else "logit of the hazard in both of two bins"
         names = ["followed without the event", "event seen"]
+    elif "document_scores" in term.reads:
+        axis = "score of the relevant document (that of the other is 0)"
     elif "grade" in term.reads:
         axis, names = "score, or logit of each cut", [f"grade {grade}" for grade in range(GRADES)]
     elif not regression:
@@ -105,6 +107,9 @@ def _at(term: LossTerm, point: Tensor) -> Tensor:
         "score": point.expand(GRADES),
         "cut_logits": point.expand(GRADES, GRADES - 1),
         "grade": torch.arange(GRADES),
+        "document_scores": torch.stack((point, torch.zeros_like(point))).unsqueeze(0),
+        "relevance": torch.tensor([[1.0, 0.0]], dtype=point.dtype),
+        "present": torch.ones(1, 2, dtype=point.dtype),
         "parameters": point.reshape(1),
         "input_gradient": point.reshape(1, 1),
         "mixed": point.reshape(1, 1),

@@ -14,8 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data import columnar_files
+from losssearch.data.by_query import by_query
 from losssearch.data.chosen_rows import PLACE, check_classes, chosen_rows
 from losssearch.data.columns import read_columns
+from losssearch.data.documents import Documents
+from losssearch.data.encoding import Features
 from losssearch.data.fingerprint import fingerprint_of
 from losssearch.data.given_splits import Given, GivenSplit, read_given
 from losssearch.data.groups import (
@@ -46,8 +49,8 @@ COARSE = 0.1
 class Dataset:
     """What a study is given.
 
-    ``features``: a data frame with the columns of ``schema``, or float32 [rows, columns] for arrays and
-    flattened images. ``target``: class ids int64 [rows], or numbers float64, [rows, columns] for a task of several
+    ``features``: a data frame with the columns of ``schema``, such rows in lists, or float32 [rows, columns] for arrays
+    and flattened images. ``target``: class ids int64 [rows], or numbers float64, [rows, columns] for a task of several
     target columns. ``classes``: the name of each id, empty for numbers; a task of two classes has the positive one at
     id 1. ``task``: the name of the kind of task. ``weight`` [rows], above zero, where there is one. ``group`` [rows]:
     ids of the sensitive groups, and ``groups`` their names, where there is a sensitive attribute; ``attribute`` its
@@ -57,7 +60,7 @@ class Dataset:
     """
 
     name: str
-    features: pd.DataFrame | NDArray[np.float32]
+    features: Features
     target: NDArray[Any]
     classes: tuple[str, ...]
     task: str
@@ -94,6 +97,21 @@ class Dataset:
         return len(self.target)
 
     @property
+    def listed(self) -> int:
+        """How many documents the longest query has, where rows are queries; otherwise 1."""
+        return self.features.longest if isinstance(self.features, Documents) else 1
+
+    @property
+    def mean_listed(self) -> float:
+        """How many documents a query has on average, where rows are queries; otherwise 1."""
+        return float(self.features.present.mean() * self.listed) if isinstance(self.features, Documents) else 1.0
+
+    @property
+    def size(self) -> int:
+        """Columns of the target: the documents of the longest query where rows are queries, 1 for a single number."""
+        return 1 if self.target.ndim == 1 else int(self.target.shape[1])
+
+    @property
     def all_rows(self) -> int:
         """How many rows there are, in memory or on disk."""
         return self.rows if self.stored is None else self.stored.file.rows
@@ -103,6 +121,8 @@ class Dataset:
         """A number for each row [rows]; rows with equal features have equal numbers."""
         if isinstance(self.features, pd.DataFrame):
             return row_keys(self.features)
+        if isinstance(self.features, Documents):
+            return self.features.keys(row_keys(self.features.frame))
         contiguous = np.ascontiguousarray(self.features)
         digests = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in contiguous)
         return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
@@ -164,8 +184,10 @@ def load(
         if name in named:
             raise OptionError(f"the sensitive attribute must not be the target; {name!r} is both")
     given = given or Given()
-    if task is not None and isinstance(target_kind(task), Values):
+    if task is not None and isinstance(kind := target_kind(task), Values):
         stream = False  # what is made of its rows is made in memory
+        if max_rows is not None and kind.lists:
+            raise OptionError(f"max_rows takes single rows, and task {task} judges whole queries: leave it out")
     streamable = not isinstance(sensitive, np.ndarray | pd.Series)  # labels given with a file are one per row of it
     needed = (*named, *given.columns.values())
     unnamed = tuple(name for name in dropped if name not in needed)
@@ -191,7 +213,7 @@ def load(
     if source.large is not None:
         told = (*goal.notes, *notes, *source.notes, *read_notes, *_said(grouping, hidden, " in the sample"))
         return _streamed(source, features, goal, schema, told, drop_missing_target, grouping, reader)
-    return Dataset(
+    found = Dataset(
         name=source.name,
         features=features,
         target=goal.values,
@@ -208,6 +230,7 @@ def load(
         given=split,
         places=places,
     )
+    return by_query(found)
 
 
 def _read_groups(source: Source, sensitive: Sensitive | None) -> tuple[Source, Grouping | None, GroupReader | None]:

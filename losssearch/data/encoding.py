@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,15 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
+from losssearch.data.documents import Documents
 from losssearch.data.normal_scores import NormalScores
 from losssearch.data.schema import Schema
 
 MOST_CATEGORIES = 30
 """Beyond this number, the rarest categories of a column share one indicator."""
+
+Features: TypeAlias = pd.DataFrame | NDArray[np.float32] | Documents
+"""Features as given: a table, numbers ``[rows, columns]``, or the documents of queries, where a query is a row."""
 
 _QUANTILE_ROWS = 10_000
 _PIXEL_SCALE = 1e-3
@@ -27,7 +31,8 @@ class Encoder:
 
     Tables: numbers and dates (year, month, weekday, day count) become normal scores with the median for a
     missing value; booleans 0 or 1; categories one indicator each; and each column that lacks values anywhere
-    gets an indicator of that. Images: pixels are centred and scaled by one mean and one deviation.
+    gets an indicator of that. Images: pixels are centred and scaled by one mean and one deviation. Documents of
+    queries: as the rows of a table, put side by side.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -36,8 +41,10 @@ class Encoder:
         self._columns: ColumnTransformer | None = None
         self._centre, self._scale = 0.0, 1.0
 
-    def fit(self, features: pd.DataFrame | NDArray[np.float32]) -> Encoder:
+    def fit(self, features: Features) -> Encoder:
         """Learn medians, quantiles and categories of these rows; return itself."""
+        if isinstance(features, Documents):
+            return self.fit(features.listed())
         if self.schema.shape:
             pixels = np.asarray(features)
             self._centre = float(np.nanmean(pixels, dtype=np.float64))
@@ -46,12 +53,21 @@ class Encoder:
             self._columns = _column_transformer(self.schema, len(features)).fit(features)
         return self
 
-    def transform(self, features: pd.DataFrame | NDArray[np.float32]) -> NDArray[np.float32]:
+    def transform(self, features: Features) -> NDArray[np.float32]:
         """Encode rows as float32 [rows, width], finite whatever the rows hold."""
+        if isinstance(features, Documents):
+            return features.spread(self.transform(features.listed()))
         if self._columns is None:
             pixels = (np.asarray(features, dtype=np.float32) - np.float32(self._centre)) / np.float32(self._scale)
             return np.where(np.isfinite(pixels), pixels, np.float32(0))
         return np.asarray(self._columns.transform(features), dtype=np.float32)
+
+
+def rows_of(features: Features, rows: NDArray[np.int64]) -> Features:
+    """The rows of these numbers."""
+    if isinstance(features, Documents):
+        return features.at(rows)
+    return features.iloc[rows] if isinstance(features, pd.DataFrame) else features[rows]
 
 
 def calendar_parts(dates: pd.DataFrame | NDArray[Any]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from losssearch.data.batch import Attribute, Batch, Groups, Sensitive, Sizes, of_replicas, on_device
 from losssearch.data.dataset import Dataset
-from losssearch.data.encoding import Encoder
+from losssearch.data.encoding import Encoder, rows_of
 from losssearch.data.facts import Facts, facts_of_rows, facts_of_tally, made, stacked, standardised
 from losssearch.data.probing import probe_order
 from losssearch.data.splits import Draw, Rows
@@ -58,6 +58,8 @@ class Replicas:
     stream: Stream | None = None
     ties: Tensor | None = None
     """Ids ``[R, N]`` of what the training rows are split with, on the CPU, where groups of them stay together."""
+    listed: int = 1
+    """Documents of a row, side by side in its features, where rows are queries; otherwise 1."""
 
     @property
     def count(self) -> int:
@@ -71,7 +73,7 @@ class Replicas:
 
     @property
     def width(self) -> int:
-        """Encoded features a row, D."""
+        """Encoded features a row, D, of all its documents."""
         return self.train["features"].shape[-1]
 
     @property
@@ -121,13 +123,17 @@ def make_replicas(dataset: Dataset, draws: Sequence[Draw], held: Mapping[str, Ro
     facts = [facts_of_rows(dataset, draw.train) for draw in draws]
     for draw, known in zip(draws, facts, strict=True):
         rows = (draw.train[:train_rows], draw.validation[:validation_rows], *held.values())
-        encoder = Encoder(dataset.schema).fit(_rows(dataset, draw.train))
+        encoder = Encoder(dataset.schema).fit(rows_of(dataset.features, draw.train))
         for name, members in zip(names, rows, strict=True):
-            parts[name].append(encoder.transform(_rows(dataset, members)))
+            parts[name].append(encoder.transform(rows_of(dataset.features, members)))
             targets[name].append(made(dataset, members, known, narrow=name == "train"))
     width = max(part.shape[1] for part in parts["train"])
     batches: dict[str, Batch] = {
-        name: {"features": _stack(parts.pop(name), width), **_stacked_fields(targets.pop(name))} for name in names
+        name: {
+            "features": _stack(parts.pop(name), width, dataset.listed),
+            **_stacked_fields(targets.pop(name)),
+        }
+        for name in names
     }
     trained = [draw.train[:train_rows] for draw in draws]
     validated = [draw.validation[:validation_rows] for draw in draws]
@@ -141,6 +147,7 @@ def make_replicas(dataset: Dataset, draws: Sequence[Draw], held: Mapping[str, Ro
         classes=len(dataset.classes),
         sensitive=_sensitive(dataset),
         ties=None if tied is None else torch.from_numpy(np.stack([tied[rows] for rows in trained])),
+        listed=dataset.listed,
     )
 
 
@@ -223,12 +230,10 @@ def _groups(dataset: Dataset, rows: Sequence[Rows]) -> Batch:
     return {"group": torch.from_numpy(np.stack([dataset.group[members] for members in rows]))}
 
 
-def _rows(dataset: Dataset, rows: Rows) -> Any:
-    return dataset.features[rows] if isinstance(dataset.features, np.ndarray) else dataset.features.iloc[rows]
-
-
-def _stack(parts: list[NDArray[np.float32]], width: int) -> Tensor:
-    stacked = torch.zeros(len(parts), len(parts[0]), width)
+def _stack(parts: list[NDArray[np.float32]], width: int, listed: int) -> Tensor:
+    """The replicas' rows ``[R, N, width]``, each of ``listed`` documents: those of narrower encodings end in zeros."""
+    stacked = torch.zeros(len(parts), len(parts[0]), listed, width // listed)
     for index, part in enumerate(parts):
-        stacked[index, :, : part.shape[1]] = torch.from_numpy(part)
-    return stacked
+        own = torch.from_numpy(part).unflatten(-1, (listed, -1))
+        stacked[index, ..., : own.shape[-1]] = own
+    return stacked.flatten(2)

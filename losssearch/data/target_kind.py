@@ -120,6 +120,8 @@ class Values:
     made: Callable[[Columns, RowFields, Known], Mapping[str, NDArray[Any]]] = _as_given
     judged: Callable[[Columns, RowFields], Columns] = _target_alone
     stratum: int = 0
+    lists: bool = False
+    """Whether rows are gathered into lists by the field ``query``, and a list is one row of the dataset."""
     count = None
     nominal = False
     pair = False

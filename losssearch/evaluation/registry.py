@@ -61,7 +61,8 @@ def _those_for(task: str) -> str:
     fitting = metrics_for(task)
     if not fitting:
         return f'no metric is declared for {task}: declare one with @ls.metric(direction=…, task="{task}")'
-    return f"metrics for {task}: {', '.join((*fitting, *(EXAMPLES if get_task(task).view.labels else ())))}"
+    more = EXAMPLES if get_task(task).view.labels and "accuracy" in fitting else ()
+    return f"metrics for {task}: {', '.join((*fitting, *more))}"
 
 
 def asked_metric(asked: str | Metric | Callable[..., Any], task: str, direction: str | None = None) -> Metric:

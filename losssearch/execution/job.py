@@ -115,7 +115,8 @@ def _population(job: Job, replicas: Replicas) -> Course:
             return _grow_trees(job, replicas)
         task = get_task(job.task)
         widths = task.widths(replicas.classes) if job.widths is None else job.widths
-        model = build_model(factory, replicas.width, widths, job.device, by_column=task.shared)
+        shared, listed = task.shared, replicas.listed
+        model = build_model(factory, replicas.width, widths, job.device, by_column=shared, listed=listed)
         candidates = [Candidate(LossSpec.from_json(spec), rates, safe) for spec, rates, safe in job.candidates]
         judge = _judge(job, replicas, job.device)
         learned = any(by_validation(candidate.spec) for candidate in candidates)

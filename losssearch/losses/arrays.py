@@ -17,6 +17,7 @@ from torch import Tensor
 
 from losssearch.arguments import named_arguments
 from losssearch.errors import DataError, SpecError, shown
+from losssearch.option_names import option
 
 FOLDER = Path(__file__).with_name("library")
 """The arrays that come with losssearch; each file is named by its hash."""
@@ -58,7 +59,7 @@ def array_named(name: str) -> Tensor:
         if not file.is_file():
             raise SpecError(
                 f"the array {name[:12]}… is not known here: give its file to ls.add_array first, in a module that "
-                "--import names where a search needs it"
+                f"{option('imports')} names where a search needs it"
             )
         _known[name] = read_array(file, sha256=name)
     return _known[name]

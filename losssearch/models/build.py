@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from losssearch.errors import OptionError, UnknownNameError, stops
 from losssearch.models.boosted import BOOSTED, is_boosted, require_package
 from losssearch.models.feedforward import FeedForward
+from losssearch.models.lists import OfDocuments
 from losssearch.models.module import ModelFactory, from_module
 from losssearch.models.stacked import StackedModel
 from losssearch.option_names import option
@@ -68,15 +69,20 @@ def build_model(
     device: torch.device | str = "cpu",
     *,
     by_column: bool = False,
+    listed: int = 1,
 ) -> StackedModel:
     """The stacked model of a built-in name or of a factory that `resolve_model` gave, to be trained on ``device``.
 
     ``heads``: how many columns each head has, by its name, or the columns of a model that puts out one tensor.
     ``by_column``: whether a built-in model draws each output column by itself, as heads that share columns need.
 
+    ``listed``: how many documents a row has, each of ``features / listed`` numbers; they are scored one by one.
+
     Boosted trees are no stacked model: they get the linear one, on whose untrained outputs losses are screened.
     """
     resolved = "linear" if is_boosted(model) else resolve_model(model)
+    if listed > 1:
+        return OfDocuments(build_model(resolved, features // listed, 1, device), listed)
     if isinstance(resolved, str):
         width = heads if isinstance(heads, int) else sum(heads.values())
         return MODELS[resolved](features, width, by_column=True) if by_column else MODELS[resolved](features, width)

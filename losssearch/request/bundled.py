@@ -9,7 +9,7 @@ import losssearch
 MODEL_NAMES = ("linear", "mlp", "residual_mlp", "lightgbm", "xgboost")
 """The models that come with losssearch; a test compares them with `losssearch.models`."""
 
-TASK_NAMES = ("binary", "count", "distribution", "multiclass", "ordinal", "regression", "survival")
+TASK_NAMES = ("binary", "count", "distribution", "multiclass", "ordinal", "ranking", "regression", "survival")
 """The kinds of task that come with losssearch; a test compares them with `losssearch.tasks`."""
 
 AUTO = "auto"

@@ -63,6 +63,8 @@ def _choice(domain: Choice, node: Node, label: str) -> Choice:
     names = [domain.check(label, option) for option in options]
     if not names or len(set(names)) < len(names):
         raise RuleError(node.line, f"{label} has one or more distinct options, got {given!r}")
+    if tuple(names) == domain.options:
+        return domain  # an array of the library keeps its size
     return Choice(*names, default=domain.default if domain.default in names else names[0])
 
 

@@ -128,7 +128,8 @@ class Context(StudyContext):
         self.executor.share("search", replicas)
         self.rows = {"train": replicas.rows, "validation": replicas.validation["features"].shape[1]}
         widths = self.task.widths(replicas.classes)
-        model = build_model(self.model, replicas.width, widths, self.device, by_column=self.task.shared)
+        shared, listed = self.task.shared, replicas.listed
+        model = build_model(self.model, replicas.width, widths, self.device, by_column=shared, listed=listed)
         weights = sum(torch.Size(shape).numel() for shape in model.shapes.values())
         size = settings.plan.batch_size * weights * len(settings.rates) * settings.replicas
         self.chunk = 1 if isinstance(model, LoopedModule) else max(4, min(16, STEP_SIZE // size))

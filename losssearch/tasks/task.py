@@ -88,6 +88,11 @@ class Task:
     """Rows of a batch at the least, where a term compares rows with each other."""
     shared: bool = False
     """Whether its heads are alternatives that share the columns from the first on, and no neighbours."""
+    by_size: bool = False
+    """Whether heads are made from the size of a row of the data, and not from the number of classes: the documents of
+    the longest query, or the columns of the target."""
+    size: int = 0
+    """That size, once the data are known."""
     used: frozenset[str] | None = None
     """Of heads that share columns, the names of those that a study uses; None: all."""
 
@@ -119,7 +124,7 @@ class Task:
 
     def head(self, reads: frozenset[str], classes: int) -> Head:
         """Of heads that share columns, the narrowest that gives all that a loss reads; raises `SpecError` for none."""
-        return narrowest(self.heads(classes), reads)
+        return narrowest(self._own_heads(classes), reads)
 
     def using(self, losses: Iterable[frozenset[str]], classes: int) -> Task:
         """The task of a study whose losses read these tensors: a model is as wide as the widest head of theirs."""
@@ -127,12 +132,19 @@ class Task:
             return self
         return replace(self, used=frozenset(self.head(reads, classes).name for reads in losses))
 
+    def of_size(self, size: int) -> Task:
+        """The task of a study on data whose rows have this size."""
+        return replace(self, size=size) if self.by_size else self
+
+    def _own_heads(self, classes: int) -> tuple[Head, ...]:
+        return self.heads(self.size if self.by_size else classes)
+
     def widths(self, classes: int) -> dict[str, int]:
         """How many columns each head of a model's output has, by its name and in order.
 
         Where heads share columns there is one entry: the columns of the widest head that is used.
         """
-        heads = self.heads(classes)
+        heads = self._own_heads(classes)
         if self.shared:
             return {"outputs": max(head.width for head in heads if self.used is None or head.name in self.used)}
         return {head.name: head.width for head in heads}

@@ -110,6 +110,10 @@ PREDICTION = View(
 """One prediction per row, in the target's own unit."""
 
 
+RANKED = View("ranked", decide=unchanged, reads={"scores": unchanged}, columns=True, target_columns=True)
+"""One score per document of a query; targets are grades, below zero for padding."""
+
+
 def median(outputs: Tensor) -> Tensor:
     """The middle one of several quantiles."""
     return outputs[..., outputs.shape[-1] // 2]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 EXTREME = 1e4
-LEVELS, COMPONENTS = 19, 3
+LEVELS, COMPONENTS, DOCUMENTS = 19, 3, 4
 WIDE = torch.float64
 
 
@@ -62,6 +62,20 @@ NAMED: dict[str, Named] = {
         torch.tensor([[-EXTREME, 0.0, EXTREME], [0.0, 0.0, 0.0], [EXTREME, EXTREME, EXTREME]]),
         toward=lambda m: (m["target"][:, None] - m["component_means"]).sign(),
     ),
+    "document_scores": Named(
+        normal(DOCUMENTS),
+        torch.tensor([[-EXTREME, 0.0, EXTREME, 1.0], [0.0, 0.0, 0.0, 0.0]]),
+    ),
+    "relevance": Named(
+        lambda rows, source: torch.randint(4, (rows, DOCUMENTS), generator=source).to(WIDE),
+        torch.tensor([[0.0, 1.0, 4.0, 2.0], [0.0, 0.0, 0.0, 0.0]]),
+        output=False,
+    ),
+    "present": Named(
+        lambda rows, source: (torch.arange(DOCUMENTS) < torch.randint(2, 5, (rows, 1), generator=source)).to(WIDE),
+        torch.tensor([[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0]]),
+        output=False,
+    ),
     "component_scales": Named(positive(COMPONENTS), torch.tensor([[1e-3] * 3, [1e-3, 1.0, EXTREME], [EXTREME] * 3])),
     "component_logits": Named(normal(COMPONENTS), torch.tensor([[-EXTREME, 0.0, EXTREME], [0.0, 0.0, 0.0]])),
     "rate": Named(
@@ -96,8 +110,14 @@ def times_and_events(shape: torch.Size, source: torch.Generator) -> Tensor:
     return torch.stack((time.double(), event.double(), torch.randint(15, shape, generator=source).double()), -1)
 
 
+def grades(shape: torch.Size, source: torch.Generator) -> Tensor:
+    """Grades of the documents of queries ``[..., documents]``, -1 for padding."""
+    return torch.randint(-1, 4, (*shape, DOCUMENTS), generator=source).double()
+
+
 TARGETS_OF: dict[str, Callable[[torch.Size, torch.Generator], Tensor]] = {
     "survival": times_and_events,
+    "ranking": grades,
     "count": lambda shape, source: torch.randint(5, shape, generator=source).double(),
 }
 """By kind of task, how its target is drawn where any number will not do."""

@@ -86,7 +86,10 @@ LEARNED = [
 """Spaces that are not offered for trees; `test_learned_by_validation.py` and `test_refused_spaces.py` of assembly."""
 
 
-@pytest.fixture(scope="module", params=sorted({*bundled_spaces()} - {*LEARNED, "distribution", "ordinal", "survival"}))
+@pytest.fixture(
+    scope="module",
+    params=sorted({*bundled_spaces()} - {*LEARNED, "count", "distribution", "ordinal", "ranking", "survival"}),
+)
 def space(request: pytest.FixtureRequest) -> SearchSpace:
     return load_space(request.param)
 

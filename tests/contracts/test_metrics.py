@@ -183,6 +183,6 @@ def test_a_name_is_unique_in_its_task() -> None:
     own = [record for record in records() if is_own(record.function)]
     named = [(kind, one.name) for one in own for kind, task in TASKS.items() if one.fits(kind, task.view)]
     assert len(named) == len(set(named))
-    shared = {name for kind, task in TASKS.items() if task.shared for name in metrics_for(kind)}
+    shared = {name for kind, task in TASKS.items() if task.shared or task.by_size for name in metrics_for(kind)}
     assert {name for _, name in CASES} | shared == {record.example for record in own} | set(EXAMPLES)
     assert all(get_metric(name, kind).name == name for kind, name in CASES)

@@ -28,7 +28,7 @@ from losssearch.losses.schedule import Scheduled
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.weighting import Weighting
 from losssearch.tasks import TASKS
-from tests.contracts.named_tensors import TARGETS_OF, own_fields
+from tests.contracts.named_tensors import DOCUMENTS, TARGETS_OF, own_fields
 
 REPLICAS, BATCH, ROWS, CLASSES, GROUPS = 2, 14, 20, 4, 3
 PROGRESS = 0.3
@@ -65,7 +65,7 @@ class Inputs:
 
 def inputs(task: str, population: PopulationLoss, source: torch.Generator) -> Inputs:
     classes = COUNTED.get(task, 0)
-    members, width = len(population.specs), TASKS[task].width(classes)
+    members, width = len(population.specs), TASKS[task].of_size(DOCUMENTS).width(classes)
     lead = (REPLICAS, members, BATCH)
     shape = lead if width == 1 else (*lead, width)
     prior = torch.rand(REPLICAS, classes, generator=source, dtype=torch.float64) + 0.1

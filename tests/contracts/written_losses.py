@@ -30,7 +30,7 @@ PRIORS = {"binary": (0.7, 0.3), "multiclass": (0.4, 0.3, 0.2, 0.1), "regression"
 
 
 def term_specs() -> Iterator[tuple[str, str, LossSpec]]:
-    for task in (kind for kind, task in TASKS.items() if not task.shared):
+    for task in (kind for kind, task in TASKS.items() if not (task.shared or task.by_size)):
         for name, term in terms.items():
             if not term.fits(TASKS[task].with_groups().offers):
                 continue

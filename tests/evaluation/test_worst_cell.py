@@ -154,7 +154,7 @@ def test_a_decision_of_ones_own_is_tuned_for_the_worst_cell() -> None:
         ("worst_group(log_loss)", "binary", "accuracy, balanced_accuracy, f1, mcc or cost"),
         ("worst_group(macro_f1)", "multiclass", "takes a metric of decisions, accuracy, balanced_accuracy; got macro"),
         ("worst_group(worst_cell(accuracy))", "binary", "takes a metric of decisions"),
-        ("worst_group(rmse)", "regression", "fits binary and multiclass, not regression"),
+        ("worst_group(rmse)", "regression", "fits binary and multiclass and ordinal, not regression"),
     ],
 )
 def test_what_makes_no_sense_is_refused(name: str, task: str, said: str) -> None:

@@ -72,7 +72,8 @@ def every_loss() -> dict[str, tuple[str, LossSpec]]:
         f"{name} in {kind}": (kind, LossSpec.from_json({"parts": [{"term": name, "scale": 0.37}]}))
         for name, term in terms.items()
         for kind, task in TASKS.items()
-        if not task.shared and term.fits(task.with_groups().offers)  # those of shared heads: test_export_heads
+        if not (task.shared or task.by_size)
+        and term.fits(task.with_groups().offers)  # those of shared heads: test_export_heads
     }
     return found | {name: (task, LossSpec.from_json({"parts": parts})) for name, (task, parts) in MIXED.items()}
 

@@ -279,6 +279,8 @@ def test_equals_the_term_alone(source: torch.Generator) -> None:
     for name, term in terms.items():
         if not term.fits(frozenset(STANDARD.providers)):
             continue  # what it reads is of one kind of task
+        if term.family == "given":
+            continue  # what a training loop gives by name
         output, target = inputs(name)
         prior = torch.full((output.shape[-1],), 1 / output.shape[-1])
         score = output[:, 1] - output[:, 0] if "logit" in term.reads else output

@@ -37,7 +37,7 @@ def test_its_menu_opens_with_the_plain_loss_as_everybody_uses_it(task: Task) -> 
     assert task.plain is plain
     assert (plain.decision, tuned.decision) == ("fixed", "tuned")
     others = {"binary": "binary_cross_entropy", "multiclass": "cross_entropy", "ordinal": "cross_entropy"}
-    others["count"] = "rate_squared"
+    others |= {"count": "rate_squared", "ranking": "grade_squared"}
     assert plain.term == tuned.term == others.get(task.kind, "squared")
     assert not plain.tunable
     assert not plain.fixed

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from losssearch.data.dataset import Dataset
-from losssearch.data.encoding import Encoder
+from losssearch.data.encoding import Encoder, rows_of
 from losssearch.data.quality.cross_fitting import cross_fitted, residuals
 from losssearch.data.quality.wrong_labels import WrongLabels, wrong_labels
 from losssearch.errors import shown
@@ -130,8 +129,7 @@ def _sample(dataset: Dataset, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def encoded(dataset: Dataset, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """The rows as numbers ``[rows, columns]``, by what these rows tell alone."""
-    features: Any = dataset.features
-    own = features.iloc[rows] if isinstance(features, pd.DataFrame) else features[rows]
+    own = rows_of(dataset.features, rows)
     return Encoder(dataset.schema).fit(own).transform(own)
 
 

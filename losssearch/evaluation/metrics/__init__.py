@@ -11,6 +11,7 @@ from losssearch.evaluation.metrics import distributions
 from losssearch.evaluation.metrics import counts
 from losssearch.evaluation.metrics import ordinal
 from losssearch.evaluation.metrics import survival
+from losssearch.evaluation.metrics import queries
 
 __all__ = [
     "calibration",
@@ -18,6 +19,7 @@ __all__ = [
     "distributions",
     "multiclass",
     "ordinal",
+    "queries",
     "ranking",
     "regression",
     "survival",

@@ -18,6 +18,7 @@ distributions      mean, scale, quantiles or a mixture, target       the distrib
 penalties          logits or scores                                  what is put out, whatever the target is
 survival           risk or hazards, time, event                      times that may be censored
 ordinal            cut_logits, grade, or logits, labels              classes in an order
+queries            document_scores, relevance, present               the order of the documents of a query
 given              what a training loop gives by name                parameters, gradients, mixtures
 symbolic           scores, goal                                      whatever its formula says
 =================  ================================================  =========================================
@@ -35,6 +36,7 @@ from losssearch.losses.primitives import (
     ordinal,
     overlap,
     penalties,
+    queries,
     ranking,
     redescending,
     regression,
@@ -55,6 +57,7 @@ __all__ = [
     "ordinal",
     "overlap",
     "penalties",
+    "queries",
     "ranking",
     "redescending",
     "regression",

@@ -268,7 +268,7 @@ class _Case:
 
 
 def _rows(context: Context, rows: NDArray[np.int64]) -> Any:
-    features = context.dataset.features
+    features: Any = context.dataset.features
     return features[rows] if isinstance(features, np.ndarray) else features.iloc[rows]
 
 

@@ -1,5 +1,5 @@
 """The built-in kinds of task, one file each; importing them declares them."""
 
-from losssearch.tasks.kinds import binary, count, distribution, multiclass, ordinal, regression, survival
+from losssearch.tasks.kinds import binary, count, distribution, multiclass, ordinal, ranking, regression, survival
 
-__all__ = ["binary", "count", "distribution", "multiclass", "ordinal", "regression", "survival"]
+__all__ = ["binary", "count", "distribution", "multiclass", "ordinal", "ranking", "regression", "survival"]

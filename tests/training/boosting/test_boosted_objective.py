@@ -24,7 +24,7 @@ EVERY = [
     (kind, name)
     for kind, task in TASKS.items()
     for name, term in terms.items()
-    if not task.shared
+    if not (task.shared or task.by_size)
     if term.fits(task.offers)
     and not FAIRNESS & set(term.reads)
     and not by_validation(LossSpec((Part(name),)))
