@@ -60,7 +60,8 @@ def test_equals_the_searched_loss(any_facts: LossFacts, progress: float) -> None
     found = value_and_gradients(exported, own, output, target, **known, **given)
     expected = value_and_gradients(searched, theirs, output, target, progress=progress, **given)
     assert len(found) == len(expected) == 2 + len(kept)
-    assert expected[1].abs().max() > 0
+    one_column = output.dim() == 1 and any(part.name == "decorrelation" for part in any_facts.spec.parts)
+    assert one_column or expected[1].abs().max() > 0
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6 * float(b.abs().max()))
 

@@ -50,4 +50,4 @@ def decorrelation(scores: Tensor, sample_weight: Tensor | None) -> Tensor:
     share = (weight / torch.where(total > 0, total, 1.0)).unsqueeze(-1)
     apart = scores - (share * scores).sum(0)
     covariance = (share * apart).mT @ apart
-    return (covariance.square().sum() - covariance.diagonal().square().sum()) / 2
+    return (covariance - torch.diag_embed(covariance.diagonal())).square().sum() / 2
