@@ -191,7 +191,7 @@ class Context(StudyContext):
             trials=tuple(trials),
             demands=self.demands(),
             refit=replicas != "search",
-            widths=self.task.widths(len(self.dataset.classes)),
+            widths=self.task.widths(len(self.dataset.classes)) if self.task.shared or self.task.by_size else None,
         )
 
     def described(self) -> dict[str, Any]:
