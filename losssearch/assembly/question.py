@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from losssearch.assembly.cells import check_cells
 from losssearch.assembly.fairness import Fairness, bound_space, read_fairness
-from losssearch.assembly.spaces import space_of
+from losssearch.assembly.spaces import refuse_unweighted, space_of
 from losssearch.data import Dataset
 from losssearch.errors import OptionError
 from losssearch.evaluation import Metric
@@ -48,6 +48,8 @@ def question_of(options: Request, dataset: Dataset) -> Question:
         metric.check_weights()
         _refuse_weights(options, fairness)
     space = space_of(options, task, grouped=bool(fairness.sensitive))
+    if dataset.weight is not None:
+        refuse_unweighted(space, task)
     numbers = dict(metric.aims)
     return Question(task.aimed(numbers), metric, aim(bound_space(space, fairness, task), numbers), fairness)
 
@@ -63,8 +65,9 @@ def _metric(name: str | MetricFunction, task: str, direction: str | None) -> Met
 
 def refuse_heads(model: str, task: Task, classes: int) -> None:
     """Raise `OptionError` where trees cannot put out what the task's losses read."""
-    if task.width(classes) not in (1, classes) or get_kind(task.kind).target.columns > 1:
-        heads = ", ".join(f"{name} ({width})" for name, width in task.widths(classes).items())
+    if task.shared or task.width(classes) not in (1, classes) or get_kind(task.kind).target.columns > 1:
+        widths = {head.name: head.width for head in task.heads(classes)} if task.shared else task.widths(classes)
+        heads = ", ".join(f"{name} ({width})" for name, width in widths.items())
         raise OptionError(
             f"{model} puts out one score per sample, or one per class; task {task.kind} has {heads}: give a network, "
             f"such as {option('model', 'mlp')}"

@@ -71,6 +71,16 @@ def refuse_balances(space: SearchSpace, why: str) -> None:
         )
 
 
+def refuse_unweighted(space: SearchSpace, task: Task) -> None:
+    """Raise `OptionError` where a loss of the space or of the menu cannot weigh rows."""
+    names = sorted(space.terms | {baseline.term for baseline in task.menu})
+    if unable := [name for name in names if not registry[name].takes_weights]:
+        raise OptionError(
+            f"{unable[0]} gives one value per batch and cannot weigh rows: leave out {option('weight')}, or let a "
+            "term of your own take sample_weight"
+        )
+
+
 def fitted_space(space: SearchSpace, seen: Seen, dataset: Dataset, task: Task, place: Place) -> SearchSpace:
     """The task's space, with the terms of `NOISY`, where labels look wrong in one direction; others stay as they are.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import losssearch as ls
@@ -23,7 +25,7 @@ slots:
 """
 
 
-def searched(tmp_path: Path, data: str, **options: Any) -> None:
+def searched(tmp_path: Path, data: str | pd.DataFrame, **options: Any) -> None:
     out = tmp_path / "run"
     with pytest.raises(InputError) as caught:
         ls.search(data, trials=4, workers=0, out=str(out), mlflow=False, **options)
@@ -69,3 +71,21 @@ def test_a_training_function_does_not_start_anew(tmp_path: Path) -> None:
             out=str(tmp_path / "run"),
             mlflow=False,
         )
+
+
+def censored() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": random.normal(size=120), "time": 1 + random.exponential(5, 120)})
+    return frame.assign(event=np.arange(120) % 2, often=1.0 + np.arange(120) % 3)
+
+
+def test_terms_that_cannot_weigh_rows_are_refused_with_weights(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"^cox_breslow gives one value per batch and cannot weigh rows: leave out"):
+        searched(tmp_path, censored(), target=["time", "event"], task="survival", weight="often")
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_trees_refuse_grades_before_anything_is_trained(tmp_path: Path, library: str) -> None:
+    graded = censored().assign(event=np.arange(120) % 4)
+    with pytest.raises(OptionError, match=rf"^{library} puts out .*; task ordinal has score \(1\), cuts \(3\)"):
+        searched(tmp_path, graded, target="event", task="ordinal", model=library)

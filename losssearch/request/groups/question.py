@@ -79,8 +79,9 @@ class Question:
     )
     task: str | None = asked(
         None,
-        "binary, multiclass or regression. Default: inferred from the target.",
-        kinds.text("'binary', 'multiclass' or 'regression'"),
+        "Kind of task: binary, multiclass or regression, which the target suggests by default; distribution, count, "
+        "survival, ordinal or ranking.",
+        kinds.text("the name of a kind of task, such as 'regression'"),
         metavar="NAME",
         panel=DATA,
         inferred=True,
