@@ -9,12 +9,15 @@ import pandas as pd
 import pytest
 import torch
 
+from losssearch.data.batch import Sizes
 from losssearch.data.dataset import load
 from losssearch.data.replicas import make_replicas
 from losssearch.data.splits import Draw
 from losssearch.errors import DataError
 from losssearch.export.bundle import write_bundle
 from losssearch.export.reading import load_loss
+from losssearch.losses import terms
+from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec
 from losssearch.tasks import TASKS, Predicting
 
@@ -112,3 +115,19 @@ def test_an_exported_loss_trains_a_model_in_a_loop_of_ones_own(kind: str, term: 
         optimiser.step()
         found.append(float(value.detach()))
     assert found[-1] < 0.9 * found[0]
+
+
+@pytest.mark.parametrize("beside", ["corn", "cross_entropy", "focal", "weighted_cross_entropy"])
+def test_corn_reads_the_cuts_alone_whatever_is_trained_beside_it(beside: str) -> None:
+    """A model is as wide as there are grades where another loss reads a logit per grade; the last column is not read."""
+    specs = [LossSpec.from_json({"parts": [{"term": term}]}) for term in ("corn", beside)]
+    loss = PopulationLoss(specs, sizes=Sizes(4), offer=TASKS["ordinal"].offer)
+    source = torch.Generator().manual_seed(0)
+    outputs = torch.randn(1, 2, 20, 4, generator=source, requires_grad=True)
+    target, prior = torch.arange(20)[None] % 4, torch.full((1, 4), 0.25)
+    given = ({"target": target}, {"class_prior": prior}, loss.initial.expand(1, -1, -1), 0.5)
+    value = loss(outputs, *given)[0, 0]
+    torch.testing.assert_close(value, terms["corn"](outputs[0, 0, :, :3], target[0]).mean())
+    slope, *_ = loss.slopes(outputs.detach(), *given, states=loss.start([0]))
+    assert (slope[0, 0, :, 3] == 0).all()
+    assert (slope[0, 0, :, :3] != 0).any()

@@ -35,8 +35,7 @@ def _score(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
 
 def _cut_logits(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
     """All columns; of a model that is as wide as there are grades, all but the last."""
-    columns, prior = _columns(output), facts.get("class_prior")
-    return columns if prior is None else columns[:, : prior.shape[-1] - 1]
+    return _columns(output)[:, : facts["class_prior"].shape[-1] - 1]
 
 
 def _grade(output: Tensor, batch: Batch, facts: Batch) -> Tensor:
@@ -118,7 +117,10 @@ ORDINAL = enter(
             providers={
                 "score": Provider(_score, "a score that grows with the grade [batch]"),
                 "cut_logits": Provider(
-                    _cut_logits, "logits of going beyond each grade but the last [batch, grades - 1]"
+                    _cut_logits,
+                    "logits of going beyond each grade but the last [batch, grades - 1]",
+                    facts=("class_prior",),
+                    ask="class_prior, the share of each grade, a tensor [grades]",
                 ),
                 "grade": Provider(_grade, "grades from 0 [batch], int64", fields=("target",)),
                 "labels": PROVIDERS["labels"],
