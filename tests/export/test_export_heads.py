@@ -20,7 +20,7 @@ LOSSES = [
     for name, term in terms.items()
     if term.fits(task.offers) and not any(state.by_row or state.shape != () for state in term.states.values())
 ]
-"""Those that keep arrays read them from a file beside: test_export_kept_arrays."""
+"""Without those that keep an array: an exported loss reads it from a file."""
 CLASSES = 4
 
 

@@ -119,7 +119,7 @@ def test_an_exported_loss_trains_a_model_in_a_loop_of_ones_own(kind: str, term: 
 
 @pytest.mark.parametrize("beside", ["corn", "cross_entropy", "focal", "weighted_cross_entropy"])
 def test_corn_reads_the_cuts_alone_whatever_is_trained_beside_it(beside: str) -> None:
-    """A model is as wide as there are grades where another loss reads a logit per grade; the last column is not read."""
+    """Where another loss reads a logit per grade, a model has as many columns: the last is not read."""
     specs = [LossSpec.from_json({"parts": [{"term": term}]}) for term in ("corn", beside)]
     loss = PopulationLoss(specs, sizes=Sizes(4), offer=TASKS["ordinal"].offer)
     source = torch.Generator().manual_seed(0)
