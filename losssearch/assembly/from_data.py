@@ -27,7 +27,7 @@ from losssearch.data.weights import effective_rows
 from losssearch.errors import OptionError
 from losssearch.evaluation.registry import kinds_of
 from losssearch.execution.resources import parse_memory
-from losssearch.models import LoopedModule, build_model, is_boosted, resolve_model
+from losssearch.models import build_model, is_boosted, is_looped, resolve_model
 from losssearch.option_names import option
 from losssearch.request import DEFAULTS, Request
 from losssearch.space import SearchSpace
@@ -92,7 +92,7 @@ def assemble_data(place: Place, observer: Observer) -> Assembled:
     columns = len(dataset.schema.columns) * dataset.listed
     shared, listed = question.task.shared, dataset.listed
     model = build_model(factory, columns, widths, device, by_column=shared, listed=listed)
-    if isinstance(model, LoopedModule):
+    if is_looped(model):
         told.note("the model cannot be stacked (buffers, dropout or control flow): members train one by one")
     workers = _workers(options, settings, dataset, device, said)
     for line in (*dataset.notes, *few):

@@ -63,10 +63,16 @@ def _whole(given: GivenSplit, place: NDArray[np.int64], name: str) -> GivenSplit
         each = np.where(place >= 0, values[place], values[place[:, :1]])
         if (each != each[:, :1]).any():
             query = int((each != each[:, :1]).any(axis=1).argmax())
+            row = int(place[query, 0]) + 1
+            if role == "side" and given.facts.get("how") == "test file":
+                raise DataError(
+                    f"a query must be in one file; that of row {row} of {name} is also in the file of "
+                    f"{option('test')}: give queries of their own names to test on"
+                )
             named = {"cluster": "group", "time": "time", "side": "split"}[role]
             raise DataError(
-                f"all documents of a query must have one {named}; the query of row {int(place[query, 0]) + 1} of "
-                f"{name} has several: leave out {option(named)}, or give one per query"
+                f"all documents of a query must have one {named}; the query of row {row} of {name} has several: leave "
+                f"out {option(named)}, or give one per query"
             )
         found[role] = each[:, 0]
     return replace(given, **found)

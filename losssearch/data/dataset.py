@@ -40,6 +40,7 @@ from losssearch.data.target_columns import TargetName
 from losssearch.data.target_kind import Values, target_kind
 from losssearch.data.targets import MINIMUM_ROWS, Target, read_target
 from losssearch.errors import DataError, OptionError
+from losssearch.option_names import option
 
 COARSE = 0.1
 """Equal rows are no copies where this share of rows has an equal, and this share of the sets differs in its target."""
@@ -187,7 +188,9 @@ def load(
     if task is not None and isinstance(kind := target_kind(task), Values):
         stream = False  # what is made of its rows is made in memory
         if max_rows is not None and kind.lists:
-            raise OptionError(f"max_rows takes single rows, and task {task} judges whole queries: leave it out")
+            raise OptionError(
+                f"{option('max_rows')} takes single rows, and task {task} judges whole queries: leave it out"
+            )
     streamable = not isinstance(sensitive, np.ndarray | pd.Series)  # labels given with a file are one per row of it
     needed = (*named, *given.columns.values())
     unnamed = tuple(name for name in dropped if name not in needed)

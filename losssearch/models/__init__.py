@@ -2,6 +2,7 @@
 
 from losssearch.models.boosted import BOOSTED, is_boosted
 from losssearch.models.build import MODELS, build_model, resolve_model
+from losssearch.models.lists import is_looped
 from losssearch.models.module import LoopedModule, ModelFactory
 from losssearch.models.stacked import StackedModel
 
@@ -13,5 +14,6 @@ __all__ = [
     "StackedModel",
     "build_model",
     "is_boosted",
+    "is_looped",
     "resolve_model",
 ]

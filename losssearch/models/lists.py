@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from losssearch.models.module import LoopedModule
 from losssearch.models.stacked import StackedModel, StackedPass, Tensors
 
 
@@ -21,38 +22,43 @@ def _lists(scores: Tensor, longest: int) -> Tensor:
     return lists
 
 
+def is_looped(model: StackedModel) -> bool:
+    """Whether members train one by one, as those of a module that cannot be stacked."""
+    return isinstance(model.model if isinstance(model, OfDocuments) else model, LoopedModule)
+
+
 class OfDocuments:
     """Scores each document of a query by one model: ``[R, batch, longest * D]`` to ``[R, K, batch, longest]``."""
 
     def __init__(self, model: StackedModel, longest: int) -> None:
-        self._model, self._longest = model, longest
+        self.model, self._longest = model, longest
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """See `StackedModel.shapes`."""
-        return self._model.shapes
+        return self.model.shapes
 
     @property
     def decayed(self) -> frozenset[str]:
         """See `StackedModel.decayed`."""
-        return self._model.decayed
+        return self.model.decayed
 
     def initial(self, seed: int) -> dict[str, Tensor]:
         """See `StackedModel.initial`."""
-        return self._model.initial(seed)
+        return self.model.initial(seed)
 
     def buffers(self, seed: int) -> dict[str, Tensor]:
         """See `StackedModel.buffers`."""
-        return self._model.buffers(seed)
+        return self.model.buffers(seed)
 
     def new_pass(self) -> StackedPass:
         """See `StackedModel.new_pass`."""
-        return _Pass(self._model.new_pass(), self._longest)
+        return _Pass(self.model.new_pass(), self._longest)
 
     def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, *, training: bool, seed: int) -> Tensor:
         """See `StackedModel.forward`."""
         own = _documents(features, self._longest)
-        scores = self._model.forward(parameters, buffers, own, training=training, seed=seed)
+        scores = self.model.forward(parameters, buffers, own, training=training, seed=seed)
         return _lists(scores, self._longest)
 
 

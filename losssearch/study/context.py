@@ -26,7 +26,7 @@ from losssearch.evaluation.fairness import Constraint, parse_constraints, promis
 from losssearch.execution import Job
 from losssearch.judging import Demands
 from losssearch.losses.spec import LossSpec
-from losssearch.models import LoopedModule, ModelFactory, build_model, is_boosted
+from losssearch.models import ModelFactory, build_model, is_boosted, is_looped
 from losssearch.storage.records import TrialRecord
 from losssearch.study.proposing.screening import Screen
 from losssearch.study.settings import derived_seed
@@ -132,7 +132,7 @@ class Context(StudyContext):
         model = build_model(self.model, replicas.width, widths, self.device, by_column=shared, listed=listed)
         weights = sum(torch.Size(shape).numel() for shape in model.shapes.values())
         size = settings.plan.batch_size * weights * len(settings.rates) * settings.replicas
-        self.chunk = 1 if isinstance(model, LoopedModule) else max(4, min(16, STEP_SIZE // size))
+        self.chunk = 1 if is_looped(model) else max(4, min(16, STEP_SIZE // size))
         if is_boosted(self.model):
             self.chunk = 2  # trees of one candidate gain nothing from those of another but the rungs
         if self.keeper:

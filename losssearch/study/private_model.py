@@ -15,7 +15,7 @@ from losssearch.errors import OptionError
 from losssearch.judging.metric import MetricJudge
 from losssearch.losses.offer import Offer
 from losssearch.losses.spec import LossSpec
-from losssearch.models import LoopedModule, build_model
+from losssearch.models import build_model, is_looped
 from losssearch.study.context import Context
 from losssearch.study.settings import derived_seed
 from losssearch.tasks import Predicting
@@ -45,10 +45,10 @@ def train_private_model(context: Context, entries: Sequence[Mapping[str, Any]], 
     spec, settings, parts = LossSpec.from_json(entry["spec"]), context.settings, context.partition
     seed = derived_seed(settings.seed, "private")
     replicas = make_replicas(context.dataset, [Draw(parts.search, parts.confirmation, seed)], held={"test": parts.test})
-    model = build_model(
-        context.model, replicas.width, context.task.widths(replicas.classes), by_column=context.task.shared
-    )
-    if isinstance(model, LoopedModule):
+    shared, listed = context.task.shared, replicas.listed
+    widths = context.task.widths(replicas.classes)
+    model = build_model(context.model, replicas.width, widths, by_column=shared, listed=listed)
+    if is_looped(model):
         raise OptionError("private training needs a model of stacked layers: buffers see several samples at once")
     rows = len(replicas.train["target"][0])
     batch_size = max(settings.plan.batch_size, rows // STEPS_AN_EPOCH)

@@ -20,7 +20,9 @@ from losssearch.losses import terms
 from losssearch.losses.inputs import OF_GROUPS
 from losssearch.losses.state import Dimensions
 from tests.contracts.classic_references import CLASSIC
+from tests.contracts.count_references import COUNTS, observed
 from tests.contracts.distribution_references import DISTRIBUTIONS, forecasts
+from tests.contracts.query_references import QUERIES, lists
 
 Array = np.ndarray
 Hyper = dict[str, float | str | list[float]]
@@ -47,7 +49,9 @@ def read(name: str) -> dict[str, Array]:
         "mixed": logits,
         "mixture": logits[::-1].copy(),
     }
-    everything |= forecasts(BATCH)
+    everything |= forecasts(BATCH) | lists(BATCH) | observed(BATCH)
+    if "exposure" in terms[name].reads:
+        everything["target"] = everything["count"]
     everything["scores"], everything["goal"] = logits, np.eye(CLASSES)[labels]
     everything |= {"risk": logits[:, 1], "hazards": logits, "score": logits[:, 2], "cut_logits": logits[:, 1:]}
     everything |= {"time": np.ceil(random.exponential(8, size=BATCH)), "event": random.integers(2, size=BATCH) * 1.0}
@@ -463,6 +467,8 @@ REFERENCE: list[tuple[str, Hyper, Callable[..., Any]]] = [
     ),
     *CLASSIC,
     *DISTRIBUTIONS,
+    *COUNTS,
+    *QUERIES,
 ]
 
 

@@ -136,7 +136,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     [
         ({"learned": {"0_shape": float("nan")}}, "0_shape must lie in"),
         ({"learned": {"7_shape": 1.0}}, "this loss learns 0_shape"),
-        ({"task": "ranking"}, "the task of an exported loss is binary, "),
+        ({"task": "graphs"}, "the task of an exported loss is binary, "),
         ({"target_scale": 0.0}, "target_scale must lie in"),
         ({"class_prior": [0.5, 0.3, 0.2]}, "must be 2 shares"),
     ],

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.metrics import mean_poisson_deviance
+from scipy.stats import poisson
+from sklearn.metrics import auc, mean_poisson_deviance
 
 from losssearch.data import load
 from losssearch.data.given_splits import Given
@@ -64,3 +65,29 @@ def test_one_factor_and_one_floor_are_tuned() -> None:
     adjusted = adjustment.apply(outputs)[0, :, 0]
     assert float(adjusted.min()) > 0
     assert float((adjusted * target[:, 1]).sum()) == pytest.approx(float(target[:, 0].sum()))
+
+
+def counted() -> tuple[torch.Tensor, torch.Tensor]:
+    draw = np.random.default_rng(3)
+    outputs = np.stack((draw.exponential(size=40), draw.uniform(0, 0.5, size=40)), 1)
+    exposure = draw.uniform(0.3, 2, size=40)
+    return torch.from_numpy(outputs), torch.from_numpy(np.stack((draw.poisson(2 * exposure), exposure), 1))
+
+
+def test_ranked_probability_is_the_sum_over_counts_of_scipys_distribution() -> None:
+    """Czado, Gneiting and Held 2009, eq. 9, of a Poisson distribution of the rows that are not always zero."""
+    outputs, target = counted()
+    (rate, never), (count, exposure) = outputs.numpy().T, target.numpy().T
+    numbers = np.arange(200)[:, None]
+    below = never + (1 - never) * poisson.cdf(numbers, exposure * rate / (1 - never))
+    wanted = np.mean(((below - (count <= numbers)) ** 2).sum(0))
+    assert float(get_metric("ranked_probability", "count")(outputs, target)) == pytest.approx(wanted)
+
+
+def test_gini_is_one_less_twice_the_area_under_the_lorenz_curve() -> None:
+    outputs, target = counted()
+    order = np.argsort(outputs[:, 0].numpy())
+    count, exposure = target.numpy()[order].T
+    claims, observed = (np.concatenate([[0], own.cumsum() / own.sum()]) for own in (count, exposure))
+    wanted = 1 - 2 * auc(observed, claims)
+    assert float(get_metric("gini", "count")(outputs, target)) == pytest.approx(wanted)

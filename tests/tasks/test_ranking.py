@@ -18,6 +18,7 @@ from losssearch.evaluation import get_metric
 from losssearch.export.facts import LossFacts
 from losssearch.export.source import loss_source
 from losssearch.losses.spec import LossSpec
+from losssearch.models import build_model, is_looped
 from losssearch.tasks import get_task
 
 
@@ -115,6 +116,28 @@ def test_an_exported_loss_is_the_searched_one(term: str) -> None:
     numbers = {name: torch.tensor(float(value)).double() for name, value in ls.terms[term].defaults.items()}
     value = ls.terms[term](scores, target.clamp(min=0), (target >= 0).double(), **numbers).mean()
     torch.testing.assert_close(found, value / 0.4)
+
+
+def test_a_query_in_both_files_is_refused() -> None:
+    table = documents()
+    with pytest.raises(DataError, match="a query must be in one file"):
+        load(table, target="grade", task="ranking", given=Given(query="q", test=table.iloc[:40]))
+
+
+class Normalised(torch.nn.Sequential):
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__(torch.nn.Linear(features, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, outputs))
+
+
+def test_a_module_that_cannot_be_stacked_scores_documents_too() -> None:
+    assert is_looped(build_model(Normalised, 12, 4, listed=4))
+    model = build_model("mlp", 12, 4, listed=4)
+    assert not is_looped(model)
+    parameters = {name: value[None, None] for name, value in model.initial(0).items()}
+    features = torch.randn(1, 5, 12, generator=torch.Generator().manual_seed(0))
+    scores = model.forward(parameters, {}, features, training=False, seed=0)
+    alone = build_model("mlp", 3, 1).forward(parameters, {}, features.view(1, 20, 3), training=False, seed=0)
+    torch.testing.assert_close(scores, alone.view(1, 1, 5, 4))
 
 
 def test_a_search_ends_in_a_verdict(tmp_path: Path) -> None:

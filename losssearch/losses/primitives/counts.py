@@ -28,7 +28,10 @@ def growth(exponent: Tensor) -> Tensor:
     return bounded.exp() * (1 + exponent - bounded)
 
 
-@loss_term(reference="Legendre 1805; of rates, weighted by exposure")
+@loss_term(
+    reference="Legendre 1805; of rates, weighted by exposure",
+    traits=Traits(oracle="the squared error of the rate times the exposure, in NumPy"),
+)
 def rate_squared(rate: Tensor, exposure: Tensor, target: Tensor) -> Tensor:
     """The squared error of the rate, which counts as much as the row was observed.
 
