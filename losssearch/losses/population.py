@@ -64,6 +64,9 @@ class PopulationLoss:
         for member, spec in enumerate(specs):
             kept = list(kept_states(spec, sizes))
             self._learned.append([own for own in kept if own.state.optimised])
+            for own in kept:
+                if own.state.moved_by == "frozen":
+                    own.start()  # an array of the library is read now: a step that reads files cannot be repeated
             self.by_validation.append(frozenset(own.key for own in kept if own.state.by_validation))
             columns = _columns(self._learned[-1])
             for place, part in enumerate(spec.parts):

@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.func import vmap
 
 from losssearch.data.batch import Groups, Sizes
-from losssearch.losses import terms
+from losssearch.losses import arrays, terms
 from losssearch.losses.population import PopulationLoss
 from losssearch.losses.spec import LossSpec, Part
 from losssearch.losses.tape import Tape
 from losssearch.tasks import TASKS
+from tests.contracts.named_tensors import DOCUMENTS, TARGETS_OF, own_fields
 
 GROUPS, REPLICAS, BATCH = 3, 2, 12
 
@@ -111,14 +112,12 @@ def test_an_error_while_recording_leaves_nothing_behind() -> None:
     torch.testing.assert_close(tape(lambda x: (x + 1,), numbers(2)), (numbers(2) + 1,))
 
 
-@pytest.mark.parametrize("task", [kind for kind, task in TASKS.items() if not (task.shared or task.by_size)])
+@pytest.mark.parametrize("task", TASKS)
 def test_every_term_can_be_repeated(task: str) -> None:
     """A term that cannot would make all steps of a population that holds it slow; oracle: the loss by autograd."""
-    classes = {"binary": 2, "multiclass": 4}.get(task, 0)
-    # A network's products of matrices are left to autograd: they cost far more than what repeating a step saves.
-    networks = {name for name in terms if name.endswith("network")}
-    fitting = (name for name, term in terms.items() if term.fits(TASKS[task].with_groups().offers))
-    names = [name for name in fitting if name not in networks]
+    classes = {"binary": 2, "multiclass": 4, "ordinal": 4}.get(task, 0)
+    arrays._known.clear()
+    names = [name for name, term in terms.items() if term.fits(TASKS[task].with_groups().offers)]
     for name in names:
         loss = PopulationLoss(
             [LossSpec((Part(name),))] * 2, sizes=Sizes(classes, Groups(GROUPS), rows=BATCH), offer=TASKS[task].offer
@@ -132,15 +131,17 @@ def test_every_term_can_be_repeated(task: str) -> None:
         loss._slopes = counted  # type: ignore[method-assign, assignment]
         for seed in range(3):
             source = torch.Generator().manual_seed(seed)
-            width = TASKS[task].width(classes)
+            width = TASKS[task].of_size(DOCUMENTS).width(classes)
             shape = (REPLICAS, 2, BATCH, width) if width > 1 else (REPLICAS, 2, BATCH)
             outputs = torch.randn(shape, generator=source)
             labels = torch.randint(max(classes, 1), (REPLICAS, BATCH), generator=source)
+            number, drawn = torch.randn(REPLICAS, BATCH, generator=source), TARGETS_OF.get(task)
             batch = {
-                "target": labels if classes else torch.randn(REPLICAS, BATCH, generator=source),
+                "target": labels if classes else number if drawn is None else drawn(number.shape, source).float(),
                 "group": torch.randint(GROUPS, (REPLICAS, BATCH), generator=source),
                 "features": torch.randn(REPLICAS, BATCH, 2, generator=source),
                 "index": torch.stack([torch.randperm(BATCH, generator=source) for _ in range(REPLICAS)]),
+                **{name: own.float() for name, own in own_fields(task, (REPLICAS, BATCH), source).items()},
             }
             facts = {
                 "class_prior": torch.full((REPLICAS, classes), 1 / max(classes, 1)),
